@@ -1,0 +1,78 @@
+"""The errors that auparity raises on purpose; every one derives from `AuparityError`.
+
+An error message says what was wrong, where, and what to do about it. Anything else that escapes (a NumPy
+traceback, an `IndexError`) is a defect of ours.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class AuparityError(Exception):
+    """Base of every error that auparity raises on purpose."""
+
+
+class ModelFormatError(AuparityError):
+    """A model file is truncated, corrupt or of a version that we do not read.
+
+    Parameters
+    ----------
+    file : path of the file (or a label when it was read from memory).
+    offset : byte offset of the first thing that does not fit; None when the file as a whole is meant.
+    expected, found : what should have been there, and what was.
+    """
+
+    def __init__(
+        self, file: str | os.PathLike[str], offset: int | None, expected: str, found: str, advice: str | None = None
+    ) -> None:
+        self.file = os.fspath(file)
+        self.offset = offset
+        self.expected = expected
+        self.found = found
+        where = f"{self.file}" if offset is None else f"{self.file}, byte {offset}"
+        tail = f" {advice}" if advice else ""
+        super().__init__(f"{where}: expected {expected}, found {found}.{tail}")
+
+
+class ChecksumError(AuparityError):
+    """A file's content is not the one that its checksum promises."""
+
+    def __init__(self, file: str | os.PathLike[str], expected: str, found: str) -> None:
+        self.file = os.fspath(file)
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"{self.file}: SHA-256 is {found}, expected {expected}. The file is damaged or another version; "
+            "delete it and fetch it again."
+        )
+
+
+class DownloadError(AuparityError):
+    """A model file could not be downloaded."""
+
+
+class VideoError(AuparityError):
+    """A video, image or camera cannot be opened or decoded."""
+
+
+class ContractError(AuparityError, ValueError):
+    """An array handed to a stage does not have the shape, dtype or values that the stage's contract names.
+
+    Parameters
+    ----------
+    stage : stage name, e.g. ``"fhog"``.
+    argument : the argument's name.
+    expected, got : what the contract asks for, and what came.
+    """
+
+    def __init__(self, stage: str, argument: str, expected: str, got: str) -> None:
+        self.stage = stage
+        self.argument = argument
+        self.expected = expected
+        self.got = got
+        super().__init__(f"stage {stage!r}, argument {argument!r}: expected {expected}, got {got}.")
+
+
+class VariantUnavailable(AuparityError):
+    """Something optional is missing: says what, and how to install it."""
