@@ -1,0 +1,191 @@
+"""`auparity extract`: videos, image folders, photographs and cameras to OpenFace-compatible tables (spec 80)."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auparity.errors import AuparityError
+
+if TYPE_CHECKING:
+    from auparity.extraction_jobs import Job
+    from auparity.extraction_types import ExtractionSettings, Pipeline
+
+_DESCRIPTION = """\
+Measure faces: head pose, gaze, 68 landmarks, shape parameters and facial action units, in OpenFace 2.2's table layout.
+
+  a video file, or a folder of images (one clip, sorted by name)   one row a frame, AUs calibrated to the person
+  an image file, or --photographs FOLDER                          one row a face, AUs of the static models
+  --camera 0                                                      until Ctrl-C, --max-frames or --seconds
+
+Writes DIR/NAME.csv and DIR/NAME.json, which says what it was made from and how. A table under that name is whole;
+clips that were interrupted or damaged go to NAME.incomplete.csv. Inputs whose table exists are skipped, so the same
+command resumes a run over many files. Ctrl-C once finishes the frames that are done, twice stops at once (the rows so
+far stay in NAME.csv.part). Exit code: 0 all good, 1 some inputs failed, 2 wrong usage, 130 interrupted."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `extract` command; its `run` default takes the parsed arguments and returns the exit code."""
+    parser = subparsers.add_parser(
+        "extract",
+        help="videos, photographs and cameras to tables of landmarks, pose, gaze and AUs",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "inputs", nargs="*", metavar="INPUT", help="video file, image file, folder of images or camera:N"
+    )
+    _add_input_options(parser)
+    _add_model_options(parser)
+    _add_output_options(parser)
+    parser.set_defaults(run=partial(run, parser=parser))
+
+
+def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> int:
+    """Carry out `auparity extract`; returns the exit code. `AuparityError` means that nothing was begun."""
+    from auparity.extraction_jobs import EXIT_INTERRUPTED, StopSwitch, exit_code, run_jobs, summary
+    from auparity.extraction_progress import choose_reporter
+    from auparity.table_writers import require_pyarrow
+
+    jobs = _plan(arguments, parser)
+    settings = _settings(arguments, parser)
+    if settings.table_format == "parquet":
+        require_pyarrow()
+    reporter = choose_reporter(arguments.quiet)
+    try:
+        pipeline = build_pipeline(arguments)
+        with StopSwitch() as stop, reporter:
+            outcomes = run_jobs(pipeline, jobs, settings, reporter, stop)
+    except KeyboardInterrupt:
+        reporter.say(
+            f"Stopped. Rows of an unfinished clip are in {settings.output_dir}, in the file that ends in .part."
+        )
+        return EXIT_INTERRUPTED
+    reporter.finished(summary(jobs, outcomes))
+    return exit_code(jobs, outcomes)
+
+
+def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
+    """The reference pipeline with the models that the arguments name; raises `AuparityError`."""
+    from auparity.models.bundle import Bundle
+    from auparity.models.store import find_openface
+    from auparity.reference.pipeline import ReferencePipeline
+
+    folder = find_openface(arguments.models)
+    bundle = Bundle.from_openface(folder, landmark_model=arguments.landmark_model)
+    return ReferencePipeline(bundle, precision=arguments.precision)
+
+
+def _add_input_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("input")
+    group.add_argument(
+        "--photographs", action="store_true", help="a folder holds photographs, not the frames of a clip"
+    )
+    group.add_argument("--camera", type=_whole(0), metavar="N", help="record from camera N (the first is 0)")
+    group.add_argument("--max-frames", type=_whole(1), metavar="N", help="stop each clip after N frames")
+    group.add_argument("--seconds", type=_positive, metavar="S", help="stop the camera after S seconds")
+    for name, meaning in (
+        ("fx", "focal length"),
+        ("fy", "focal length (default: fx)"),
+        ("cx", "image centre"),
+        ("cy", "image centre"),
+    ):
+        group.add_argument(f"--{name}", type=_positive, metavar="PX", help=f"{meaning} in pixels; guessed if not given")
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("models")
+    group.add_argument("--models", metavar="DIR", help="folder of OpenFace 2.2's models (see `auparity models`)")
+    group.add_argument("--landmark-model", choices=("auto", "ceclm", "clnf"), default="auto")
+    group.add_argument(
+        "--precision", choices=("float32", "float64"), default="float32", help="float32 is the golden one"
+    )
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "-o", "--output", type=Path, default=Path("processed"), metavar="DIR", help="default: ./processed"
+    )
+    group.add_argument(
+        "--format", choices=("csv", "parquet"), default="csv", help="csv as OpenFace writes it; parquet is unrounded"
+    )
+    group.add_argument("--overwrite", action="store_true", help="do inputs again whose table exists")
+    group.add_argument("--quiet", action="store_true", help="report problems only")
+
+
+def _plan(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> list[Job]:
+    """The jobs; ends the program with the usage where the arguments make none or contradict each other."""
+    from auparity.extraction_jobs import plan_jobs
+
+    paths: list[Path] = []
+    camera: int | None = arguments.camera
+    for name in arguments.inputs:
+        number = name.removeprefix("camera:")
+        if number != name and number.isdigit():
+            if camera is not None:
+                parser.error("one camera at a time")
+            camera = int(number)
+        else:
+            paths.append(Path(name))
+    if camera is not None and paths:
+        parser.error("a camera cannot be combined with other inputs")
+    if camera is None and not paths:
+        parser.error("no input: name a video, an image, a folder of images or --camera 0")
+    if arguments.seconds is not None and camera is None:
+        parser.error("--seconds is for cameras; use --max-frames")
+    try:
+        return plan_jobs(paths, camera=camera, photographs=arguments.photographs)
+    except AuparityError as error:
+        parser.error(str(error))
+
+
+def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> ExtractionSettings:
+    from auparity.extraction_types import ExtractionSettings
+    from auparity.sidecars import Intrinsics
+
+    fx, fy, cx, cy = arguments.fx, arguments.fy, arguments.cx, arguments.cy
+    if fx is None and fy is not None:
+        parser.error("--fy needs --fx")
+    if (cx is None) != (cy is None):
+        parser.error("--cx and --cy go together")
+    if arguments.output.exists() and not arguments.output.is_dir():
+        parser.error(f"-o {arguments.output}: is no folder")
+    return ExtractionSettings(
+        output_dir=arguments.output,
+        table_format=arguments.format,
+        precision=arguments.precision,
+        intrinsics=Intrinsics(fx, fx if fy is None else fy, cx, cy),
+        max_frames=arguments.max_frames,
+        max_seconds=arguments.seconds,
+        overwrite=arguments.overwrite,
+    )
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    """An argparse type: whole numbers from `least`."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return number
+
+    return parse
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number

@@ -1,0 +1,286 @@
+"""From one clip or one photograph to its result table (spec 00 "Data flow", 80.1 to 80.3).
+
+`extract_clip` runs a pipeline over the frames of a video, image sequence or camera, streams a row for each frame,
+post-processes the AUs when the clip ends and puts `<stem>.csv` (or `.parquet`) and `<stem>.json` into the output
+folder. A clip that was interrupted or could not be read to its end is finished in the same way, under the name
+`<stem>.incomplete.csv`. `extract_photograph` writes one row for each face of an image. Any object with the two
+methods of `extraction_types.Pipeline` will do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from auparity.errors import VideoError
+from auparity.extraction_types import (
+    ClipProgress,
+    ClipSession,
+    ExtractionSettings,
+    NoProgress,
+    Outcome,
+    Pipeline,
+    never,
+)
+from auparity.media import FrameSource, Image, read_image
+from auparity.reference.head_pose import Camera
+from auparity.reference.results import OfflineAUs
+from auparity.sidecars import (
+    Intrinsics,
+    OutputPaths,
+    Request,
+    check_sidecar_is_ours,
+    differences,
+    remove_superseded,
+    write_sidecar,
+)
+from auparity.table_writers import TableWriter, open_table
+
+
+def extract_clip(
+    pipeline: Pipeline,
+    source: FrameSource,
+    settings: ExtractionSettings | None = None,
+    *,
+    progress: ClipProgress | None = None,
+    stop: Callable[[], bool] = never,
+) -> Outcome:
+    """Run the pipeline over a clip and write its table.
+
+    Parameters
+    ----------
+    source : the frames, e.g. `auparity.media.open_clip(Path("face.mp4"))`; closed by the caller.
+    settings : `ExtractionSettings()` unless given.
+    progress : told of every frame.
+    stop : asked between frames; once true, the clip ends there, as after Ctrl-C.
+
+    Returns
+    -------
+    Outcome : done; skipped (the table exists); failed (the table exists but was made otherwise); incomplete (the
+        source could not be read to its end) or interrupted, both with what was done in `<stem>.incomplete.csv`.
+
+    Raises
+    ------
+    VideoError : not one frame could be read. OSError : the table could not be written; its `.part` file stays.
+    """
+    settings, progress = settings or ExtractionSettings(), progress or NoProgress()
+    paths = OutputPaths(settings.output_dir, source.name, settings.table_format)
+    request = _request(pipeline, settings, source.size_bytes)
+    earlier = _earlier_table(source.path, paths, request, settings)
+    if earlier is not None:
+        return earlier
+    started = time.monotonic()
+    settings.output_dir.mkdir(parents=True, exist_ok=True)
+    table = open_table(paths.part, "clip", settings.table_format)
+    try:
+        progress.started(_expected_frames(source, settings))
+        run = _track(pipeline, source, table, settings, progress, stop)
+        if run.session is None:
+            return _nothing_done(source, run)
+        progress.finishing()
+        complete = run.ending in ("end", "limit") or (run.ending == "interrupted" and source.live)
+        target = paths if complete else paths.incomplete
+        table.commit(target.table, _first_rows(run.session.finish(), table.n_rows))
+    except BaseException:
+        table.keep_part() if table.n_rows else table.discard()
+        raise
+    if run.ending != "limit":
+        request = replace(request, max_frames=None)
+    facts = _clip_facts(source, run, table.n_rows, time.monotonic() - started)
+    write_sidecar(target, request=request, bundle=pipeline.bundle.meta, complete=complete, facts=facts)
+    if complete:
+        remove_superseded(paths.incomplete)
+    return _clip_outcome(source, run, complete, target, table.n_rows, time.monotonic() - started)
+
+
+def extract_photograph(pipeline: Pipeline, path: Path, settings: ExtractionSettings | None = None) -> Outcome:
+    """Measure every face of one image and write its table: one row a face, AUs of the static models (spec 80.3).
+
+    A photograph without faces gets a table without rows, so that a run over many can be resumed (the reference
+    program writes no file). Unsuccessful faces are rows, too, as upstream.
+
+    Raises
+    ------
+    VideoError : the image cannot be read. OSError : the table could not be written.
+    """
+    settings = settings or ExtractionSettings()
+    paths = OutputPaths(settings.output_dir, path.stem, settings.table_format)
+    image = read_image(path)
+    request = replace(_request(pipeline, settings, path.stat().st_size), max_frames=None)
+    earlier = _earlier_table(str(path), paths, request, settings)
+    if earlier is not None:
+        return earlier
+    started = time.monotonic()
+    camera = camera_for(settings.intrinsics, image)
+    faces = pipeline.process_image(image, camera=camera)
+    settings.output_dir.mkdir(parents=True, exist_ok=True)
+    table = open_table(paths.part, "photograph", settings.table_format)
+    try:
+        for face in faces:
+            table.append(face)
+        table.commit(paths.table, None)
+    except BaseException:
+        table.discard()  # one image: nothing worth keeping
+        raise
+    facts = {
+        "input": {"path": str(path.resolve()), "kind": "photograph", "height": image.shape[0], "width": image.shape[1]},
+        "faces": len(faces),
+        "camera": _camera_facts(camera),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    write_sidecar(paths, request=request, bundle=pipeline.bundle.meta, complete=True, facts=facts)
+    count = "1 face" if len(faces) == 1 else f"{len(faces) or 'no'} faces"
+    return Outcome(str(path), "done", f"{path}: {count} -> {paths.table}", paths.table, len(faces))
+
+
+def camera_for(intrinsics: Intrinsics, image: Image) -> Camera:
+    """The intrinsics asked for, and those of spec 70.1 for this image size where none were."""
+    height, width = image.shape[:2]
+    default = Camera.for_image(width, height)
+    return Camera(
+        fx=default.fx if intrinsics.fx is None else intrinsics.fx,
+        fy=default.fy if intrinsics.fy is None else intrinsics.fy,
+        cx=default.cx if intrinsics.cx is None else intrinsics.cx,
+        cy=default.cy if intrinsics.cy is None else intrinsics.cy,
+    )
+
+
+@dataclass
+class _Run:
+    """How a clip went."""
+
+    session: ClipSession | None = None  # None until the first frame
+    camera: Camera | None = None
+    image_size: tuple[int, ...] = (0, 0)  # height, width
+    successes: int = 0
+    ending: Literal["end", "limit", "interrupted", "unreadable"] = "end"
+    error: VideoError | None = None
+
+
+def _track(
+    pipeline: Pipeline,
+    source: FrameSource,
+    table: TableWriter,
+    settings: ExtractionSettings,
+    progress: ClipProgress,
+    stop: Callable[[], bool],
+) -> _Run:
+    """Frame after frame into the table, until the clip ends, a limit is reached, it is stopped or cannot be read."""
+    run = _Run()
+    try:
+        for frame in source:
+            if stop():
+                run.ending = "interrupted"
+                break
+            if _limit_reached(settings, table.n_rows, frame.timestamp):
+                run.ending = "limit"
+                break
+            if run.session is None:
+                run.camera, run.image_size = camera_for(settings.intrinsics, frame.image), frame.image.shape[:2]
+                session = pipeline.start_video(camera=run.camera, online=source.live)
+            result = session.process_frame(frame.image, frame.timestamp)
+            table.append(result)
+            run.session = session
+            run.successes += result.success
+            progress.frame_done()
+    except VideoError as error:
+        run.ending, run.error = "unreadable", error
+    except KeyboardInterrupt:
+        if stop():  # asked once already: the second Ctrl-C means at once
+            raise
+        run.ending = "interrupted"
+    return run
+
+
+def _limit_reached(settings: ExtractionSettings, n_rows: int, timestamp: float) -> bool:
+    by_count = settings.max_frames is not None and n_rows >= settings.max_frames
+    return by_count or (settings.max_seconds is not None and timestamp >= settings.max_seconds)
+
+
+def _first_rows(offline: OfflineAUs, n_rows: int) -> OfflineAUs:
+    """An interruption may strike when a frame has entered the AU history but not the table."""
+    return OfflineAUs(offline.intensity[:n_rows], offline.presence[:n_rows])
+
+
+def _nothing_done(source: FrameSource, run: _Run) -> Outcome:
+    if run.error is not None:
+        raise run.error
+    if run.ending == "interrupted":
+        return Outcome(
+            source.path, "interrupted", f"{source.path}: interrupted before its first frame; nothing written."
+        )
+    raise VideoError(f"{source.path}: gives no frames.")
+
+
+def _request(pipeline: Pipeline, settings: ExtractionSettings, input_bytes: int | None) -> Request:
+    return Request(
+        input_bytes, pipeline.bundle.content_hash, settings.precision, settings.intrinsics, settings.max_frames
+    )
+
+
+def _earlier_table(name: str, paths: OutputPaths, request: Request, settings: ExtractionSettings) -> Outcome | None:
+    """What to say instead of working, if the table is there already; None to go on."""
+    sidecar = check_sidecar_is_ours(paths)
+    check_sidecar_is_ours(paths.incomplete)
+    if settings.overwrite or not paths.table.exists():
+        return None
+    if sidecar is None or sidecar.get("table") != paths.table.name:
+        message = f"{name}: skipped, {paths.table} exists (nothing beside it says how it was made)."
+        return Outcome(name, "skipped", message, paths.table)
+    reasons = differences(sidecar, request)
+    if not reasons:
+        return Outcome(name, "skipped", f"{name}: skipped, {paths.table} exists.", paths.table)
+    advice = "Use --overwrite to replace it, or another folder (-o)."
+    message = f"{name}: {paths.table} exists, but {'; '.join(reasons)}. {advice}"
+    return Outcome(name, "failed", message, paths.table)
+
+
+def _expected_frames(source: FrameSource, settings: ExtractionSettings) -> int | None:
+    counts = [count for count in (source.n_frames, settings.max_frames) if count is not None]
+    return min(counts, default=None)
+
+
+def _camera_facts(camera: Camera) -> dict[str, float]:
+    return {name: float(value) for name, value in asdict(camera).items()}
+
+
+def _clip_facts(source: FrameSource, run: _Run, rows: int, seconds: float) -> dict[str, Any]:
+    assert run.camera is not None  # there were frames
+    height, width = run.image_size
+    return {
+        "reason": str(run.error) if run.error is not None else None if run.ending == "end" else run.ending,
+        "input": {
+            "path": source.path if source.live else str(Path(source.path).resolve()),
+            "kind": source.kind,
+            "frames_declared": source.n_frames,
+            "fps": source.fps,
+            "height": height,
+            "width": width,
+        },
+        "frames": rows,
+        "frames_with_success": run.successes,
+        "warnings": list(source.warnings),
+        "camera": _camera_facts(run.camera),
+        "seconds": round(seconds, 3),
+    }
+
+
+def _clip_outcome(
+    source: FrameSource, run: _Run, complete: bool, target: OutputPaths, rows: int, seconds: float
+) -> Outcome:
+    if complete:
+        status: Literal["done", "incomplete", "interrupted"] = "done"
+        message = f"{source.path}: {rows} frames, {run.successes} with a face, {seconds:.1f} s -> {target.table}"
+    elif run.error is not None:
+        status, message = "incomplete", f"{run.error} The {rows} frames before that are in {target.table}"
+    else:
+        status = "interrupted"
+        of = f" of {source.n_frames}" if source.n_frames is not None else ""
+        message = (
+            f"{source.path}: INCOMPLETE, interrupted after {rows}{of} frames. These are finished, with post-processed "
+            f"AUs, in {target.table}; the next run starts this clip anew."
+        )
+    return Outcome(source.path, status, message, target.table, rows, tuple(source.warnings))

@@ -1,0 +1,158 @@
+"""What `auparity extract` shows on stderr while it works: progress bars, plain lines where stderr is no terminal, or
+nothing but problems (`--quiet`). All three report every problem.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from auparity.extraction_jobs import Job
+from auparity.extraction_types import ClipProgress, NoProgress, Outcome
+
+#: Between two progress lines of one clip where there is no terminal.
+LINE_SECONDS = 10.0
+_PROBLEMS = ("failed", "incomplete", "interrupted")
+
+
+class FrameRateColumn(ProgressColumn):
+    """Frames a second over the last frames."""
+
+    def render(self, task: Task) -> Text:
+        if task.speed is None or task.fields.get("unit") != "frame":
+            return Text("")
+        return Text(f"{task.speed:.1f} frames/s")
+
+
+class QuietReporter:
+    """Problems only."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is open."""
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def job_started(self, number: int, total: int, job: Job) -> ClipProgress:
+        return NoProgress()
+
+    def job_done(self, outcome: Outcome) -> None:
+        if outcome.status in _PROBLEMS:
+            self.say(outcome.message)
+        for warning in outcome.warnings:
+            self.say(f"{outcome.input}: warning: {warning}")
+
+    def finished(self, summary: str) -> None:
+        """Problems were reported one by one."""
+
+
+class LineReporter(QuietReporter):
+    """One line a job, and one every LINE_SECONDS inside a clip."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._name = ""
+        self._total: int | None = None
+        self._frames = 0
+        self._start = self._last = 0.0
+
+    def job_started(self, number: int, total: int, job: Job) -> ClipProgress:
+        self._name = str(job.path)
+        self.say(f"[{number}/{total}] {self._name}")
+        return self
+
+    def job_done(self, outcome: Outcome) -> None:
+        if outcome.status not in _PROBLEMS:
+            self.say(outcome.message)
+        super().job_done(outcome)
+
+    def started(self, n_frames: int | None) -> None:
+        self._total, self._frames = n_frames, 0
+        self._start = self._last = self._clock()
+
+    def frame_done(self) -> None:
+        self._frames += 1
+        now = self._clock()
+        if now - self._last < LINE_SECONDS:
+            return
+        self._last = now
+        rate = self._frames / (now - self._start)
+        of = left = ""
+        if self._total is not None:
+            of, left = f" of {self._total}", f", {max(self._total - self._frames, 0) / rate:.0f} s left"
+        self.say(f"{self._name}: {self._frames}{of} frames, {rate:.1f} frames/s{left}")
+
+    def finishing(self) -> None:
+        """The next line says that it is done."""
+
+    def finished(self, summary: str) -> None:
+        self.say(summary)
+
+
+class BarReporter(LineReporter):
+    """A bar for the frames of the current clip, and one for the inputs when there are several."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__()
+        self._console = console or Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            FrameRateColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._inputs = self._bars.add_task("inputs", total=None, visible=False)
+        self._clip = self._bars.add_task("", total=None, visible=False, unit="frame")
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def say(self, text: str) -> None:
+        # Plain text: file names may hold brackets, and paths must stay in one piece for copying.
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def job_started(self, number: int, total: int, job: Job) -> ClipProgress:
+        self._name = job.path.name
+        self._bars.update(self._inputs, total=total, completed=number - 1, visible=total > 1)
+        return self
+
+    def job_done(self, outcome: Outcome) -> None:
+        super().job_done(outcome)
+        self._bars.update(self._clip, visible=False)
+        self._bars.advance(self._inputs)
+
+    def started(self, n_frames: int | None) -> None:
+        self._bars.reset(self._clip, total=n_frames, description=self._name, visible=True)
+
+    def frame_done(self) -> None:
+        self._bars.advance(self._clip)
+
+    def finishing(self) -> None:
+        self._bars.update(self._clip, description=f"{self._name}: post-processing AUs")
+
+
+def choose_reporter(quiet: bool) -> QuietReporter:
+    """What suits stderr."""
+    if quiet:
+        return QuietReporter()
+    return BarReporter() if sys.stderr.isatty() else LineReporter()

@@ -1,0 +1,87 @@
+"""What extraction is told and tells: the pipeline that it drives, its settings, its progress and its outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from auparity.media import Image
+from auparity.models.types import BundleMeta
+from auparity.reference.head_pose import Camera
+from auparity.reference.results import FrameResult, OfflineAUs
+from auparity.sidecars import Intrinsics
+from auparity.table_writers import TableFormat
+
+
+class Weights(Protocol):
+    """A bundle, as far as its results must name it."""
+
+    @property
+    def meta(self) -> BundleMeta: ...
+    @property
+    def content_hash(self) -> str: ...
+
+
+class ClipSession(Protocol):
+    """One clip going through a pipeline."""
+
+    def process_frame(self, image: Image, timestamp: float) -> FrameResult: ...
+    def finish(self) -> OfflineAUs: ...
+
+
+class Pipeline(Protocol):
+    """What extraction needs of a pipeline; `auparity.ReferencePipeline` is one."""
+
+    @property
+    def bundle(self) -> Weights: ...
+    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> ClipSession: ...
+    def process_image(self, image: Image, *, camera: Camera | None = None) -> list[FrameResult]: ...
+
+
+class ClipProgress(Protocol):
+    """Told how far a clip is."""
+
+    def started(self, n_frames: int | None) -> None: ...
+    def frame_done(self) -> None: ...
+    def finishing(self) -> None: ...
+
+
+class NoProgress:
+    def started(self, n_frames: int | None) -> None:
+        """Nobody listens."""
+
+    def frame_done(self) -> None:
+        """Nobody listens."""
+
+    def finishing(self) -> None:
+        """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class ExtractionSettings:
+    """How to extract; the same for every input of a run."""
+
+    output_dir: Path = Path("processed")  #: where the reference program writes, too (spec 80.4)
+    table_format: TableFormat = "csv"
+    precision: str = "float32"  #: that of the pipeline, for the record
+    intrinsics: Intrinsics = field(default_factory=Intrinsics)
+    max_frames: int | None = None
+    max_seconds: float | None = None  #: by time stamps, so for cameras and videos only
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one input."""
+
+    input: str
+    status: Literal["done", "skipped", "incomplete", "interrupted", "failed"]
+    message: str  #: in plain words, naming input and output
+    table: Path | None = None
+    rows: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+def never() -> bool:
+    return False

@@ -1,0 +1,154 @@
+"""The columns of a result table and the text of its rows (spec 80.1 to 80.3).
+
+One row is one face in one frame: a `FrameResult` goes in, a tuple of 715 values (711 for photographs) or a CSV line
+comes out. The layout is that of the recorded runs: 715 columns, the third of which, `frame_name`, is always empty.
+Numbers are printed as C prints a double with a fixed number of decimals: the correctly rounded decimal of the binary
+value (float32 is promoted to double first), so a negative value that rounds to zero keeps its sign ("-0.0").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from auparity.errors import ContractError
+from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, Array, FrameResult
+
+N_FACE = 68  # landmarks of the face
+N_EYES = 56  # landmarks of both eye models, left first
+N_LOCAL = 34  # local parameters of the face model
+
+Layout = Literal["clip", "photograph"]
+
+
+class Column(NamedTuple):
+    name: str
+    kind: Literal["int", "text", "float"]
+    decimals: int = 0
+
+
+def _numbered(names: Iterable[str], count: int, decimals: int) -> list[Column]:
+    return [Column(f"{name}_{i}", "float", decimals) for name in names for i in range(count)]
+
+
+def _floats(names: Iterable[str], decimals: int) -> list[Column]:
+    return [Column(name, "float", decimals) for name in names]
+
+
+def _measures() -> list[Column]:
+    """Everything between the header group and the AUs, the same for clips and photographs."""
+    return [
+        *_floats((f"gaze_{eye}_{axis}" for eye in (0, 1) for axis in "xyz"), 6),
+        *_floats(("gaze_angle_x", "gaze_angle_y"), 3),
+        *_numbered(("eye_lmk_x", "eye_lmk_y"), N_EYES, 1),
+        *_numbered(("eye_lmk_X", "eye_lmk_Y", "eye_lmk_Z"), N_EYES, 1),
+        *_floats(("pose_Tx", "pose_Ty", "pose_Tz"), 1),
+        *_floats(("pose_Rx", "pose_Ry", "pose_Rz"), 3),
+        *_numbered(("x", "y"), N_FACE, 1),
+        *_numbered(("X", "Y", "Z"), N_FACE, 1),
+        *_floats(("p_scale", "p_rx", "p_ry", "p_rz", "p_tx", "p_ty"), 3),
+        *_numbered(("p",), N_LOCAL, 3),
+    ]
+
+
+def _action_units() -> list[Column]:
+    """Intensities with 2 decimals; presences with 1 as predicted frame by frame (the rewrite prints 2)."""
+    return [*_floats((f"{au}_r" for au in INTENSITY_AUS), 2), *_floats((f"{au}_c" for au in PRESENCE_AUS), 1)]
+
+
+_CLIP_HEADER = [
+    Column("frame", "int"),
+    Column("face_id", "int"),
+    Column("frame_name", "text"),
+    Column("timestamp", "float", 3),
+    Column("confidence", "float", 2),
+    Column("success", "int"),
+]
+_PHOTOGRAPH_HEADER = [Column("face", "int"), Column("confidence", "float", 3)]
+
+#: The columns of each layout, in order: 715 and 711.
+COLUMNS: dict[Layout, tuple[Column, ...]] = {
+    "clip": (*_CLIP_HEADER, *_measures(), *_action_units()),
+    "photograph": (*_PHOTOGRAPH_HEADER, *_measures(), *_action_units()),
+}
+#: The last columns of either layout: 17 intensities, then 18 presences.
+N_AU_COLUMNS = len(INTENSITY_AUS) + len(PRESENCE_AUS)
+
+_FORMATS = {"int": "%d", "text": "%s"}
+_ROW_FORMAT = {
+    layout: ",".join(_FORMATS.get(column.kind, f"%.{column.decimals}f") for column in columns)
+    for layout, columns in COLUMNS.items()
+}
+_REWRITTEN_AUS_FORMAT = ",".join(["%.2f"] * N_AU_COLUMNS)  # spec 80.2
+
+#: The arrays of a FrameResult and their shapes: the contract of a row.
+_SHAPES: dict[str, tuple[int, ...]] = {
+    "gaze": (2, 3),
+    "gaze_angles": (2,),
+    "eye_landmarks": (2, N_EYES // 2, 2),
+    "eye_landmarks_3d": (2, N_EYES // 2, 3),
+    "pose": (6,),
+    "landmarks": (N_FACE, 2),
+    "landmarks_3d": (N_FACE, 3),
+    "params_global": (6,),
+    "params_local": (N_LOCAL,),
+    "au_intensity": (len(INTENSITY_AUS),),
+    "au_presence": (len(PRESENCE_AUS),),
+}
+
+Value = int | float | str
+
+
+def header(layout: Layout) -> str:
+    """The header line, without line end."""
+    return ",".join(column.name for column in COLUMNS[layout])
+
+
+def row_values(result: FrameResult, layout: Layout) -> tuple[Value, ...]:
+    """One value for each column of the layout, unrounded.
+
+    Raises
+    ------
+    ContractError : an array of `result` does not have its shape.
+    """
+    measures = np.concatenate([_columns_of(name, result).astype(np.float64) for name in _SHAPES]).tolist()
+    if layout == "photograph":
+        return (result.face_id, float(result.confidence), *measures)
+    head = (
+        result.index + 1,  # the CSV counts frames from 1
+        result.face_id,
+        "",  # frame_name: always empty in the recorded runs
+        float(result.timestamp),
+        float(result.confidence),
+        int(result.success),
+    )
+    return (*head, *measures)
+
+
+def format_row(result: FrameResult, layout: Layout) -> str:
+    """The CSV line of one result, without line end (spec 80.1, 80.3)."""
+    return _ROW_FORMAT[layout] % row_values(result, layout)
+
+
+def rewrite_aus(line: str, intensity: Array, presence: Array) -> str:
+    """A clip's CSV line with its AUs replaced by the post-processed ones, all with two decimals (spec 80.2).
+
+    Parameters
+    ----------
+    line : one line as `format_row` made it, with or without line end.
+    intensity, presence : (17,) and (18,), in the order of INTENSITY_AUS and PRESENCE_AUS.
+    """
+    kept = line.rstrip().rsplit(",", N_AU_COLUMNS)[0]
+    return kept + "," + _REWRITTEN_AUS_FORMAT % (*intensity.tolist(), *presence.tolist())
+
+
+def _columns_of(name: str, result: FrameResult) -> Array:
+    """The array in column order: coordinates of points are grouped by axis (x_0.. x_67, y_0.. y_67)."""
+    array = np.asarray(getattr(result, name))
+    if array.shape != _SHAPES[name]:
+        raise ContractError("extraction", f"FrameResult.{name}", f"shape {_SHAPES[name]}", f"{array.shape}")
+    if "landmarks" in name:
+        return array.reshape(-1, array.shape[-1]).T.ravel()
+    return array.ravel()

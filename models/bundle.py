@@ -1,0 +1,106 @@
+"""A bundle: the weights of one whole pipeline (design 4). Detector, landmark model with parts and validator, and the
+action unit models for videos and for images, as frozen dataclasses of read-only arrays, with a content hash that goes
+into every result. Bundles are read from, and written to, the folder layout of OpenFace 2.2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import struct
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from auparity.models.formats import layout
+from auparity.models.formats.files import StrPath
+from auparity.models.types import MTCNN, AUPredictors, BundleMeta, FaceModel
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
+SHORT_HASH = 12  # hexadecimal digits: enough to tell the bundles of any one study apart
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bundle:
+    """The weights of one pipeline."""
+
+    meta: BundleMeta
+    detector: MTCNN
+    face: FaceModel
+    video_aus: AUPredictors
+    image_aus: AUPredictors
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 (64 hexadecimal digits) over names, types, shapes and values of everything but `meta`."""
+        digest = hashlib.sha256()
+        for item in dataclasses.fields(self):
+            if item.name != "meta":
+                _digest(digest.update, item.name)
+                _digest(digest.update, getattr(self, item.name))
+        return digest.hexdigest()
+
+    @property
+    def short_hash(self) -> str:
+        return self.content_hash[:SHORT_HASH]
+
+    @classmethod
+    def from_openface(cls, directory: StrPath, landmark_model: str = "auto") -> Bundle:
+        """Read the model folder of OpenFace 2.2.
+
+        Parameters
+        ----------
+        directory : holds ``model/`` and ``AU_predictors/``, or is the root of an installed OpenFace
+            (``lib/local/LandmarkDetector/model``, ``lib/local/FaceAnalysis/AU_predictors``).
+        landmark_model : "auto" (CE-CLM when all of its expert files are there, else CLNF), "ceclm", "clnf", or the
+            name of another main list in ``model/``, e.g. "main_clnf_wild". What was chosen, and why, is in
+            ``meta.source``.
+
+        Raises
+        ------
+        ModelFormatError : not such a folder, or a file is missing, damaged, or does not fit the others.
+        """
+        found = layout.find(directory)
+        choice = layout.choose_landmark_model(found, landmark_model)
+        return cls(
+            meta=layout.read_meta(found, choice),
+            detector=layout.read_detector(found),
+            face=layout.read_face(found, choice),
+            video_aus=layout.read_aus(found, layout.VIDEO_AUS),
+            image_aus=layout.read_aus(found, layout.IMAGE_AUS),
+        )
+
+
+def _digest(update: Any, value: Any) -> None:
+    """Feed a value to a hash so that two different values never feed the same bytes."""
+    if isinstance(value, np.ndarray):
+        little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
+        update(f"array {little.dtype.str} {value.shape};".encode("ascii"))
+        update(little.data.cast("B") if little.size else b"")
+    elif dataclasses.is_dataclass(value):
+        fields = dataclasses.fields(value)
+        update(f"record {type(value).__name__} {len(fields)};".encode("ascii"))
+        for item in fields:
+            _digest(update, item.name)
+            _digest(update, getattr(value, item.name))
+    elif isinstance(value, tuple):
+        update(f"tuple {len(value)};".encode("ascii"))
+        for member in value:
+            _digest(update, member)
+    elif isinstance(value, str):
+        text = value.encode("utf-8")
+        update(f"text {len(text)};".encode("ascii") + text)
+    elif isinstance(value, bool | int | np.integer | np.bool_):
+        update(f"integer {int(value)};".encode("ascii"))
+    elif isinstance(value, float | np.floating):
+        # One NaN for all: an empty CCNF record has no confidence, and NaNs differ in bits that mean nothing.
+        update(b"real " + (b"nan" if math.isnan(value) else struct.pack("<d", value)) + b";")
+    elif value is None:
+        update(b"none;")
+    else:
+        raise TypeError(f"a bundle holds a {type(value).__name__}, for which no hash is defined")

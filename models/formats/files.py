@@ -1,0 +1,53 @@
+"""Files in and out: whole files as bytes, with errors that name the list in which a missing file stood, and atomic saves.
+
+Every reader of this package gets its bytes here, so that no `FileNotFoundError` reaches a user without the reason why
+the file was wanted (spec 10.2: model files are named by lists, lists by other lists).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from auparity.errors import ModelFormatError
+
+StrPath = str | os.PathLike[str]
+
+
+def read_bytes(path: StrPath, named_by: StrPath | None = None) -> bytes:
+    """The content of a file.
+
+    Parameters
+    ----------
+    path : the file.
+    named_by : the list that names it, for the error message.
+
+    Raises
+    ------
+    ModelFormatError : the file is missing, a folder, or cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in a path that a list names
+        what = "a readable file" if named_by is None else f"a readable file, because {os.fspath(named_by)} names it"
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ModelFormatError(path, None, what, reason, "Fetch or copy the complete model folder again.") from error
+
+
+def save(path: StrPath, data: bytes) -> None:
+    """Write a file whole or not at all: to a temporary neighbour that then takes its place. Makes the folder."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes it private, a model file is not
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise

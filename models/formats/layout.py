@@ -1,0 +1,126 @@
+"""Where the files of a bundle are in OpenFace's model folder (spec 10.2), which landmark model of several is taken, and
+what is said when something is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from auparity.errors import ModelFormatError
+from auparity.models.formats.au import read_au_predictors
+from auparity.models.formats.face_model import expert_paths, module_list_of, read_face_model
+from auparity.models.formats.files import StrPath, read_bytes
+from auparity.models.formats.mtcnn import read_mtcnn
+from auparity.models.types import MTCNN, AUPredictors, BundleMeta, FaceModel
+
+CECLM = "main_ceclm_general"
+CLNF = "main_clnf_general"
+VIDEO_AUS = "main_dynamic_svms.txt"
+IMAGE_AUS = "main_static_svms.txt"
+DETECTOR = Path("mtcnn_detector", "MTCNN_detector.txt")
+#: (landmark models, AU models) below the folder that a user names: a model folder, or an installed OpenFace.
+PLACES = (
+    (Path("model"), Path("AU_predictors")),
+    (Path("lib/local/LandmarkDetector/model"), Path("lib/local/FaceAnalysis/AU_predictors")),
+)
+#: Written beside the two folders by `save_bundle`, so that a bundle that is not OpenFace's keeps its name and licence.
+META_FILE = "bundle.json"
+OPENFACE = BundleMeta("openface", "2.2.0", "OpenFace 2.2: academic or non-profit organisation, non-commercial research")
+ADVICE = "Get the models with `auparity models fetch openface --accept-license`, or name their folder with --models DIR."
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one set of models."""
+
+    root: Path
+    model: Path
+    aus: Path
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The main list that was taken, and why."""
+
+    main: Path
+    reason: str
+
+
+def find(directory: StrPath) -> Layout:
+    """The folders below `directory`; ModelFormatError that says where was looked, and how to get the models."""
+    root = Path(directory)
+    for model, aus in PLACES:
+        if (root / model).is_dir() and (root / aus).is_dir():
+            return Layout(root, root / model, root / aus)
+    looked = " or ".join(f"{model} and {aus}" for model, aus in PLACES)
+    found = "no such pair of folders" if root.is_dir() else "no such folder"
+    raise ModelFormatError(root, None, f"a folder that holds {looked}", found, ADVICE)
+
+
+def choose_landmark_model(layout: Layout, landmark_model: str) -> Choice:
+    """The main list for "auto", "ceclm", "clnf" or the name of another one.
+
+    "auto" takes CE-CLM when its lists and all of its expert files are there, else CLNF.
+    """
+    if landmark_model == "auto":
+        missing = _missing_of_ceclm(layout)
+        if not missing:
+            return Choice(_main_list(layout, CECLM), "auto: CE-CLM, the most accurate, is complete")
+        return Choice(_main_list(layout, CLNF), f"auto: CLNF, because CE-CLM lacks {', '.join(missing)}")
+    name = {"ceclm": CECLM, "clnf": CLNF}.get(landmark_model, landmark_model)
+    return Choice(_main_list(layout, name), f"asked for: {landmark_model}")
+
+
+def _missing_of_ceclm(layout: Layout) -> list[str]:
+    main = layout.model / f"{CECLM}.txt"
+    if not main.is_file():
+        return [main.name]
+    _, experts = expert_paths(module_list_of(main)[1])
+    return [path.name for path in experts if not path.is_file()]
+
+
+def _main_list(layout: Layout, name: str) -> Path:
+    path = layout.model / f"{name.removesuffix('.txt')}.txt"
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in layout.model.glob("main_*.txt"))) or "no main list at all"
+        raise ModelFormatError(path, None, "a main list of landmark models", f"no such file, but {there}", ADVICE)
+    return path
+
+
+def read_face(layout: Layout, choice: Choice) -> FaceModel:
+    return read_face_model(choice.main)
+
+
+def read_detector(layout: Layout) -> MTCNN:
+    return read_mtcnn(layout.model / DETECTOR)
+
+
+def read_aus(layout: Layout, name: str) -> AUPredictors:
+    return read_au_predictors(layout.aus / name)
+
+
+def read_meta(layout: Layout, choice: Choice) -> BundleMeta:
+    """Name, version and licence from `META_FILE` where there is one, else those of OpenFace; `source` says where from.
+
+    `source` holds "format", "directory", "landmark_model" (stem of the main list) and "reason", all text.
+    """
+    source = {
+        "format": "openface",
+        "directory": str(layout.root.resolve()),
+        "landmark_model": choice.main.stem,
+        "reason": choice.reason,
+    }
+    path = layout.root / META_FILE
+    if not path.is_file():
+        return BundleMeta(OPENFACE.name, OPENFACE.version, OPENFACE.licence, source)
+    try:
+        stored: Any = json.loads(read_bytes(path))
+        values = [stored[key] for key in ("name", "version", "licence")]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ModelFormatError(path, None, "JSON with name, version and licence", str(error)) from error
+    if not all(isinstance(value, str) for value in values):
+        raise ModelFormatError(path, None, "name, version and licence as text", repr(values)[:80])
+    return BundleMeta(*values, source)

@@ -1,0 +1,45 @@
+"""Fixtures of the parity suite: the bundles that the golden recordings were made with. A test that asks for one is
+skipped, with the reason and what to do, where the model files are absent.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auparity.parity_tests.golden_data import require_shared
+
+if TYPE_CHECKING:
+    from auparity.models.bundle import Bundle
+
+RANDOM_CEN_VARIABLE = "AUPARITY_RANDOM_CEN"
+#: The published CEN files are not with the recordings; those of the CE-CLM recording are random, and 430 MB.
+HOW_TO_MAKE_RANDOM_CEN = (
+    f"set {RANDOM_CEN_VARIABLE} to a folder with OpenFace's model files in which "
+    "model/patch_experts/cen_patches_*_of.dat were written by ../shared/tools/make_random_cen.py"
+)
+
+
+@pytest.fixture(scope="session")
+def openface_bundle() -> Bundle:
+    """OpenFace 2.2's own models as the recordings used them: main_clnf_general, MTCNN, AU predictors."""
+    from auparity.models.bundle import Bundle
+
+    return Bundle.from_openface(require_shared() / "openface", main="main_clnf_general")
+
+
+@pytest.fixture(scope="session")
+def random_cen_bundle() -> Bundle:
+    """CE-CLM with random experts of the true sizes (recording video01_random_cen)."""
+    from auparity.models.bundle import Bundle
+
+    require_shared()
+    named = os.environ.get(RANDOM_CEN_VARIABLE)
+    if not named:
+        pytest.skip(f"no random CEN experts: {HOW_TO_MAKE_RANDOM_CEN}")
+    if not (Path(named) / "model" / "main_ceclm_general.txt").is_file():
+        raise FileNotFoundError(f"no model/main_ceclm_general.txt in {named}: {HOW_TO_MAKE_RANDOM_CEN}")
+    return Bundle.from_openface(Path(named), main="main_ceclm_general")

@@ -1,0 +1,123 @@
+"""Landmark detection from a face box: several head orientations tried, the best kept (spec 50.9).
+
+A box says where a face is, not where it looks. With `multi_view` the fit is started at eleven rotations and the result of
+the largest likelihood wins. Models with early-termination data (CE-CLM) first try the coarsest scale only: a start that
+scores above its view's cut-off is finished at once, otherwise the three best are. One gray image (H, W), one box
+(x, y, w, h) px and the state before in; what the C++ program returns and the state after out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.models.types import EarlyTermination
+from auparity.reference.landmarks import FaceState, LandmarkDetector
+
+Array = npt.NDArray[Any]
+
+FRONTAL = ((0.0, 0.0, 0.0),)
+#: Starting rotations (rx, ry, rz) in rad, in order (spec 50.9).
+MULTI_VIEW = (
+    (0.0, 0.0, 0.0),
+    (0.0, -0.5236, 0.0),
+    (0.0, 0.5236, 0.0),
+    (0.0, -0.96, 0.0),
+    (0.0, 0.96, 0.0),
+    (0.0, 0.0, 0.5236),
+    (0.0, 0.0, -0.5236),
+    (0.0, -1.57, 0.0),
+    (0.0, 1.57, 0.0),
+    (0.0, -1.22, 0.698),
+    (0.0, 1.22, -0.698),
+)
+FINALISTS = 3  # hypotheses that the second stage finishes
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    score: float
+    params_global: Array
+    params_local: Array
+
+
+def detect_in_box(
+    detector: LandmarkDetector, gray: Array, box: Array, state: FaceState, *, multi_view: bool
+) -> tuple[bool, FaceState]:
+    """Detect landmarks in a face box (spec 50.9 "DetectLandmarksInImage").
+
+    Parameters
+    ----------
+    gray : (H, W) in the working dtype, 0 to 255.
+    box : (4,) x, y, w, h in px; a width of 0 means no face.
+
+    Returns
+    -------
+    (returned, state) : what the C++ function returns, which is not always `state.detection_success`.
+    """
+    if box[2] <= 0:
+        return False, state
+    rotations = MULTI_VIEW if multi_view else FRONTAL
+    if detector.early_termination is None:
+        return _best_of_all(detector, gray, box, state, rotations)
+    return _early_terminated(detector, detector.early_termination, gray, box, state, rotations)
+
+
+def _start(detector: LandmarkDetector, box: Array, rotation: tuple[float, ...], state: FaceState) -> FaceState:
+    """Mean shape filling the box at a rotation."""
+    model = detector.fitter.shape_model
+    zeros = np.zeros(model.n_modes, detector.numerics.dtype)
+    g = model.params_from_box(box, zeros, detector.numerics.cast(rotation))
+    return replace(state, params_global=g, params_local=zeros)
+
+
+def _best_of_all(
+    detector: LandmarkDetector, gray: Array, box: Array, state: FaceState, rotations: tuple[tuple[float, ...], ...]
+) -> tuple[bool, FaceState]:
+    """Every rotation fitted in full; the largest model likelihood wins, the first among equals."""
+    best: FaceState | None = None
+    for rotation in rotations:
+        state = detector.detect(gray, _start(detector, box, rotation, state), detector.parameters.init_windows)
+        if best is None or state.likelihood > best.likelihood:
+            best = state
+    assert best is not None
+    return best.detection_success, best
+
+
+def _early_terminated(
+    detector: LandmarkDetector,
+    early: EarlyTermination,
+    gray: Array,
+    box: Array,
+    state: FaceState,
+    rotations: tuple[tuple[float, ...], ...],
+) -> tuple[bool, FaceState]:
+    """Coarsest scale first; see the module's first paragraph. Three quirks of the C++ program are kept on purpose."""
+    windows = detector.parameters.init_windows
+    coarse, rest = (windows[0], *(0 for _ in windows[1:])), (0, *windows[1:])
+    scored: list[_Scored] = []
+    for rotation in rotations:
+        state = detector.detect(
+            gray, _start(detector, box, rotation, state), coarse, refine_parts=False, validate=False
+        )
+        score = state.likelihood * early.weights[state.view] + early.biases[state.view]
+        if score > early.cutoffs[state.view]:
+            state = detector.detect(gray, state, rest)
+            return state.detection_success, state
+        scored.append(_Scored(score, state.params_global, state.params_local))
+    # Quirk 1: recorded shapes share memory with the live one, which the next hypothesis sets to zero; only the
+    # last keeps what it fitted.
+    scored = [replace(s, params_local=np.zeros_like(s.params_local)) for s in scored[:-1]] + scored[-1:]
+    scored.sort(key=lambda s: s.score, reverse=True)
+    best: FaceState | None = None
+    for candidate in scored[:FINALISTS]:
+        start = replace(state, params_global=candidate.params_global, params_local=candidate.params_local)
+        state = detector.detect(gray, start, rest)
+        if best is None or state.likelihood > best.likelihood:
+            best = state
+    assert best is not None
+    # Quirks 2 and 3: the returned flag and the certainty are those of the last candidate, not of the best.
+    return state.detection_success, replace(best, certainty=state.certainty)

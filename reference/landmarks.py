@@ -1,0 +1,202 @@
+"""Landmark detection from a starting point: fit, refinement by part models, validation (spec 50.6, 50.7).
+
+The 68-point model is fitted first. Then models of the inner face and of the eyes start from what it found, are fitted by
+themselves where the face is large enough, and hand their landmarks back; the main model is brought to them by CalcParams.
+At last the validator says how sure we can be. One gray image (H, W) and a `FaceState` in, the next `FaceState` out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.models.types import FaceModel, PartModel
+from auparity.reference.calc_params import fit_shape
+from auparity.reference.fitting import INITIAL_LIKELIHOOD, Fit, FittingParameters, LandmarkFitter
+from auparity.reference.numerics import FLOAT32, Numerics
+from auparity.reference.validation import VALIDATION_BOUNDARY, LandmarkValidator
+
+Array = npt.NDArray[Any]
+
+#: A part is fitted when the face's scale exceeds this share of the part's first patch scale (spec 50.7 c).
+PART_SCALE_SHARE = 0.9
+
+_EYE = FittingParameters(windows=(3, 5, 9), reg_factor=0.5, sigma=1.0, refine_parameters=False)
+_INNER = FittingParameters(windows=(9,), reg_factor=2.5, sigma=1.75, weight_factor=2.5, refine_parameters=False)
+_LEGACY_EYE = FittingParameters(windows=(5, 3), reg_factor=0.1, sigma=2.0, refine_parameters=False)
+_LEGACY_MOUTH = FittingParameters(windows=(7, 7), reg_factor=1.0, sigma=2.0, refine_parameters=False)
+_LEGACY_BROW = FittingParameters(windows=(11, 9), reg_factor=10.0, sigma=3.5, refine_parameters=False)
+
+#: How parts are fitted, by the name that the main file gives them (spec 50.7).
+PART_PARAMETERS = {
+    "left_eye_28": _EYE,
+    "right_eye_28": _EYE,
+    "inner": _INNER,
+    "left_eye": _LEGACY_EYE,
+    "right_eye": _LEGACY_EYE,
+    "mouth": _LEGACY_MOUTH,
+    "brow": _LEGACY_BROW,
+}
+
+
+@dataclass(frozen=True)
+class DetectorParameters:
+    """Settings of landmark detection (spec 50.1); `for_model` gives those of the command-line programs."""
+
+    init_windows: tuple[int, ...] = (11, 9, 7, 5)
+    track_windows: tuple[int, ...] = (0, 9, 7, 0)
+    fitting: FittingParameters = FittingParameters()
+    refine_parts: bool = True
+    validate: bool = True
+    multi_view: bool = False
+    reinit_every: int = 2  # frames between attempts to find a lost face again
+
+    @classmethod
+    def for_model(cls, model: FaceModel, *, wild: bool = False) -> DetectorParameters:
+        """Defaults for a model; `wild` is OpenFace's option for images in difficult conditions."""
+        fitting = FittingParameters(sigma=1.25, reg_factor=35.0, weight_factor=2.5, iterations=10) if wild else FittingParameters()
+        if model.name == "main_ceclm_general":
+            fitting = replace(fitting, sigma=fitting.sigma * 1.5, reg_factor=fitting.reg_factor * 0.9)
+        windows = (15, 13, 11, 11) if wild else (11, 9, 7, 5)
+        return cls(init_windows=windows, fitting=fitting, multi_view=wild)
+
+    def with_windows(self, windows: tuple[int, ...]) -> FittingParameters:
+        return replace(self.fitting, windows=windows)
+
+
+@dataclass(frozen=True, eq=False)
+class PartState:
+    """Parameters and landmarks of one part model."""
+
+    params_global: Array  #: (6,)
+    params_local: Array  #: (m,)
+    landmarks: Array  #: (n, 2) px
+
+
+@dataclass(frozen=True, eq=False)
+class FaceState:
+    """What the landmark model knows of one face, carried from frame to frame (spec 00)."""
+
+    params_global: Array  #: (6,)
+    params_local: Array  #: (m,)
+    landmarks: Array  #: (68, 2) px
+    likelihood: float
+    landmark_likelihoods: Array  #: (68,)
+    detection_success: bool
+    certainty: float
+    view: int
+    parts: tuple[PartState, ...]
+
+
+class LandmarkDetector:
+    """The models of one `FaceModel` at the working precision. Holds no state of any face."""
+
+    def __init__(
+        self, model: FaceModel, parameters: DetectorParameters | None = None, numerics: Numerics = FLOAT32
+    ) -> None:
+        self.numerics = numerics
+        self.parameters = parameters or DetectorParameters.for_model(model)
+        self.early_termination = model.main.early_termination
+        self.fitter = LandmarkFitter(model.main, numerics)
+        self.validator = LandmarkValidator(model.validator, numerics)
+        self.part_models: tuple[PartModel, ...] = model.parts
+        self.part_fitters = tuple(LandmarkFitter(part.model, numerics) for part in model.parts)
+
+    def initial_state(self) -> FaceState:
+        """The state of a model that has seen nothing: scale 1, everything else 0 (spec 00)."""
+        main = self.fitter.shape_model
+        return FaceState(
+            params_global=self.numerics.cast([1, 0, 0, 0, 0, 0]),
+            params_local=self.numerics.cast(np.zeros(main.n_modes)),
+            landmarks=self.numerics.cast(np.zeros((main.n_points, 2))),
+            likelihood=INITIAL_LIKELIHOOD,
+            landmark_likelihoods=self.numerics.cast(np.zeros(main.n_points)),
+            detection_success=False,
+            certainty=0.0,
+            view=0,
+            parts=tuple(self._initial_part(fitter) for fitter in self.part_fitters),
+        )
+
+    def _initial_part(self, fitter: LandmarkFitter) -> PartState:
+        model = fitter.shape_model
+        return PartState(
+            self.numerics.cast([1, 0, 0, 0, 0, 0]),
+            self.numerics.cast(np.zeros(model.n_modes)),
+            self.numerics.cast(np.zeros((model.n_points, 2))),
+        )
+
+    def detect(
+        self,
+        gray: Array,
+        state: FaceState,
+        windows: tuple[int, ...],
+        *,
+        refine_parts: bool | None = None,
+        validate: bool | None = None,
+    ) -> FaceState:
+        """Detect landmarks from the parameters in `state` (spec 50.6 "DetectLandmarks").
+
+        Parameters
+        ----------
+        gray : (H, W) in the working dtype, 0 to 255.
+        windows : response-map sizes by scale, 0 to skip one.
+        refine_parts, validate : override the detector's parameters.
+        """
+        parameters = self.parameters
+        refine_parts = parameters.refine_parts if refine_parts is None else refine_parts
+        validate = parameters.validate if validate is None else validate
+        (fit,) = self.fitter.fit(
+            gray[None], state.params_global[None], state.params_local[None], parameters.with_windows(windows)
+        )
+        state = _with_fit(state, fit)
+        if refine_parts and self.part_models:
+            state = self.refine_by_parts(gray, state)
+        if validate and fit.success:
+            orientation = state.params_global[None, 1:4]
+            certainty = float(self.validator.certainty(gray[None], state.landmarks[None], orientation)[0])
+            success = bool(np.float32(certainty) > VALIDATION_BOUNDARY)
+            return replace(state, certainty=certainty, detection_success=success)
+        return replace(state, certainty=float(fit.success), detection_success=fit.success)
+
+    def refine_by_parts(self, gray: Array, state: FaceState) -> FaceState:
+        """Fit the part models and bring the main model to what they found (spec 50.7)."""
+        main_scale = state.params_global[0]
+        parts, any_fitted = [], False
+        for part, fitter in zip(self.part_models, self.part_fitters, strict=True):
+            given = self.numerics.cast(np.zeros((fitter.shape_model.n_points, 2)))
+            given[part.mapping[:, 1]] = state.landmarks[part.mapping[:, 0]]
+            g, p = fit_shape(fitter.shape_model, given[None])
+            if main_scale > PART_SCALE_SHARE * fitter.bank.scales[0]:
+                any_fitted = True
+                settings = PART_PARAMETERS.get(part.name, FittingParameters(refine_parameters=False))
+                (fit,) = fitter.fit(gray[None], g, p, settings)
+                parts.append(PartState(fit.params_global, fit.params_local, fit.landmarks))
+            else:
+                parts.append(PartState(g[0], p[0], fitter.shape_model.shape_2d(g[0], p[0])))
+        state = replace(state, parts=tuple(parts))
+        if not any_fitted:
+            return state
+        landmarks = state.landmarks.copy()
+        for part, found in zip(self.part_models, parts, strict=True):
+            # In file order: where parts overlap (inner face and eyes) the later one wins.
+            landmarks[part.mapping[:, 0]] = found.landmarks[part.mapping[:, 1]]
+        main = self.fitter.shape_model
+        g, p = fit_shape(main, landmarks[None])
+        return replace(state, params_global=g[0], params_local=p[0], landmarks=main.shape_2d(g[0], p[0]))
+
+
+def _with_fit(state: FaceState, fit: Fit) -> FaceState:
+    """The state after a fit; likelihoods that the fit did not compute stay what they were."""
+    likelihood, per_landmark = fit.likelihood, fit.landmark_likelihoods
+    return replace(
+        state,
+        params_global=fit.params_global,
+        params_local=fit.params_local,
+        landmarks=fit.landmarks,
+        view=fit.view,
+        likelihood=state.likelihood if likelihood is None else likelihood,
+        landmark_likelihoods=state.landmark_likelihoods if per_landmark is None else per_landmark,
+    )

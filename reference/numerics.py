@@ -1,0 +1,98 @@
+"""Number formats and order of summation: the one thing in which two correct programs may differ (spec 90).
+
+The C++ program stores and multiplies in float32, and the golden runs come from a build with fused multiply-adds. A
+`Numerics` says in which dtype the reference computes, so that the same code runs as the golden (`FLOAT32`), in double
+precision to tell rounding from error (`FLOAT64`), and as a second, equally correct float32 program whose roundings fall
+elsewhere (`PERTURBED`: no fused multiply-adds, sums taken in reverse, as another compiler and BLAS would). What
+`FLOAT32` and `PERTURBED` differ by on a clip is the *platform floor* of that clip (spec 90.10): no implementation can be
+asked to come closer than that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+#: Smallest pivot of a float32 Cholesky factorisation: FLT_EPSILON (spec 90.4).
+SMALLEST_PIVOT = float(np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """How to compute: the dtype of everything the C++ program keeps in float32, and the order of its sums."""
+
+    name: str
+    dtype: type[np.floating[Any]]
+    perturbed: bool = False
+
+    def cast(self, values: npt.ArrayLike) -> Array:
+        """`values` in the working dtype."""
+        return np.asarray(values, dtype=self.dtype)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """Matrix product in the working dtype; stands for the C++ program's sgemm (spec 90.5)."""
+        if self.perturbed and a.ndim >= 1 and a.shape[-1] > 1:
+            inner = b[::-1] if b.ndim == 1 else b[..., ::-1, :]
+            return np.ascontiguousarray(a[..., ::-1]) @ np.ascontiguousarray(inner)
+        return a @ b
+
+    def fma(self, a: Array, b: Array, c: Array) -> Array:
+        """``a * b + c`` rounded once, as the hardware's fused multiply-add.
+
+        A float32 product is exact in float64; rounding the float64 sum again to float32 differs from a true fused
+        operation in about one case in 2**29.
+        """
+        if self.perturbed or self.dtype is np.float64:
+            return np.asarray(a * b + c)
+        return (a.astype(np.float64) * b.astype(np.float64) + c.astype(np.float64)).astype(self.dtype)
+
+    def matmul_f64(self, a: Array, b: Array) -> Array:
+        """Matrix product accumulated in float64 and stored in the working dtype (OpenCV's small gemm, spec 90.5)."""
+        if self.perturbed:
+            return self.matmul(a, b)
+        return (a.astype(np.float64) @ b.astype(np.float64)).astype(self.dtype)
+
+    def solve_spd(self, matrix: Array, right: Array) -> Array:
+        """Solve ``matrix @ x = right`` for a symmetric positive definite matrix by Cholesky (spec 90.4).
+
+        Parameters
+        ----------
+        matrix : (k, k); right : (k,), both in the working dtype.
+
+        Returns
+        -------
+        (k,) solution, or zeros when a pivot falls below `SMALLEST_PIVOT` ("no update").
+        """
+        size = right.shape[0]
+        lower = np.zeros((size, size), self.dtype)
+        inverse_pivots = np.zeros(size, self.dtype)
+        for j in range(size):
+            # Products are rounded to float32, sums kept in float64: that is what OpenCV's Cholesky does.
+            row = lower[j, :j]
+            pivot = float(matrix[j, j]) - float(np.sum(row.astype(np.float64) ** 2))
+            if not pivot >= SMALLEST_PIVOT:
+                return np.zeros(size, self.dtype)
+            inverse_pivots[j] = 1.0 / np.sqrt(pivot)
+            below = matrix[j + 1 :, j].astype(np.float64) - np.sum(lower[j + 1 :, :j] * row, axis=1, dtype=np.float64)
+            lower[j + 1 :, j] = below * np.float64(inverse_pivots[j])
+        solution = right.astype(self.dtype)
+        for i in range(size):
+            rest = np.sum(lower[i, :i] * solution[:i], dtype=np.float64)
+            solution[i] = (float(solution[i]) - rest) * float(inverse_pivots[i])
+        for i in range(size - 1, -1, -1):
+            rest = np.sum(lower[i + 1 :, i] * solution[i + 1 :], dtype=np.float64)
+            solution[i] = (float(solution[i]) - rest) * float(inverse_pivots[i])
+        return solution
+
+
+FLOAT32 = Numerics("float32", np.float32)
+FLOAT64 = Numerics("float64", np.float64)
+PERTURBED = Numerics("float32, perturbed rounding", np.float32, perturbed=True)
+
+PRECISIONS: dict[str, Numerics] = {"float32": FLOAT32, "float64": FLOAT64, "perturbed": PERTURBED}
+Precision = Literal["float32", "float64", "perturbed"]

@@ -1,0 +1,312 @@
+"""Response maps: how much every place around a landmark looks like that landmark (spec 40).
+
+For one scale and window w: gray images and face parameters in, one (w, w) map a landmark out, together with the two
+similarity transforms between image and reference frame. The face is brought to the experts' scale and upright by a
+similarity; around each landmark an area of w + 10 px is sampled, and an expert looks at each of its 11 x 11 patches:
+
+* CCNF (continuous conditional neural field; Baltrusaitis, Robinson, Morency, ECCV 2014): a sum of sigmoid neurons,
+  smoothed by the field's covariance;
+* CEN (convolutional experts network; Zadeh et al., CVPRW 2017): a small multilayer perceptron, evaluated on every
+  second position and interpolated; experts of one side of the face serve the other on mirrored areas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.errors import ContractError
+from auparity.models.types import CCNFExperts, CENExperts, CENPatch, LandmarkModel
+from auparity.reference.contracts import check_array
+from auparity.reference.imaging import warp_affine_f32
+from auparity.reference.numerics import FLOAT32, Numerics
+from auparity.reference.pdm import ShapeModel
+from auparity.reference.similarity import align_with_scale
+
+Array = npt.NDArray[Any]
+
+#: Neurons with a smaller alpha are left out of the sum (spec 40.8).
+SMALLEST_ALPHA = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class ResponseMaps:
+    """Responses of one scale. Maps of landmarks that are invisible in the chosen view are zero and mean nothing."""
+
+    maps: Array  #: (N, n, w, w)
+    visible: Array  #: (N, n) bool
+    img_to_ref: Array  #: (N, 2, 2) image offsets to reference-frame offsets
+    ref_to_img: Array  #: (N, 2, 2) its inverse
+    view: Array  #: (N,) index of the experts' view
+
+
+def select_view(centres: Array, rotation: Array, numerics: Numerics = FLOAT32) -> int:
+    """The view whose centre (V, 3) rad is nearest to the rotation (3,); the first wins ties (spec 40.2)."""
+    difference = numerics.cast(rotation) - numerics.cast(centres)
+    return int(np.argmin(np.sum(difference * difference, axis=1)))
+
+
+def invert_2x2(matrix: Array, numerics: Numerics = FLOAT32) -> Array:
+    """Inverse of a (2, 2) matrix, operation for operation as the C++ build: equal to every golden record."""
+    a, b, c, d = matrix.ravel()
+    determinant = numerics.fma(a, d, -(b * c))
+    reciprocal = numerics.dtype(1) / determinant
+    return np.array([[d * reciprocal, -b * reciprocal], [-c * reciprocal, a * reciprocal]], numerics.dtype)
+
+
+def extract_areas(gray: Array, landmarks: Array, ref_to_img: Array, side: int, numerics: Numerics = FLOAT32) -> Array:
+    """Areas of interest (K, side, side) around landmarks (K, 2), in the reference frame (spec 40.4).
+
+    `gray` is one image (H, W) in the working dtype, 0 to 255; outside it is 0.
+    """
+    x, y = landmarks[:, 0], landmarks[:, 1]
+    a, b = ref_to_img[0, 0], -ref_to_img[0, 1]
+    half = numerics.dtype((side - 1) / 2)
+    if numerics.perturbed:
+        # As a fused multiply-add contracts it: one rounding in place of three.
+        x, y, a, b = (np.asarray(v, np.float64) for v in (x, y, a, b))
+    # In this order and precision: any other moves several percent of the maps to a neighbouring 1/32 px cell.
+    tx = (x - a * half) + b * half
+    ty = (y - a * half) - b * half
+    matrices = np.empty((len(landmarks), 2, 3), numerics.dtype)
+    matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 0, 2] = a, -b, tx
+    matrices[:, 1, 0], matrices[:, 1, 1], matrices[:, 1, 2] = b, a, ty
+    return warp_affine_f32(gray, matrices, (side, side))
+
+
+def normalised_patches(areas: Array, support: tuple[int, int]) -> Array:
+    """Contrast-normalised patches (K, rows, cols, 1 + width * height) of areas (K, h, w) (spec 40.6, 90.5).
+
+    Element 0 is the constant 1 that multiplies the bias; the pixels follow column by column. The sums are sequential
+    in float32, patch row by row for the mean and column by column for the norm: on nearly flat patches the division
+    by a tiny norm makes any other order visible (up to 2e-3 in a CEN response).
+    """
+    height, width = support
+    rows, cols = areas.shape[1] - height + 1, areas.shape[2] - width + 1
+    shifted = {(v, u): areas[:, v : v + rows, u : u + cols] for v in range(height) for u in range(width)}
+    total = np.zeros((areas.shape[0], rows, cols), areas.dtype)
+    for v in range(height):
+        for u in range(width):
+            total += shifted[v, u]
+    mean = total / areas.dtype.type(width * height)
+    patches = np.empty((areas.shape[0], rows, cols, 1 + width * height), areas.dtype)
+    patches[..., 0] = 1
+    squares = np.zeros_like(total)
+    for u in range(width):
+        for v in range(height):
+            centred = shifted[v, u] - mean
+            squares += centred * centred
+            patches[..., 1 + u * height + v] = centred
+    norm = np.sqrt(squares)
+    norm[norm == 0] = 1
+    patches[..., 1:] *= (1 / norm.astype(np.float64)).astype(areas.dtype)[..., None]
+    return patches
+
+
+class CCNFScale:
+    """The CCNF experts of one scale at the working precision (spec 40.8)."""
+
+    def __init__(self, experts: CCNFExperts, covariances: CCNFExperts, numerics: Numerics) -> None:
+        self.numerics = numerics
+        self._experts = experts
+        # Sigma components come from the last file of the model, whatever the scale (spec 10.7).
+        self._components = dict(zip(covariances.window_sizes, covariances.sigma_components, strict=True))
+        self._sigma: dict[tuple[int, int, int], Array] = {}
+
+    def responses(self, gray: Array, landmarks: Array, ref_to_img: Array, window: int, view: int) -> tuple[Array, Array]:
+        """Maps (n, w, w) and visibility (n,) for one image (H, W) and its landmarks (n, 2)."""
+        experts, cast = self._experts, self.numerics.cast
+        visible = experts.visibility[view] != 0
+        maps = np.zeros((landmarks.shape[0], window, window), self.numerics.dtype)
+        for support, members in _by_support(experts.patches[view], np.flatnonzero(visible)).items():
+            side = window + support[1] - 1
+            areas = extract_areas(gray, landmarks[members], ref_to_img, side, self.numerics)
+            patches = normalised_patches(areas, support).reshape(len(members), window * window, -1)
+            for landmark, rows in zip(members, patches, strict=True):
+                patch = experts.patches[view][landmark]
+                if patch.n_neurons == 0:
+                    continue
+                norms = cast(patch.norm_weights)
+                weights = cast(patch.weights).transpose(0, 2, 1).reshape(patch.n_neurons, -1) * norms[:, None]
+                weights = np.concatenate([cast(patch.biases)[:, None], weights], axis=1)
+                z = self.numerics.matmul(rows, weights.T).astype(np.float64)  # (w * w, neurons)
+                raw = np.zeros(window * window, self.numerics.dtype)
+                # Terms in float64, their sum kept in float32, neuron after neuron.
+                for k in np.flatnonzero(patch.alphas > SMALLEST_ALPHA):
+                    raw = (raw + 2 * patch.alphas[k] / (1 + np.exp(-z[:, k]))).astype(self.numerics.dtype)
+                # Row-major vector of the map: q = i * w + j, as the rows of `patches` already are.
+                smooth = self.numerics.matmul(self.sigma(view, int(landmark), window), raw).reshape(window, window)
+                lowest = smooth.min()
+                maps[landmark] = smooth - lowest if lowest < 0 else smooth
+        return maps, visible
+
+    def sigma(self, view: int, landmark: int, window: int) -> Array:
+        """Covariance (w*w, w*w) of an expert's field: inverse of 2 (sum alpha I + sum beta C) (spec 40.8)."""
+        key = (view, landmark, window)
+        if key not in self._sigma:
+            patch = self._experts.patches[view][landmark]
+            total = self.numerics.dtype(0)
+            for alpha in patch.alphas:
+                total = self.numerics.dtype(total + alpha)
+            precision = np.eye(window * window, dtype=self.numerics.dtype) * total
+            for beta, component in zip(patch.betas, self._components.get(window, ()), strict=False):
+                precision = precision + self.numerics.dtype(beta) * self.numerics.cast(component)
+            doubled = 2 * precision
+            # The C++ inverts in float32; float64 rounded once is nearer to both of its roundings (spec 90.4).
+            self._sigma[key] = np.linalg.inv(doubled.astype(np.float64)).astype(self.numerics.dtype)
+        return self._sigma[key]
+
+
+class CENScale:
+    """The CEN experts of one scale at the working precision (spec 40.7)."""
+
+    def __init__(self, experts: CENExperts, mirrors: CENExperts, numerics: Numerics) -> None:
+        self.numerics = numerics
+        self._experts = experts
+        # Each file overwrites the mirror tables of the one before it (spec 10.6).
+        self._mirror_landmark = mirrors.mirror_landmarks.ravel()
+        self._mirror_view = mirrors.mirror_views.ravel()
+
+    def responses(self, gray: Array, landmarks: Array, ref_to_img: Array, window: int, view: int) -> tuple[Array, Array]:
+        """Maps (n, w, w) and visibility (n,) for one image (H, W) and its landmarks (n, 2)."""
+        experts = self._experts
+        visible = experts.visibility[view] != 0
+        maps = np.zeros((landmarks.shape[0], window, window), self.numerics.dtype)
+
+        def area(landmark: int, patch: CENPatch) -> Array:
+            return extract_areas(gray, landmarks[[landmark]], ref_to_img, window + patch.width - 1, self.numerics)[0]
+
+        for i in np.flatnonzero(visible):
+            own, mirror = experts.patches[view][i], int(self._mirror_landmark[i])
+            if view != 0:
+                if own.layers:
+                    (maps[i],) = self._evaluate(own, [area(i, own)], window)
+                else:
+                    other = experts.patches[int(self._mirror_view[view])][mirror]
+                    (flipped,) = self._evaluate(other, [area(i, other)[:, ::-1]], window)
+                    maps[i] = flipped[:, ::-1]
+            elif own.layers and mirror == i:
+                (maps[i],) = self._evaluate(own, [area(i, own)], window)
+            elif own.layers:
+                # Frontal pairs: one expert looks at its own landmark and, mirrored, at its partner's.
+                maps[i], flipped = self._evaluate(own, [area(i, own), area(mirror, own)[:, ::-1]], window)
+                maps[mirror] = flipped[:, ::-1]
+        return maps, visible
+
+    def _evaluate(self, patch: CENPatch, areas: list[Array], window: int) -> list[Array]:
+        """Maps of one expert on some areas: network on every second position, means of neighbours between."""
+        if not patch.layers:
+            raise ContractError("patch_experts", "experts", "a network or a mirrored one", "an empty record for both")
+        patches = normalised_patches(np.stack(areas), (patch.height, patch.width))
+        # Positions in column-major order q = j * w + i; odd q are evaluated.
+        columns = patches.transpose(0, 2, 1, 3).reshape(len(areas), window * window, -1)[:, 1::2]
+        values = columns.reshape(-1, columns.shape[-1])
+        for layer in patch.layers:
+            weights, bias = self.numerics.cast(layer.weights), self.numerics.cast(layer.bias).ravel()
+            values = self.numerics.matmul(values, weights.T) + bias
+            if layer.activation == 0:
+                values = 1 / (1 + np.exp(-values))
+            elif layer.activation == 2:
+                values = np.maximum(values, 0)
+        return [interpolate_checkerboard(half, window) for half in values.reshape(len(areas), -1)]
+
+
+@lru_cache(maxsize=32)
+def _neighbours(window: int) -> Array:
+    """1 / number of 4-neighbours inside a (w, w) map."""
+    ones = np.pad(np.ones((window, window)), 1)
+    return ones[:-2, 1:-1] + ones[2:, 1:-1] + ones[1:-1, :-2] + ones[1:-1, 2:]
+
+
+def interpolate_checkerboard(values: Array, window: int) -> Array:
+    """A full (w, w) map from its values at odd column-major positions ((w*w - 1) / 2,) (spec 40.7).
+
+    Every other position is the mean of its neighbours, all of which were evaluated.
+    """
+    flat = np.zeros(window * window, values.dtype)
+    flat[1::2] = values
+    grid = flat.reshape(window, window).T  # column-major
+    share = (1 / _neighbours(window)).astype(values.dtype)
+    padded = np.pad(grid, 1)
+    # Ascending column-major order of the neighbours: left, above, below, right.
+    mean = padded[1:-1, :-2] * share
+    mean = mean + padded[:-2, 1:-1] * share
+    mean = mean + padded[2:, 1:-1] * share
+    mean = mean + padded[1:-1, 2:] * share
+    skipped = (np.arange(window)[:, None] + np.arange(window)[None, :]) % 2 == 0
+    return np.where(skipped, mean, grid)
+
+
+def _by_support(patches: Any, members: Array) -> dict[tuple[int, int], Array]:
+    """Landmarks grouped by the (height, width) of their experts."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for landmark in members:
+        groups.setdefault((patches[landmark].height, patches[landmark].width), []).append(int(landmark))
+    return {support: np.array(group) for support, group in groups.items()}
+
+
+class PatchExpertBank:
+    """All scales of a landmark model's experts (spec 40)."""
+
+    def __init__(self, model: LandmarkModel, shape_model: ShapeModel) -> None:
+        self.numerics = shape_model.numerics
+        self.shape_model = shape_model
+        self.scales = tuple(float(e.scale) for e in model.experts)
+        self.view_centres = [np.deg2rad(e.view_centres) for e in model.experts]
+        self.confidences = [np.array([[p.confidence for p in view] for view in e.patches]) for e in model.experts]
+        self._scales: list[CCNFScale | CENScale] = []
+        last = model.experts[-1]
+        for experts in model.experts:
+            if isinstance(experts, CCNFExperts) and isinstance(last, CCNFExperts):
+                self._scales.append(CCNFScale(experts, last, self.numerics))
+            elif isinstance(experts, CENExperts) and isinstance(last, CENExperts):
+                self._scales.append(CENScale(experts, last, self.numerics))
+            else:
+                raise ContractError("patch_experts", "model", "experts of one kind at all scales", "a mixture")
+
+    def similarity(self, scale_index: int, params_global: Array, params_local: Array) -> tuple[Array, Array]:
+        """Image-to-reference similarity (2, 2) and its inverse for one face (spec 40.3)."""
+        cast = self.numerics.cast
+        upright = cast([self.scales[scale_index], 0, 0, 0, 0, 0])
+        reference = self.shape_model.shape_2d(upright, params_local)
+        image = self.shape_model.shape_2d(params_global, params_local)
+        img_to_ref = align_with_scale(image, reference, self.numerics.dtype)
+        return img_to_ref, invert_2x2(img_to_ref, self.numerics)
+
+    def response_maps(
+        self, gray: Array, params_global: Array, params_local: Array, window: int, scale_index: int
+    ) -> ResponseMaps:
+        """Response maps around the landmarks of given parameters.
+
+        Parameters
+        ----------
+        gray : (N, H, W) in the working dtype, 0 to 255.
+        params_global, params_local : (N, 6), (N, m).
+        window : side w of the maps, odd.
+        scale_index : which of `scales`.
+
+        Raises
+        ------
+        ContractError : shapes or dtypes that do not fit, an even window, a scale that the model does not have.
+        """
+        stage, dtype = "patch_experts", self.numerics.dtype
+        check_array(stage, "gray", gray, ("N", "H", "W"), dtype)
+        count = gray.shape[0]
+        check_array(stage, "params_global", params_global, (count, 6), dtype)
+        check_array(stage, "params_local", params_local, (count, self.shape_model.n_modes), dtype)
+        if window < 1 or window % 2 == 0:
+            raise ContractError(stage, "window", "an odd number of at least 1", str(window))
+        if not 0 <= scale_index < len(self.scales):
+            raise ContractError(stage, "scale_index", f"0 to {len(self.scales) - 1}", str(scale_index))
+        found = []
+        for image, g, p in zip(gray, params_global, params_local, strict=True):
+            view = select_view(self.view_centres[scale_index], g[1:4], self.numerics)
+            img_to_ref, ref_to_img = self.similarity(scale_index, g, p)
+            landmarks = self.shape_model.shape_2d(g, p)
+            maps, visible = self._scales[scale_index].responses(image, landmarks, ref_to_img, window, view)
+            found.append((maps, visible, img_to_ref, ref_to_img, view))
+        return ResponseMaps(*(np.stack([np.asarray(entry[k]) for entry in found]) for k in range(5)))

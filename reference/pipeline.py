@@ -1,0 +1,173 @@
+"""The golden pipeline, end to end: a colour frame in, everything OpenFace says of the face in it out (spec 00).
+
+Videos go frame by frame through a `VideoSession` (tracking, pose, gaze, dynamic AUs; the AUs of the whole clip after
+post-processing at the end); photographs through `ReferencePipeline.process_image` (every face by itself, static AUs).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.errors import ContractError
+from auparity.models.bundle import Bundle
+from auparity.reference.analysis import ImageAnalyser, VideoAnalyser
+from auparity.reference.calc_params import fit_shape
+from auparity.reference.contracts import check_image
+from auparity.reference.detection import detect_faces, select_face
+from auparity.reference.gaze import gaze_angles, gaze_directions
+from auparity.reference.head_pose import Camera, head_pose, landmarks_in_camera
+from auparity.reference.hypotheses import detect_in_box
+from auparity.reference.imaging import to_gray
+from auparity.reference.landmarks import DetectorParameters, FaceState, LandmarkDetector
+from auparity.reference.numerics import PRECISIONS, Numerics, Precision
+from auparity.reference.pdm import ShapeModel
+from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, FrameResult, OfflineAUs
+from auparity.reference.tracking import VideoTracker
+
+Array = npt.NDArray[Any]
+
+#: The part models whose landmarks are the eyes of the output, in output order (spec 70.6).
+EYE_PARTS = ("left_eye_28", "right_eye_28")
+
+
+class ReferencePipeline:
+    """OpenFace 2.2's behaviour with the models of one bundle.
+
+    Parameters
+    ----------
+    bundle : the models.
+    precision : "float32" is the golden; "float64" tells rounding from error; "perturbed" is float32 with its sums in
+        another order, for measuring the platform floor.
+    parameters : settings of landmark detection; None for those of OpenFace's command-line programs.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, precision: Precision = "float32", parameters: DetectorParameters | None = None
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ContractError("pipeline", "precision", f"one of {sorted(PRECISIONS)}", repr(precision))
+        self.bundle = bundle
+        self.numerics: Numerics = PRECISIONS[precision]
+        self.landmark_detector = LandmarkDetector(bundle.face, parameters, self.numerics)
+        # The analyser has a PDM of its own, in OpenFace's files the same as the tracker's.
+        self.video_pdm = ShapeModel(bundle.video_aus.pdm, self.numerics)
+        self.image_pdm = ShapeModel(bundle.image_aus.pdm, self.numerics)
+        names = [part.name for part in bundle.face.parts]
+        self.eyes = tuple(names.index(name) for name in EYE_PARTS) if set(EYE_PARTS) <= set(names) else None
+
+    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> VideoSession:
+        """Begin a clip. `camera`: None for OpenFace's guess from the first frame; `online`: a live camera."""
+        return VideoSession(self, camera, online)
+
+    def process_image(self, image: Array, *, camera: Camera | None = None) -> list[FrameResult]:
+        """Every face of a photograph (H, W, 3) uint8 BGR, in detection order; empty when there is none.
+
+        Each face is fitted from eleven orientations and measured with the static AU models, intensities 0 to 5.
+        """
+        check_image("pipeline", image)
+        camera = camera or Camera.for_image(image.shape[1], image.shape[0])
+        gray = self.to_gray(image)
+        detections = detect_faces(image, self.bundle.detector, self.numerics.dtype)
+        analyser = ImageAnalyser(self.bundle.image_aus, self.numerics)
+        results, state = [], self.landmark_detector.initial_state()
+        for face_id, box in enumerate(detections.boxes):
+            success, state = detect_in_box(self.landmark_detector, gray, box, state, multi_view=True)
+            g, p = fit_shape(self.image_pdm, state.landmarks[None])
+            intensity, presence = analyser.analyse(image, state.landmarks, g[0], p[0])
+            results.append(
+                self.describe(state, camera, success, with_gaze=True, index=0, face_id=face_id, timestamp=0.0,
+                              au_intensity=intensity, au_presence=presence)
+            )  # fmt: skip
+        return results
+
+    def to_gray(self, image: Array) -> Array:
+        """(H, W) gray in the working dtype, 0 to 255."""
+        return to_gray(image[None])[0].astype(self.numerics.dtype)
+
+    def find_face(self, image: Array) -> Array | None:
+        """The box (4,) of the widest face, or None (spec 20.10)."""
+        face = select_face(detect_faces(image, self.bundle.detector, self.numerics.dtype))
+        return None if face is None else face.box
+
+    def describe(
+        self, state: FaceState, camera: Camera, success: bool, *, with_gaze: bool, index: int, face_id: int,
+        timestamp: float, au_intensity: Array, au_presence: Array,
+    ) -> FrameResult:  # fmt: skip
+        """Pose, 3D landmarks and gaze of a state, with everything else that a result holds (spec 70)."""
+        model, dtype = self.landmark_detector.fitter.shape_model, self.numerics.dtype
+        face = (state.params_global[None], state.params_local[None], state.landmarks[None])
+        pose = head_pose(model, *face, camera)
+        face_3d = landmarks_in_camera(model, *face, camera)
+        eyes, eyes_3d = np.zeros((2, 28, 2), dtype), np.zeros((2, 28, 3), dtype)
+        gaze, angles = np.zeros((1, 2, 3), dtype), np.zeros((1, 2), dtype)
+        if self.eyes is not None:
+            for k, part in enumerate(self.eyes):
+                found, fitter = state.parts[part], self.landmark_detector.part_fitters[part]
+                eyes[k] = found.landmarks
+                arrays = (found.params_global[None], found.params_local[None], found.landmarks[None])
+                eyes_3d[k] = landmarks_in_camera(fitter.shape_model, *arrays, camera)[0]
+            if with_gaze:
+                gaze = gaze_directions(face_3d, eyes_3d[None], pose[:, 3:])
+                angles = gaze_angles(gaze)
+        return FrameResult(
+            index=index, face_id=face_id, timestamp=timestamp, success=success,
+            detection_success=state.detection_success, confidence=state.certainty, landmarks=state.landmarks,
+            landmarks_3d=face_3d[0], params_global=state.params_global, params_local=state.params_local, pose=pose[0],
+            eye_landmarks=eyes, eye_landmarks_3d=eyes_3d, gaze=gaze[0], gaze_angles=angles[0],
+            au_intensity=au_intensity, au_presence=au_presence,
+        )  # fmt: skip
+
+
+class VideoSession:
+    """One clip going through the pipeline. Frames must come in order and be of one size."""
+
+    def __init__(self, pipeline: ReferencePipeline, camera: Camera | None, online: bool) -> None:
+        self._pipeline = pipeline
+        self._camera = camera
+        self._shape: tuple[int, ...] | None = None
+        self._frames = 0
+        self.tracker = VideoTracker(pipeline.landmark_detector, pipeline.find_face)
+        self.analyser = VideoAnalyser(pipeline.bundle.video_aus, pipeline.numerics, online=online)
+
+    def process_frame(self, image: Array, timestamp: float) -> FrameResult:
+        """Track and measure the next frame (spec 00).
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 BGR.
+        timestamp : seconds.
+
+        Raises
+        ------
+        ContractError : wrong shape or dtype, or another size than the frames before.
+        """
+        check_image("pipeline", image)
+        self._shape = self._shape or image.shape
+        if image.shape != self._shape:
+            raise ContractError("pipeline", "image", f"the size of the first frame, {self._shape}", str(image.shape))
+        pipeline = self._pipeline
+        camera = self._camera = self._camera or Camera.for_image(image.shape[1], image.shape[0])
+        success = self.tracker.track(image, pipeline.to_gray(image))
+        state = self.tracker.state
+        # The AUs follow the model's own flag, not what the tracker returned (spec 00, step 4).
+        g, p = None, None
+        if state.detection_success:
+            globals_, locals_ = fit_shape(pipeline.video_pdm, state.landmarks[None])
+            g, p = globals_[0], locals_[0]
+        intensity, presence = self.analyser.step(image, state.landmarks, g, p, timestamp)
+        result = pipeline.describe(
+            state, camera, success, with_gaze=success, index=self._frames, face_id=0, timestamp=timestamp,
+            au_intensity=intensity, au_presence=presence,
+        )  # fmt: skip
+        self._frames += 1
+        return result
+
+    def finish(self) -> OfflineAUs:
+        """AUs of all frames so far after re-prediction, calibration and smoothing (spec 60.7); may be called again."""
+        return self.analyser.finish()
+
+
+__all__ = ["INTENSITY_AUS", "PRESENCE_AUS", "Camera", "FrameResult", "OfflineAUs", "ReferencePipeline", "VideoSession"]
