@@ -79,6 +79,7 @@ def extract_clip(
         progress.started(_expected_frames(source, settings))
         run = _track(pipeline, source, table, settings, progress, stop)
         if run.session is None:
+            table.discard()
             return _nothing_done(source, run)
         progress.finishing()
         complete = run.ending in ("end", "limit") or (run.ending == "interrupted" and source.live)

@@ -10,17 +10,13 @@ import hashlib
 import math
 import struct
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from auparity.models.formats import layout
 from auparity.models.formats.files import StrPath
 from auparity.models.types import MTCNN, AUPredictors, BundleMeta, FaceModel
-
-if TYPE_CHECKING:
-    from _typeshed import SupportsWrite
 
 SHORT_HASH = 12  # hexadecimal digits: enough to tell the bundles of any one study apart
 
@@ -74,6 +70,18 @@ class Bundle:
             video_aus=layout.read_aus(found, layout.VIDEO_AUS),
             image_aus=layout.read_aus(found, layout.IMAGE_AUS),
         )
+
+    def to_openface(self, directory: StrPath) -> None:
+        """Write the model folder of OpenFace 2.2, and ``bundle.json`` with the bundle's name and licence.
+
+        `from_openface` reads it back to the same content hash, and the C++ program runs on it. Files are replaced one
+        by one, each whole; files of other models in the same folder stay.
+
+        Raises
+        ------
+        ContractError : a name that cannot be a file's, two parts of one name, or an array that its file cannot store.
+        """
+        layout.write(directory, self.meta, self.detector, self.face, self.video_aus, self.image_aus)
 
 
 def _digest(update: Any, value: Any) -> None:

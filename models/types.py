@@ -28,11 +28,11 @@ class PDM:
 
     @property
     def n_points(self) -> int:
-        return self.mean.shape[0] // 3
+        return int(self.mean.shape[0]) // 3
 
     @property
     def n_modes(self) -> int:
-        return self.eigenvalues.shape[0]
+        return int(self.eigenvalues.shape[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class CCNFPatch:
 
     @property
     def n_neurons(self) -> int:
-        return self.alphas.shape[0]
+        return int(self.alphas.shape[0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ def openface_bundle() -> Bundle:
     """OpenFace 2.2's own models as the recordings used them: main_clnf_general, MTCNN, AU predictors."""
     from auparity.models.bundle import Bundle
 
-    return Bundle.from_openface(require_shared() / "openface", main="main_clnf_general")
+    return Bundle.from_openface(require_shared() / "openface", landmark_model="clnf")
 
 
 @pytest.fixture(scope="session")
@@ -42,4 +42,4 @@ def random_cen_bundle() -> Bundle:
         pytest.skip(f"no random CEN experts: {HOW_TO_MAKE_RANDOM_CEN}")
     if not (Path(named) / "model" / "main_ceclm_general.txt").is_file():
         raise FileNotFoundError(f"no model/main_ceclm_general.txt in {named}: {HOW_TO_MAKE_RANDOM_CEN}")
-    return Bundle.from_openface(Path(named), main="main_ceclm_general")
+    return Bundle.from_openface(Path(named), landmark_model="ceclm")

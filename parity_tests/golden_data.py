@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from auparity.parity_tests.comparison import ClipRun
 from auparity.parity_tests.golden_records import (
     AnalysisRecord,
     DetectionRecord,
@@ -39,8 +40,9 @@ U8 = npt.NDArray[np.uint8]
 
 __all__ = [
     "AnalysisRecord", "ClipState", "DetectionRecord", "FaceRecord", "FitRecord", "FrameRecord", "LandmarkDetection",
-    "ModelState", "PyramidLevel", "Table", "clip_frames", "image_paths", "load_csv", "load_frame", "load_image",
-    "load_image_record", "load_record", "load_state", "read_record", "recorded_frames", "require_shared", "shared_dir",
+    "ModelState", "PyramidLevel", "Table", "clip_frames", "clip_run", "image_paths", "load_csv", "load_frame",
+    "load_image", "load_image_record", "load_record", "load_state", "read_record", "recorded_frames",
+    "require_shared", "shared_dir",
 ]  # fmt: skip
 
 SHARED_VARIABLE = "AUPARITY_SHARED"
@@ -172,6 +174,20 @@ def load_state(clip: str) -> ClipState:
             gaze_angles=z["gaze"][:, 6:],
             eye_landmarks=points(z["eye_landmarks"]),
         )
+
+
+def clip_run(clip: str) -> ClipRun:
+    """What the C++ program says of a clip, for `compare_clips`: online values in full precision, offline as printed."""
+    state, offline = load_state(clip), load_csv(clip, "offline")
+    return ClipRun(
+        returned=state.returned,
+        landmarks=state.landmarks,
+        au_r_online=state.au_r,
+        au_r_offline=offline.columns(*(f"{name}_r" for name in INTENSITY_AUS)),
+        au_c_online=state.au_c,
+        au_c_offline=offline.columns(*(f"{name}_c" for name in PRESENCE_AUS)),
+        pose=state.pose,
+    )
 
 
 def recorded_frames(clip: str) -> list[int]:

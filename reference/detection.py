@@ -204,12 +204,16 @@ def _to_maps(images: Array) -> Array:
     return np.ascontiguousarray(images[..., ::-1].transpose(0, 3, 1, 2))
 
 
-def _face_probability(outputs: Array) -> Array:
-    """p = 1 / (1 + exp(o0 - o1)) of outputs (N, C, ...) (spec 20.3)."""
-    one = outputs.dtype.type(1)
+def _face_probability(outputs: Array, working: npt.DTypeLike) -> Array:
+    """p = 1 / (1 + exp(o0 - o1)) of outputs (N, C, ...), computed in the dtype `working` (spec 20.3).
+
+    The exponential itself is of the outputs' dtype. P-Net's map is computed in it throughout; R-Net's and O-Net's single
+    values in float64 and rounded at the end. That decides among candidates of nearly 1: rounding 1 + exp(...) to float32
+    makes ties, and the last of equals would win (frame 43 of the golden clip `lost`).
+    """
     with np.errstate(over="ignore"):  # exp overflows to infinity: probability 0
-        probability: Array = one / (one + np.exp(outputs[:, 0] - outputs[:, 1]))
-    return probability
+        exponential = np.exp(outputs[:, 0] - outputs[:, 1]).astype(working)
+    return (1 / (1 + exponential)).astype(outputs.dtype)
 
 
 def _propose(image: Array, sigma: float, pnet: ConvNet) -> PyramidLevelTrace:
@@ -222,7 +226,7 @@ def _propose(image: Array, sigma: float, pnet: ConvNet) -> PyramidLevelTrace:
     if outputs.shape[1] < N_BOX_OUTPUTS:
         raise ContractError(STAGE, "mtcnn.pnet", f"{N_BOX_OUTPUTS} output maps", f"{outputs.shape[1]}")
     return PyramidLevelTrace(
-        sigma, level, _face_probability(outputs)[0], outputs[0, 2:N_BOX_OUTPUTS].transpose(1, 2, 0)
+        sigma, level, _face_probability(outputs, outputs.dtype)[0], outputs[0, 2:N_BOX_OUTPUTS].transpose(1, 2, 0)
     )
 
 
@@ -238,7 +242,7 @@ def _ask(net: ConvNet, side: int, threshold: np.float32, image: Array, candidate
     outputs = np.concatenate([forward(net, _to_maps(batch), dtype) for batch in batches])
     if outputs.shape[1] < N_BOX_OUTPUTS:
         raise ContractError(STAGE, "mtcnn", f"networks with {N_BOX_OUTPUTS} outputs", f"{outputs.shape[1]}")
-    scores = _face_probability(outputs)
+    scores = _face_probability(outputs, np.float64)
     boxes = candidates.boxes[inside]
     points = _decode_points(outputs, boxes) if outputs.shape[1] >= N_POINT_OUTPUTS else _no_points(len(boxes), dtype)
     return Candidates(boxes, scores, outputs[:, 2:N_BOX_OUTPUTS], points)[scores >= threshold]

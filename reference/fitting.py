@@ -49,11 +49,9 @@ class FittingParameters:
             return self.reg_factor, self.sigma, self.weight_factor
         octaves = np.log2(patch_scale / 0.25)
         reg = self.reg_factor - 15 * octaves
-        return (
-            float(reg if reg > 0 else 0.001),
-            float(self.sigma + 0.25 * octaves),
-            float(self.weight_factor * (1 + 2 * octaves)),
-        )
+        schedule = (reg if reg > 0 else 0.001, self.sigma + 0.25 * octaves, self.weight_factor * (1 + 2 * octaves))
+        reg, sigma, weight = (float(np.float32(value)) for value in schedule)  # kept in float32 (spec 90.1)
+        return reg, sigma, weight
 
 
 @dataclass(frozen=True, eq=False)

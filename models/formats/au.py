@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from auparity.errors import ModelFormatError
-from auparity.models.formats.binary import BinaryReader, BinaryWriter
+from auparity.errors import ContractError, ModelFormatError
+from auparity.models.formats.binary import WRITER, BinaryReader, BinaryWriter
 from auparity.models.formats.files import StrPath, read_bytes
 from auparity.models.formats.lists import au_names_of, read_list
 from auparity.models.formats.pdm import read_pdm
@@ -49,14 +49,14 @@ def read_au(path: StrPath, au_names: tuple[str, ...] = (), named_by: StrPath | N
 
 
 def write_au(model: AUModel) -> bytes:
-    """The bytes of an AU model file. ValueError when a number is missing that its kind stores."""
+    """The bytes of an AU model file. ContractError when a number is missing that its kind stores."""
     kind = next(kind for kind, meaning in KINDS.items() if meaning == (model.task, model.dynamic))
     writer = BinaryWriter()
     writer.i32(kind)
     if kind == 1:
         writer.f64(_stored(model.cutoff, "cut-off", model))
-    writer.row(model.means.astype(np.float64, copy=False))
-    writer.column(model.weights.astype(np.float64, copy=False))
+    writer.row("means", model.means, np.float64)
+    writer.column("weights", model.weights, np.float64)
     writer.f64(model.bias)
     if model.task == "presence":
         writer.f64(_stored(model.pos_class, "positive class", model), _stored(model.neg_class, "negative class", model))
@@ -65,7 +65,7 @@ def write_au(model: AUModel) -> bytes:
 
 def _stored(number: float | None, what: str, model: AUModel) -> float:
     if number is None:
-        raise ValueError(f"The {model.task} model of {','.join(model.au_names)} has no {what}.")
+        raise ContractError(WRITER, what, f"a number in the {model.task} model of {','.join(model.au_names)}", "None")
     return number
 
 

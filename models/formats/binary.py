@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from auparity.errors import ModelFormatError
+from auparity.errors import ContractError, ModelFormatError
 from auparity.models.formats.files import StrPath
 
 Array = npt.NDArray[Any]
@@ -25,6 +25,8 @@ DTYPES: dict[int, np.dtype[Any]] = {0: np.dtype("u1"), 4: np.dtype("<i4"), 5: np
 TYPE_CODES: dict[np.dtype[Any], int] = {dtype: code for code, dtype in DTYPES.items()}
 MATRIX_HEAD = 12  # bytes: rows, cols, type
 ADVICE = "The file is damaged or of another version; fetch it again."
+
+WRITER = "model file writer"  # stage name in a ContractError
 
 _I32 = struct.Struct("<i")
 _F32 = struct.Struct("<f")
@@ -193,7 +195,7 @@ class BinaryReader:
 
 
 class BinaryWriter:
-    """Collects records; `getvalue` joins them."""
+    """Collects records; `getvalue` joins them. Arrays must have the type that the file stores: nothing is cast."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -207,24 +209,30 @@ class BinaryWriter:
     def f64(self, *values: float) -> None:
         self._parts.append(struct.pack(f"<{len(values)}d", *values))
 
-    def raw(self, array: Array) -> None:
-        """The elements without a head."""
-        self._parts.append(array.tobytes())
+    def matrix(self, what: str, array: Array, dtype: npt.DTypeLike | None = None) -> None:
+        """A MatBin record of a 2-D array.
 
-    def matrix(self, array: Array) -> None:
-        """A MatBin record of a 2-D array, with the type code of its dtype (u1, i4, f4 or f8)."""
-        rows, cols = array.shape
-        little = array.dtype.newbyteorder("<")
-        self._parts.append(_HEAD.pack(rows, cols, TYPE_CODES[little]))
-        self._parts.append(array.astype(little, copy=False).tobytes())
+        Raises
+        ------
+        ContractError : not 2-D, not of type `dtype` (None: any that has a type code), or NaN or infinite values.
+        """
+        stored = array.dtype.newbyteorder("<")
+        fits = stored in TYPE_CODES if dtype is None else array.dtype == np.dtype(dtype)
+        if array.ndim != 2 or not fits:
+            expected = f"a matrix of {'uint8, int32, float32 or float64' if dtype is None else np.dtype(dtype).name}"
+            raise ContractError(WRITER, what, expected, f"shape {array.shape}, dtype {array.dtype}")
+        if not np.isfinite(array).all():
+            raise ContractError(WRITER, what, "finite values", "NaN or infinite ones")
+        self._parts.append(_HEAD.pack(*array.shape, TYPE_CODES[stored]))
+        self._parts.append(array.astype(stored, copy=False).tobytes())
 
-    def column(self, array: Array) -> None:
+    def column(self, what: str, array: Array, dtype: npt.DTypeLike) -> None:
         """A MatBin record of a 1-D array as one column."""
-        self.matrix(array.reshape(-1, 1))
+        self.matrix(what, array.reshape(-1, 1), dtype)
 
-    def row(self, array: Array) -> None:
+    def row(self, what: str, array: Array, dtype: npt.DTypeLike) -> None:
         """A MatBin record of a 1-D array as one row."""
-        self.matrix(array.reshape(1, -1))
+        self.matrix(what, array.reshape(1, -1), dtype)
 
     def getvalue(self) -> bytes:
         return b"".join(self._parts)

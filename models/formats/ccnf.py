@@ -57,11 +57,21 @@ def _read_patch(reader: BinaryReader, n_betas: int) -> CCNFPatch:
     if neurons["matrix"].shape[1:] != (height, width):
         found = " x ".join(map(str, neurons["matrix"].shape[1:]))
         reader.fail(f"neuron weights of {height} x {width}", found, start)
-    fields = [np.ascontiguousarray(neurons[name]) for name in ("type", "norm_weight", "bias", "alpha", "matrix")]
+    columns = {name: np.ascontiguousarray(neurons[name]) for name in neurons.dtype.names or ()}
     betas = np.array([reader.f64("beta") for _ in range(n_betas)], np.float64)
-    for array in (*fields, betas):
+    for array in (*columns.values(), betas):
         array.flags.writeable = False
-    return CCNFPatch(width, height, *fields, betas, reader.f64("patch confidence"))
+    return CCNFPatch(
+        width=width,
+        height=height,
+        neuron_types=columns["type"],
+        norm_weights=columns["norm_weight"],
+        biases=columns["bias"],
+        alphas=columns["alpha"],
+        weights=columns["matrix"],
+        betas=betas,
+        confidence=reader.f64("patch confidence"),
+    )
 
 
 def parse_ccnf(data: bytes, label: StrPath = "<bytes>") -> CCNFExperts:
@@ -88,7 +98,7 @@ def write_ccnf(experts: CCNFExperts) -> bytes:
     for side, components in zip(experts.window_sizes, experts.sigma_components, strict=True):
         writer.i32(side, len(components))
         for component in components:
-            writer.matrix(component.astype(np.float32, copy=False))
+            writer.matrix("sigma component", component, np.float32)
     for view in experts.patches:
         for patch in view:
             _write_patch(writer, patch)
@@ -103,5 +113,5 @@ def _write_patch(writer: BinaryWriter, patch: CCNFPatch) -> None:
     for k in range(patch.n_neurons):
         writer.i32(NEURON_TAG, int(patch.neuron_types[k]))
         writer.f64(patch.norm_weights[k], patch.biases[k], patch.alphas[k])
-        writer.matrix(patch.weights[k].astype(np.float32, copy=False))
+        writer.matrix("neuron weights", patch.weights[k], np.float32)
     writer.f64(*patch.betas, patch.confidence)

@@ -22,7 +22,7 @@ def _read_mirror(reader: BinaryReader, what: str, count: int) -> I32:
     start = reader.offset
     table: I32 = reader.matrix(what, np.int32)
     if table.size != count or (table < 0).any() or (table >= count).any():
-        reader.fail(f"{count} {what} between 0 and {count - 1}", f"{table.size}: {table.ravel()[:5].tolist()}...", start)
+        reader.fail(f"{count} {what} between 0 and {count - 1}", f"{table.size}: {table.ravel()[:5].tolist()}", start)
     return table
 
 
@@ -73,14 +73,14 @@ def write_cen(experts: CENExperts) -> bytes:
     """The bytes of a CEN file."""
     writer = BinaryWriter()
     write_head(writer, ExpertsHead(experts.scale, experts.view_centres, experts.visibility))
-    for table in (experts.mirror_landmarks, experts.mirror_views):
-        writer.matrix(np.atleast_2d(table).astype(np.int32, copy=False))
+    writer.matrix("mirrored landmarks", experts.mirror_landmarks, np.int32)
+    writer.matrix("mirrored views", experts.mirror_views, np.int32)
     for view in experts.patches:
         for patch in view:
             writer.i32(PATCH_TAG, patch.width, patch.height, len(patch.layers))
             for layer in patch.layers:
                 writer.i32(layer.activation)
-                writer.matrix(np.atleast_2d(layer.bias).astype(np.float32, copy=False))
-                writer.matrix(layer.weights.astype(np.float32, copy=False))
+                writer.matrix("bias", layer.bias, np.float32)
+                writer.matrix("weights", layer.weights, np.float32)
             writer.f64(patch.confidence)
     return writer.getvalue()

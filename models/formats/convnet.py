@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from auparity.models.formats.binary import MATRIX_HEAD, BinaryReader, BinaryWriter
-from auparity.models.types import Convolution, ConvNet, FullyConnected, Layer, MaxPool, PReLU, ReLU, Sigmoid
+from auparity.errors import ContractError
+from auparity.models.formats.binary import MATRIX_HEAD, WRITER, BinaryReader, BinaryWriter
+from auparity.models.types import ConvNet, Convolution, FullyConnected, Layer, MaxPool, PReLU, ReLU, Sigmoid
 
 
 def _read_convolution(reader: BinaryReader) -> Convolution:
@@ -34,7 +35,7 @@ def _write_convolution(writer: BinaryWriter, layer: Convolution) -> None:
     writer.f32(*layer.bias)
     for a in range(inputs):
         for b in range(kernels):
-            writer.matrix(layer.weights[b, a].astype(np.float32, copy=False))
+            writer.matrix("kernel", layer.weights[b, a], np.float32)
 
 
 def _read_pool(reader: BinaryReader) -> MaxPool:
@@ -60,8 +61,8 @@ def _read_fully_connected(reader: BinaryReader) -> FullyConnected:
 
 
 def _write_fully_connected(writer: BinaryWriter, layer: FullyConnected) -> None:
-    writer.column(layer.bias.astype(np.float32, copy=False))
-    writer.matrix(layer.weights.astype(np.float32, copy=False))
+    writer.column("bias", layer.bias, np.float32)
+    writer.matrix("weights", layer.weights, np.float32)
 
 
 def _read_prelu(reader: BinaryReader) -> PReLU:
@@ -69,7 +70,7 @@ def _read_prelu(reader: BinaryReader) -> PReLU:
 
 
 def _write_prelu(writer: BinaryWriter, layer: PReLU) -> None:
-    writer.column(layer.slopes.astype(np.float32, copy=False))
+    writer.column("slopes", layer.slopes, np.float32)
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,12 @@ def _check_link(reader: BinaryReader, start: int, layer: Layer, maps: int, flat:
 
 
 def write_layers(writer: BinaryWriter, dialect: Dialect, net: ConvNet) -> None:
-    """Inverse of `read_layers`. ValueError for a layer that the dialect cannot store."""
+    """Inverse of `read_layers`. ContractError for a layer that the dialect cannot store."""
     tags = {body.layer: tag for tag, body in dialect.items()}
     writer.i32(len(net.layers))
     for layer in net.layers:
         if type(layer) not in tags:
-            raise ValueError(f"This kind of file cannot store a layer {type(layer).__name__}.")
+            able = f"layers {', '.join(kind.__name__ for kind in tags)}"
+            raise ContractError(WRITER, "layers", able, type(layer).__name__)
         writer.i32(tags[type(layer)])
         dialect[tags[type(layer)]].write(writer, layer)

@@ -1,4 +1,6 @@
-"""Early termination as text (spec 10.9): 3V numbers, V weights, V biases, V cut-offs, V the views of the first scale."""
+"""Early termination as text (spec 10.9): 3V numbers, V weights, V biases and V cut-offs; V are the views of the first
+scale.
+"""
 
 from __future__ import annotations
 

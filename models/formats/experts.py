@@ -32,19 +32,15 @@ def read_head(reader: BinaryReader) -> ExpertsHead:
     sizes = sorted({v.size for v in visibility})
     if len(sizes) != 1 or sizes[0] == 0:
         reader.fail("visibilities of the same landmarks in all views", f"{sizes} landmarks", start)
-    return ExpertsHead(scale, _frozen_rows(centres), _frozen_rows(visibility))
-
-
-def _frozen_rows(columns: list[F64] | list[I32]) -> F64 | I32:
-    rows: F64 | I32 = np.stack([column.reshape(-1) for column in columns])
-    rows.flags.writeable = False
-    return rows
+    head = ExpertsHead(scale, np.hstack(centres).T.copy(), np.hstack(visibility).T.copy())
+    head.view_centres.flags.writeable = head.visibility.flags.writeable = False
+    return head
 
 
 def write_head(writer: BinaryWriter, head: ExpertsHead) -> None:
     writer.f64(head.scale)
     writer.i32(len(head.view_centres))
     for centre in head.view_centres:
-        writer.column(centre.astype(np.float64, copy=False))
+        writer.column("view centre", centre, np.float64)
     for visible in head.visibility:
-        writer.column(visible.astype(np.int32, copy=False))
+        writer.column("visibility", visible, np.int32)

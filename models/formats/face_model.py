@@ -66,7 +66,7 @@ def read_landmark_model(modules: EntryList) -> LandmarkModel:
 
 
 def check_experts(experts: PatchExperts, n_points: int, path: StrPath) -> None:
-    """Has every landmark that is visible in a view an expert there (CEN: or a mirrored one)? ModelFormatError if not."""
+    """ModelFormatError when a landmark that is visible in a view has no expert there (CEN: and no mirrored one)."""
     if experts.visibility.shape[1] != n_points:
         found = f"{experts.visibility.shape[1]}"
         raise ModelFormatError(path, None, f"experts for the {n_points} points of the PDM", found)
@@ -111,5 +111,3 @@ def read_face_model(main_path: StrPath, named_by: StrPath | None = None) -> Face
             found = f"{view.warp.destination.size // 2}"
             raise ModelFormatError(validator_path, None, f"{model.pdm.n_points} destination landmarks", found)
     return FaceModel(Path(main_path).stem, model, tuple(parts), validator)
-
-

@@ -1,4 +1,4 @@
-"""Files in and out: whole files as bytes, with errors that name the list in which a missing file stood, and atomic saves.
+"""Files in and out: whole files as bytes, with errors that name the list that wanted a missing file, and atomic saves.
 
 Every reader of this package gets its bytes here, so that no `FileNotFoundError` reaches a user without the reason why
 the file was wanted (spec 10.2: model files are named by lists, lists by other lists).
@@ -7,6 +7,7 @@ the file was wanted (spec 10.2: model files are named by lists, lists by other l
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -25,9 +26,11 @@ def read_bytes(path: StrPath, named_by: StrPath | None = None) -> bytes:
 
     Raises
     ------
-    ModelFormatError : the file is missing, a folder, or cannot be read.
+    ModelFormatError : the file is missing, no regular file (a folder, a device), or cannot be read.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe that a list names would wait for ever
+            raise OSError(0, "a folder, pipe or device")
         with open(path, "rb") as file:
             return file.read()
     except (OSError, ValueError) as error:  # ValueError: a NUL character in a path that a list names

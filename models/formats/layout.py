@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from auparity.errors import ModelFormatError
 from auparity.models.formats.au import read_au_predictors
+from auparity.models.formats.export import DETECTOR, bundle_files
 from auparity.models.formats.face_model import expert_paths, module_list_of, read_face_model
-from auparity.models.formats.files import StrPath, read_bytes
+from auparity.models.formats.files import StrPath, read_bytes, save
 from auparity.models.formats.mtcnn import read_mtcnn
 from auparity.models.types import MTCNN, AUPredictors, BundleMeta, FaceModel
 
@@ -20,16 +21,16 @@ CECLM = "main_ceclm_general"
 CLNF = "main_clnf_general"
 VIDEO_AUS = "main_dynamic_svms.txt"
 IMAGE_AUS = "main_static_svms.txt"
-DETECTOR = Path("mtcnn_detector", "MTCNN_detector.txt")
 #: (landmark models, AU models) below the folder that a user names: a model folder, or an installed OpenFace.
 PLACES = (
     (Path("model"), Path("AU_predictors")),
     (Path("lib/local/LandmarkDetector/model"), Path("lib/local/FaceAnalysis/AU_predictors")),
 )
-#: Written beside the two folders by `save_bundle`, so that a bundle that is not OpenFace's keeps its name and licence.
+#: Stands beside the two folders where we wrote them: a bundle that is not OpenFace's keeps its name and licence.
 META_FILE = "bundle.json"
+META_KEYS = ("name", "version", "licence", "landmark_model")
 OPENFACE = BundleMeta("openface", "2.2.0", "OpenFace 2.2: academic or non-profit organisation, non-commercial research")
-ADVICE = "Get the models with `auparity models fetch openface --accept-license`, or name their folder with --models DIR."
+ADVICE = "Get the models with `auparity models fetch openface --accept-license`, or name their folder: --models DIR."
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,12 @@ def find(directory: StrPath) -> Layout:
 def choose_landmark_model(layout: Layout, landmark_model: str) -> Choice:
     """The main list for "auto", "ceclm", "clnf" or the name of another one.
 
-    "auto" takes CE-CLM when its lists and all of its expert files are there, else CLNF.
+    "auto" takes what `META_FILE` names; without that file CE-CLM when all of its files are there, else CLNF.
     """
     if landmark_model == "auto":
+        stored = _stored_meta(layout)
+        if stored is not None:
+            return Choice(_main_list(layout, stored["landmark_model"]), f"auto: {META_FILE} names it")
         missing = _missing_of_ceclm(layout)
         if not missing:
             return Choice(_main_list(layout, CECLM), "auto: CE-CLM, the most accurate, is complete")
@@ -113,14 +117,39 @@ def read_meta(layout: Layout, choice: Choice) -> BundleMeta:
         "landmark_model": choice.main.stem,
         "reason": choice.reason,
     }
+    stored = _stored_meta(layout)
+    if stored is None:
+        return BundleMeta(OPENFACE.name, OPENFACE.version, OPENFACE.licence, source)
+    return BundleMeta(stored["name"], stored["version"], stored["licence"], source)
+
+
+def _stored_meta(layout: Layout) -> dict[str, str] | None:
+    """What `META_FILE` says, all text; None where there is no such file."""
     path = layout.root / META_FILE
     if not path.is_file():
-        return BundleMeta(OPENFACE.name, OPENFACE.version, OPENFACE.licence, source)
+        return None
+    expected = f"a JSON object with text for {', '.join(META_KEYS)}"
     try:
         stored: Any = json.loads(read_bytes(path))
-        values = [stored[key] for key in ("name", "version", "licence")]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ModelFormatError(path, None, "JSON with name, version and licence", str(error)) from error
-    if not all(isinstance(value, str) for value in values):
-        raise ModelFormatError(path, None, "name, version and licence as text", repr(values)[:80])
-    return BundleMeta(*values, source)
+    except (ValueError, RecursionError) as error:
+        raise ModelFormatError(path, None, expected, str(error)) from error
+    if not isinstance(stored, dict) or not all(isinstance(stored.get(key), str) for key in META_KEYS):
+        raise ModelFormatError(path, None, expected, repr(stored)[:80])
+    return {key: stored[key] for key in META_KEYS}
+
+
+def write(
+    directory: StrPath, meta: BundleMeta, detector: MTCNN, face: FaceModel, video: AUPredictors, image: AUPredictors
+) -> None:
+    """Write a bundle's files below `directory`, each of them whole or not at all, `META_FILE` last.
+
+    Raises
+    ------
+    ContractError : a name that cannot be a file's, two parts of one name, or an array that its file cannot store.
+    """
+    root = Path(directory)
+    places = (PurePosixPath(PLACES[0][0]), PurePosixPath(PLACES[0][1]))
+    for path, data in bundle_files(detector, face, {VIDEO_AUS: video, IMAGE_AUS: image}, places):
+        save(root / path, data)
+    values = (meta.name, meta.version, meta.licence, face.name)
+    save(root / META_FILE, (json.dumps(dict(zip(META_KEYS, values, strict=True)), indent=2) + "\n").encode("utf-8"))

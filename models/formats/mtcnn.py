@@ -41,7 +41,7 @@ def read_mtcnn(list_path: StrPath, named_by: StrPath | None = None) -> MTCNN:
 
 
 def write_mtcnn_net(net: ConvNet) -> bytes:
-    """The bytes of a net's file. ValueError for a layer that such files cannot store."""
+    """The bytes of a net's file. ContractError for a layer that such files cannot store."""
     writer = BinaryWriter()
     write_layers(writer, DIALECT, net)
     return writer.getvalue()

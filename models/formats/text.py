@@ -52,7 +52,7 @@ class TextReader:
     def _tokens(self, count: int, what: str) -> list[tuple[int, bytes]]:
         if 2 * count - 1 > len(self._data) - self.offset:  # a digit each and a space between
             self.fail(f"{what} ({count} numbers)", f"the end of the file after {len(self._data) - self.offset} bytes")
-        tokens = []
+        tokens: list[tuple[int, bytes]] = []
         position = self.offset
         for _ in range(count):
             match = _TOKEN.search(self._data, position)

@@ -1,12 +1,13 @@
-"""The landmark validator (spec 10.10): for each head orientation the mean and deviation of face pixels, a small CNN, and
-the piecewise affine warp to its 60 x 60 frame.
+"""The landmark validator (spec 10.10): for each head orientation the mean and deviation of face pixels, a small CNN,
+and the piecewise affine warp to its 60 x 60 frame.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from auparity.models.formats.binary import MATRIX_HEAD, BinaryReader, BinaryWriter
+from auparity.errors import ContractError
+from auparity.models.formats.binary import MATRIX_HEAD, WRITER, BinaryReader, BinaryWriter
 from auparity.models.formats.convnet import (
     CONVOLUTION,
     FULLY_CONNECTED,
@@ -72,16 +73,18 @@ def read_validator(path: StrPath, named_by: StrPath | None = None) -> Validator:
 
 
 def write_validator(validator: Validator) -> bytes:
-    """The bytes of a validator file. ValueError for a layer, or a pooling size, that such files cannot store."""
+    """The bytes of a validator file. ContractError for a layer, or a pooling size, that such files cannot store."""
     writer = BinaryWriter()
     writer.i32(CNN_TYPE, len(validator.views))
     for centre in validator.view_centres:
-        writer.column(centre.astype(np.float64, copy=False))
+        writer.column("orientation", centre, np.float64)
     for view in validator.views:
-        if any(isinstance(layer, MaxPool) and layer != POOLING for layer in view.net.layers):
-            raise ValueError("A validator file cannot store a pooling other than 2 x 2 with stride 2.")
-        writer.row(view.mean.astype(np.float64, copy=False))
-        writer.row(view.std.astype(np.float64, copy=False))
+        for layer in view.net.layers:
+            if isinstance(layer, MaxPool) and (layer.kernel, layer.stride) != (POOLING.kernel, POOLING.stride):
+                found = f"kernel {layer.kernel}, stride {layer.stride}"
+                raise ContractError(WRITER, "layers", "max pooling of kernel (2, 2), stride (2, 2)", found)
+        writer.row("mean of the pixels", view.mean, np.float64)
+        writer.row("deviation of the pixels", view.std, np.float64)
         write_layers(writer, DIALECT, view.net)
         _write_warp(writer, view.warp)
     return writer.getvalue()
@@ -90,8 +93,8 @@ def write_validator(validator: Validator) -> bytes:
 def _write_warp(writer: BinaryWriter, warp: PiecewiseWarp) -> None:
     writer.i32(warp.n_pixels)
     writer.f64(warp.min_x, warp.min_y)
-    writer.column(warp.destination.astype(np.float64, copy=False))
+    writer.column("destination landmarks", warp.destination, np.float64)
     for table in (warp.triangles, warp.triangle_id, warp.mask):
-        writer.matrix(table.astype(np.int32, copy=False))
-    for table in (warp.alpha, warp.beta):
-        writer.matrix(table.astype(np.float64, copy=False))
+        writer.matrix("triangles, triangle ids or mask", table, np.int32)
+    for coefficients in (warp.alpha, warp.beta):
+        writer.matrix("alpha or beta", coefficients, np.float64)

@@ -107,14 +107,14 @@ def test_double_precision_finds_the_same_faces(openface_bundle, name):
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_points_lie_on_eyes_nose_and_mouth(openface_bundle, name):
-    """OpenFace reads no points, so landmarks stand in: within a fifth of the box's width (measured: 0.1)."""
+    """OpenFace reads no points, so landmarks stand in: within 0.15 of the box's width (measured: 0.08)."""
     record = golden_data.load_image_record(name)
     faces = _trace(openface_bundle.detector, None, name).detections
     for k, face in enumerate(record.faces):
         landmarks = face.landmarks
         features = [landmarks[36:42].mean(0), landmarks[42:48].mean(0), landmarks[30], landmarks[48], landmarks[54]]
         distance = np.linalg.norm(faces.points[k] - features, axis=1)
-        assert (distance < 0.2 * faces.boxes[k, 2]).all()
+        assert (distance < 0.15 * faces.boxes[k, 2]).all()
 
 
 def test_the_face_tracked_in_three_faces_is_the_widest(openface_bundle):

@@ -16,10 +16,14 @@ import numpy as np
 from auparity.models.types import BundleMeta
 from auparity.reference.results import FrameResult, OfflineAUs
 
-META = BundleMeta("fake", "1", "none", {"landmark_model": "clnf", "reason": "there are no CE-CLM files", "path": Path("m")})
+META = BundleMeta(
+    "fake", "1", "none", {"landmark_model": "clnf", "reason": "there are no CE-CLM files", "path": Path("m")}
+)
 
 
-def result(index: int = 0, *, face_id: int = 0, timestamp: float = 0.0, success: bool = True, **changes: Any) -> FrameResult:
+def result(
+    index: int = 0, *, face_id: int = 0, timestamp: float = 0.0, success: bool = True, **changes: Any
+) -> FrameResult:
     values: dict[str, Any] = {
         "index": index,
         "face_id": face_id,
@@ -65,7 +69,9 @@ class FakeSession:
 
 
 class FakePipeline:
-    def __init__(self, *, fail_at: int | None = None, failure: BaseException | None = None, before_frame: Any = None) -> None:
+    def __init__(
+        self, *, fail_at: int | None = None, failure: BaseException | None = None, before_frame: Any = None
+    ) -> None:
         self.bundle = SimpleNamespace(meta=META, content_hash="0123456789abcdef")
         self.fail_at, self.failure, self.before_frame = fail_at, failure, before_frame
         self.sessions: list[dict[str, Any]] = []

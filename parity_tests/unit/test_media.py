@@ -199,5 +199,5 @@ def test_a_camera_is_timed_from_its_first_frame(monkeypatch):
 
 def test_a_camera_that_is_not_there_says_what_to_check(monkeypatch):
     monkeypatch.setattr(media.cv2, "VideoCapture", lambda *_: FakeCapture(0, opens=False))
-    with pytest.raises(VideoError, match="camera 7: cannot be opened. Check"):
+    with pytest.raises(VideoError, match=r"camera 7: cannot be opened\. Check"):
         CameraStream(7)
