@@ -35,7 +35,7 @@ def jacobi_svd(matrix: Array) -> tuple[Array, Array, Array]:
 
     Returns
     -------
-    u (m, n), singular values (n,) in descending order, vt (n, n).
+    u (m, n), singular values (n,) in descending order, vt (n, n). Columns of u whose singular value is 0 are 0.
     """
     dtype = matrix.dtype
     size = matrix.shape[1]
@@ -116,7 +116,9 @@ def align_with_scale(
     unit_destination, spread_destination = _centred_and_scaled(destination.astype(dtype))
     # products of small matrices are accumulated in float64 and stored in float32 (spec 90.5)
     covariance = (unit_source.T.astype(np.float64) @ unit_destination.astype(np.float64)).astype(dtype)
-    u, _, vt = jacobi_svd(covariance)
+    u, singular, vt = jacobi_svd(covariance)
+    if singular[1] <= np.finfo(dtype).tiny:  # all points on a line: the second direction is the first one's normal
+        u[:, 1] = -u[1, 0], u[0, 0]
     v = vt.T.astype(np.float64)
     if np.linalg.det(v @ u.T) <= 0:
         v[:, 1] *= -1

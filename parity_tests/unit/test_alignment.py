@@ -57,7 +57,7 @@ def test_only_the_rigid_points_say_how_the_face_is_turned(pdm: PDM) -> None:
 
 
 def test_the_mask_reaches_above_the_brows(pdm: PDM) -> None:
-    landmarks, params = place(pdm, 1.0, 0.0, 56, 56)
+    landmarks, _ = place(pdm, 1.0, 0.0, 56, 56)
     matrix = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
     lifted = landmarks[:, 1] - mask_polygon(landmarks, matrix)[:, 1]
     assert np.flatnonzero(lifted).tolist() == [0, *range(16, 27)]
