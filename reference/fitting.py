@@ -119,7 +119,7 @@ class LandmarkFitter:
             problem = MeanShiftProblem(
                 self.shape_model, maps.maps[0], maps.visible[0], maps.img_to_ref[0], maps.ref_to_img[0],
                 self.shape_model.shape_2d(g, p), reg, sigma, kernel_sigma, parameters.iterations,
-                self._weights(k, view, weight_factor),
+                self.weights(k, view, weight_factor),
             )  # fmt: skip
             g, p, _ = problem.optimise(g, p, rigid=True)
             rigid_scale = float(g[0])
@@ -133,7 +133,7 @@ class LandmarkFitter:
         landmarks = self.shape_model.shape_2d(g, p)
         return Fit(g, p, landmarks, likelihood, per_landmark, view, success)
 
-    def _weights(self, scale_index: int, view: int, weight_factor: float) -> Array | None:
+    def weights(self, scale_index: int, view: int, weight_factor: float) -> Array | None:
         """Diagonal weights (2n,), or None for the identity (spec 50.4)."""
         if weight_factor <= 0:
             return None

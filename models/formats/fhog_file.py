@@ -75,8 +75,9 @@ def parse_fhog(data: bytes, label: StrPath = "<bytes>") -> FHOGRecords:
     if odd.size:
         reader.fail("finite numbers", "NaN or infinite", int(odd[0]) * record + _HEAD.size)
     descriptors = table["cells"].copy()
-    descriptors.flags.writeable = False
-    return FHOGRecords(table["good"] == GOOD, descriptors)
+    good = table["good"] == GOOD
+    descriptors.flags.writeable = good.flags.writeable = False
+    return FHOGRecords(good, descriptors)
 
 
 def read_fhog(path: StrPath) -> FHOGRecords:

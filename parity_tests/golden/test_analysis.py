@@ -59,7 +59,8 @@ def recorded(with_face: bool = True) -> Iterator[tuple[str, np.ndarray, np.ndarr
 def align(image: np.ndarray, landmarks: np.ndarray, record: AnalysisRecord, aus: AUPredictors) -> np.ndarray:
     assert record.pglobal is not None
     params_global = record.pglobal.astype(np.float32)
-    return align_faces(image[None], landmarks[None], params_global[None], aus.pdm, aus.triangulation)[0]
+    aligned: np.ndarray = align_faces(image[None], landmarks[None], params_global[None], aus.pdm, aus.triangulation)[0]
+    return aligned
 
 
 def test_aligned_faces_are_the_recorded_ones(openface_bundle: Bundle) -> None:

@@ -155,7 +155,7 @@ def face_at(x: float, y: float) -> dict[str, np.ndarray]:
     shape = make_predictors().pdm.mean.reshape(3, 68)[:2].T
     local = np.random.default_rng(int(x)).normal(size=34).astype(np.float32)
     return {
-        "landmarks": (shape + [x, y]).astype(np.float32),
+        "landmarks": (shape + np.array([x, y])).astype(np.float32),
         "params_global": np.array([1, 0, 0, 0, x, y], np.float32),
         "params_local": local,
     }
@@ -168,9 +168,8 @@ def run_clip(analyser: VideoAnalyser, success: list[bool], seed: int = 0) -> tup
     for k, found in enumerate(success):
         image = rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)
         face = face_at(90 + k, 100)
-        if not found:
-            face |= {"params_global": None, "params_local": None}  # type: ignore[dict-item]
-        rows.append(analyser.step(image, **face, timestamp=k / 30))
+        g, p = (face["params_global"], face["params_local"]) if found else (None, None)
+        rows.append(analyser.step(image, face["landmarks"], g, p, k / 30))
     return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
 
 
@@ -230,9 +229,11 @@ def test_an_empty_clip_has_no_action_units(predictors: AUPredictors) -> None:
 
 
 def test_half_a_fit_is_refused(predictors: AUPredictors) -> None:
-    face = face_at(90, 100) | {"params_local": None}  # type: ignore[dict-item]
+    face = face_at(90, 100)
     with pytest.raises(ContractError, match="both"):
-        VideoAnalyser(predictors).step(np.zeros((200, 200, 3), np.uint8), **face)
+        VideoAnalyser(predictors).step(
+            np.zeros((200, 200, 3), np.uint8), face["landmarks"], face["params_global"], None
+        )
 
 
 def test_a_photograph_is_measured_without_history() -> None:

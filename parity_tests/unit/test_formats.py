@@ -32,7 +32,7 @@ from auparity.models.formats.triangulation import (
     write_triangulations,
 )
 from auparity.models.formats.validator import parse_validator, write_validator
-from auparity.models.types import ConvNet, FullyConnected, MaxPool, Sigmoid
+from auparity.models.types import ConvNet, Convolution, FullyConnected, MaxPool, Sigmoid
 from auparity.parity_tests.unit import factories
 
 
@@ -71,9 +71,7 @@ FORMATS = {
     "triangulations": Format(
         parse_triangulations, write_triangulations, lambda rng: (factories.make_triangles(rng, 9, 4),) * 3
     ),
-    "triangulation": Format(
-        parse_triangulation, write_triangulation, lambda rng: factories.make_triangles(rng, 9, 4)
-    ),
+    "triangulation": Format(parse_triangulation, write_triangulation, lambda rng: factories.make_triangles(rng, 9, 4)),
     "fhog records": Format(parse_fhog, write_fhog, _fhog),
 }
 BINARY = [name for name in FORMATS if name not in ("pdm", "early termination", "triangulations", "triangulation")]
@@ -82,7 +80,7 @@ BINARY = [name for name in FORMATS if name not in ("pdm", "early termination", "
 def same(a: Any, b: Any) -> bool:
     """Equal in types, shapes and bits."""
     if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
     if isinstance(a, tuple):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     if hasattr(a, "__dataclass_fields__"):
@@ -114,7 +112,7 @@ def test_weights_are_read_only(example: tuple[Format, Any, bytes]) -> None:
         return list(getattr(value, "__dataclass_fields__", ()))
 
     form, _, data = example
-    written_to = [a for a in arrays(form.parse(data)) if a.flags.writeable and a.size and a.dtype != np.bool_]
+    written_to = [a for a in arrays(form.parse(data)) if a.flags.writeable and a.size]
     assert not written_to
 
 
@@ -127,7 +125,7 @@ def test_a_byte_too_many_is_refused_at_its_place(name: str) -> None:
     assert caught.value.offset in (len(data), 0)
 
 
-@pytest.mark.parametrize("name", BINARY)
+@pytest.mark.parametrize("name", [name for name in BINARY if name != "fhog records"])
 def test_every_truncation_of_a_binary_file_is_refused(name: str) -> None:
     form = FORMATS[name]
     data = form.write(form.make(np.random.default_rng(1)))
@@ -220,7 +218,9 @@ def test_kernels_are_stored_input_by_input() -> None:
     first_kernels = 4 + 4 + 8 + 4 * 2  # layers, tag, inputs and kernels, two biases
     kernel = struct.Struct("<3i9f")
     second = kernel.unpack_from(data, first_kernels + kernel.size)
-    np.testing.assert_array_equal(np.float32(second[3:]).reshape(3, 3), net.layers[0].weights[1, 0])
+    convolution = net.layers[0]
+    assert isinstance(convolution, Convolution)
+    np.testing.assert_array_equal(np.array(second[3:], np.float32).reshape(3, 3), convolution.weights[1, 0])
 
 
 def test_text_numbers_read_back_to_the_same_bits() -> None:
@@ -259,6 +259,14 @@ def test_fhog_records_hold_columns_rows_channels_flag_and_cells_channel_fastest(
     np.testing.assert_array_equal(np.frombuffer(record, "<f4", offset=16), np.arange(24))
     with pytest.raises(ContractError, match="float32"):
         fhog_record(cells.astype(np.float64), good=True)
+
+
+def test_fhog_records_may_end_after_any_frame_but_not_inside_one() -> None:
+    form = FORMATS["fhog records"]
+    data = form.write(form.make(np.random.default_rng(1)))
+    assert len(form.parse(data[: len(data) // 2]).good) == 1
+    with pytest.raises(ModelFormatError, match="whole records"):
+        form.parse(data[:-1])
 
 
 def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(

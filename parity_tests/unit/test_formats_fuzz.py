@@ -37,9 +37,12 @@ def read_or_refuse(name: str, data: bytes) -> None:
         try:
             model = form.parse(data)
         except ModelFormatError as error:
-            assert error.offset is not None
-            assert 0 <= error.offset <= len(data)
-            return
+            place = error.offset
+            model = None
+    if model is None:
+        assert place is not None
+        assert 0 <= place <= len(data)
+        return
     written = form.write(model)
     assert form.write(form.parse(written)) == written
 

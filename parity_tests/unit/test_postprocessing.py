@@ -26,7 +26,7 @@ def clip(
 
 
 def test_intensities_are_averaged_over_three_frames_but_for_the_ends() -> None:
-    assert clip([0, 3, 0, 0, 6]).intensity[:, 0].tolist() == [0, 1, 1, 2, 6]
+    assert clip([0, 3, 0, 0, 4.5]).intensity[:, 0].tolist() == [0, 1, 1, 1.5, 4.5]
 
 
 def test_intensities_are_clamped_before_they_are_averaged() -> None:
@@ -112,4 +112,4 @@ def test_arrays_of_different_lengths_are_refused() -> None:
     with pytest.raises(ContractError, match="raw_presence"):
         postprocess(np.zeros((4, 17)), np.zeros((5, 18)), np.ones(4, bool))
     with pytest.raises(ContractError, match="success"):
-        postprocess(np.zeros((4, 17)), np.zeros((4, 18)), np.ones(4))
+        postprocess(np.zeros((4, 17)), np.zeros((4, 18)), np.ones(4))  # type: ignore[arg-type]

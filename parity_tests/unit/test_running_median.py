@@ -121,4 +121,4 @@ def test_descriptors_of_another_length_or_nan_are_refused() -> None:
     with pytest.raises(ContractError, match="finite"):
         state.update(np.array([0, 0, np.nan, 0]), update=True)
     with pytest.raises(ContractError, match="success"):
-        running_medians(np.zeros((3, 4)), np.ones(3), hog_median())
+        running_medians(np.zeros((3, 4)), np.ones(3), hog_median())  # type: ignore[arg-type]

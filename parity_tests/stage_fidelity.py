@@ -1,0 +1,279 @@
+"""The reference held against the C++ program stage by stage, each on the recorded inputs (spec 90.10, first row).
+
+Every function takes a bundle and recordings and returns comparison records; an error shows in the stage that makes it,
+whatever the stages before it do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.models.bundle import Bundle
+from auparity.parity_tests import golden_data
+from auparity.parity_tests.comparison import ComparisonRecord, compare_arrays
+from auparity.parity_tests.golden_records import FitRecord, FrameRecord
+from auparity.parity_tests.tolerances import tolerance
+from auparity.reference.action_units import ActionUnitModels
+from auparity.reference.alignment import align_faces
+from auparity.reference.calc_params import fit_shape
+from auparity.reference.detection import detect_faces, trace_detection
+from auparity.reference.fhog import fhog
+from auparity.reference.fitting import LandmarkFitter, MeanShiftProblem
+from auparity.reference.gaze import gaze_angles, gaze_directions
+from auparity.reference.geometry import geometry_descriptor
+from auparity.reference.head_pose import Camera, head_pose, landmarks_in_camera
+from auparity.reference.imaging import to_gray
+from auparity.reference.landmarks import LandmarkDetector
+from auparity.reference.pdm import ShapeModel
+from auparity.reference.running_median import geometry_median, hog_median, running_medians
+
+Array = npt.NDArray[Any]
+
+#: Where a frame's recording comes from: (clip, frame), or ("images", file name).
+Source = tuple[str, int | str]
+
+CLIPS = ("video01", "default", "lost", "hard")
+
+
+def all_sources() -> list[Source]:
+    """Every recorded frame and photograph of the CLNF runs."""
+    frames: list[Source] = [(clip, k) for clip in CLIPS for k in golden_data.recorded_frames(clip)]
+    return frames + [("images", path.name) for path in golden_data.image_paths()]
+
+
+def random_cen_sources() -> list[Source]:
+    """Recorded frames of the CE-CLM run with random experts, on the frames of video01."""
+    return [("video01_random_cen", k) for k in golden_data.recorded_frames("video01_random_cen")]
+
+
+def load(source: Source) -> tuple[Array, FrameRecord]:
+    """Image (H, W, 3) and recording of a source."""
+    clip, which = source
+    if clip == "images":
+        return golden_data.load_image(str(which)), golden_data.load_image_record(str(which))
+    pixels = "video01" if clip == "video01_random_cen" else clip
+    return golden_data.load_frame(pixels, int(which)), golden_data.load_record(clip, int(which))
+
+
+def gray_of(image: Array) -> Array:
+    return to_gray(image[None])[0].astype(np.float32)
+
+
+def _compare(name: str, golden: list[Any] | Array, candidate: list[Any] | Array) -> ComparisonRecord:
+    entry = tolerance("stage", name)
+    return compare_arrays(name, np.asarray(golden), np.asarray(candidate), entry.tolerance, share=entry.share)
+
+
+def check_detection(bundle: Bundle, sources: list[Source]) -> list[ComparisonRecord]:
+    """Boxes and scores of photographs; candidates into R-Net and after it wherever they were recorded."""
+    golden, ours = [], []
+    for source in sources:
+        image, record = load(source)
+        if record.detection is not None:
+            trace = trace_detection(image, bundle.detector)
+            for theirs, mine in (
+                (record.detection.into_rnet, trace.into_rnet),
+                (record.detection.after_rnet, trace.after_rnet),
+            ):
+                golden.append(theirs)
+                ours.append(np.column_stack([mine.boxes, mine.scores]))
+        if record.boxes is not None:
+            found = detect_faces(image, bundle.detector)
+            golden.append(record.boxes)
+            ours.append(np.column_stack([found.boxes, found.scores]))
+    # A candidate more or less makes the shapes differ, which fails.
+    theirs, mine = np.concatenate(golden), np.concatenate(ours)
+    same = theirs.shape == mine.shape
+    return [
+        _compare("detection_boxes", theirs[:, :4], mine[:, :4] if same else mine),
+        _compare("detection_scores", theirs[:, 4], mine[:, 4]),
+    ]
+
+
+class FitChecker:
+    """Response maps and fit passes of every recorded fit, main model and parts."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        detector = LandmarkDetector(bundle.face)
+        names = [part.name.removesuffix("_28") for part in bundle.face.parts]
+        self.fitters: dict[str, LandmarkFitter] = {"main": detector.fitter}
+        self.fitters.update(zip(names, detector.part_fitters, strict=True))
+        self.map_errors: list[float] = []
+        self.golden: dict[str, list[Array]] = {"g": [], "p": []}
+        self.ours: dict[str, list[Array]] = {"g": [], "p": []}
+
+    def add(self, gray: Array, fit: FitRecord) -> None:
+        """Compare one recorded fit: its maps from its input parameters, then both passes on its own maps."""
+        fitter = self.fitters[fit.part]
+        found = fitter.bank.response_maps(
+            gray[None], fit.pglobal_in[None], fit.plocal_in[None], fit.window, fit.scale_index
+        )
+        visible = np.flatnonzero(found.visible[0])
+        maps = found.maps[0].copy()
+        for landmark in visible:
+            theirs = fit.responses[int(landmark)]
+            self.map_errors.append(float(np.abs(maps[landmark] - theirs).max()))
+            maps[landmark] = theirs
+        problem = MeanShiftProblem(
+            fitter.shape_model, maps, found.visible[0], fit.sim_img_to_ref, fit.sim_ref_to_img,
+            fitter.shape_model.shape_2d(fit.pglobal_in, fit.plocal_in), fit.reg, fit.sigma, fit.sigma, 5,
+            fitter.weights(fit.scale_index, fit.view, fit.weight),
+        )  # fmt: skip
+        rigid = problem.optimise(fit.pglobal_in, fit.plocal_in, rigid=True)
+        full = problem.optimise(fit.pglobal_rigid, fit.plocal_rigid, rigid=False)
+        self._add("g", (fit.pglobal_rigid, fit.pglobal_out), (rigid[0], full[0]))
+        self._add("p", (fit.plocal_rigid, fit.plocal_out), (rigid[1], full[1]))
+
+    def _add(self, which: str, golden: tuple[Array, Array], ours: tuple[Array, Array]) -> None:
+        self.golden[which].extend(golden)
+        self.ours[which].extend(ours)
+
+    def records(self) -> list[ComparisonRecord]:
+        errors = np.array(self.map_errors)
+        zeros = np.zeros_like(errors)
+        p_golden, p_ours = np.concatenate(self.golden["p"]), np.concatenate(self.ours["p"])
+        return [
+            _compare("response_maps_median", np.zeros(1), np.median(errors)[None]),
+            _compare("response_maps", zeros, errors),
+            _compare("response_maps_worst", zeros, errors),
+            _compare("fit_global", np.concatenate(self.golden["g"]), np.concatenate(self.ours["g"])),
+            _compare("fit_local", p_golden, p_ours),
+            _compare("fit_local_worst", p_golden, p_ours),
+        ]
+
+
+def check_fits(bundle: Bundle, sources: list[Source]) -> list[ComparisonRecord]:
+    """Response maps from golden parameters, and fit passes on golden maps."""
+    checker = FitChecker(bundle)
+    for source in sources:
+        image, record = load(source)
+        gray = gray_of(image)
+        for fit in record.fits:
+            checker.add(gray, fit)
+    return checker.records()
+
+
+def check_validation(bundle: Bundle, sources: list[Source]) -> list[ComparisonRecord]:
+    """Certainty of every recorded hypothesis at its final landmarks."""
+    detector = LandmarkDetector(bundle.face)
+    main = detector.fitter.shape_model
+    golden, ours = [], []
+    for source in sources:
+        image, record = load(source)
+        gray = gray_of(image)
+        for hypothesis in record.landmark_detections:
+            if hypothesis.certainty is None or hypothesis.landmarks_final is None:
+                continue
+            orientation = hypothesis.of("main")[-1].pglobal_out[1:4]
+            if len(hypothesis.of("main")) != len(hypothesis.fits):
+                # Parts ran: the orientation is that of the main model brought to them.
+                orientation = fit_shape(main, hypothesis.landmarks_final[None])[0][0, 1:4]
+            found = detector.validator.certainty(gray[None], hypothesis.landmarks_final[None], orientation[None])
+            golden.append(hypothesis.certainty)
+            ours.append(float(found[0]))
+    return [_compare("validation", golden, ours)]
+
+
+def _faces(sources: list[Source]) -> Iterator[tuple[Array, FrameRecord, Array]]:
+    """Image, recording and final landmarks of the frames and photographs in which a face was analysed."""
+    for source in sources:
+        image, record = load(source)
+        if record.analysis is None or record.analysis.pglobal is None:
+            continue
+        landmarks = record.state.landmarks if record.state is not None else record.faces[0].landmarks
+        yield image, record, landmarks
+
+
+def check_analysis(bundle: Bundle, sources: list[Source]) -> list[ComparisonRecord]:
+    """CalcParams, alignment, FHOG and geometry, each from the recorded output of the stage before it."""
+    model = ShapeModel(bundle.video_aus.pdm)
+    rows: dict[str, tuple[list[Array], list[Array]]] = {}
+
+    def add(name: str, golden: Array, ours: Array) -> None:
+        pair = rows.setdefault(name, ([], []))
+        pair[0].append(golden)
+        pair[1].append(ours)
+
+    for image, record, landmarks in _faces(sources):
+        fa = record.analysis
+        assert fa is not None
+        assert fa.pglobal is not None
+        assert fa.plocal is not None
+        g, p = fit_shape(model, landmarks[None])
+        add("calc_params_global", fa.pglobal, g[0])
+        add("calc_params_local", fa.plocal, p[0])
+        golden_g = fa.pglobal.astype(np.float32)[None]
+        aus = bundle.image_aus if record.state is None else bundle.video_aus
+        aligned = align_faces(image[None], landmarks[None], golden_g, aus.pdm, aus.triangulation)[0]
+        levels = fa.aligned.astype(int)
+        add("alignment", levels, aligned.astype(int))
+        add("alignment_values", np.zeros(1), np.array([np.count_nonzero(levels - aligned.astype(int))]))
+        add("fhog", fa.hog, fhog(fa.aligned[None])[0])
+        add("geometry", fa.geom, geometry_descriptor(fa.plocal.astype(np.float32)[None], aus.pdm)[0])
+    return [_compare(name, np.stack(golden), np.stack(ours)) for name, (golden, ours) in rows.items()]
+
+
+def check_prediction(bundle: Bundle) -> list[ComparisonRecord]:
+    """Running medians over the first recorded frames; AU values on recorded descriptors and medians."""
+    models = ActionUnitModels(bundle.video_aus)
+    medians: tuple[list[Array], list[Array]] = ([], [])
+    values: tuple[list[Array], list[Array]] = ([], [])
+    presences: tuple[list[Array], list[Array]] = ([], [])
+    for clip in ("video01", "default"):
+        state = golden_data.load_state(clip)
+        frames = golden_data.recorded_frames(clip)
+        recorded = {k: golden_data.load_record(clip, k).analysis for k in frames}
+        in_order = [recorded[k] for k in range(6)]
+        success = np.ones(len(in_order), np.bool_)
+        for name, state_machine in (("hog", hog_median()), ("geom", geometry_median())):
+            ours = running_medians(np.stack([getattr(fa, name) for fa in in_order]), success, state_machine)
+            medians[0].append(np.stack([getattr(fa, f"{name}_median") for fa in in_order]).ravel())
+            medians[1].append(ours.ravel())
+        for k, fa in recorded.items():
+            assert fa is not None
+            arrays = (fa.hog, fa.geom, fa.hog_median, fa.geom_median)
+            intensity, presence = models.predict(*(np.asarray(a)[None] for a in arrays))
+            values[0].append(state.au_r[k])
+            values[1].append(intensity[0])
+            presences[0].append(state.au_c[k])
+            presences[1].append(presence[0])
+    return [
+        _compare("running_median", np.concatenate(medians[0]), np.concatenate(medians[1])),
+        _compare("action_units", np.stack(values[0]), np.stack(values[1])),
+        _compare("action_units_presence", np.stack(presences[0]), np.stack(presences[1])),
+    ]
+
+
+def check_pose_and_gaze(bundle: Bundle, clips: tuple[str, ...] = CLIPS) -> list[ComparisonRecord]:
+    """Head pose and gaze on the recorded states of all successful frames."""
+    detector = LandmarkDetector(bundle.face)
+    names = [part.name for part in bundle.face.parts]
+    eyes = [detector.part_fitters[names.index(name)].shape_model for name in ("left_eye_28", "right_eye_28")]
+    poses: tuple[list[Array], list[Array]] = ([], [])
+    gazes: tuple[list[Array], list[Array]] = ([], [])
+    for clip in clips:
+        state, ok = golden_data.load_state(clip), golden_data.load_state(clip).returned
+        height, width = golden_data.load_frame(clip, 0).shape[:2]
+        camera = Camera.for_image(width, height)
+        face = (state.pglobal[ok], state.plocal[ok], state.landmarks[ok])
+        pose = head_pose(detector.fitter.shape_model, *face, camera)
+        face_3d = landmarks_in_camera(detector.fitter.shape_model, *face, camera)
+        eyes_3d = [
+            landmarks_in_camera(
+                model, state.eye_pglobal[ok, k], state.eye_plocal[ok, k], state.eye_landmarks[ok, k], camera
+            )
+            for k, model in enumerate(eyes)
+        ]
+        gaze = gaze_directions(face_3d, np.stack(eyes_3d, axis=1), pose[:, 3:])
+        poses[0].append(state.pose[ok])
+        poses[1].append(pose)
+        gazes[0].append(np.concatenate([state.gaze[ok].reshape(-1), state.gaze_angles[ok].reshape(-1)]))
+        gazes[1].append(np.concatenate([gaze.reshape(-1), gaze_angles(gaze).reshape(-1)]))
+    return [
+        _compare("head_pose", np.concatenate(poses[0]), np.concatenate(poses[1])),
+        _compare("gaze", np.concatenate(gazes[0]), np.concatenate(gazes[1])),
+    ]

@@ -1,0 +1,42 @@
+"""Reads `tolerances.toml`, the one place where the suite's tolerances live, each with its unit and reason."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from auparity.errors import AuparityError
+
+FILE = Path(__file__).with_name("tolerances.toml")
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """One entry: errors up to `tolerance` pass, for at least `share` of the values."""
+
+    tolerance: float
+    unit: str
+    reason: str
+    share: float = 1.0
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, Any]:
+    return tomllib.loads(FILE.read_text(encoding="utf-8"))
+
+
+def tolerance(way: str, name: str, precision: str = "float32") -> Tolerance:
+    """The tolerance of `name` for one way of judging ("stage", "one_step", "chained", "photographs").
+
+    Raises
+    ------
+    AuparityError : there is no such entry; a comparison without a stated tolerance is not one.
+    """
+    try:
+        entry = _table()[way][precision][name]
+    except KeyError:
+        raise AuparityError(f"{FILE.name} has no entry [{way}.{precision}.{name}]; add it with its reason.") from None
+    return Tolerance(float(entry["tolerance"]), entry["unit"], entry["reason"], float(entry.get("share", 1.0)))
