@@ -20,7 +20,7 @@ I32 = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class PDM:
-    """Point distribution model (spec 10.3, 30): S = mean + components @ p, in millimetres, X block, Y block, Z block."""
+    """Point distribution model (spec 10.3, 30): S = mean + components @ p, mm, X block, Y block, Z block."""
 
     mean: F64  # (3n,)
     components: F64  # (3n, m)
@@ -68,7 +68,7 @@ class CCNFExperts:
 
 @dataclass(frozen=True, eq=False)
 class CENLayer:
-    """One fully connected layer of a CEN expert: act(weights @ x + bias); activation 0 sigmoid, 2 ReLU, else identity."""
+    """One fully connected layer of a CEN expert: act(weights @ x + bias); 0 sigmoid, 2 ReLU, else identity."""
 
     activation: int
     bias: F32  # (1, N_out) or (N_out, 1), as stored; read it with .ravel()
@@ -92,8 +92,8 @@ class CENExperts:
     scale: float
     view_centres: F64  # (V, 3) degrees
     visibility: I32  # (V, n)
-    mirror_landmarks: I32  # n elements in the orientation stored; read it with .ravel()
-    mirror_views: I32  # V elements in the orientation stored; read it with .ravel()
+    mirror_landmarks: I32  # n elements, (n, 1) or (1, n) as stored; read it with .ravel()
+    mirror_views: I32  # V elements, (V, 1) or (1, V) as stored; read it with .ravel()
     patches: tuple[tuple[CENPatch, ...], ...]  # [view][landmark]
 
 

@@ -137,8 +137,9 @@ class LandmarkFitter:
         """Diagonal weights (2n,), or None for the identity (spec 50.4)."""
         if weight_factor <= 0:
             return None
-        confidence = self.numerics.cast(self.bank.confidences[scale_index][view]) * self.numerics.dtype(weight_factor)
-        return np.concatenate([confidence, confidence])
+        # Empty records have no confidence (NaN); nobody reads it, their landmarks are invisible in this view.
+        confidence = np.nan_to_num(self.numerics.cast(self.bank.confidences[scale_index][view]))
+        return np.tile(confidence * self.numerics.dtype(weight_factor), 2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -158,7 +158,8 @@ def warp_affine_f32(
 
     Returns
     -------
-    (K, h, w) : ((p00 w00 + p01 w01) + p10 w10) + p11 w11.
+    (K, h, w) : ((p00 w00 + p01 w01) + p10 w10) + p11 w11. Of whole grey levels the sum is exact in any order, and equal
+    to OpenCV's; of fractional ones OpenCV 4.14 sums in another order than 4.6 (one unit in the last place).
     """
     image = np.asarray(image)
     inverse = np.asarray(inverse_matrices, dtype=np.float64)

@@ -268,6 +268,10 @@ class PatchExpertBank:
             else:
                 raise ContractError("patch_experts", "model", "experts of one kind at all scales", "a mixture")
 
+    def experts_at(self, scale_index: int) -> CCNFScale | CENScale:
+        """The experts of one scale."""
+        return self._scales[scale_index]
+
     def similarity(self, scale_index: int, params_global: Array, params_local: Array) -> tuple[Array, Array]:
         """Image-to-reference similarity (2, 2) and its inverse for one face (spec 40.3)."""
         cast = self.numerics.cast
@@ -307,6 +311,6 @@ class PatchExpertBank:
             view = select_view(self.view_centres[scale_index], g[1:4], self.numerics)
             img_to_ref, ref_to_img = self.similarity(scale_index, g, p)
             landmarks = self.shape_model.shape_2d(g, p)
-            maps, visible = self._scales[scale_index].responses(image, landmarks, ref_to_img, window, view)
+            maps, visible = self.experts_at(scale_index).responses(image, landmarks, ref_to_img, window, view)
             found.append((maps, visible, img_to_ref, ref_to_img, view))
         return ResponseMaps(*(np.stack([np.asarray(entry[k]) for entry in found]) for k in range(5)))

@@ -25,7 +25,7 @@ HOG_HISTOGRAM = (1000, -0.005, 1.0)
 GEOMETRY_HISTOGRAM = (10000, -60.0, 60.0)
 
 #: Bins are counted in groups of this many as well: finding a median then reads two short rows, not a whole histogram.
-GROUP = 64
+GROUP = 32
 
 
 @dataclass
