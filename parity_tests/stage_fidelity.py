@@ -17,7 +17,7 @@ import numpy.typing as npt
 from auparity.models.bundle import Bundle
 from auparity.parity_tests import golden_data
 from auparity.parity_tests.comparison import ComparisonRecord, compare_arrays
-from auparity.parity_tests.golden_records import FitRecord, FrameRecord
+from auparity.parity_tests.golden_records import FitRecord, FrameRecord, LandmarkDetection
 from auparity.parity_tests.tolerances import tolerance
 from auparity.reference.action_units import ActionUnitModels
 from auparity.reference.alignment import align_faces
@@ -249,7 +249,6 @@ def check_fits(bundle: Bundle, sources: list[Source]) -> list[ComparisonRecord]:
 def check_validation(bundle: Bundle, sources: list[Source]) -> list[ComparisonRecord]:
     """Certainty of every recorded hypothesis at its final landmarks."""
     detector = LandmarkDetector(bundle.face)
-    main = detector.fitter.shape_model
     golden, ours = [], []
     for source in sources:
         image, record = load(source)
@@ -257,14 +256,25 @@ def check_validation(bundle: Bundle, sources: list[Source]) -> list[ComparisonRe
         for hypothesis in record.landmark_detections:
             if hypothesis.certainty is None or hypothesis.landmarks_final is None:
                 continue
-            orientation = hypothesis.of("main")[-1].pglobal_out[1:4]
-            if len(hypothesis.of("main")) != len(hypothesis.fits):
-                # Parts ran: the orientation is that of the main model brought to them.
-                orientation = fit_shape(main, hypothesis.landmarks_final[None])[0][0, 1:4]
+            orientation = _orientation(detector, hypothesis)
             found = detector.validator.certainty(gray[None], hypothesis.landmarks_final[None], orientation[None])
             golden.append(hypothesis.certainty)
             ours.append(float(found[0]))
     return [_compare("validation", golden, ours)]
+
+
+def _orientation(detector: LandmarkDetector, hypothesis: LandmarkDetection) -> Array:
+    """Euler angles (3,) that the validator was shown: of the main fit, or of CalcParams on what the parts found."""
+    last = hypothesis.of("main")[-1]
+    main = detector.fitter.shape_model
+    landmarks = main.shape_2d(last.pglobal_out, last.plocal_out)
+    ran = False
+    for part, fitter in zip(detector.part_models, detector.part_fitters, strict=True):
+        for fit in (f for f in hypothesis.fits if f.part == part.name.removesuffix("_28")):
+            ran = True
+            found = fitter.shape_model.shape_2d(fit.pglobal_out, fit.plocal_out)
+            landmarks[part.mapping[:, 0]] = found[part.mapping[:, 1]]
+    return fit_shape(main, landmarks[None])[0][0, 1:4] if ran else last.pglobal_out[1:4]
 
 
 def _faces(sources: list[Source]) -> Iterator[tuple[Array, FrameRecord, Array]]:
