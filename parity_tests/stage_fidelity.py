@@ -30,7 +30,7 @@ from auparity.reference.geometry import geometry_descriptor
 from auparity.reference.head_pose import Camera, head_pose, landmarks_in_camera
 from auparity.reference.imaging import to_gray
 from auparity.reference.landmarks import LandmarkDetector
-from auparity.reference.pdm import ShapeModel
+from auparity.reference.pdm import ShapeModel, rotation_from_euler
 from auparity.reference.running_median import geometry_median, hog_median, running_medians
 
 Array = npt.NDArray[Any]
@@ -94,6 +94,16 @@ def check_detection(bundle: Bundle, sources: list[Source]) -> list[ComparisonRec
         _compare("detection_boxes", theirs[:, :4], mine[:, :4] if same else mine),
         _compare("detection_scores", theirs[:, 4], mine[:, 4]),
     ]
+
+
+def pose_entries(params_global: Array) -> Array:
+    """Global parameters (6,) as scale, rotation matrix and translation (12,).
+
+    Hypotheses look up to 90 degrees aside, where Euler angles are degenerate: there one ulp of the rotation is 1e-4 rad
+    of two angles that cancel.
+    """
+    rotation = rotation_from_euler(params_global[1:4])
+    return np.concatenate([params_global[:1], rotation.ravel(), params_global[4:]])
 
 
 class FitChecker:
@@ -161,8 +171,11 @@ class FitChecker:
     ) -> None:
         limits = (tolerance("stage", "fit_global").tolerance, tolerance("stage", "fit_local").tolerance)
 
+        theirs = (pose_entries(golden[0]), golden[1])
+
         def excess(found: tuple[Array, Array]) -> float:
-            return max(float(np.abs(a - b).max()) / limit for a, b, limit in zip(golden, found, limits, strict=True))
+            mine = (pose_entries(found[0]), found[1])
+            return max(float(np.abs(a - b).max()) / limit for a, b, limit in zip(theirs, mine, limits, strict=True))
 
         borders: list[Border] = []
         best = problem.run(*start, rigid=rigid, seen=borders)
@@ -173,9 +186,9 @@ class FitChecker:
             if excess(other) <= 1:
                 self.fits_on_border += 1
                 best = other
-        for which, theirs, mine in zip("gp", golden, best, strict=True):
-            self.golden[which].append(theirs)
-            self.ours[which].append(mine)
+        for k, which in enumerate("gp"):
+            self.golden[which].append(theirs[k])
+            self.ours[which].append((pose_entries(best[0]), best[1])[k])
 
     def records(self) -> list[ComparisonRecord]:
         errors, explained = np.array(self.map_errors), np.array(self.maps_explained)

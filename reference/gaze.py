@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.reference.contracts import check_array
+from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.pdm import rotation_from_euler
 
 Array = npt.NDArray[Any]
@@ -25,14 +26,14 @@ IRIS_POINTS = 8  # the first points of an eye model
 EYE_CORNERS = ((36, 39), (42, 45))
 
 
-def gaze_directions(face_3d: Array, eyes_3d: Array, head_euler: Array) -> Array:
+def gaze_directions(face_3d: Array, eyes_3d: Array, head_euler: Array, numerics: Numerics = FLOAT32) -> Array:
     """Unit gaze vectors (N, 2, 3) in camera space: left eye, right eye (spec 70.4)."""
     check_array("gaze", "face_3d", face_3d, ("N", 68, 3))
     check_array("gaze", "eyes_3d", eyes_3d, (face_3d.shape[0], 2, 28, 3))
     check_array("gaze", "head_euler", head_euler, (face_3d.shape[0], 3))
     dtype = face_3d.dtype
     gaze = np.zeros((face_3d.shape[0], 2, 3), dtype)
-    for k, rotation in enumerate(rotation_from_euler(head_euler)):
+    for k, rotation in enumerate(rotation_from_euler(head_euler, numerics)):
         offset = rotation @ np.array(CORNERS_TO_CENTRE, dtype)
         for eye, (a, b) in enumerate(EYE_CORNERS):
             pupil = eyes_3d[k, eye, :IRIS_POINTS].mean(axis=0)

@@ -129,7 +129,7 @@ def landmarks_in_camera(
 ) -> Array:
     """3D landmarks (N, n, 3) in mm in camera space: depth from the model, the rest from where they are seen (70.3)."""
     cast = model.numerics.cast
-    rotation = rotation_from_euler(params_global[:, 1:4])
+    rotation = rotation_from_euler(params_global[:, 1:4], model.numerics)
     shape = model.shape_3d(params_local)
     depth_in_face = np.stack([s @ r[2] for s, r in zip(shape, rotation, strict=True)])
     depth = cast(camera.fx) / params_global[:, :1] + depth_in_face

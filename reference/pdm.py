@@ -22,16 +22,18 @@ Array = npt.NDArray[Any]
 CLAMP_DEVIATIONS = 3.0
 
 
-def rotation_from_euler(euler: Array) -> Array:
+def rotation_from_euler(euler: Array, numerics: Numerics = FLOAT32) -> Array:
     """Euler angles (..., 3) in rad to R = Rx Ry Rz (..., 3, 3) (spec 30.1)."""
-    # Correctly rounded sines and cosines: NumPy's own float32 ones may be an ulp off.
+    fma = numerics.fma
+    # Correctly rounded sines and cosines (NumPy's own float32 ones may be an ulp off), and products fused where the
+    # C++ build fuses them.
     wide = euler.astype(np.float64)
-    s1, s2, s3 = (np.sin(wide[..., k]).astype(euler.dtype) for k in range(3))
-    c1, c2, c3 = (np.cos(wide[..., k]).astype(euler.dtype) for k in range(3))
+    s1, s2, s3 = (numerics.cast(np.sin(wide[..., k])) for k in range(3))
+    c1, c2, c3 = (numerics.cast(np.cos(wide[..., k])) for k in range(3))
     rows = [
         [c2 * c3, -c2 * s3, s2],
-        [c1 * s3 + c3 * s1 * s2, c1 * c3 - s1 * s2 * s3, -c2 * s1],
-        [s1 * s3 - c1 * c3 * s2, c3 * s1 + c1 * s2 * s3, c1 * c2],
+        [fma(c1, s3, c3 * s1 * s2), fma(-(s1 * s2), s3, c1 * c3), -c2 * s1],
+        [fma(s1, s3, -(c1 * c3 * s2)), fma(c1 * s2, s3, c3 * s1), c1 * c2],
     ]
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
@@ -121,21 +123,21 @@ class ShapeModel:
         """3D shapes (..., n, 3) in mm, in the object frame, of local parameters (..., m)."""
         flat = params_local.reshape(-1, self.n_modes)
         # One product a face: its rounding must not depend on how many faces are in the batch.
-        blocks = np.stack([self.mean + self.numerics.matmul_f64(self.components, p) for p in flat])
+        blocks = np.stack([self.mean + self.numerics.matvec(self.components, p) for p in flat])
         shapes = blocks.reshape(-1, 3, self.n_points).transpose(0, 2, 1)
         return np.ascontiguousarray(shapes).reshape(*params_local.shape[:-1], self.n_points, 3)
 
     def project(self, params_global: Array, shape_3d: Array) -> Array:
         """Weak-perspective projection (..., n, 2) in px of 3D shapes (..., n, 3) (spec 30.2)."""
         fma = self.numerics.fma
-        rotation = rotation_from_euler(params_global[..., 1:4])
+        rotation = rotation_from_euler(params_global[..., 1:4], self.numerics)
         x, y, z = (shape_3d[..., k] for k in range(3))
         flat = []
         for row in range(2):
             r0, r1, r2 = (rotation[..., row, k, None] for k in range(3))
-            # In the C++ build's own contraction, s * (r0 x + r1 y + r2 z) + t is these three fused operations. With
-            # them 0.5 % of the golden landmarks differ in the last bit; rounding every operation, 8 % do, and so many
-            # more of the patches around them are sampled one 1/32 px cell apart.
+            # The C++ build contracts s * (r0 x + r1 y + r2 z) + t to these three fused operations. With them every
+            # golden landmark follows from its parameters to the last bit; rounding each operation, 8 % differ, and the
+            # patches around them are sampled a 1/32 px cell apart here and there.
             turned = fma(r2, z, fma(r0, x, r1 * y))
             flat.append(fma(params_global[..., :1], turned, params_global[..., 4 + row, None]))
         return np.stack(flat, axis=-1)
@@ -158,7 +160,7 @@ class ShapeModel:
     def rigid_jacobian(self, params_global: Array, shape_3d: Array) -> Array:
         """Jacobian (2n, 6) of one face by s, wx, wy, wz, tx, ty; rotations act on the right of R (spec 30.4)."""
         s = params_global[0]
-        r = rotation_from_euler(params_global[1:4])
+        r = rotation_from_euler(params_global[1:4], self.numerics)
         x, y, z = shape_3d[:, 0], shape_3d[:, 1], shape_3d[:, 2]
         zero, one = np.zeros_like(x), np.ones_like(x)
         halves = [
@@ -180,7 +182,7 @@ class ShapeModel:
     def jacobian(self, params_global: Array, shape_3d: Array) -> Array:
         """Jacobian (2n, 6 + m) of one face: the rigid columns, then the modes of shape (spec 30.4)."""
         s = params_global[0]
-        r = rotation_from_euler(params_global[1:4])
+        r = rotation_from_euler(params_global[1:4], self.numerics)
         vx, vy, vz = self.modes[:, 0], self.modes[:, 1], self.modes[:, 2]
         modes = [s * (r[k, 0] * vx + r[k, 1] * vy + r[k, 2] * vz) for k in range(2)]
         return np.concatenate([self.rigid_jacobian(params_global, shape_3d), np.concatenate(modes)], axis=1)
@@ -193,7 +195,7 @@ class ShapeModel:
         g[4:6] += delta[4:6]
         wx, wy, wz = delta[1:4]
         small = np.array([[1, -wz, wy], [wz, 1, -wx], [-wy, wx, 1]], dtype)
-        rotation = rotation_from_euler(params_global[1:4])
+        rotation = rotation_from_euler(params_global[1:4], self.numerics)
         turned = self.numerics.matmul_f64(rotation, orthonormalise(small))
         through_axis = rotation_from_axis_angle(axis_angle_from_rotation(turned).astype(dtype)).astype(dtype)
         euler = euler_from_rotation(through_axis)

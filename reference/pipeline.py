@@ -110,7 +110,7 @@ class ReferencePipeline:
                 arrays = (found.params_global[None], found.params_local[None], found.landmarks[None])
                 eyes_3d[k] = landmarks_in_camera(fitter.shape_model, *arrays, camera)[0]
             if with_gaze:
-                gaze = gaze_directions(face_3d, eyes_3d[None], pose[:, 3:])
+                gaze = gaze_directions(face_3d, eyes_3d[None], pose[:, 3:], self.numerics)
                 angles = gaze_angles(gaze)
         return FrameResult(
             index=index, face_id=face_id, timestamp=timestamp, success=success,
