@@ -57,7 +57,7 @@ def _fit_one(full_model: ShapeModel, landmarks: Array) -> tuple[Array, Array]:
         shape = model.shape_3d(p)
         residual = (target - model.project(g, shape)).T.reshape(-1)  # x of all points, then y
         jacobian = model.jacobian(g, shape)
-        right = numerics.matmul(jacobian.T, residual)
+        right = numerics.matmul_f64(jacobian.T, residual)
         right[6:] -= prior[6:] * p
         hessian = numerics.matmul(jacobian.T, jacobian) + np.diag(prior)
         delta = numerics.dtype(STEP) * numerics.solve_spd(hessian, right)

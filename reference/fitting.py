@@ -177,7 +177,7 @@ class MeanShiftProblem:
             jacobian = model.rigid_jacobian(g, shape) if rigid else model.jacobian(g, shape)
             jacobian = jacobian * rows[:, None]
             weighted = jacobian.T if self._unweighted(rigid) else (jacobian * self.weights[:, None]).T  # type: ignore[index]
-            right = numerics.matmul(weighted, shift)
+            right = numerics.matmul_f64(weighted, shift)
             right[6:] -= prior[6:] * p[: len(prior) - 6]
             hessian = numerics.matmul(weighted, jacobian) + np.diag(prior)
             g, p = model.update(g, p, numerics.solve_spd(hessian, right))
@@ -205,11 +205,10 @@ class MeanShiftProblem:
         centre = (step * cells.astype(dtype)).astype(dtype)
         places = np.arange(window, dtype=dtype)
         squared = (centre[:, :, None] - places) ** 2  # (visible, 2, w): x and y parts of the distance
-        exponent = dtype(-0.5 / self.kernel_sigma**2)
-        kernel = np.exp(exponent * (squared[:, 1, :, None] + squared[:, 0, None, :]))
+        exponent = dtype(-0.5 / self.kernel_sigma**2) * (squared[:, 1, :, None] + squared[:, 0, None, :])
+        kernel = np.exp(exponent.astype(np.float64)).astype(dtype)  # NumPy's own float32 exp may be two ulps off
         mass = self.maps[self.visible] * kernel
-        total = mass.sum(axis=(1, 2))
-        mean = np.stack([(mass * places).sum(axis=(1, 2)), (mass * places[:, None]).sum(axis=(1, 2))], axis=1)
+        total, mean = self._moments(mass)
         shifts = np.zeros_like(position)
         # An all-zero map pulls nowhere (the C++ program divides 0 by 0 there).
         alive = total > 0
@@ -217,6 +216,21 @@ class MeanShiftProblem:
         moved[alive] = mean[alive] / total[alive, None] - clamped[alive]
         shifts[self.visible] = moved
         return shifts
+
+    def _moments(self, mass: Array) -> tuple[Array, Array]:
+        """Sums (k,) and first moments (k, 2) of maps (k, w, w), added up pixel by pixel as the C++ program does."""
+        numerics, window = self.model.numerics, mass.shape[1]
+        if numerics.perturbed:
+            places = np.arange(window, dtype=mass.dtype)
+            moments = [(mass * places).sum(axis=(1, 2)), (mass * places[:, None]).sum(axis=(1, 2))]
+            return mass.sum(axis=(1, 2)), np.stack(moments, axis=1)
+        # In raster order; the moments by fused multiply-adds.
+        total = np.add.accumulate(mass.reshape(len(mass), -1), axis=1)[:, -1]
+        mean = np.zeros((len(mass), 2), mass.dtype)
+        for row in range(window):
+            for column in range(window):
+                mean = numerics.fma(mass[:, row, column, None], np.array([column, row], mass.dtype), mean)
+        return total, mean
 
     def likelihoods(self, position: Array) -> tuple[float, Array]:
         """Model likelihood and landmark likelihoods (n,) at positions (n, 2) inside the maps (spec 50.3)."""

@@ -64,7 +64,7 @@ def head_pose(
             continue
         shape = model.shape_3d(p).astype(np.float64)
         rotation, translation = solve_pnp(shape, seen.astype(np.float64), camera, g)
-        euler = euler_from_rotation(rotation.astype(model.numerics.dtype))
+        euler = euler_from_rotation(rotation, model.numerics)
         poses[k] = np.concatenate([translation, euler])
     return poses
 

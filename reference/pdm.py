@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from auparity.models.types import PDM
 from auparity.reference.numerics import FLOAT32, Numerics
+from auparity.reference.similarity import jacobi_svd
 
 Array = npt.NDArray[Any]
 
@@ -38,18 +39,20 @@ def rotation_from_euler(euler: Array, numerics: Numerics = FLOAT32) -> Array:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def euler_from_rotation(rotation: Array) -> Array:
+def euler_from_rotation(rotation: Array, numerics: Numerics = FLOAT32) -> Array:
     """Rotation matrices (..., 3, 3) to Euler angles (..., 3) in rad, through a quaternion (spec 30.1)."""
-    r = rotation
+    fma = numerics.fma
+    r = numerics.cast(rotation)
     q0 = np.sqrt(1 + r[..., 0, 0] + r[..., 1, 1] + r[..., 2, 2]) / 2
     q1 = (r[..., 2, 1] - r[..., 1, 2]) / (4 * q0)
     q2 = (r[..., 0, 2] - r[..., 2, 0]) / (4 * q0)
     q3 = (r[..., 1, 0] - r[..., 0, 1]) / (4 * q0)
-    t = np.clip(2 * (q0 * q2 + q1 * q3), -1, 1)
-    ry = np.arcsin(t)
-    rx = np.arctan2(2 * (q0 * q1 - q2 * q3), q0 * q0 - q1 * q1 - q2 * q2 + q3 * q3)
-    rz = np.arctan2(2 * (q0 * q3 - q1 * q2), q0 * q0 + q1 * q1 - q2 * q2 - q3 * q3)
-    return np.stack([rx, ry, rz], axis=-1)
+    sine_y = fma(q0, q2, q1 * q3)
+    sine_x, cosine_x = fma(q0, q1, -(q2 * q3)), fma(q3, q3, fma(-q2, q2, fma(q0, q0, -(q1 * q1))))
+    sine_z, cosine_z = fma(q0, q3, -(q1 * q2)), fma(-q3, q3, fma(-q2, q2, fma(q0, q0, q1 * q1)))
+    wide = [2 * value.astype(np.float64) for value in (sine_x, sine_y, sine_z)]  # inverse functions in float64
+    euler = [np.arctan2(wide[0], cosine_x), np.arcsin(np.clip(wide[1], -1, 1)), np.arctan2(wide[2], cosine_z)]
+    return numerics.cast(np.stack(euler, axis=-1))
 
 
 def axis_angle_from_rotation(rotation: Array) -> Array:
@@ -85,12 +88,12 @@ def rotation_from_axis_angle(vector: Array) -> Array:
     return np.cos(theta) * np.eye(3) + (1 - np.cos(theta)) * outer + np.sin(theta) * cross
 
 
-def orthonormalise(matrix: Array) -> Array:
+def orthonormalise(matrix: Array, numerics: Numerics = FLOAT32) -> Array:
     """The nearest rotation to a (3, 3) matrix, by SVD in the matrix's own dtype (spec 30.5 step 3)."""
-    u, _, vt = np.linalg.svd(matrix)
-    flip = np.ones(3, matrix.dtype)
-    flip[2] = np.linalg.det(u @ vt)
-    return (u * flip) @ vt
+    u, _, vt = jacobi_svd(matrix)
+    flip = np.eye(3, dtype=matrix.dtype)
+    flip[2, 2] = np.linalg.det(numerics.matmul_f64(u, vt).astype(np.float64))
+    return numerics.matmul_f64(numerics.matmul_f64(u, flip), vt)
 
 
 def bounding_box(landmarks: Array) -> tuple[Array, Array, Array, Array]:
@@ -196,12 +199,19 @@ class ShapeModel:
         wx, wy, wz = delta[1:4]
         small = np.array([[1, -wz, wy], [wz, 1, -wx], [-wy, wx, 1]], dtype)
         rotation = rotation_from_euler(params_global[1:4], self.numerics)
-        turned = self.numerics.matmul_f64(rotation, orthonormalise(small))
+        turned = self._product_3x3(rotation, orthonormalise(small, self.numerics))
         through_axis = rotation_from_axis_angle(axis_angle_from_rotation(turned).astype(dtype)).astype(dtype)
-        euler = euler_from_rotation(through_axis)
+        euler = euler_from_rotation(through_axis, self.numerics)
         g[1:4] = 0 if np.isnan(euler).any() else euler
         p = params_local + delta[6:] if delta.shape[0] > 6 else params_local
         return g, p
+
+    def _product_3x3(self, a: Array, b: Array) -> Array:
+        """a @ b by fused multiply-adds in order of the inner index, as the C++ build multiplies its small matrices."""
+        fma, product = self.numerics.fma, a[:, :1] * b[:1]
+        for k in (1, 2):
+            product = fma(a[:, k : k + 1], b[k : k + 1], product)
+        return product
 
     def clamp(self, params_local: Array) -> Array:
         """p within three standard deviations of each mode (spec 30.6)."""
