@@ -204,8 +204,9 @@ class MeanShiftProblem:
         cells = np.trunc((clamped / step).astype(np.float64) + 0.5)
         centre = (step * cells.astype(dtype)).astype(dtype)
         places = np.arange(window, dtype=dtype)
-        squared = (centre[:, :, None] - places) ** 2  # (visible, 2, w): x and y parts of the distance
-        exponent = dtype(-0.5 / self.kernel_sigma**2) * (squared[:, 1, :, None] + squared[:, 0, None, :])
+        away = centre[:, :, None] - places  # (visible, 2, w): x and y parts of the distance
+        x, y = away[:, 0, None, :], away[:, 1, :, None]
+        exponent = dtype(-0.5 / self.kernel_sigma**2) * self.model.numerics.fma(x, x, y * y)
         kernel = np.exp(exponent.astype(np.float64)).astype(dtype)  # NumPy's own float32 exp may be two ulps off
         mass = self.maps[self.visible] * kernel
         total, mean = self._moments(mass)

@@ -8,6 +8,7 @@ with any leading axes, so ``(6,)`` is one face and ``(N, 6)`` a batch; landmarks
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -132,18 +133,25 @@ class ShapeModel:
 
     def project(self, params_global: Array, shape_3d: Array) -> Array:
         """Weak-perspective projection (..., n, 2) in px of 3D shapes (..., n, 3) (spec 30.2)."""
-        fma = self.numerics.fma
         rotation = rotation_from_euler(params_global[..., 1:4], self.numerics)
-        x, y, z = (shape_3d[..., k] for k in range(3))
+        coordinates = tuple(shape_3d[..., k] for k in range(3))
         flat = []
         for row in range(2):
-            r0, r1, r2 = (rotation[..., row, k, None] for k in range(3))
-            # The C++ build contracts s * (r0 x + r1 y + r2 z) + t to these three fused operations. With them every
-            # golden landmark follows from its parameters to the last bit; rounding each operation, 8 % differ, and the
-            # patches around them are sampled a 1/32 px cell apart here and there.
-            turned = fma(r2, z, fma(r0, x, r1 * y))
-            flat.append(fma(params_global[..., :1], turned, params_global[..., 4 + row, None]))
+            # Fused as the C++ build fuses s * (r0 x + r1 y + r2 z) + t: every golden landmark follows from its
+            # parameters to the last bit. Rounding each operation, 8 % differ, and the patches around them are sampled
+            # a 1/32 px cell apart here and there.
+            turned = self._dot_3(tuple(rotation[..., row, k, None] for k in range(3)), coordinates)
+            flat.append(self.numerics.fma(params_global[..., :1], turned, params_global[..., 4 + row, None]))
         return np.stack(flat, axis=-1)
+
+    def _dot_3(self, a: Sequence[Array] | Array, b: Sequence[Array]) -> Array:
+        """a0 b0 + a1 b1 + a2 b2 as the C++ build contracts it: first and last product fused, the middle one rounded."""
+        fma = self.numerics.fma
+        return fma(a[2], b[2], fma(a[0], b[0], a[1] * b[1]))
+
+    def _difference_of_products(self, a: Array, b: Array, c: Array, d: Array) -> Array:
+        """a b - c d as the C++ build contracts it: the first product fused, the second rounded."""
+        return self.numerics.fma(a, b, -(c * d))
 
     def shape_2d(self, params_global: Array, params_local: Array) -> Array:
         """Landmarks (..., n, 2) in px (spec 30.2)."""
@@ -153,11 +161,13 @@ class ShapeModel:
         """Global parameters (6,) that make the rotated shape fill a face box (x, y, w, h) (spec 30.3)."""
         cast = self.numerics.cast
         x, y, width, height = (cast(v) for v in box)
-        unit = np.concatenate([cast([1.0]), cast(rotation), cast([0.0, 0.0])])
-        x_min, y_min, x_max, y_max = bounding_box(self.shape_2d(unit, params_local))
+        turn, shape = rotation_from_euler(cast(rotation), self.numerics), self.shape_3d(params_local)
+        # Rounded and fused where the C++ build does: equal to every recorded start.
+        turned = sum((shape[:, k, None] * turn[:2, k] for k in (1, 2)), shape[:, :1] * turn[:2, 0])
+        x_min, y_min, x_max, y_max = bounding_box(turned)
         scale = (width / (x_max - x_min) + height / (y_max - y_min)) / 2
-        tx = x + width / 2 - scale * (x_min + x_max) / 2
-        ty = y + height / 2 - scale * (y_min + y_max) / 2
+        tx = self.numerics.fma(-scale, (x_min + x_max) / 2, x + width / 2)
+        ty = self.numerics.fma(-scale, (y_min + y_max) / 2, y + height / 2)
         return cast([scale, *rotation, tx, ty])
 
     def rigid_jacobian(self, params_global: Array, shape_3d: Array) -> Array:
@@ -166,13 +176,14 @@ class ShapeModel:
         r = rotation_from_euler(params_global[1:4], self.numerics)
         x, y, z = shape_3d[:, 0], shape_3d[:, 1], shape_3d[:, 2]
         zero, one = np.zeros_like(x), np.ones_like(x)
+        dot, minus = self._dot_3, self._difference_of_products
         halves = [
             np.stack(
                 [
-                    r[k, 0] * x + r[k, 1] * y + r[k, 2] * z,
-                    s * (y * r[k, 2] - z * r[k, 1]),
-                    -s * (x * r[k, 2] - z * r[k, 0]),
-                    s * (x * r[k, 1] - y * r[k, 0]),
+                    dot(r[k], (x, y, z)),
+                    s * minus(y, r[k, 2], z, r[k, 1]),
+                    -s * minus(x, r[k, 2], z, r[k, 0]),
+                    s * minus(x, r[k, 1], y, r[k, 0]),
                     one if k == 0 else zero,
                     zero if k == 0 else one,
                 ],
@@ -186,8 +197,7 @@ class ShapeModel:
         """Jacobian (2n, 6 + m) of one face: the rigid columns, then the modes of shape (spec 30.4)."""
         s = params_global[0]
         r = rotation_from_euler(params_global[1:4], self.numerics)
-        vx, vy, vz = self.modes[:, 0], self.modes[:, 1], self.modes[:, 2]
-        modes = [s * (r[k, 0] * vx + r[k, 1] * vy + r[k, 2] * vz) for k in range(2)]
+        modes = [s * self._dot_3(r[k], tuple(self.modes[:, axis] for axis in range(3))) for k in range(2)]
         return np.concatenate([self.rigid_jacobian(params_global, shape_3d), np.concatenate(modes)], axis=1)
 
     def update(self, params_global: Array, params_local: Array, delta: Array) -> tuple[Array, Array]:
