@@ -149,5 +149,3 @@ def check_photographs(bundle: Bundle) -> list[ComparisonRecord]:
         entry = tolerance("photographs", name)
         records.append(compare_arrays(f"photographs: {name}", np.stack(theirs), np.stack(mine), entry.tolerance))
     return records
-
-

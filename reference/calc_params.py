@@ -81,5 +81,3 @@ def _start(model: ShapeModel, target: Array) -> tuple[Array, Array]:
     scale = ((x_max - x_min) / (mx_max - mx_min) + (y_max - y_min) / (my_max - my_min)) / 2
     g = cast([scale, 0, 0, 0, (x_min + x_max) / 2, (y_min + y_max) / 2])
     return g, np.zeros(model.n_modes, model.numerics.dtype)
-
-

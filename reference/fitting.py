@@ -75,9 +75,7 @@ class LandmarkFitter:
         self.shape_model = ShapeModel(model.pdm, numerics)
         self.bank = PatchExpertBank(model, self.shape_model)
 
-    def fit(
-        self, gray: Array, params_global: Array, params_local: Array, parameters: FittingParameters
-    ) -> list[Fit]:
+    def fit(self, gray: Array, params_global: Array, params_local: Array, parameters: FittingParameters) -> list[Fit]:
         """Fit each image by itself, coarse to fine (spec 50.2).
 
         Parameters

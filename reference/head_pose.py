@@ -51,9 +51,7 @@ class Camera:
         return cls(focal, focal, width / 2, height / 2)
 
 
-def head_pose(
-    model: ShapeModel, params_global: Array, params_local: Array, landmarks: Array, camera: Camera
-) -> Array:
+def head_pose(model: ShapeModel, params_global: Array, params_local: Array, landmarks: Array, camera: Camera) -> Array:
     """Pose (N, 6): translation in mm, Euler angles in rad (spec 70.2). Zeros where the scale is 0."""
     check_array("head_pose", "params_global", params_global, ("N", 6))
     count = params_global.shape[0]

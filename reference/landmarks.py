@@ -57,7 +57,11 @@ class DetectorParameters:
     @classmethod
     def for_model(cls, model: FaceModel, *, wild: bool = False) -> DetectorParameters:
         """Defaults for a model; `wild` is OpenFace's option for images in difficult conditions."""
-        fitting = FittingParameters(sigma=1.25, reg_factor=35.0, weight_factor=2.5, iterations=10) if wild else FittingParameters()
+        fitting = (
+            FittingParameters(sigma=1.25, reg_factor=35.0, weight_factor=2.5, iterations=10)
+            if wild
+            else FittingParameters()
+        )
         if model.name == "main_ceclm_general":
             fitting = replace(fitting, sigma=fitting.sigma * 1.5, reg_factor=fitting.reg_factor * 0.9)
         windows = (15, 13, 11, 11) if wild else (11, 9, 7, 5)

@@ -117,7 +117,9 @@ class CCNFScale:
         self._components = dict(zip(covariances.window_sizes, covariances.sigma_components, strict=True))
         self._sigma: dict[tuple[int, int, int], Array] = {}
 
-    def responses(self, gray: Array, landmarks: Array, ref_to_img: Array, window: int, view: int) -> tuple[Array, Array]:
+    def responses(
+        self, gray: Array, landmarks: Array, ref_to_img: Array, window: int, view: int
+    ) -> tuple[Array, Array]:
         """Maps (n, w, w) and visibility (n,) for one image (H, W) and its landmarks (n, 2)."""
         experts, cast = self._experts, self.numerics.cast
         visible = experts.visibility[view] != 0
@@ -171,7 +173,9 @@ class CENScale:
         self._mirror_landmark = mirrors.mirror_landmarks.ravel()
         self._mirror_view = mirrors.mirror_views.ravel()
 
-    def responses(self, gray: Array, landmarks: Array, ref_to_img: Array, window: int, view: int) -> tuple[Array, Array]:
+    def responses(
+        self, gray: Array, landmarks: Array, ref_to_img: Array, window: int, view: int
+    ) -> tuple[Array, Array]:
         """Maps (n, w, w) and visibility (n,) for one image (H, W) and its landmarks (n, 2)."""
         experts = self._experts
         visible = experts.visibility[view] != 0

@@ -1,0 +1,96 @@
+"""Writes the figures of a fidelity run as Markdown tables, between two markers of ``docs/fidelity.md``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from auparity.errors import AuparityError
+
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+COMMAND = "nox -s fidelity"
+
+_TITLES = {
+    "stages": "Stages on golden inputs",
+    "cen": "CE-CLM stages on golden inputs",
+    "photographs": "Photographs",
+    "one_step": "One step from the golden state of the frame before",
+    "chained": "Chained: whole clips",
+}
+
+
+def render(environment: dict[str, str], parts: dict[str, list[dict[str, Any]]]) -> str:
+    """All tables of a run."""
+    described = "; ".join(f"{key.replace('_', ' ')} {value}" for key, value in environment.items())
+    lines = [f"Measured by `{COMMAND}`: {described}.", ""]
+    for part, sections in parts.items():
+        lines += [f"### {_TITLES[part]}", ""]
+        lines += _chained(sections) if part == "chained" else _records(sections)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _records(sections: list[dict[str, Any]]) -> list[str]:
+    lines = ["| what | values | largest error | median | tolerance | needed | held |", "|---|---|---|---|---|---|---|"]
+    for section in sections:
+        for r in section["records"]:
+            count = 1
+            for length in r["shape"]:
+                count *= length
+            share = "" if r["share"] == 1 else f" for {r['share']:.0%}"
+            label = r["name"] if section["name"] in r["name"] else f"{section['name']}: {r['name']}"
+            lines.append(
+                f"| {label} | {count} | {r['max_error']:.2g} | {r['median_error']:.2g} | {r['tolerance']:.2g}{share} "
+                f"| {r['tolerance_needed']:.2g} | {_verdict(r['passed'])} |"
+            )
+    return [*lines, ""]
+
+
+def _chained(sections: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        "Limit = 1.25 x floor. The floor measured here is our float32 run against our own run with perturbed rounding.",
+        "",
+    ]
+    for section in sections:
+        comparison, floor = section["comparison"], section["floor_measured"]
+        lines += [
+            f"**{section['name']}**: {comparison['frames']} frames, flags equal in {comparison['flags_equal']:.0%}, "
+            f"{comparison['frames_compared']} compared, {section['seconds_a_frame'] * 1000:.0f} ms a frame on one core; "
+            f"limits from the {section['floor_is']} floor.",
+            "",
+            "| figure | ours against C++ | floor | limit | held |",
+            "|---|---|---|---|---|",
+        ]
+        for j in section["judgements"]:
+            lines.append(
+                f"| {j['figure']} | {j['value']:.4g} | {j['floor']:.4g} | {j['limit']:.4g} | {_verdict(j['passed'])} |"
+            )
+        au, own = comparison["au_online"], floor["au_online"]
+        lines += [
+            f"| landmarks max (no limit) | {comparison['landmarks_max']:.3g} | {floor['landmarks_max']:.3g} (measured) | | |",
+            f"| landmarks mean, floor measured | {comparison['landmarks_mean']:.4g} | {floor['landmarks_mean']:.4g} | | |",
+            f"| AU online mean, floor measured | {au['mean_error']:.4g} | {own['mean_error']:.4g} | | |",
+            f"| presence online equal | {comparison['presence_online_equal']:.4f} | {floor['presence_online_equal']:.4f} (measured) | | |",
+            "",
+        ]
+    return lines
+
+
+def _verdict(passed: bool) -> str:
+    return "yes" if passed else "**no**"
+
+
+def replace_figures(page: Path, text: str) -> None:
+    """Put new tables between the page's markers, atomically.
+
+    Raises
+    ------
+    AuparityError : the page has no markers.
+    """
+    old = page.read_text(encoding="utf-8")
+    if BEGIN not in old or END not in old:
+        raise AuparityError(f"{page} has no line {BEGIN!r} followed by {END!r}; put them where the tables belong.")
+    new = old.partition(BEGIN)[0] + BEGIN + "\n" + text + END + old.partition(END)[2]
+    part = page.with_suffix(".part")
+    part.write_text(new, encoding="utf-8")
+    os.replace(part, page)
