@@ -48,31 +48,28 @@ def _records(sections: list[dict[str, Any]]) -> list[str]:
 
 def _chained(sections: list[dict[str, Any]]) -> list[str]:
     lines = [
-        "Limit = 1.25 x floor. The floor measured here is our float32 run against our own run with perturbed rounding.",
+        "Limit = 1.25 x floor. Published: the C++ program against itself, with and without fused multiply-adds (spec "
+        "90.10). Measured: the widest of the three pairs among our run and two of other rounding.",
         "",
     ]
     for section in sections:
-        comparison, floor = section["comparison"], section["floor_measured"]
+        comparison, measured = section["comparison"], section["floor_measured"]
         lines += [
             f"**{section['name']}**: {comparison['frames']} frames, flags equal in {comparison['flags_equal']:.0%}, "
-            f"{comparison['frames_compared']} compared, {section['seconds_a_frame'] * 1000:.0f} ms a frame on one core; "
-            f"limits from the {section['floor_is']} floor.",
+            f"{comparison['frames_compared']} compared, {section['seconds_a_frame'] * 1000:.0f} ms a frame on one core;"
+            f" limits from the {section['floor_is']} floor (the pose's from the measured one).",
             "",
-            "| figure | ours against C++ | floor | limit | held |",
-            "|---|---|---|---|---|",
+            "| figure | ours against C++ | floor | limit | held | floor measured here |",
+            "|---|---|---|---|---|---|",
         ]
         for j in section["judgements"]:
+            own = measured.get(j["figure"].replace(" ", "_"))
             lines.append(
-                f"| {j['figure']} | {j['value']:.4g} | {j['floor']:.4g} | {j['limit']:.4g} | {_verdict(j['passed'])} |"
+                f"| {j['figure']} | {j['value']:.4g} | {j['floor']:.4g} | {j['limit']:.4g} | {_verdict(j['passed'])} "
+                f"| {'' if own is None else f'{own:.4g}'} |"
             )
-        au, own = comparison["au_online"], floor["au_online"]
-        lines += [
-            f"| landmarks max (no limit) | {comparison['landmarks_max']:.3g} | {floor['landmarks_max']:.3g} (measured) | | |",
-            f"| landmarks mean, floor measured | {comparison['landmarks_mean']:.4g} | {floor['landmarks_mean']:.4g} | | |",
-            f"| AU online mean, floor measured | {au['mean_error']:.4g} | {own['mean_error']:.4g} | | |",
-            f"| presence online equal | {comparison['presence_online_equal']:.4f} | {floor['presence_online_equal']:.4f} (measured) | | |",
-            "",
-        ]
+        worst = f"| landmarks max | {comparison['landmarks_max']:.3g} | | none | | {measured['landmarks_max']:.3g} |"
+        lines += [worst, f"| presence online equal | {comparison['presence_online_equal']:.4f} | | none | | |", ""]
     return lines
 
 

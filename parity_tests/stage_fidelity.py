@@ -7,8 +7,7 @@ whatever the stages before it do.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from auparity.reference.alignment import align_faces
 from auparity.reference.calc_params import fit_shape
 from auparity.reference.detection import detect_faces, trace_detection
 from auparity.reference.fhog import fhog
-from auparity.reference.fitting import LandmarkFitter, MeanShiftProblem
+from auparity.reference.fitting import GRID_STEP, LandmarkFitter, MeanShiftProblem
 from auparity.reference.gaze import gaze_angles, gaze_directions
 from auparity.reference.geometry import geometry_descriptor
 from auparity.reference.head_pose import Camera, head_pose, landmarks_in_camera
@@ -77,12 +76,8 @@ def check_detection(bundle: Bundle, sources: list[Source]) -> list[ComparisonRec
         image, record = load(source)
         if record.detection is not None:
             trace = trace_detection(image, bundle.detector)
-            for theirs, mine in (
-                (record.detection.into_rnet, trace.into_rnet),
-                (record.detection.after_rnet, trace.after_rnet),
-            ):
-                golden.append(theirs)
-                ours.append(np.column_stack([mine.boxes, mine.scores]))
+            golden += [record.detection.into_rnet, record.detection.after_rnet]
+            ours += [np.column_stack([c.boxes, c.scores]) for c in (trace.into_rnet, trace.after_rnet)]
         if record.boxes is not None:
             found = detect_faces(image, bundle.detector)
             golden.append(record.boxes)
@@ -145,7 +140,7 @@ class FitChecker:
                 self.maps_explained.append(self.map_errors[-1])
             maps[landmark] = theirs
         self._explain_maps(gray, fit, landmarks, off)
-        problem = BorderProblem(
+        problem = (
             model, maps, found.visible[0], fit.sim_img_to_ref, fit.sim_ref_to_img, landmarks,
             fit.reg, fit.sigma, fit.sigma, 5, fitter.weights(fit.scale_index, fit.view, fit.weight),
         )  # fmt: skip
@@ -167,28 +162,30 @@ class FitChecker:
         self.maps_explained.extend(errors.values())
 
     def _pass(
-        self, problem: BorderProblem, start: tuple[Array, Array], golden: tuple[Array, Array], *, rigid: bool
+        self, problem: tuple[Any, ...], start: tuple[Array, Array], golden: tuple[Array, Array], *, rigid: bool
     ) -> None:
         limits = (tolerance("stage", "fit_global").tolerance, tolerance("stage", "fit_local").tolerance)
-
         theirs = (pose_entries(golden[0]), golden[1])
 
-        def excess(found: tuple[Array, Array]) -> float:
-            mine = (pose_entries(found[0]), found[1])
+        def outcome(flipped: Iterable[Border] = (), seen: list[Border] | None = None) -> tuple[Array, Array]:
+            g, p, _ = with_borders(frozenset(flipped), seen)(*problem).optimise(*start, rigid=rigid)
+            return pose_entries(g), p
+
+        def excess(mine: tuple[Array, Array]) -> float:
             return max(float(np.abs(a - b).max()) / limit for a, b, limit in zip(theirs, mine, limits, strict=True))
 
         borders: list[Border] = []
-        best = problem.run(*start, rigid=rigid, seen=borders)
+        best = outcome(seen=borders)
         self.fits += 1
         if excess(best) > 1 and borders:
             subsets = (c for size in (1, 2, 3) for c in itertools.combinations(borders[:MAX_BORDERS], size))
-            other = min((problem.run(*start, rigid=rigid, flipped=frozenset(c)) for c in subsets), key=excess)
+            other = min((outcome(c) for c in subsets), key=excess)
             if excess(other) <= 1:
                 self.fits_on_border += 1
                 best = other
         for k, which in enumerate("gp"):
             self.golden[which].append(theirs[k])
-            self.ours[which].append((pose_entries(best[0]), best[1])[k])
+            self.ours[which].append(best[k])
 
     def records(self) -> list[ComparisonRecord]:
         errors, explained = np.array(self.map_errors), np.array(self.maps_explained)
@@ -202,50 +199,36 @@ class FitChecker:
         ]
 
 
-#: A position in a map on the border of a kernel cell: (iteration, landmark, axis).
+#: A position in a map on the border of a kernel cell: (number of the mean shift, landmark, axis).
 Border = tuple[int, int, int]
-#: Distance from a border, in cells of 0.1 px, that two ulps of a coordinate of 256 to 512 px can cross.
-BORDER = 6e-4
+#: How near to a border counts as on it: what this many ulps of the largest coordinate can cross.
+BORDER_ULPS = 2
 MAX_BORDERS = 8  # combinations are tried; more borders than this in one fit have not been seen
 
 
-class BorderProblem(MeanShiftProblem):
-    """A fit pass in which chosen borderline positions fall into the neighbouring kernel cell."""
+def with_borders(flipped: frozenset[Border], seen: list[Border] | None = None) -> type[MeanShiftProblem]:
+    """A `MeanShiftProblem` in which the borderline positions in `flipped` fall into the neighbouring kernel cell.
 
-    def run(
-        self, g: Array, p: Array, *, rigid: bool, flipped: frozenset[Border] = frozenset(),
-        seen: list[Border] | None = None,
-    ) -> tuple[Array, Array]:  # fmt: skip
-        """g and p after the pass; appends the borders met to `seen`."""
-        calls = itertools.count()
+    Mean shifts are numbered through all problems of the class returned; the borders met are appended to `seen`.
+    """
+    numbers = itertools.count()
 
-        def nudge(position: Array) -> Array:
-            cells = position[self.visible].astype(np.float64) / 0.1 + 0.5
+    class Problem(MeanShiftProblem):
+        def mean_shifts(self, position: Array) -> Array:
+            number, visible = next(numbers), np.flatnonzero(self.visible)
+            reach = BORDER_ULPS * float(np.spacing(np.abs(self.base).max()))
+            cells = position[visible].astype(np.float64) / GRID_STEP + 0.5
             away = cells - np.rint(cells)
-            iteration = next(calls)
             nudged = position.copy()
-            for row, axis in np.argwhere(np.abs(away) < BORDER):
-                landmark = int(np.flatnonzero(self.visible)[row])
-                border = (iteration, landmark, int(axis))
+            for row, axis in np.argwhere(np.abs(away) < reach / GRID_STEP):
+                border = (number, int(visible[row]), int(axis))
                 if seen is not None:
                     seen.append(border)
                 if border in flipped:
-                    nudged[landmark, axis] -= np.float32(np.copysign(2 * BORDER * 0.1, away[row, axis]))
-            return nudged
+                    nudged[visible[row], axis] -= np.float32(np.copysign(2 * reach, away[row, axis]))
+            return super().mean_shifts(nudged)
 
-        found = _Nudged(self, nudge).optimise(g, p, rigid=rigid)
-        return found[0], found[1]
-
-
-class _Nudged(MeanShiftProblem):
-    """`MeanShiftProblem` whose kernel cells are chosen at nudged positions."""
-
-    def __init__(self, problem: MeanShiftProblem, nudge: Callable[[Array], Array]) -> None:
-        super().__init__(**{f.name: getattr(problem, f.name) for f in fields(MeanShiftProblem)})
-        object.__setattr__(self, "nudge", nudge)
-
-    def mean_shifts(self, position: Array) -> Array:
-        return super().mean_shifts(self.nudge(position))  # type: ignore[attr-defined,no-any-return]
+    return Problem
 
 
 def check_fits(bundle: Bundle, sources: list[Source]) -> list[ComparisonRecord]:

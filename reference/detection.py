@@ -207,9 +207,9 @@ def _to_maps(images: Array) -> Array:
 def _face_probability(outputs: Array, working: npt.DTypeLike) -> Array:
     """p = 1 / (1 + exp(o0 - o1)) of outputs (N, C, ...), computed in the dtype `working` (spec 20.3).
 
-    The exponential itself is of the outputs' dtype. P-Net's map is computed in it throughout; R-Net's and O-Net's single
-    values in float64 and rounded at the end. That decides among candidates of nearly 1: rounding 1 + exp(...) to float32
-    makes ties, and the last of equals would win (frame 43 of the golden clip `lost`).
+    The exponential itself is of the outputs' dtype. P-Net's map is computed in it throughout; R-Net's and O-Net's
+    single values in float64 and rounded at the end. That decides among candidates of nearly 1: rounding 1 + exp(...)
+    to float32 makes ties, and the last of equals would win (frame 43 of the golden clip `lost`).
     """
     with np.errstate(over="ignore"):  # exp overflows to infinity: probability 0
         exponential = np.exp(outputs[:, 0] - outputs[:, 1]).astype(working)

@@ -1,8 +1,8 @@
 """Landmark detection from a face box: several head orientations tried, the best kept (spec 50.9).
 
-A box says where a face is, not where it looks. With `multi_view` the fit is started at eleven rotations and the result of
-the largest likelihood wins. Models with early-termination data (CE-CLM) first try the coarsest scale only: a start that
-scores above its view's cut-off is finished at once, otherwise the three best are. One gray image (H, W), one box
+A box says where a face is, not where it looks. With `multi_view` the fit is started at eleven rotations and the result
+of the largest likelihood wins. Models with early-termination data (CE-CLM) first try the coarsest scale only: a start
+that scores above its view's cut-off is finished at once, otherwise the three best are. One gray image (H, W), one box
 (x, y, w, h) px and the state before in; what the C++ program returns and the state after out.
 """
 
@@ -66,8 +66,8 @@ def detect_in_box(
     return _early_terminated(detector, detector.early_termination, gray, box, state, rotations)
 
 
-def _start(detector: LandmarkDetector, box: Array, rotation: tuple[float, ...], state: FaceState) -> FaceState:
-    """Mean shape filling the box at a rotation."""
+def start_state(detector: LandmarkDetector, box: Array, rotation: tuple[float, ...], state: FaceState) -> FaceState:
+    """`state` with the mean shape filling a box (4,) px at a rotation (rx, ry, rz) rad: where a hypothesis begins."""
     model = detector.fitter.shape_model
     zeros = np.zeros(model.n_modes, detector.numerics.dtype)
     g = model.params_from_box(box, zeros, detector.numerics.cast(rotation))
@@ -80,7 +80,7 @@ def _best_of_all(
     """Every rotation fitted in full; the largest model likelihood wins, the first among equals."""
     best: FaceState | None = None
     for rotation in rotations:
-        state = detector.detect(gray, _start(detector, box, rotation, state), detector.parameters.init_windows)
+        state = detector.detect(gray, start_state(detector, box, rotation, state), detector.parameters.init_windows)
         if best is None or state.likelihood > best.likelihood:
             best = state
     assert best is not None
@@ -101,7 +101,7 @@ def _early_terminated(
     scored: list[_Scored] = []
     for rotation in rotations:
         state = detector.detect(
-            gray, _start(detector, box, rotation, state), coarse, refine_parts=False, validate=False
+            gray, start_state(detector, box, rotation, state), coarse, refine_parts=False, validate=False
         )
         score = state.likelihood * early.weights[state.view] + early.biases[state.view]
         if score > early.cutoffs[state.view]:

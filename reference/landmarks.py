@@ -1,13 +1,14 @@
 """Landmark detection from a starting point: fit, refinement by part models, validation (spec 50.6, 50.7).
 
-The 68-point model is fitted first. Then models of the inner face and of the eyes start from what it found, are fitted by
-themselves where the face is large enough, and hand their landmarks back; the main model is brought to them by CalcParams.
-At last the validator says how sure we can be. One gray image (H, W) and a `FaceState` in, the next `FaceState` out.
+The 68-point model is fitted first. Then models of the inner face and of the eyes start from what it found, are fitted
+by themselves where the face is large enough, and hand their landmarks back; the main model is brought to them by
+CalcParams. At last the validator says how sure we can be. One gray image (H, W) and a `FaceState` in, the next
+`FaceState` out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class DetectorParameters:
 
     init_windows: tuple[int, ...] = (11, 9, 7, 5)
     track_windows: tuple[int, ...] = (0, 9, 7, 0)
-    fitting: FittingParameters = FittingParameters()
+    fitting: FittingParameters = field(default_factory=FittingParameters)
     refine_parts: bool = True
     validate: bool = True
     multi_view: bool = False

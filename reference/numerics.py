@@ -3,9 +3,9 @@
 The C++ program stores and multiplies in float32, and the golden runs come from a build with fused multiply-adds. A
 `Numerics` says in which dtype the reference computes, so that the same code runs as the golden (`FLOAT32`), in double
 precision to tell rounding from error (`FLOAT64`), and as a second, equally correct float32 program whose roundings fall
-elsewhere (`PERTURBED`: no fused multiply-adds, sums taken in reverse, as another compiler and BLAS would). What
-`FLOAT32` and `PERTURBED` differ by on a clip is the *platform floor* of that clip (spec 90.10): no implementation can be
-asked to come closer than that.
+elsewhere (`PERTURBED`, `PERTURBED_2`: no fused multiply-adds, sums in another order, as another compiler and BLAS
+would). What these differ by on a clip is the *platform floor* of that clip (spec 90.10): no implementation can be asked
+to come closer than that.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Numerics:
 
     name: str
     dtype: type[np.floating[Any]]
-    perturbed: bool = False
+    perturbed: Literal["", "reversed", "halved"] = ""
 
     def cast(self, values: npt.ArrayLike) -> Array:
         """`values` in the working dtype."""
@@ -39,9 +39,13 @@ class Numerics:
 
     def matmul(self, a: Array, b: Array) -> Array:
         """Matrix product in the working dtype; stands for the C++ program's sgemm (spec 90.5)."""
-        if self.perturbed and a.ndim >= 1 and a.shape[-1] > 1:
+        if self.perturbed == "reversed":
             inner = b[::-1] if b.ndim == 1 else b[..., ::-1, :]
             return np.ascontiguousarray(a[..., ::-1]) @ np.ascontiguousarray(inner)
+        if self.perturbed == "halved" and (half := a.shape[-1] // 2):
+            first, second = (b[:half], b[half:]) if b.ndim == 1 else (b[..., :half, :], b[..., half:, :])
+            left, right = np.ascontiguousarray(a[..., :half]), np.ascontiguousarray(a[..., half:])
+            return np.asarray(left @ first + right @ second)
         return a @ b
 
     def fma(self, a: Array, b: Array, c: Array) -> Array:
@@ -111,7 +115,13 @@ class Numerics:
 
 FLOAT32 = Numerics("float32", np.float32)
 FLOAT64 = Numerics("float64", np.float64)
-PERTURBED = Numerics("float32, perturbed rounding", np.float32, perturbed=True)
+PERTURBED = Numerics("float32, no fused operations, sums reversed", np.float32, "reversed")
+PERTURBED_2 = Numerics("float32, no fused operations, sums in halves", np.float32, "halved")
 
-PRECISIONS: dict[str, Numerics] = {"float32": FLOAT32, "float64": FLOAT64, "perturbed": PERTURBED}
-Precision = Literal["float32", "float64", "perturbed"]
+PRECISIONS: dict[str, Numerics] = {
+    "float32": FLOAT32,
+    "float64": FLOAT64,
+    "perturbed": PERTURBED,
+    "perturbed-2": PERTURBED_2,
+}
+Precision = Literal["float32", "float64", "perturbed", "perturbed-2"]

@@ -184,7 +184,7 @@ class CENScale:
         def area(landmark: int, patch: CENPatch) -> Array:
             return extract_areas(gray, landmarks[[landmark]], ref_to_img, window + patch.width - 1, self.numerics)[0]
 
-        for i in np.flatnonzero(visible):
+        for i in map(int, np.flatnonzero(visible)):
             own, mirror = experts.patches[view][i], int(self._mirror_landmark[i])
             if view != 0:
                 if own.layers:

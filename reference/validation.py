@@ -1,9 +1,9 @@
 """Landmark validation: how sure can we be that the landmarks lie on a face? (spec 50.8)
 
-The image inside the landmarks is warped, triangle by triangle, to a fixed 60 x 60 face, normalised, and shown to a small
-CNN that was trained to tell good fits from bad ones; there is one for each head orientation. Gray images (N, H, W),
-landmarks (N, 68, 2) px and orientations (N, 3) rad in; certainties (N,) between 0 and 1 out, quantised to the bins of
-the network.
+The image inside the landmarks is warped, triangle by triangle, to a fixed 60 x 60 face, normalised, and shown to a
+small CNN that was trained to tell good fits from bad ones; there is one for each head orientation. Gray images
+(N, H, W), landmarks (N, 68, 2) px and orientations (N, 3) rad in; certainties (N,) between 0 and 1 out, quantised to
+the bins of the network.
 """
 
 from __future__ import annotations

@@ -218,12 +218,31 @@ def test_the_platform_floor_can_be_missed(run, spoil):
 
 
 def test_agreements_are_judged_by_their_distance_from_one(run):
-    floor = replace(PlatformFloor.measured(compare_clips(run, run)), presence_equal=0.99)
+    floor = replace(PlatformFloor.measured(compare_clips(run, run)), presence_equal=0.99, presences=None)
     presence = run.au_c_offline.copy()
     presence.flat[: int(0.0125 * presence.size) - 1] = 2
     assert failures(judge(compare_clips(run, replace(run, au_c_offline=presence)), floor)) == ""
     presence.flat[: int(0.0125 * presence.size) + 1] = 2
     assert "presence" in failures(judge(compare_clips(run, replace(run, au_c_offline=presence)), floor))
+
+
+def test_a_measured_floor_of_few_flips_allows_for_its_counting_error(run):
+    measured = PlatformFloor.measured(compare_clips(run, run))
+    assert measured.presences == run.au_c_offline.size
+    floor = replace(measured, presence_equal=1 - 4 / measured.presences)  # 4 flips: 1.25 * 4 + sqrt(4) = 7 are allowed
+    presence = run.au_c_offline.copy()
+    for flips, missed in ((7, False), (8, True)):
+        presence.flat[:flips] = 2
+        judged = failures(judge(compare_clips(run, replace(run, au_c_offline=presence)), floor))
+        assert ("presence" in judged) == missed
+
+
+def test_the_widest_of_several_floors_is_taken_figure_by_figure(run):
+    a = replace(PUBLISHED_FLOORS["video01"], landmarks_mean=1.0, presence_equal=0.9)
+    b = replace(PUBLISHED_FLOORS["video01"], landmarks_p99=2.0, smallest_r_online=0.5, au_online_mean=None)
+    widest = PlatformFloor.worst_of([a, b])
+    assert (widest.landmarks_mean, widest.landmarks_p99) == (1.0, 2.0)
+    assert (widest.presence_equal, widest.smallest_r_online) == (0.9, 0.5)
 
 
 def test_a_factor_below_one_is_rejected(run):
