@@ -1,0 +1,37 @@
+"""The command line: ``auparity extract`` and ``auparity models``. Subcommands load what they need when they run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from auparity import __version__, cli_extract, cli_models
+from auparity.errors import AuparityError
+
+EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; each subcommand sets ``run``."""
+    parser = argparse.ArgumentParser(
+        prog="auparity", description="Facial action units, landmarks, pose and gaze, faithful to OpenFace 2.2."
+    )
+    parser.add_argument("--version", action="version", version=f"auparity {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    cli_extract.add_parser(subparsers)
+    cli_models.add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status is 0 good, 1 a problem, 2 usage, 130 interrupted."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except AuparityError as error:
+        print(f"auparity: error: {error}", file=sys.stderr)
+        return EXIT_PROBLEM
+    except KeyboardInterrupt:
+        print("auparity: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED

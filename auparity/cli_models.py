@@ -1,0 +1,134 @@
+"""``auparity models fetch|list|verify|path``: OpenFace's model files on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from auparity.models.store import ManifestFile
+
+SETS = ("openface",)
+MEBIBYTE = 1 << 20
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``models`` to the command line."""
+    parser = subparsers.add_parser("models", help="fetch, list and verify model files", description=__doc__)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    fetch = commands.add_parser("fetch", help="download OpenFace's model files from their official addresses")
+    fetch.add_argument("set", choices=SETS)
+    fetch.add_argument("--accept-license", action="store_true", help="I have read and accept OpenFace's licence")
+    fetch.add_argument("--dir", type=Path, metavar="DIR", help="store there instead of the shared cache")
+    fetch.add_argument("--mirror", metavar="URL", help="an address that serves the same files under the same paths")
+    fetch.set_defaults(run=run_fetch)
+    listing = commands.add_parser("list", help="the sets of models, where they are and whether they are complete")
+    listing.set_defaults(run=run_list)
+    verify = commands.add_parser("verify", help="hold every file against its SHA-256")
+    verify.add_argument("dir", nargs="?", type=Path, metavar="DIR", help="default: the shared cache")
+    verify.set_defaults(run=run_verify)
+    path = commands.add_parser("path", help="print the folder of the models")
+    path.add_argument("set", nargs="?", choices=SETS, default="openface")
+    path.set_defaults(run=run_path)
+
+
+def run_fetch(arguments: argparse.Namespace) -> int:
+    """``auparity models fetch``."""
+    from auparity.models.store import default_directory, fetch, openface_manifest
+
+    directory = arguments.dir or default_directory()
+    manifest = openface_manifest()
+    with _Progress(sum(file.size for file in manifest.files)) as progress:
+        trusted = fetch(
+            directory, accept_license=arguments.accept_license, mirror=arguments.mirror, progress=progress.report
+        )
+    print(f"OpenFace {manifest.version}'s models are complete in {directory}.")
+    for path in trusted:
+        print(
+            f"Taken on trust: {path}. Its published SHA-256 is not known to auparity; size and format are right, and "
+            "`auparity models verify` holds it against the hash of today's download."
+        )
+    return 0
+
+
+class _Progress:
+    """A bar with rate and time left on a terminal, a line a file elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        self._console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console)
+        self._task = self._bar.add_task("models", total=total)
+        self._current, self._finished, self._of_current = "", 0, 0
+
+    def __enter__(self) -> _Progress:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+
+    def report(self, file: ManifestFile, number: int, count: int, done: int, total: int | None) -> None:
+        """One more chunk of a file."""
+        if file.path != self._current:
+            self._finished += self._of_current
+            self._current = file.path
+            if not self._console.is_terminal:
+                print(f"[{number}/{count}] {file.path} ({file.size / MEBIBYTE:.1f} MiB)", file=sys.stderr)
+        self._of_current = done
+        self._bar.update(self._task, completed=self._finished + done, description=file.path.rsplit("/", 1)[-1])
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    """``auparity models list``."""
+    from auparity.models.store import default_directory, openface_manifest
+
+    manifest, directory = openface_manifest(), default_directory()
+    present = sum((directory / file.path).is_file() for file in manifest.files)
+    if not present:
+        state = "not here; get it with `auparity models fetch openface --accept-license`"
+    else:
+        state = "complete" if present == len(manifest.files) else f"{present} of {len(manifest.files)} files"
+    print(f"{manifest.name} {manifest.version}  {manifest.size / MEBIBYTE:.0f} MiB  {directory}  ({state})")
+    print(f"  licence: {manifest.licence}")
+    return 0
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """``auparity models verify``."""
+    from auparity.models.store import default_directory, verify
+
+    directory = arguments.dir or default_directory()
+    verdicts = verify(directory)
+    for path, verdict in verdicts.items():
+        if verdict != "ok":
+            print(f"{verdict}: {path}")
+    counts = Counter(verdicts.values())
+    print(f"{directory}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    if counts["ok"] == len(verdicts):
+        return 0
+    print("Fetch what is missing or damaged with `auparity models fetch openface --accept-license`.")
+    return 1
+
+
+def run_path(arguments: argparse.Namespace) -> int:
+    """``auparity models path``."""
+    from auparity.models.store import find_openface
+
+    print(find_openface())
+    return 0
