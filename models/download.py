@@ -82,7 +82,7 @@ def download(
     with locked(target):
         for attempt in range(ATTEMPTS):
             try:
-                _receive(url, part, size, progress)
+                _receive(url, part, None if text else size, progress)
                 break
             except (urllib.error.URLError, OSError, EOFError) as error:
                 if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
