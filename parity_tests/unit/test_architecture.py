@@ -1,0 +1,77 @@
+"""Who may import whom: the arrows of docs/architecture.md, read from the sources."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import auparity
+
+PACKAGE = Path(auparity.__file__).resolve().parent
+ROOT = PACKAGE.parent
+FOLDERS = ("models", "reference", "parity_tests")
+#: What a folder may import of ours, and from outside besides the standard library.
+OURS = {
+    "models": ("auparity.errors", "auparity.models"),
+    "reference": ("auparity.errors", "auparity.models.types", "auparity.models.bundle", "auparity.reference"),
+}
+OUTSIDE = {"models": {"numpy"}, "reference": {"numpy"}}
+
+
+def imports(source: str) -> set[str]:
+    """Modules that a source imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports are not used here"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def violations(folder: str, sources: dict[str, str]) -> list[str]:
+    wrong = []
+    for name, source in sources.items():
+        for module in sorted(imports(source)):
+            top = module.split(".")[0]
+            if top == "auparity":
+                allowed = any(module == own or module.startswith(own + ".") for own in OURS[folder])
+            else:
+                allowed = top in sys.stdlib_module_names or top in OUTSIDE[folder]
+            if not allowed:
+                wrong.append(f"{folder}/{name} imports {module}")
+    return wrong
+
+
+def sources(folder: str) -> dict[str, str]:
+    base = PACKAGE / folder
+    return {path.name: path.read_text(encoding="utf-8") for path in base.resolve().rglob("*.py")}
+
+
+@pytest.mark.parametrize("folder", sorted(OURS))
+def test_imports_go_downward_only(folder):
+    assert violations(folder, sources(folder)) == []
+
+
+def test_a_broken_arrow_is_seen():
+    planted = {"fhog.py": "import cv2\nfrom auparity.cli import main\ndef f():\n    import scipy.signal\n"}
+    assert len(violations("reference", planted)) == 3
+    assert violations("models", {"x.py": "from auparity.reference import pdm"}) != []
+
+
+def test_only_the_pipeline_of_the_reference_knows_bundles():
+    users = {
+        name for name, source in sources("reference").items() if "auparity.models.bundle.Bundle" in imports(source)
+    }
+    assert users == {"pipeline.py"}
+
+
+@pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="not a checkout of the repository")
+def test_every_folder_is_reachable_under_the_projects_name():
+    for folder in FOLDERS:
+        assert (PACKAGE / folder).resolve() == ROOT / folder
+    assert (ROOT / "dev" / "auparity").resolve() == PACKAGE
