@@ -36,8 +36,8 @@ FRAME_COUNT_SLACK = 2
 #: containers without a frame count give the longest stream, and sound may outlast the picture.
 MISSING_END_SECONDS = 1.0
 MISSING_END_SHARE = 0.02
-#: 16-bit images keep their upper byte (spec 00: "divided by 256").
-SHIFT_16_TO_8 = 8
+#: 16-bit images are divided by this, rounded half to even as OpenCV rounds, and limited to 255 (spec 00).
+SIXTEEN_BIT_LEVELS = 256.0
 
 
 class Frame(NamedTuple):
@@ -90,13 +90,28 @@ def read_image(path: Path) -> Image:
             "Open it in an image viewer, and copy or export it again."
         )
     if image.dtype == np.uint16:
-        image = (image >> SHIFT_16_TO_8).astype(np.uint8)
+        image = np.minimum(np.rint(image / SIXTEEN_BIT_LEVELS), 255).astype(np.uint8)
     if image.dtype != np.uint8:
         raise VideoError(f"{path}: has {image.dtype} pixels; save it with 8 or 16 bits a channel.")
     return np.ascontiguousarray(image)
 
 
-class VideoFile:
+class _Closing:
+    """A context that closes what it holds."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what is held open: by default, nothing."""
+
+
+class VideoFile(_Closing):
     """A video file, decoded frame after frame; time stamps are index / fps.
 
     `n_frames` is what the container declares. A video whose end is missing raises `VideoError` after its last frame;
@@ -121,14 +136,6 @@ class VideoFile:
         declared = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         # Streams without a count report zero, a negative or an absurd number.
         self.n_frames: int | None = int(declared) if 0 < declared < 2**31 else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         fps = self.fps or ASSUMED_FPS
@@ -173,7 +180,7 @@ class VideoFile:
         )
 
 
-class ImageSequence:
+class ImageSequence(_Closing):
     """The images of a folder as one clip, sorted by name; every time stamp is 0 (spec 00)."""
 
     kind = "images"
@@ -193,14 +200,6 @@ class ImageSequence:
                 "(10 comes before 2); rename them with leading zeros"
             )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def __iter__(self) -> Iterator[Frame]:
         size: tuple[int, int] | None = None
         for file in self.files:
@@ -215,11 +214,8 @@ class ImageSequence:
                 )
             yield Frame(image, 0.0)
 
-    def close(self) -> None:
-        """Nothing is held open between images."""
 
-
-class CameraStream:
+class CameraStream(_Closing):
     """A camera; time stamps are seconds since its first frame."""
 
     kind = "camera"
@@ -239,14 +235,6 @@ class CameraStream:
                 f"camera {index}: cannot be opened. Check that it is connected, that no other program uses it and that "
                 "this one may; cameras are numbered from 0."
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         start: float | None = None

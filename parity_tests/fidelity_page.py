@@ -37,7 +37,7 @@ def _records(sections: list[dict[str, Any]]) -> list[str]:
             count = 1
             for length in r["shape"]:
                 count *= length
-            share = "" if r["share"] == 1 else f" for {r['share']:.0%}"
+            share = "" if r["share"] == 1 else f" for {r['share']:.1%}"
             label = r["name"] if section["name"] in r["name"] else f"{section['name']}: {r['name']}"
             lines.append(
                 f"| {label} | {count} | {r['max_error']:.2g} | {r['median_error']:.2g} | {r['tolerance']:.2g}{share} "

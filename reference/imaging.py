@@ -45,32 +45,23 @@ def _require_finite(argument: str, array: npt.NDArray[Any]) -> None:
         raise ContractError(STAGE, argument, "finite values", f"{int((~np.isfinite(array)).sum())} NaN or infinite")
 
 
-def to_gray(images: npt.NDArray[np.uint8 | np.uint16]) -> U8:
+def to_gray(images: U8) -> U8:
     """Gray images from B,G,R ones (spec 00).
 
     Parameters
     ----------
-    images : (N, H, W, 3) uint8, or uint16, which is divided by 256 first.
+    images : (N, H, W, 3) uint8.
 
     Returns
     -------
     (N, H, W) uint8 : (3735 B + 19235 G + 9798 R + 16384) >> 15.
     """
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype not in (np.uint8, np.uint16):
-        raise ContractError(
-            STAGE, "images", "(N, H, W, 3) uint8 or uint16, B,G,R", f"{images.dtype} array of shape {images.shape}"
-        )
-    if images.dtype == np.uint16:
-        images = images_16_to_8_bit(images.astype(np.uint16))
+    _require(
+        images.ndim == 4 and images.shape[-1] == 3 and images.dtype == np.uint8, "images", "(N, H, W, 3) uint8", images
+    )
     wide = images.astype(np.int32)
     weighted = sum(w * wide[..., c] for c, w in enumerate(GRAY_WEIGHTS_BGR)) + (1 << (GRAY_SHIFT - 1))
     return (np.asarray(weighted) >> GRAY_SHIFT).astype(np.uint8)
-
-
-def images_16_to_8_bit(images: npt.NDArray[np.uint16]) -> U8:
-    """uint16 images divided by 256, rounded half to even as an OpenCV conversion rounds, clipped to 255 (spec 00)."""
-    return np.minimum(np.rint(images / 256.0), 255).astype(np.uint8)
 
 
 def invert_affine(matrix: npt.NDArray[Any]) -> F64:

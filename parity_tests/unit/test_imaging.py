@@ -47,11 +47,6 @@ def test_gray_is_opencvs_pixel_for_pixel(seed: int, n: int, height: int, width: 
     assert np.array_equal(imaging.to_gray(images), expected)
 
 
-def test_sixteen_bit_images_are_divided_by_256_first() -> None:
-    image = np.full((1, 1, 4, 3), [[0], [255], [256 * 7], [65535]], np.uint16)
-    assert imaging.to_gray(image).ravel().tolist() == [0, 1, 7, 255]
-
-
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS, height=st.integers(1, 90), width=st.integers(1, 90), h=st.integers(1, 30), w=st.integers(1, 30))
 def test_warping_a_gray_frame_is_opencvs_bit_for_bit(seed: int, height: int, width: int, h: int, w: int) -> None:
