@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -77,6 +78,9 @@ def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
 
     folder = find_openface(arguments.models)
     bundle = Bundle.from_openface(folder, landmark_model=arguments.landmark_model)
+    if not arguments.quiet:
+        source = bundle.meta.source
+        print(f"Models: {folder}, {source['landmark_model']} ({source['reason']})", file=sys.stderr)
     return ReferencePipeline(bundle, precision=arguments.precision)
 
 
