@@ -99,6 +99,7 @@ def cen() -> list[Section]:
     with tempfile.TemporaryDirectory() as folder:
         bundle = Bundle.from_openface(make_random_cen(Path(folder)), landmark_model="ceclm")
         records = stage_fidelity.check_fits(bundle, stage_fidelity.random_cen_sources())
+        records.append(clip_fidelity.check_ce_clm_frames(bundle))
     return [_section("patch_experts and fitting (CEN, random weights)", records, time.perf_counter() - start)]
 
 

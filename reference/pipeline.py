@@ -6,13 +6,12 @@ post-processing at the end); photographs through `ReferencePipeline.process_imag
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import ContractError
-from auparity.models.bundle import Bundle
 from auparity.reference.analysis import ImageAnalyser, VideoAnalyser
 from auparity.reference.calc_params import fit_shape
 from auparity.reference.contracts import check_image
@@ -26,6 +25,9 @@ from auparity.reference.numerics import PRECISIONS, Numerics, Precision
 from auparity.reference.pdm import ShapeModel
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, FrameResult, OfflineAUs
 from auparity.reference.tracking import VideoTracker
+
+if TYPE_CHECKING:
+    from auparity.models.bundle import Bundle
 
 Array = npt.NDArray[Any]
 
