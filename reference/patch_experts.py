@@ -75,7 +75,7 @@ def extract_areas(gray: Array, landmarks: Array, ref_to_img: Array, side: int, n
     matrices = np.empty((len(landmarks), 2, 3), numerics.dtype)
     matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 0, 2] = a, -b, tx
     matrices[:, 1, 0], matrices[:, 1, 1], matrices[:, 1, 2] = b, a, ty
-    return warp_affine_f32(gray, matrices, (side, side))
+    return warp_affine_f32(gray, matrices, (side, side), numerics.dtype)
 
 
 def normalised_patches(areas: Array, support: tuple[int, int]) -> Array:

@@ -94,7 +94,7 @@ def warp_to_frame(region: Array, landmarks: Array, warp: PiecewiseWarp, numerics
     for c in range(2):
         q = coefficients[c][triangle]
         source[c][rows, cols] = q[:, 0] + q[:, 1] * xi + q[:, 2] * yi
-    return remap_f32(region, source[0], source[1])
+    return remap_f32(region, source[0], source[1], numerics.dtype)
 
 
 def normalise_frame(frame: Array, view: ValidatorView, numerics: Numerics = FLOAT32) -> Array:
