@@ -129,9 +129,9 @@ def run_clip(
 def check_ce_clm_frames(bundle: Bundle) -> ComparisonRecord:
     """The recorded frames of the CE-CLM run with random experts, end to end, against the printed landmarks."""
     table = golden_data.load_csv("video01_random_cen", "online")
-    session, ours = ReferencePipeline(bundle).start_video(), []
-    for k in range(len(table.values)):
-        ours.append(session.process_frame(golden_data.load_frame("video01", k), 0.0).landmarks)
+    session = ReferencePipeline(bundle).start_video()
+    frames = (golden_data.load_frame("video01", k) for k in range(len(table.values)))
+    ours = [session.process_frame(frame, 0.0).landmarks for frame in frames]
     golden = np.stack([table.columns(*(f"{axis}_{i}" for i in range(68))) for axis in "xy"], axis=-1)
     entry = tolerance("chained", "ce_clm_landmarks")
     return compare_arrays("CE-CLM frames end to end: landmarks as printed", golden, np.stack(ours), entry.tolerance)

@@ -55,6 +55,7 @@ def head_pose(model: ShapeModel, params_global: Array, params_local: Array, land
     """Pose (N, 6): translation in mm, Euler angles in rad (spec 70.2). Zeros where the scale is 0."""
     check_array("head_pose", "params_global", params_global, ("N", 6))
     count = params_global.shape[0]
+    check_array("head_pose", "params_local", params_local, (count, model.n_modes))
     check_array("head_pose", "landmarks", landmarks, (count, model.n_points, 2))
     poses = np.zeros((count, 6), model.numerics.dtype)
     for k, (g, p, seen) in enumerate(zip(params_global, params_local, landmarks, strict=True)):
@@ -126,6 +127,9 @@ def landmarks_in_camera(
     model: ShapeModel, params_global: Array, params_local: Array, landmarks: Array, camera: Camera
 ) -> Array:
     """3D landmarks (N, n, 3) in mm in camera space: depth from the model, the rest from where they are seen (70.3)."""
+    check_array("head_pose", "params_global", params_global, ("N", 6))
+    check_array("head_pose", "params_local", params_local, (params_global.shape[0], model.n_modes))
+    check_array("head_pose", "landmarks", landmarks, (params_global.shape[0], model.n_points, 2))
     cast = model.numerics.cast
     rotation = rotation_from_euler(params_global[:, 1:4], model.numerics)
     shape = model.shape_3d(params_local)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.models.types import EarlyTermination
+from auparity.reference.contracts import check_array
 from auparity.reference.landmarks import FaceState, LandmarkDetector
 
 Array = npt.NDArray[Any]
@@ -57,7 +58,12 @@ def detect_in_box(
     Returns
     -------
     (returned, state) : what the C++ function returns, which is not always `state.detection_success`.
+
+    Raises
+    ------
+    ContractError : a box that is not four finite numbers.
     """
+    check_array("hypotheses", "box", box, (4,))
     if box[2] <= 0:
         return False, state
     rotations = MULTI_VIEW if multi_view else FRONTAL

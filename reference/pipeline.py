@@ -6,6 +6,7 @@ post-processing at the end); photographs through `ReferencePipeline.process_imag
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,8 @@ Array = npt.NDArray[Any]
 
 #: The part models whose landmarks are the eyes of the output, in output order (spec 70.6).
 EYE_PARTS = ("left_eye_28", "right_eye_28")
+#: Gaze of both eyes in photographs when the model has no eyes; videos say 0 then (spec 70.5, 00).
+GAZE_WITHOUT_EYES = (0.0, 0.0, -1.0)
 
 
 class ReferencePipeline:
@@ -79,10 +82,13 @@ class ReferencePipeline:
             success, state = detect_in_box(self.landmark_detector, gray, box, state, multi_view=True)
             g, p = fit_shape(self.image_pdm, state.landmarks[None])
             intensity, presence = analyser.analyse(image, state.landmarks, g[0], p[0])
-            results.append(
-                self.describe(state, camera, success, with_gaze=True, index=0, face_id=face_id, timestamp=0.0,
-                              au_intensity=intensity, au_presence=presence)
+            result = self.describe(
+                state, camera, success, with_gaze=True, index=0, face_id=face_id, timestamp=0.0,
+                au_intensity=intensity, au_presence=presence,
             )  # fmt: skip
+            if self.eyes is None:
+                result = replace(result, gaze=np.tile(self.numerics.cast(GAZE_WITHOUT_EYES), (2, 1)))
+            results.append(result)
         return results
 
     def to_gray(self, image: Array) -> Array:

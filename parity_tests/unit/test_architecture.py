@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -75,3 +76,22 @@ def test_every_folder_is_reachable_under_the_projects_name():
     for folder in FOLDERS:
         assert (PACKAGE / folder).resolve() == ROOT / folder
     assert (ROOT / "dev" / "auparity").resolve() == PACKAGE
+
+
+#: Somebody's home folder, on Linux, macOS or Windows; in two pieces, so that this file does not mention one.
+HOME = re.compile("/" + r"(?:home|Users)/\w|[A-Za-z]:\\\\?" + r"Users\\|/" + r"root/\w")
+
+
+def test_no_file_of_the_package_mentions_a_home_folder():
+    for name in (".", *FOLDERS):
+        folder = (PACKAGE / name).resolve()
+        for path in folder.glob("*") if name == "." else folder.rglob("*"):
+            if path.is_file() and path.suffix in {".py", ".toml", ".json", ".txt"}:
+                assert not HOME.search(path.read_text(encoding="utf-8")), f"{path} names a home folder"
+
+
+@pytest.mark.parametrize(
+    "planted", ["/" + "home/ada/x", "/" + "Users/ada/x", "C:" + "\\Users\\ada", "/" + "root/models"]
+)
+def test_a_home_folder_is_seen(planted):
+    assert HOME.search(f"path = '{planted}'")

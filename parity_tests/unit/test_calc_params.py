@@ -44,11 +44,12 @@ def transcription(pdm, landmarks):
         return scale * (rotation @ solid)[:2].T + translation
 
     error, stuck = np.linalg.norm(project(mean) - seen), 0
-    for updates in range(1, 1001):
+    updates = 0
+    while updates < 1000:
+        updates += 1
         solid = mean + modes @ p
         columns = [(rotation @ solid)[:2]]
-        for axis in np.eye(3):
-            columns.append(scale * (rotation @ np.cross(axis, solid.T).T)[:2])
+        columns += [scale * (rotation @ np.cross(axis, solid.T).T)[:2] for axis in np.eye(3)]
         columns += [np.stack([np.full(solid.shape[1], k == 0), np.full(solid.shape[1], k == 1)]) for k in (0, 1)]
         columns += [scale * (rotation @ modes[:, :, k])[:2] for k in range(pdm.n_modes)]
         jacobian = np.stack([c.astype(float).ravel() for c in columns], axis=1)
@@ -106,7 +107,7 @@ def test_fits_to_some_of_the_landmarks_are_their_transcription(seed, count):
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000))
 def test_noiseless_landmarks_give_back_the_parameters_that_made_them(seed):
-    g, p, landmarks = face(seed, FREE)
+    g, _, landmarks = face(seed, FREE)
     found_g, found_p = fit_shape(ShapeModel(FREE, FLOAT64), landmarks[None])
     again = ShapeModel(FREE, FLOAT64).shape_2d(found_g[0], found_p[0])
     np.testing.assert_allclose(again, landmarks, atol=0.05)
@@ -131,7 +132,9 @@ def test_only_x_says_whether_a_landmark_is_given():
     # y = 0 is a place like any other: it pulls.
     at_the_top = landmarks.copy()
     at_the_top[5, 1] = 0
-    assert (fit_shape(model, at_the_top[None])[0] != fit_shape(model, landmarks[None])[0]).any()
+    g, p = fit_shape(model, at_the_top[None])
+    assert_same_fit(g[0], p[0], *transcription(BASE, at_the_top)[:2])
+    assert np.abs(p[0] - expected[1][0]).max() > 0.1
 
 
 def test_a_point_lost_to_the_zero_convention_is_dropped_in_every_face_by_itself():

@@ -1,4 +1,4 @@
-"""Mean-shift fitting, part models and validation on landscapes made for the purpose."""
+"""Mean-shift fitting on landscapes made for the purpose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from auparity.reference.fitting import FittingParameters, LandmarkFitter, MeanSh
 from auparity.reference.landmarks import DetectorParameters, LandmarkDetector
 from auparity.reference.numerics import FLOAT32, FLOAT64
 from auparity.reference.pdm import ShapeModel
-from auparity.reference.validation import VALIDATION_BOUNDARY, crop_region
 
 WINDOW = 11
 MODEL = ShapeModel(factories.make_pdm(np.random.default_rng(1), 68, 6), FLOAT64)
@@ -135,29 +134,6 @@ def started(detector, size):
     return replace(detector.initial_state(), params_global=g, params_local=zeros)
 
 
-def test_a_face_too_small_fails_without_being_validated(detector):
-    state = detector.detect(GRAY, started(detector, 20), (11, 9, 7, 5))
-    assert not state.detection_success
-    assert state.certainty == 0
-
-
-def test_likelihoods_that_a_fit_does_not_compute_stay_what_they_were(detector):
-    before = replace(started(detector, 120), likelihood=0.123)
-    after = detector.detect(GRAY, before, (0, 0, 0, 0))
-    assert after.likelihood == 0.123
-    assert (after.params_global == before.params_global).all() or after.parts != before.parts
-
-
-def test_parts_of_a_small_face_are_placed_but_not_fitted(detector):
-    small = detector.detect(GRAY, started(detector, 70), (0, 0, 7, 0))
-    assert small.params_global[0] < 0.9
-    main = detector.fitter.shape_model
-    assert (small.landmarks == main.shape_2d(small.params_global, small.params_local)).all()
-    eye = detector.part_models[1]
-    offset = small.parts[1].landmarks[eye.mapping[:, 1]] - small.landmarks[eye.mapping[:, 0]]
-    assert np.abs(offset).max() < 20
-
-
 def test_a_fit_does_not_depend_on_the_rest_of_the_batch(detector):
     states = [started(detector, size) for size in (100, 130)]
     g, p = (np.stack([getattr(s, name) for s in states]) for name in ("params_global", "params_local"))
@@ -171,20 +147,3 @@ def test_a_fit_does_not_depend_on_the_rest_of_the_batch(detector):
 def test_too_few_windows_are_refused(detector):
     with pytest.raises(ContractError, match="a window size for each of 3 scales"):
         detector.detect(GRAY, detector.initial_state(), (11, 9))
-
-
-def test_landmarks_outside_the_image_have_no_certainty(detector):
-    away = np.full((1, 68, 2), -500, np.float32) + np.random.default_rng(0).uniform(0, 50, (1, 68, 2)).astype(
-        np.float32
-    )
-    assert detector.validator.certainty(GRAY[None], away, np.zeros((1, 3), np.float32))[0] == 0
-    assert crop_region(GRAY, np.array([[10.0, 20.0], [40.0, 60.0]]))[1] == (7, 17)
-
-
-def test_certainties_are_the_middles_of_bins_and_the_boundary_bin_fails(detector):
-    landmarks = started(detector, 120)
-    inside = detector.fitter.shape_model.shape_2d(landmarks.params_global, landmarks.params_local)
-    value = float(detector.validator.certainty(GRAY[None], inside[None], np.zeros((1, 3), np.float32))[0])
-    bins = [layer for layer in factories.make_bundle(0).face.validator.views[0].net.layers][-1].bias.shape[0]
-    assert (1 - value) * bins % 1 == pytest.approx(0.5, abs=1e-3)
-    assert not np.float32(0.725) > VALIDATION_BOUNDARY

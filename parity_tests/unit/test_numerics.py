@@ -48,6 +48,10 @@ def test_the_matrix_vector_product_keeps_sixteen_partial_sums_and_adds_neighbour
     row = np.ones((1, 16), np.float32)
     row[0, 0] = 2.0**24
     assert FLOAT32.matvec(row, np.ones(16, np.float32))[0] == 2.0**24 + 14  # only the big one's neighbour is lost
+    # Lanes 8 and 9 meet each other before they meet lane 0; were halves added, each would be lost alone.
+    sparse = np.zeros((1, 16), np.float32)
+    sparse[0, [0, 8, 9]] = 2.0**24, 1, 1
+    assert FLOAT32.matvec(sparse, np.ones(16, np.float32))[0] == 2.0**24 + 2
     # Products 16 apart meet in one lane, there rounded once each.
     again = np.concatenate([row, row * 0 + 1], axis=1)
     assert FLOAT32.matvec(again, np.ones(32, np.float32))[0] == 2.0**24 + 30
@@ -100,3 +104,10 @@ def test_precisions_are_known_by_name():
     assert PRECISIONS["float32"] is FLOAT32
     assert PRECISIONS["float64"].dtype is np.float64
     assert len({numerics.name for numerics in ALL}) == len(ALL)
+
+
+def test_a_fused_multiply_add_rounds_once():
+    a = np.array([1 + 2**-12], np.float32)
+    c = np.array([-(1 + 2**-11)], np.float32)
+    assert FLOAT32.fma(a, a, c)[0] == np.float32(2**-24)  # rounding the product first would lose it
+    assert PERTURBED.fma(a, a, c)[0] == 0

@@ -117,7 +117,15 @@ def test_what_lies_outside_the_image_is_black():
 
 
 def test_pixels_are_normalised_column_by_column():
-    view = VALIDATOR.views[0]
+    mask = WARP.mask.copy()
+    mask[:30, 45:] = 0  # a face that is not its own mirror image: rows and columns cannot stand in for one another
+    n = np.count_nonzero(mask)
+    view = replace(
+        VALIDATOR.views[0],
+        warp=replace(WARP, mask=mask),
+        mean=VALIDATOR.views[0].mean[:n],
+        std=VALIDATOR.views[0].std[:n],
+    )
     frame = RNG.uniform(0, 255, WARP.mask.shape).astype(np.float32)
     places = [(r, c) for c in range(60) for r in range(60) if view.warp.mask[r, c]]
     values = np.array([float(frame[place]) for place in places])
@@ -153,7 +161,7 @@ def test_the_region_is_the_landmarks_box_and_three_pixels_within_the_image(corne
     assert region[0, 0] == GRAY[origin[1], origin[0]]
 
 
-@pytest.mark.parametrize("away", [(-200, 0), (300, 0), (0, -200), (0, 300), (-141, 0), (176.5, 0)])
+@pytest.mark.parametrize("away", [(-200, 0), (300, 0), (0, -200), (0, 300), (-141, 0), (182, 0)])
 def test_a_face_outside_the_image_has_no_certainty(away):
     assert saying(0).certainty(GRAY[None], LANDMARKS + np.float32(away), UPRIGHT)[0] == 0
 
