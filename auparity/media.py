@@ -36,6 +36,8 @@ FRAME_COUNT_SLACK = 2
 #: containers without a frame count give the longest stream, and sound may outlast the picture.
 MISSING_END_SECONDS = 1.0
 MISSING_END_SHARE = 0.02
+#: In clips of a few seconds a second is much: there it is damaged when more than this share is missing.
+MISSING_SHARE_OF_SHORT_CLIPS = 0.25
 #: 16-bit images are divided by this, rounded half to even as OpenCV rounds, and limited to 255 (spec 00).
 SIXTEEN_BIT_LEVELS = 256.0
 
@@ -169,7 +171,8 @@ class VideoFile(_Closing):
             return
         duration = self.n_frames / fps
         missing = duration - (last_seconds + 1.0 / fps)
-        if missing > max(MISSING_END_SECONDS, MISSING_END_SHARE * duration):
+        slack = max(MISSING_END_SECONDS, MISSING_END_SHARE * duration)
+        if missing > min(slack, MISSING_SHARE_OF_SHORT_CLIPS * duration):
             raise VideoError(
                 f"{self.path}: ends after {read} of {self.n_frames} frames, {missing:.1f} s early; it is truncated or "
                 "damaged. Copy it again from its source."

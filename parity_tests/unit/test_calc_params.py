@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auparity.errors import ContractError
 from auparity.models.types import PDM
 from auparity.parity_tests.unit import factories
 from auparity.reference import calc_params
 from auparity.reference.calc_params import fit_shape
-from auparity.reference.numerics import FLOAT32, FLOAT64
+from auparity.reference.numerics import FLOAT32, FLOAT64, PERTURBED, PERTURBED_2
 from auparity.reference.pdm import ShapeModel, rotation_from_euler
 
 N, M = 28, 10
@@ -173,3 +174,29 @@ def test_where_the_face_stands_does_not_change_what_it_is():
     g, p = fit_shape(model, np.stack([landmarks, landmarks + [250.0, -30.0]]))
     np.testing.assert_allclose(g[1] - g[0], [0, 0, 0, 0, 250, -30], atol=1e-6)
     np.testing.assert_allclose(p[1], p[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "complaint"),
+    [
+        (np.zeros((1, N, 2)), "all x are 0"),
+        (np.stack([np.zeros(N), np.ones(N)], axis=1)[None], "all x are 0"),
+        (np.full((1, N, 2), np.nan), "finite"),
+        (np.ones((N, 2)), "shape"),
+        (np.ones((1, N - 1, 2)), "shape"),
+    ],
+)
+def test_landmarks_that_are_none_are_refused(landmarks, complaint):
+    with pytest.raises(ContractError, match=f"'calc_params'.*{complaint}"):
+        fit_shape(ShapeModel(BASE, FLOAT64), landmarks)
+
+
+@pytest.mark.parametrize("numerics", [FLOAT64, PERTURBED, PERTURBED_2])
+@pytest.mark.parametrize("seed", range(3))
+def test_other_precisions_explain_the_same_landmarks(seed, numerics):
+    landmarks = face(seed)[2]
+    golden, other = (ShapeModel(BASE, n) for n in (FLOAT32, numerics))
+    shapes = [m.shape_2d(*(a[0] for a in fit_shape(m, m.numerics.cast(landmarks[None])))) for m in (golden, other)]
+    assert shapes[1].dtype == numerics.dtype
+    # Rounding decides at which of its last steps, each of hundredths of a pixel, a fit stops.
+    np.testing.assert_allclose(shapes[0], shapes[1], atol=0.05)

@@ -206,3 +206,20 @@ def test_a_box_without_width_is_no_face(width):
 def test_a_box_is_four_numbers(box):
     with pytest.raises(ContractError, match="'hypotheses', argument 'box'"):
         Scripted([]).run(np.array(box, np.float32))
+
+
+def test_the_first_wins_among_equally_likely_ones():
+    likelihoods = [0.1, 0.7, 0.3, 0.7, *[0.0] * 7]
+    _, state = Scripted([(True, v) for v in likelihoods]).run()
+    assert stamp(state)["landmarks"] == 2
+    _, state = Scripted([(True, 0.5)] * 11 + [(True, v) for v in (0.2, 0.9, 0.9)], early()).run()
+    assert stamp(state)["landmarks"] == 13
+
+
+def test_a_single_orientation_is_the_frontal_one():
+    detector = Scripted([(True, 0.1)])
+    returned, state = detector.run(multi_view=False)
+    assert returned
+    assert len(detector.calls) == 1
+    assert not detector.calls[0].start.params_global[1:4].any()
+    assert set(stamp(state).values()) == {1}

@@ -14,7 +14,7 @@ import pytest
 from auparity.models.types import FaceModel
 from auparity.parity_tests.unit import factories
 from auparity.reference.calc_params import fit_shape
-from auparity.reference.fitting import Fit
+from auparity.reference.fitting import Fit, MeanShiftProblem
 from auparity.reference.landmarks import PART_PARAMETERS, DetectorParameters, LandmarkDetector
 from auparity.reference.numerics import FLOAT32, FLOAT64, PERTURBED, PERTURBED_2
 from auparity.reference.patch_experts import extract_areas
@@ -252,3 +252,38 @@ def test_settings_of_the_command_line_reach_the_fit():
     ((_, _, parameters),) = detector.fitter.calls
     assert parameters.windows == (0, 9, 7)
     assert (parameters.sigma, parameters.reg_factor) == (1.5, 25.0)
+
+
+@pytest.mark.parametrize(("scale", "found"), [(0.15, False), (0.24, False), (0.6, True)])
+def test_a_face_too_small_is_given_up_after_the_scale_that_says_so(scale, found):
+    fitter = LandmarkDetector(MODEL).fitter
+    g = FRONTAL.copy()
+    g[0] = scale
+    settings = replace(DetectorParameters().fitting, windows=(5, 5, 5), iterations=0)  # the scale stays what it is
+    (fit,) = fitter.fit(GRAY[None], g[None], np.zeros((1, 6), np.float32), settings)
+    assert fit.success == found
+    np.testing.assert_array_equal(fit.landmarks, fitter.shape_model.shape_2d(g, np.zeros(6, np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("scale", "windows", "computed"),
+    [
+        (1.6, (5, 0, 0), 1),  # the next window is 0
+        (1.6, (5, 5, 5), 1),  # only at the last scale
+        (1.6, (0, 5, 5), 1),
+        (0.29, (5, 5, 5), 3),  # small: at every scale
+        (0.20, (5, 5, 5), 1),  # too small: at the scale at which it fails
+        (1.6, (0, 0, 0), 0),  # nothing was fitted
+    ],
+)
+def test_the_likelihood_is_computed_at_the_last_scale_or_when_the_face_is_small(scale, windows, computed, monkeypatch):
+    calls = []
+    original = MeanShiftProblem.likelihoods
+    monkeypatch.setattr(MeanShiftProblem, "likelihoods", lambda *a: calls.append(1) or original(*a))
+    fitter = LandmarkDetector(MODEL).fitter
+    g = FRONTAL.copy()
+    g[0] = scale
+    settings = replace(DetectorParameters().fitting, windows=windows, iterations=0)
+    (fit,) = fitter.fit(GRAY[None], g[None], np.zeros((1, 6), np.float32), settings)
+    assert len(calls) == computed
+    assert (fit.likelihood is None) == (computed == 0)

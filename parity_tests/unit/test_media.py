@@ -85,14 +85,15 @@ def test_a_file_that_is_no_video_is_refused_with_advice(tmp_path):
         VideoFile(tmp_path / "notes_001.txt")
 
 
-def test_a_truncated_video_gives_its_frames_and_then_says_that_the_end_is_missing(tmp_path):
-    file = write_video(tmp_path / "a.avi", 100)
+@pytest.mark.parametrize("length", [20, 100])  # with half of it gone, a second of a short clip is not slack
+def test_a_truncated_video_gives_its_frames_and_then_says_that_the_end_is_missing(tmp_path, length):
+    file = write_video(tmp_path / "a.avi", length)
     data = file.read_bytes()
     file.write_bytes(data[: len(data) // 2])
     frames = []
-    with VideoFile(file) as clip, pytest.raises(VideoError, match=r"ends after \d+ of 100 frames.*truncated"):
+    with VideoFile(file) as clip, pytest.raises(VideoError, match=rf"ends after \d+ of {length} frames.*truncated"):
         frames.extend(clip)
-    assert 40 <= len(frames) <= 50
+    assert 0.4 * length <= len(frames) <= 0.5 * length
 
 
 def test_frames_that_cannot_be_decoded_inside_a_video_are_reported(tmp_path):

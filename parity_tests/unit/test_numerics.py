@@ -90,7 +90,8 @@ def test_the_solution_solves_the_system(size, seed):
 def test_a_system_that_is_not_positive_definite_moves_nothing():
     indefinite = np.diag([1.0, -1.0, 1.0]).astype(np.float32)
     nearly_singular = np.diag([1.0, 1e-8, 1.0]).astype(np.float32)  # below FLT_EPSILON
-    for matrix in (indefinite, nearly_singular):
+    undefined = np.full((3, 3), np.nan, np.float32)
+    for matrix in (indefinite, nearly_singular, undefined):
         assert (FLOAT32.solve_spd(matrix, np.ones(3, np.float32)) == 0).all()
 
 

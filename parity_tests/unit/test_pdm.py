@@ -1,7 +1,4 @@
-"""The shape model against the formulas of the specification written out: rotations, projection, box starts, updates.
-
-What holds of rotations and Jacobians as such stands in test_shape_model.py.
-"""
+"""The shape model against the formulas of the specification written out: rotations, projection, box starts, updates."""
 
 from __future__ import annotations
 
@@ -56,7 +53,10 @@ def test_a_hypothesis_that_looks_aside_keeps_its_rotation(ry):
     np.testing.assert_allclose(rotation_from_euler(euler_from_rotation(rotation)), rotation, atol=2e-3)
 
 
-@pytest.mark.parametrize("axis", [[1, 1, 0], [1, -1, 0], [1, 0, -1], [0, 1, 1], [0, 1, -1], [1, 2, -3], [-1, 2, 3]])
+@pytest.mark.parametrize(
+    "axis",
+    [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, -1, 0], [1, 0, -1], [0, 1, 1], [0, 1, -1], [1, 2, -3], [-1, 2, 3]],
+)
 def test_half_a_turn_about_any_axis_is_read_off_the_diagonal(axis):
     vector = np.pi * np.array(axis) / np.linalg.norm(axis)
     rotation = rotation_from_axis_angle(vector)
@@ -173,3 +173,30 @@ def test_any_leading_axes_make_a_batch():
     g[..., 0] = 1
     assert MODEL.shape_3d(p).shape == (2, 3, 30, 3)
     assert MODEL.shape_2d(g, p).shape == (2, 3, 30, 2)
+
+
+@given(st.integers(0, 999))
+def test_orthonormalising_gives_the_nearest_rotation(seed):
+    truth = rotation_from_axis_angle(np.random.default_rng(seed).normal(size=3))
+    noise = np.random.default_rng(seed + 1).normal(size=(3, 3)) * 0.05
+    rotation = orthonormalise(truth + noise, FLOAT64)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
+    assert np.linalg.det(rotation) == pytest.approx(1)
+    assert np.linalg.norm(rotation - truth - noise) <= np.linalg.norm(noise) + 1e-12
+
+
+def test_every_mode_stays_within_three_deviations_of_its_own():
+    limit = 3 * np.sqrt(PDM.eigenvalues)
+    far = np.array([1e3, -1e3, 0.5, -0.5, 1e3]) * limit
+    np.testing.assert_allclose(MODEL.clamp(far), np.array([1, -1, 0.5, -0.5, 1]) * limit)
+    inside = limit * 0.999
+    np.testing.assert_array_equal(MODEL.clamp(inside), inside)
+
+
+def test_a_batch_is_its_faces_one_by_one_bit_for_bit():
+    single, rng = ShapeModel(PDM, FLOAT32), np.random.default_rng(0)
+    g = np.concatenate([rng.uniform(0.5, 2, (7, 1)), rng.uniform(-1, 1, (7, 3)), rng.uniform(0, 500, (7, 2))], axis=1)
+    g, p = g.astype(np.float32), rng.normal(size=(7, 5)).astype(np.float32)
+    together = single.shape_2d(g, p)
+    for k in range(7):
+        np.testing.assert_array_equal(single.shape_2d(g[k], p[k]), together[k])

@@ -186,3 +186,25 @@ def test_a_frame_of_another_size_is_refused_and_the_clip_goes_on():
     result = session.process_frame(IMAGES[1], 0.1)
     assert result.index == 1
     assert session.finish().intensity.shape[0] == 2
+
+
+def test_a_clip_without_a_face_has_a_row_a_frame_and_no_success(monkeypatch):
+    monkeypatch.setattr(pipeline_module, "select_face", lambda faces: None)
+    monkeypatch.setattr(pipeline_module, "detect_faces", lambda *_: SimpleNamespace(boxes=np.zeros((0, 4), np.float32)))
+    pipeline = ReferencePipeline(BUNDLE)
+    session = pipeline.start_video()
+    results = [session.process_frame(image, k / 30) for k, image in enumerate(IMAGES)]
+    assert [r.index for r in results] == [0, 1, 2]
+    assert not any(r.success or r.gaze.any() or r.au_intensity.any() or r.confidence for r in results)
+    offline = session.finish()
+    assert offline.intensity.shape == (3, 17)
+    assert offline.presence.shape == (3, 18)
+    assert pipeline.process_image(IMAGES[0]) == []
+
+
+@pytest.mark.parametrize("bad", [IMAGES[0].astype(np.float32), IMAGES[0, ..., 0], IMAGES[:1], "frame.jpg", None])
+def test_what_is_no_image_is_refused(bad):
+    pipeline = ReferencePipeline(BUNDLE)
+    for refuse in (lambda: pipeline.start_video().process_frame(bad, 0.0), lambda: pipeline.process_image(bad)):
+        with pytest.raises(ContractError, match="'pipeline', argument 'image'"):
+            refuse()
