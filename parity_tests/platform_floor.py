@@ -116,6 +116,9 @@ def judge(comparison: ClipComparison, floor: PlatformFloor, factor: float = FLOO
         got = getattr(ours, name)
         got = float("nan") if got is None else got
         limit = 1 - factor * (1 - value) if _is_agreement(name) else factor * value
+        if name.startswith("smallest_r") and comparison.frames_compared > 1:
+            # One standard error of a correlation over so many frames: the floor's figure is one draw of it.
+            limit -= (1 - value**2) / math.sqrt(comparison.frames_compared - 1)
         if name == "presence_equal" and floor.presences:
             # Presences that flip are counted events: a floor of n of them is known to within sqrt(n).
             limit -= math.sqrt((1 - value) / floor.presences)

@@ -52,7 +52,6 @@ class DetectorParameters:
     fitting: FittingParameters = field(default_factory=FittingParameters)
     refine_parts: bool = True
     validate: bool = True
-    multi_view: bool = False
     reinit_every: int = 2  # frames between attempts to find a lost face again
 
     @classmethod
@@ -66,7 +65,7 @@ class DetectorParameters:
         if model.name == "main_ceclm_general":
             fitting = replace(fitting, sigma=fitting.sigma * 1.5, reg_factor=fitting.reg_factor * 0.9)
         windows = (15, 13, 11, 11) if wild else (11, 9, 7, 5)
-        return cls(init_windows=windows, fitting=fitting, multi_view=wild)
+        return cls(init_windows=windows, fitting=fitting)
 
     def with_windows(self, windows: tuple[int, ...]) -> FittingParameters:
         return replace(self.fitting, windows=windows)

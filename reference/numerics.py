@@ -67,11 +67,17 @@ class Numerics:
     def matvec(self, matrix: Array, vector: Array) -> Array:
         """Product (r,) of a matrix (r, k) and a vector (k,), summed as the C++ build's BLAS does.
 
-        Sixteen partial sums over k by fused multiply-adds, then neighbours added in pairs: with it every recorded
-        landmark follows from its parameters to the last bit.
+        Sixteen partial sums over k by fused multiply-adds, then neighbours added in pairs; fewer terms than that (eye
+        models have ten modes) one after the other: with it every recorded landmark of the face and of the eyes follows
+        from its parameters to the last bit.
         """
         if self.perturbed or self.dtype is np.float64:
             return self.matmul(matrix, vector)
+        if matrix.shape[1] < LANES:
+            total = np.zeros(matrix.shape[0], self.dtype)
+            for column, factor in zip(matrix.T, vector, strict=True):
+                total = self.fma(column, factor, total)
+            return total
         lanes = np.zeros((matrix.shape[0], LANES), self.dtype)
         for start in range(0, matrix.shape[1], LANES):
             columns, part = matrix[:, start : start + LANES], vector[start : start + LANES]

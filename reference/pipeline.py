@@ -67,10 +67,13 @@ class ReferencePipeline:
         """Begin a clip. `camera`: None for OpenFace's guess from the first frame; `online`: a live camera."""
         return VideoSession(self, camera, online)
 
-    def process_image(self, image: Array, *, camera: Camera | None = None) -> list[FrameResult]:
+    def process_image(
+        self, image: Array, *, camera: Camera | None = None, multi_view: bool = True
+    ) -> list[FrameResult]:
         """Every face of a photograph (H, W, 3) uint8 BGR, in detection order; empty when there is none.
 
-        Each face is fitted from eleven orientations and measured with the static AU models, intensities 0 to 5.
+        Each face is fitted from eleven orientations (`multi_view`; OpenFace's own default is the frontal one alone, and
+        its option of that name does this) and measured with the static AU models, intensities 0 to 5.
         """
         check_image("pipeline", image)
         camera = camera or Camera.for_image(image.shape[1], image.shape[0])
@@ -79,7 +82,7 @@ class ReferencePipeline:
         analyser = ImageAnalyser(self.bundle.image_aus, self.numerics)
         results, state = [], self.landmark_detector.initial_state()
         for face_id, box in enumerate(detections.boxes):
-            success, state = detect_in_box(self.landmark_detector, gray, box, state, multi_view=True)
+            success, state = detect_in_box(self.landmark_detector, gray, box, state, multi_view=multi_view)
             g, p = fit_shape(self.image_pdm, state.landmarks[None])
             intensity, presence = analyser.analyse(image, state.landmarks, g[0], p[0])
             result = self.describe(

@@ -26,8 +26,6 @@ SOURCES: list[stage_fidelity.Source] = [
     ("video01", 1), ("video01", 156), ("default", 1), ("lost", 25), ("hard", 16), ("images", "sample1.jpg"),
 ]  # fmt: skip
 
-#: Entries of about 0.1 to 2, four ulps; the main model's and the inner face's are equal to the last bit.
-EYE_SIMILARITY = 5e-7
 #: Logarithms of kernel sums, of order 1, over up to 68 landmarks: a few float32 ulps (1.2e-6 was measured).
 MODEL_LIKELIHOOD = 3e-6
 #: Sums of up to 121 products; up to about 10, where an ulp is 1e-6 (1.5e-5 was measured, from positions one ulp apart).
@@ -85,10 +83,9 @@ def test_views_are_the_recorded_ones(recorded):
 
 def test_similarities_are_the_recorded_ones(recorded):
     for r in recorded:
-        limit = EYE_SIMILARITY if r.fit.part.endswith("eye") else 0
         found = r.fitter.bank.similarity(r.fit.scale_index, r.fit.pglobal_in, r.fit.plocal_in)
         for ours, theirs in zip(found, (r.fit.sim_img_to_ref, r.fit.sim_ref_to_img), strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=limit)
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_regularisation_sigma_and_weight_follow_the_schedule_exactly(recorded):

@@ -16,8 +16,6 @@ pytestmark = pytest.mark.golden
 CLIPS = ("video01", "default", "lost", "hard")
 #: Half of the last printed decimal, and an ulp of a float32 coordinate of 512 to 1024 mm on the border of two decimals.
 PRINTED = 0.05 + 6.2e-5
-#: One ulp of 256 to 512 px: the recording's sums over the ten modes of an eye are in another order than ours.
-EYE_LANDMARKS = 3.1e-5
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +46,7 @@ def test_landmarks_follow_from_their_parameters(models, clip):
     np.testing.assert_array_equal(face.shape_2d(state.pglobal[ok], state.plocal[ok]), state.landmarks[ok])
     for k, eye in enumerate(eyes):
         found = eye.shape_2d(state.eye_pglobal[ok, k], state.eye_plocal[ok, k])
-        np.testing.assert_allclose(found, state.eye_landmarks[ok, k], rtol=0, atol=EYE_LANDMARKS)
+        np.testing.assert_array_equal(found, state.eye_landmarks[ok, k])
 
 
 @pytest.mark.parametrize("clip", CLIPS)

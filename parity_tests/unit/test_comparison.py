@@ -237,6 +237,15 @@ def test_a_measured_floor_of_few_flips_allows_for_its_counting_error(run):
         assert ("presence" in judged) == missed
 
 
+def test_a_correlation_is_known_to_within_its_standard_error(run):
+    perfect = compare_clips(run, run)
+    floor = replace(PlatformFloor.measured(perfect), smallest_r_offline=0.99)
+    limit = 1 - 1.25 * 0.01 - (1 - 0.99**2) / np.sqrt(perfect.frames_compared - 1)
+    for r, missed in ((limit + 1e-6, False), (limit - 1e-6, True)):
+        worse = replace(perfect, au_offline=replace(perfect.au_offline, smallest_r=r))
+        assert ("smallest r offline" in failures(judge(worse, floor))) == missed
+
+
 def test_the_widest_of_several_floors_is_taken_figure_by_figure(run):
     a = replace(PUBLISHED_FLOORS["video01"], landmarks_mean=1.0, presence_equal=0.9)
     b = replace(PUBLISHED_FLOORS["video01"], landmarks_p99=2.0, smallest_r_online=0.5, au_online_mean=None)

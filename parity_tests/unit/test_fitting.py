@@ -115,7 +115,7 @@ def test_parameters_of_the_command_line_programs():
     plain, wild = DetectorParameters.for_model(ceclm), DetectorParameters.for_model(ceclm, wild=True)
     assert (plain.fitting.sigma, plain.fitting.reg_factor) == (2.25, 22.5)
     assert (wild.fitting.sigma, wild.fitting.reg_factor) == (1.875, 31.5)
-    assert (wild.init_windows, wild.multi_view, wild.fitting.iterations) == ((15, 13, 11, 11), True, 10)
+    assert (wild.init_windows, wild.fitting.iterations) == ((15, 13, 11, 11), 10)
     assert DetectorParameters.for_model(clnf).fitting.sigma == 1.5
 
 
