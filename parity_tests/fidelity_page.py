@@ -49,8 +49,8 @@ def _records(sections: list[dict[str, Any]]) -> list[str]:
 def _chained(sections: list[dict[str, Any]]) -> list[str]:
     lines = [
         "Limit = 1.25 x floor; correlations are allowed one standard error more, and presences held to a measured "
-        "floor their counting error. Published floor: the C++ program against itself, with and without fused multiply-adds "
-        "(spec 90.10). Measured: the widest of the three pairs among our run and two of other rounding.",
+        "floor their counting error. Published floor: the C++ program against itself, with and without fused "
+        "multiply-adds (spec 90.10). Measured: the widest of the three pairs among our run and two of other rounding.",
         "",
     ]
     for section in sections:
