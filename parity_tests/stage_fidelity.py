@@ -192,6 +192,7 @@ class FitChecker:
         return [
             _compare("response_maps_median", np.zeros(1), np.median(errors)[None]),
             _compare("response_maps", np.zeros_like(errors), errors),
+            _compare("response_maps_worst", np.zeros_like(errors), errors),
             _compare("response_maps_explained", np.zeros_like(explained), explained),
             _compare("fit_global", np.concatenate(self.golden["g"]), np.concatenate(self.ours["g"])),
             _compare("fit_local", np.concatenate(self.golden["p"]), np.concatenate(self.ours["p"])),
