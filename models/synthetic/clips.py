@@ -1,0 +1,174 @@
+"""Clips: one person whose pose, gaze and action units change over time, with stretches of rest between expressions.
+
+An expression has an onset, an apex and an offset (0.2 to 1.5 s each); several may overlap; blinks come by themselves.
+Rest takes about a third of the time, so that a clip's running medians are the person's neutral face. `write_clip` is
+behind ``auparity models render``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.models.synthetic.backdrop import Film, background
+from auparity.models.synthetic.person import PROTOTYPES, Person, reconcile
+from auparity.models.synthetic.render import Light, Shot, camera_for, render_shot
+from auparity.models.synthetic.surface import step
+from auparity.models.synthetic.types import AU_NAMES, Camera, Picture
+
+Array = npt.NDArray[Any]
+
+FPS = 30.0
+CLIP_STRENGTH = 0.5  #: of the camera's faults: video of a webcam, not the worst photographs
+
+
+@dataclass(frozen=True, eq=False)
+class Script:
+    """What happens in a clip, frame by frame."""
+
+    aus: Array  #: (T, 18)
+    gaze: Array  #: (T, 2) rad
+    rotation: Array  #: (T, 3) rad
+    offset: Array  #: (T, 3) share of the head's width across and down, and of its distance
+
+
+def _smooth_path(rng: np.random.Generator, frames: int, scale: Array, seconds: float) -> Array:
+    """(T, len(scale)) smooth random motion that starts near 0; a turning point every so many seconds."""
+    knots = int(frames / (seconds * FPS)) + 4
+    values = rng.normal(0, 1, (knots, len(scale))) * scale
+    values[0] *= 0.2
+    place = np.arange(frames) / (seconds * FPS)
+    index = place.astype(int)
+    t = step(place - index)[:, None]
+    return values[index] * (1 - t) + values[index + 1] * t
+
+
+def _envelope(rng: np.random.Generator, start: int, frames: int, quick: bool) -> tuple[Array, int]:
+    """(T,) rise, hold and fall of an expression, and its last frame."""
+    rise, hold, fall = (
+        (rng.uniform(2, 3), rng.uniform(0, 3), rng.uniform(2, 4)) if quick else rng.uniform([6, 6, 6], [20, 40, 22])
+    )
+    t = np.arange(frames)
+    return step((t - start) / rise) * (1 - step((t - start - rise - hold) / fall)), int(start + rise + hold + fall)
+
+
+def write_script(rng: np.random.Generator, frames: int) -> Script:
+    """A random script."""
+    aus = np.zeros((frames, len(AU_NAMES)))
+    # At least this many frames of rest, some of them at the start.
+    position = int(rng.uniform(0.05, 0.2) * frames)
+    order = list(rng.permutation(len(AU_NAMES)))
+    while position < frames:
+        if rng.random() < 0.4:
+            names = list(PROTOTYPES[int(rng.integers(len(PROTOTYPES)))])
+        else:  # every action unit gets its turn
+            names = [AU_NAMES[order[k % len(order)]] for k in range(int(rng.integers(1, 4)))]
+            order = order[len(names) :] + order[: len(names)]
+        strength = rng.uniform(1.0, 5.0)
+        end = position
+        for name in names:
+            begin = position + int(rng.integers(0, 6))
+            shape, last = _envelope(rng, begin, frames, quick=name == "AU45" and len(names) == 1)
+            column = AU_NAMES.index(name)
+            aus[:, column] = np.maximum(aus[:, column], shape * np.clip(strength * rng.uniform(0.6, 1.3), 0, 5))
+            end = max(end, last)
+        # The next expression may begin before this one is over, or after a rest.
+        position = (
+            end + int(rng.uniform(3, 24)) if rng.random() < 0.7 else max(position + 8, end - int(rng.uniform(4, 12)))
+        )
+    blink = int(rng.uniform(10, 60))
+    while blink < frames:
+        shape, _ = _envelope(rng, blink, frames, quick=True)
+        aus[:, AU_NAMES.index("AU45")] = np.maximum(aus[:, AU_NAMES.index("AU45")], 5 * shape)
+        blink += int(rng.uniform(45, 140))
+    gaze = np.zeros((frames, 2))
+    start = 0
+    while start < frames:  # fixations with jumps between them
+        gaze[start:] = np.clip(rng.normal(0, 1, 2) * [0.2, 0.1], -0.45, 0.45)
+        start += int(rng.uniform(12, 50))
+    return Script(
+        aus=np.clip(reconcile(aus), 0, 5),
+        gaze=gaze,
+        rotation=_smooth_path(rng, frames, np.radians([7.0, 16.0, 5.0]), 1.3),
+        offset=_smooth_path(rng, frames, np.array([0.10, 0.07, 0.035]), 1.6),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A clip before it is rendered."""
+
+    person: Person
+    script: Script
+    light: Light
+    film: Film
+    camera: Camera
+    distance: float  #: mm
+    behind: Array
+    seed: int
+
+    def frame(self, index: int) -> Picture:
+        """Render one frame."""
+        script = self.script
+        across, down, away = script.offset[index]
+        distance = self.distance * (1 + away)
+        shot = Shot(
+            aus=script.aus[index],
+            gaze=script.gaze[index],
+            rotation=script.rotation[index],
+            translation=np.array([across * 150, down * 150, distance]),
+            camera=self.camera,
+            light=self.light,
+            trunk=0.35 * script.rotation[index] * [0.4, 1, 0.5],
+        )
+        image, truth = render_shot(self.person, shot, self.behind)
+        return Picture(self.film.expose(image, np.random.default_rng([23, self.seed, index])), truth)
+
+
+def make_clip(
+    seed: int,
+    n_frames: int = 120,
+    *,
+    canvas: tuple[int, int] = (320, 240),
+    face_width: tuple[float, float] = (105.0, 145.0),
+) -> Clip:
+    """The clip of a seed; see `render_clip`."""
+    rng = np.random.default_rng([17, seed])
+    width, height = canvas
+    face_px = float(rng.uniform(*face_width))
+    camera, distance = camera_for(face_px, width, height, rng)
+    return Clip(
+        Person.sample(10_000_000 + seed),
+        write_script(rng, n_frames),
+        Light.sample(rng),
+        Film.sample(rng, face_px, CLIP_STRENGTH),
+        camera,
+        distance,
+        background(rng, height, width),
+        seed,
+    )
+
+
+def render_clip(
+    seed: int,
+    n_frames: int = 120,
+    *,
+    canvas: tuple[int, int] = (320, 240),
+    face_width: tuple[float, float] = (105.0, 145.0),
+) -> Iterator[Picture]:
+    """Frames of a clip with their truth, one after another.
+
+    Parameters
+    ----------
+    seed : the same seed gives the same clip.
+    n_frames : at 30 frames a second.
+    canvas : width and height, px.
+    face_width : range of the width of the face when it looks into the camera, px.
+    """
+    clip = make_clip(seed, n_frames, canvas=canvas, face_width=face_width)
+    for index in range(n_frames):
+        yield clip.frame(index)

@@ -1,0 +1,78 @@
+"""The folder that a training run lives in: results of finished steps, checkpoints, a log and the figures of the report.
+
+Every file is replaced whole, so that a run that is stopped at any moment goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.errors import AuparityError
+
+Array = npt.NDArray[Any]
+
+
+class Workspace:
+    """Named arrays, a log and a report in one folder."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.npz"
+
+    def has(self, name: str) -> bool:
+        """Is there a result of this name?"""
+        return self._path(name).is_file()
+
+    def save(self, name: str, **arrays: Array) -> None:
+        """Store arrays under a name, in one move."""
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        with open(partial, "wb") as stream:
+            np.savez(stream, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes the arrays for allow_pickle
+        os.replace(partial, path)
+
+    def load(self, name: str) -> dict[str, Array]:
+        """The arrays stored under a name; AuparityError when there are none or the file is damaged."""
+        try:
+            with np.load(self._path(name)) as stored:
+                return {key: stored[key] for key in stored.files}
+        except FileNotFoundError:
+            raise AuparityError(
+                f"{self.folder} holds no {name!r}: run the training step that makes it first."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise AuparityError(
+                f"{self._path(name)} is damaged ({error}): delete it, and the step runs again."
+            ) from error
+
+    def log(self, text: str) -> None:
+        """Say how far it is, on the terminal and in progress.log."""
+        line = f"{time.strftime('%H:%M:%S')}  {text}"
+        print(line, flush=True)
+        with open(self.folder / "progress.log", "a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+
+    def figures(self) -> dict[str, Any]:
+        """The report so far: step -> figures."""
+        path = self.folder / "report.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def report(self, step: str, **figures: Any) -> None:
+        """Add figures of a step to report.json."""
+        path = self.folder / "report.json"
+        report = self.figures()
+        report.setdefault(step, {}).update(figures)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(report, indent=1, sort_keys=True, default=float) + "\n", encoding="utf-8")
+        os.replace(partial, path)
