@@ -72,15 +72,16 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
 
 def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
     """The reference pipeline with the models that the arguments name; raises `AuparityError`."""
-    from auparity.models.bundle import Bundle
-    from auparity.models.store import find_openface
+    from auparity.models.sources import EMBEDDED_NOTICE, is_embedded, open_bundle
     from auparity.reference.pipeline import ReferencePipeline
 
-    folder = find_openface(arguments.models)
-    bundle = Bundle.from_openface(folder, landmark_model=arguments.landmark_model)
+    bundle = open_bundle(arguments.models, arguments.landmark_model)
     if not arguments.quiet:
         source = bundle.meta.source
-        print(f"Models: {folder}, {source['landmark_model']} ({source['reason']})", file=sys.stderr)
+        place = source.get("directory", bundle.meta.name)
+        print(f"Models: {place}, {source['landmark_model']} ({source['reason']})", file=sys.stderr)
+        if arguments.models is None and is_embedded(bundle):
+            print(EMBEDDED_NOTICE, file=sys.stderr)
     return ReferencePipeline(bundle, precision=arguments.precision)
 
 
@@ -103,7 +104,12 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("models")
-    group.add_argument("--models", metavar="DIR", help="folder of OpenFace 2.2's models (see `auparity models`)")
+    group.add_argument(
+        "--models",
+        metavar="SOURCE",
+        help='folder of OpenFace 2.2\'s models, "openface" for those fetched by `auparity models`, or "embedded" for '
+        "those that come with auparity (for rendered faces only); default: OpenFace's where they were fetched",
+    )
     group.add_argument("--landmark-model", choices=("auto", "ceclm", "clnf"), default="auto")
     group.add_argument(
         "--precision", choices=("float32", "float64"), default="float32", help="float32 is the golden one"

@@ -46,6 +46,33 @@ class Bundle:
         return self.content_hash[:SHORT_HASH]
 
     @classmethod
+    def embedded(cls) -> Bundle:
+        """The bundle that comes with auparity: trained on rendered faces, for tests and for trying things out.
+
+        It finds and measures rendered faces; real faces need OpenFace's models (docs/embedded.md). Read on the first
+        call, then kept.
+        """
+        from auparity.models import embedded  # on demand: it reads a file through this module
+
+        return embedded.load()
+
+    def widen(self) -> Bundle:
+        """The same bundle with CE-CLM experts of OpenFace's true layer sizes, which respond as before to 1e-5.
+
+        For benchmarks: the widened experts cost what OpenFace's cost (`auparity.models.widen`).
+
+        Raises
+        ------
+        ContractError : the bundle has no CE-CLM experts, or wider ones than OpenFace's.
+        """
+        from auparity.models.widen import widen_model
+
+        face = dataclasses.replace(self.face, main=widen_model(self.face.main))
+        return dataclasses.replace(
+            self, face=face, meta=dataclasses.replace(self.meta, name=f"{self.meta.name}-widened")
+        )
+
+    @classmethod
     def from_openface(cls, directory: StrPath, landmark_model: str = "auto") -> Bundle:
         """Read the model folder of OpenFace 2.2.
 

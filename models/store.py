@@ -84,6 +84,12 @@ def default_directory() -> Path:
     return base / "OpenFaceModels" / "2.2.0" / "originals"
 
 
+def has_openface() -> bool:
+    """Are OpenFace's models in the store?"""
+    store = default_directory()
+    return (store / "model").is_dir() and (store / "AU_predictors").is_dir()
+
+
 def find_openface(models: str | os.PathLike[str] | None = None) -> Path:
     """The folder of OpenFace's models: the one named, else the store.
 
@@ -94,7 +100,7 @@ def find_openface(models: str | os.PathLike[str] | None = None) -> Path:
     if models is not None:
         return Path(models)
     store = default_directory()
-    if (store / "model").is_dir() and (store / "AU_predictors").is_dir():
+    if has_openface():
         return store
     raise ModelFormatError(
         store, None, "OpenFace's model files (folders model and AU_predictors)", "none",

@@ -1,0 +1,59 @@
+"""Which bundle a user means: by name, by folder, by file, or by saying nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from auparity.models import archive, store
+from auparity.models.bundle import Bundle
+from auparity.models.formats.files import StrPath
+
+EMBEDDED = "embedded"
+OPENFACE = "openface"
+#: What everybody must know who gets the embedded bundle without having asked for it.
+EMBEDDED_NOTICE = (
+    "These models were trained on rendered faces: they are for trying auparity and for tests. For real faces get "
+    "OpenFace's models: auparity models fetch openface --accept-license"
+)
+
+
+def open_bundle(source: StrPath | None = None, landmark_model: str = "auto") -> Bundle:
+    """The bundle of a source.
+
+    Parameters
+    ----------
+    source : "embedded"; "openface", for OpenFace's models in this machine's store; a folder of OpenFace's models, or a
+        file written by `auparity.models.archive`; None for OpenFace's models where the store has them, else the
+        embedded bundle.
+    landmark_model : see `Bundle.from_openface`; the embedded bundle and files have one landmark model only.
+
+    Returns
+    -------
+    Bundle; `meta.source["reason"]` says why this one.
+
+    Raises
+    ------
+    ModelFormatError : there is no such bundle, or it is damaged.
+    """
+    if source is None:
+        if store.has_openface():
+            return Bundle.from_openface(store.default_directory(), landmark_model)
+        return _because(Bundle.embedded(), f"OpenFace's models are not in {store.default_directory()}")
+    if str(source) == EMBEDDED:
+        return _because(Bundle.embedded(), "asked for")
+    if str(source) == OPENFACE:
+        return Bundle.from_openface(store.find_openface(), landmark_model)
+    if Path(source).is_file():
+        return _because(archive.load(source), "asked for")
+    return Bundle.from_openface(source, landmark_model)
+
+
+def is_embedded(bundle: Bundle) -> bool:
+    """Is this the bundle that comes with auparity?"""
+    return bundle.meta.name == Bundle.embedded().meta.name
+
+
+def _because(bundle: Bundle, reason: str) -> Bundle:
+    source = {**bundle.meta.source, "landmark_model": bundle.face.name, "reason": reason}
+    return dataclasses.replace(bundle, meta=dataclasses.replace(bundle.meta, source=source))
