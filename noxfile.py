@@ -6,6 +6,7 @@ Each makes its own environment. The golden tests and ``fidelity`` need the recor
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -61,21 +62,19 @@ def fidelity(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Extract everything from a clip and write a summary to look at.
+    """Render a face with known truth, measure it, and write a video and a page that hold the two against each other.
 
-    ``nox -s demo -- VIDEO_OR_IMAGE_FOLDER [--models DIR]``. Without arguments it takes the clip and the model files of
-    the shared folder where that is at hand.
+    ``nox -s demo -- VIDEO_OR_IMAGE_FOLDER [--models DIR]`` measures a clip of your own instead, without a truth.
     """
-    arguments = list(session.posargs)
-    if not arguments:
-        folder = shared()
-        if folder is None:
-            session.error(
-                "name a video, and OpenFace's model files: nox -s demo -- face.mp4 --models DIR "
-                "(or first: auparity models fetch openface --accept-license)"
-            )
-        arguments = [str(folder / "clips" / "lost"), "--models", str(folder / "openface")]
     session.install("-e", ".")
-    out = ROOT / "out" / "demo"
+    out, arguments = ROOT / "out" / "demo", list(session.posargs)
+    if not arguments:
+        clip = out / "clip"
+        session.run("auparity", "models", "render", "-o", str(clip), "--overwrite", env=ONE_THREAD)
+        # Pose and gaze need the camera; for the clips of strangers it is guessed, here it is known.
+        camera = json.loads((clip / "truth.json").read_text(encoding="utf-8"))["camera"]
+        intrinsics = {"--fx": camera["focal"], "--cx": camera["centre_x"], "--cy": camera["centre_y"]}
+        arguments = [str(clip), "--models", "embedded", *(str(x) for pair in intrinsics.items() for x in pair)]
     session.run("auparity", "extract", *arguments, "-o", str(out), "--overwrite", env=ONE_THREAD)
     session.run("python", "-m", "auparity.summary", str(out))
+    session.run("auparity", "report", str(out))

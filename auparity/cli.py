@@ -1,4 +1,4 @@
-"""The command line: ``auparity extract`` and ``auparity models``. Subcommands load what they need when they run."""
+"""The command line: ``auparity extract``, ``models`` and ``report``. Subcommands load what they need when they run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from auparity import __version__, cli_extract, cli_models
+from auparity import __version__, cli_extract, cli_models, cli_report
 from auparity.errors import AuparityError
 
 EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
@@ -21,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     cli_extract.add_parser(subparsers)
     cli_models.add_parser(subparsers)
+    cli_report.add_parser(subparsers)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""``auparity models fetch|list|verify|path``: OpenFace's model files on this machine."""
+"""``auparity models fetch|list|verify|path|export|render``: OpenFace's model files on this machine, and our own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from auparity import cli_render
 
 if TYPE_CHECKING:
     from auparity.models.store import ManifestFile
@@ -28,8 +30,15 @@ def add_parser(subparsers: Any) -> None:
     listing = commands.add_parser("list", help="the sets of models, where they are and whether they are complete")
     listing.set_defaults(run=run_list)
     verify = commands.add_parser("verify", help="hold every file against its SHA-256")
-    verify.add_argument("dir", nargs="?", type=Path, metavar="DIR", help="default: the shared cache")
+    verify.add_argument("dir", nargs="?", metavar="DIR", help='default: the shared cache; "embedded": the own bundle')
     verify.set_defaults(run=run_verify)
+    export = commands.add_parser("export", help="write a bundle as the files that OpenFace itself reads")
+    export.add_argument("dir", type=Path, metavar="DIR")
+    export.add_argument("--format", choices=("openface",), default="openface", help="OpenFace's own layout and formats")
+    export.add_argument("--models", metavar="SOURCE", default="embedded", help="default: embedded")
+    export.add_argument("--force", action="store_true", help="write into a folder that holds something already")
+    export.set_defaults(run=run_export)
+    cli_render.add_render(commands)
     path = commands.add_parser("path", help="print the folder of the models")
     path.add_argument("set", nargs="?", choices=SETS, default="openface")
     path.set_defaults(run=run_path)
@@ -96,6 +105,8 @@ class _Progress:
 
 def run_list(arguments: argparse.Namespace) -> int:
     """``auparity models list``."""
+    from auparity.models import archive, embedded
+    from auparity.models.bundle import SHORT_HASH, Bundle
     from auparity.models.store import default_directory, openface_manifest
 
     manifest, directory = openface_manifest(), default_directory()
@@ -106,6 +117,12 @@ def run_list(arguments: argparse.Namespace) -> int:
         state = "complete" if present == len(manifest.files) else f"{present} of {len(manifest.files)} files"
     print(f"{manifest.name} {manifest.version}  {manifest.size / MEBIBYTE:.0f} MiB  {directory}  ({state})")
     print(f"  licence: {manifest.licence}")
+    bundle, path = Bundle.embedded(), embedded.path()
+    print(
+        f"embedded {bundle.meta.version}  {path.stat().st_size / MEBIBYTE:.0f} MiB  {path}  "
+        f"(hash {archive.stored_hash(path)[:SHORT_HASH]})"
+    )
+    print(f"  licence: {bundle.meta.licence}; for rendered faces only")
     return 0
 
 
@@ -113,7 +130,9 @@ def run_verify(arguments: argparse.Namespace) -> int:
     """``auparity models verify``."""
     from auparity.models.store import default_directory, verify
 
-    directory = arguments.dir or default_directory()
+    if arguments.dir == "embedded":
+        return _verify_embedded()
+    directory = Path(arguments.dir) if arguments.dir else default_directory()
     verdicts = verify(directory)
     for path, verdict in verdicts.items():
         if verdict != "ok":
@@ -124,6 +143,45 @@ def run_verify(arguments: argparse.Namespace) -> int:
         return 0
     print("Fetch what is missing or damaged with `auparity models fetch openface --accept-license`.")
     return 1
+
+
+def _verify_embedded() -> int:
+    from auparity.models import archive, embedded
+
+    path = embedded.path()
+    found, expected = archive.load(path).content_hash, archive.stored_hash(path)
+    if found == expected:
+        print(f"{path}: ok, content hash {found}")
+        return 0
+    print(f"{path}: its content has the hash {found}, not {expected}. Install auparity anew.")
+    return 1
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """``auparity models export``."""
+    from auparity.errors import AuparityError
+    from auparity.models.bundle import Bundle
+    from auparity.models.sources import open_bundle
+
+    directory: Path = arguments.dir
+    if directory.exists() and not directory.is_dir():
+        raise AuparityError(f"{directory} is no folder. Name a new one.")
+    if directory.is_dir() and any(directory.iterdir()) and not arguments.force:
+        raise AuparityError(f"{directory} is not empty. Name a new folder, or add --force to write beside its content.")
+    bundle = open_bundle(arguments.models)
+    bundle.to_openface(directory)
+    again = Bundle.from_openface(directory)
+    if again.content_hash != bundle.content_hash:
+        raise AuparityError(
+            f"What was written to {directory} reads back as {again.short_hash}, not {bundle.short_hash}. "
+            "Do not use it; other models in that folder may be in the way, so name an empty one."
+        )
+    files = [path for path in sorted(directory.rglob("*")) if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    print(f"{bundle.meta.name} {bundle.meta.version} is in {directory}: {len(files)} files, {size / MEBIBYTE:.1f} MiB")
+    print(f"Read back with the same content hash: {bundle.content_hash}")
+    print(f"OpenFace takes it with -mloc {directory / 'model' / (bundle.face.name + '.txt')}")
+    return 0
 
 
 def run_path(arguments: argparse.Namespace) -> int:

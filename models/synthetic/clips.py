@@ -1,8 +1,7 @@
 """Clips: one person whose pose, gaze and action units change over time, with stretches of rest between expressions.
 
 An expression has an onset, an apex and an offset (0.2 to 1.5 s each); several may overlap; blinks come by themselves.
-Rest takes about a third of the time, so that a clip's running medians are the person's neutral face. `write_clip` is
-behind ``auparity models render``.
+Rest takes about a third of the time, so that a clip's running medians are the person's neutral face.
 """
 
 from __future__ import annotations

@@ -13,13 +13,30 @@ import auparity
 
 PACKAGE = Path(auparity.__file__).resolve().parent
 ROOT = PACKAGE.parent
-FOLDERS = ("models", "reference", "parity_tests")
+FOLDERS = ("models", "reference", "reports", "parity_tests")
 #: What a folder may import of ours, and from outside besides the standard library.
 OURS = {
     "models": ("auparity.errors", "auparity.models"),
+    "models/synthetic": ("auparity.errors", "auparity.models", "auparity.reference"),
+    "reports": (
+        "auparity.errors",
+        "auparity.reports",
+        # How figures and targets are defined is said once; neither knows a pipeline.
+        "auparity.parity_tests.truth_metrics",
+        "auparity.parity_tests.truth_targets",
+    ),
     "reference": ("auparity.errors", "auparity.models.types", "auparity.models.bundle", "auparity.reference"),
 }
-OUTSIDE = {"models": {"numpy"}, "reference": {"numpy"}}
+OUTSIDE = {
+    "models": {"numpy"},
+    "models/synthetic": {"numpy", "cv2", "torch"},
+    "reports": {"numpy", "cv2"},
+    "reference": {"numpy"},
+}
+#: Parts of a folder that are layers of their own: the renderer and the training are above the reference.
+LAYERS_WITHIN = {"models": ("synthetic",)}
+#: What an allowed prefix does not allow: models know nothing of what made the embedded ones.
+FORBIDDEN = {"models": ("auparity.models.synthetic",)}
 
 
 def imports(source: str) -> set[str]:
@@ -40,7 +57,7 @@ def violations(folder: str, sources: dict[str, str]) -> list[str]:
         for module in sorted(imports(source)):
             top = module.split(".")[0]
             if top == "auparity":
-                allowed = any(module == own or module.startswith(own + ".") for own in OURS[folder])
+                allowed = _within(module, OURS[folder]) and not _within(module, FORBIDDEN.get(folder, ()))
             else:
                 allowed = top in sys.stdlib_module_names or top in OUTSIDE[folder]
             if not allowed:
@@ -48,9 +65,15 @@ def violations(folder: str, sources: dict[str, str]) -> list[str]:
     return wrong
 
 
+def _within(module: str, prefixes: tuple[str, ...]) -> bool:
+    return any(module == prefix or module.startswith(prefix + ".") for prefix in prefixes)
+
+
 def sources(folder: str) -> dict[str, str]:
-    base = PACKAGE / folder
-    return {path.name: path.read_text(encoding="utf-8") for path in base.resolve().rglob("*.py")}
+    base = (PACKAGE / folder).resolve()
+    paths = {path.relative_to(base): path for path in base.rglob("*.py")}
+    own = {k: path for k, path in paths.items() if k.parts[0] not in LAYERS_WITHIN.get(folder, ())}
+    return {str(k): path.read_text(encoding="utf-8") for k, path in own.items()}
 
 
 @pytest.mark.parametrize("folder", sorted(OURS))
@@ -62,6 +85,18 @@ def test_a_broken_arrow_is_seen():
     planted = {"fhog.py": "import cv2\nfrom auparity.cli import main\ndef f():\n    import scipy.signal\n"}
     assert len(violations("reference", planted)) == 3
     assert violations("models", {"x.py": "from auparity.reference import pdm"}) != []
+    assert violations("models", {"x.py": "from auparity.models.synthetic import render"}) != []
+    assert violations("reference", {"x.py": "from auparity.models.synthetic import types"}) != []
+    assert violations("reports", {"x.py": "from auparity.reference.pipeline import ReferencePipeline"}) != []
+
+
+def test_torch_is_loaded_only_where_it_is_used():
+    for name, source in sources("models/synthetic").items():
+        top = ast.parse(source).body
+        loaded = set().union(
+            *(imports(ast.unparse(node)) for node in top if isinstance(node, ast.Import | ast.ImportFrom))
+        )
+        assert not {module for module in loaded if module.split(".")[0] == "torch"}, f"{name} loads torch when imported"
 
 
 def test_only_the_pipeline_of_the_reference_knows_bundles():

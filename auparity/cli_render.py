@@ -1,0 +1,77 @@
+"""``auparity models render``: a clip of a face that never was, whose truth is known to the pixel."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from auparity.errors import AuparityError
+
+#: Seeds from here on are never trained on.
+HELD_OUT_SEED = 3_000_000
+DEFAULT_FRAMES = 300
+SMALLEST, LARGEST = 160, 4096  # px, sides of a frame
+TWO_SECONDS = 2.0
+
+
+def add_render(commands: Any) -> None:
+    """Add ``render`` to the commands of ``auparity models``."""
+    parser = commands.add_parser(
+        "render",
+        help="render a clip of a face with known truth",
+        description="Write a rendered clip as PNG files with truth.csv (OpenFace's columns) and truth.json beside. "
+        "The same seed gives the same clip; a clip that is there already is kept.",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=HELD_OUT_SEED, help="which clip (default: %(default)s, never trained on)"
+    )
+    parser.add_argument(
+        "--frames", type=int, default=DEFAULT_FRAMES, metavar="N", help="at 30 a second (default: %(default)s)"
+    )
+    parser.add_argument("--size", type=_size, default=(320, 240), metavar="WxH", help="pixels (default: 320x240)")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the clip")
+    parser.add_argument("--overwrite", action="store_true", help="replace another rendered clip in that folder")
+    parser.set_defaults(run=run_render)
+
+
+def run_render(arguments: argparse.Namespace) -> int:
+    """``auparity models render``."""
+    from auparity.models.synthetic.clip_folder import TRUTH, write_clip
+
+    if arguments.frames < 1:
+        raise AuparityError(f"--frames {arguments.frames}: a clip has at least one frame.")
+    if arguments.seed < 0:
+        raise AuparityError(f"--seed {arguments.seed}: seeds are whole numbers from 0.")
+    said = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > TWO_SECONDS:
+            said = time.monotonic()
+            print(f"  {done} of {total} frames", file=sys.stderr, flush=True)
+
+    table = write_clip(
+        arguments.output, arguments.seed, arguments.frames,
+        canvas=arguments.size, overwrite=arguments.overwrite, progress=progress,
+    )  # fmt: skip
+    camera = table.meta.camera
+    print(f"{arguments.output}: {len(table)} frames of {table.meta.width}x{table.meta.height} px, truth in {TRUTH}")
+    print(
+        f"Next: auparity extract {arguments.output} --fx {camera.focal:.3f} --cx {camera.centre_x:g} --cy "
+        f"{camera.centre_y:g} -o {arguments.output.parent}"
+    )
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    """WxH in px."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, such as 320x240")
+    size = int(width), int(height)
+    if not all(SMALLEST <= side <= LARGEST for side in size):
+        raise argparse.ArgumentTypeError(f"{text!r}: sides are {SMALLEST} to {LARGEST} px")
+    return size

@@ -1,0 +1,147 @@
+"""``auparity report``: an overlay video and a page for tables that ``auparity extract`` wrote.
+
+The table's sidecar says which clip it was made from; a rendered clip has its truth beside its frames, and then every
+figure is held against it. Writes ``NAME.overlay.webm``, ``NAME.overlay.jpg`` and ``NAME.html`` beside the table; for a
+photograph the picture alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from auparity.errors import AuparityError
+
+ASSUMED_FPS = 30.0
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``report`` to the command line."""
+    parser = subparsers.add_parser(
+        "report", help="an overlay video and a page for extracted clips", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE", help="CSV files, or folders of them")
+    parser.add_argument("--clip", type=Path, help="video or folder of images, where the sidecar does not say it")
+    parser.add_argument("--truth", type=Path, metavar="CSV", help="truth.csv, where it does not lie with the frames")
+    parser.set_defaults(run=run)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was made of one table."""
+
+    page: Path  #: what to look at first
+    video: Path | None
+    with_truth: bool
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``auparity report``: 1 when a table could not be reported on; the others are."""
+    tables = [table for path in arguments.tables for table in _tables(path)]
+    if (arguments.clip, arguments.truth) != (None, None) and len(tables) != 1:
+        raise AuparityError(f"--clip and --truth are for one table; there are {len(tables)}.")
+    written, failed = [], 0
+    for table in tables:
+        try:
+            made = report_clip(table, clip=arguments.clip, truth=arguments.truth)
+        except AuparityError as error:
+            print(f"auparity: error: {error}", file=sys.stderr)
+            failed += 1
+        else:
+            written += [] if made is None else [made]
+    for made in written:
+        print(f"Look at {made.page}" + ("" if made.video is None else f"\n    and {made.video}"))
+    return 1 if failed else 0
+
+
+def report_clip(table: Path, *, clip: Path | None = None, truth: Path | None = None) -> Written | None:
+    """Overlay and page of one table (of a photograph only the overlay); None for one without rows, which is said.
+
+    Raises
+    ------
+    AuparityError : the clip is not known or not the table's, or something cannot be read.
+    """
+    from auparity.media import open_clip, read_image
+    from auparity.models.synthetic.clip_folder import TRUTH
+    from auparity.reports.overlay import SUFFIX, write_overlay, write_photograph
+    from auparity.reports.result_table import read_result_table, read_sidecar
+    from auparity.reports.truth_page import write_page
+
+    sidecar = read_sidecar(table)
+    result = read_result_table(table)
+    if not len(result):
+        print(f"{table}: has no rows, so there is nothing to draw.", file=sys.stderr)
+        return None
+    clip = clip or _clip_of(table, sidecar)
+    if result.photograph:
+        picture = table.with_name(f"{table.stem}.overlay.jpg")
+        write_photograph(read_image(clip), table, picture)
+        return Written(picture, None, False)
+    if truth is None and (clip / TRUTH).is_file():
+        truth = clip / TRUTH
+    video = table.with_name(f"{table.stem}.overlay{SUFFIX}")
+    poster, page = video.with_suffix(".jpg"), table.with_suffix(".html")
+    with open_clip(clip) as source:
+        fps = source.fps or ASSUMED_FPS
+        write_overlay((frame.image for frame in source), table, video, truth, fps=fps, poster=poster)
+    commands = _commands(table, clip, sidecar, truth)
+    write_page(table, page, fps=fps, truth=truth, video=video, poster=poster, commands=commands)
+    return Written(page, video, truth is not None)
+
+
+def _tables(path: Path) -> Iterator[Path]:
+    """The tables that a path names: itself, or those in a folder that are ours and newer than their pages."""
+    from auparity.reports.result_table import read_sidecar
+
+    if not path.is_dir():
+        yield path
+        return
+    found = [table for table in sorted(path.glob("*.csv")) if table.with_suffix(".json").is_file()]
+    if not found:
+        raise AuparityError(f"{path}: holds no table of `auparity extract`.")
+    for table in found:
+        # A clip's page is written after its overlay, so that a report that was stopped is made again.
+        kind = read_sidecar(table).get("input", {}).get("kind")
+        page = table.with_name(f"{table.stem}.overlay.jpg") if kind == "photograph" else table.with_suffix(".html")
+        if page.is_file() and page.stat().st_mtime >= table.stat().st_mtime:
+            print(f"{table}: has been reported on already, see {page}", file=sys.stderr)
+        else:
+            yield table
+
+
+def _clip_of(table: Path, sidecar: dict[str, Any]) -> Path:
+    recorded = sidecar.get("input", {}).get("path")
+    if sidecar.get("input", {}).get("kind") == "camera":
+        raise AuparityError(f"{table}: was recorded from a camera, and its frames were not kept.")
+    if recorded is None:
+        raise AuparityError(f"{table}: nothing beside it says which clip it is of; name it: --clip VIDEO.")
+    if not Path(recorded).exists():
+        raise AuparityError(f"{table}: its clip {recorded} is no longer there; name it: --clip VIDEO.")
+    return Path(recorded)
+
+
+def _commands(table: Path, clip: Path, sidecar: dict[str, Any], truth: Path | None) -> list[str]:
+    """Command lines that make table, video and page again, with names in place of this machine's folders."""
+    name, commands, options = clip.name, [], ""
+    if truth is not None:
+        from auparity.models.synthetic.truth_file import read_truth
+
+        true = read_truth(truth)
+        meta = true.meta
+        commands.append(
+            f"auparity models render --seed {meta.seed} --frames {len(true)} --size {meta.width}x{meta.height} "
+            f"-o {shlex.quote(name)}"
+        )
+    camera, request = sidecar.get("camera", {}), sidecar.get("request", {}).get("intrinsics", {})
+    if request.get("fx") is not None:
+        options = f" --fx {camera['fx']:g} --cx {camera['cx']:g} --cy {camera['cy']:g}"
+    models = "embedded" if "embedded" in str(sidecar.get("bundle", {}).get("name")) else "DIR"
+    commands.append(f"auparity extract {shlex.quote(name)} --models {models}{options} -o .")
+    commands.append(f"auparity report {shlex.quote(table.name)}")
+    return commands
