@@ -1,0 +1,102 @@
+"""What the AU models learn from: frames of sessions and photographs, arranged for each kind of model.
+
+Static models see features as they are. A dynamic machine sees them without the medians of its session. A dynamic
+regression is calibrated on every clip (spec 60.7), so that a constant error for a person does not matter: it learns
+from differences within people, features and intensities without the person's means, and so from photographs as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.models.synthetic.au_features import ClipFeatures
+from auparity.models.synthetic.au_photos import PhotoFeatures
+
+Array = npt.NDArray[Any]
+
+HOG_SIZE = 4464
+#: FHOG is scaled to unit total variance and geometry to the square of this, so that one regularisation fits both.
+GEOMETRY_GAIN = 2.0
+#: From this frame of a session on, running medians are close enough to the final ones to learn from as well.
+SETTLED = 15
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Rows to learn from or to judge by."""
+
+    features: Array  #: (N, D) float32
+    aus: Array  #: (N, 18) intensities
+    people: Array  #: (N,) which rows show one person
+    photo: Array  #: (N,) bool: from a photograph
+    mirrored: Array  #: (N,) bool
+
+    def take(self, rows: Array) -> Samples:
+        return Samples(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def without(self, means: Array) -> Samples:
+        """The same, features without means (D,)."""
+        return replace(self, features=(self.features - means).astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+
+def _join(parts: list[Samples]) -> Samples:
+    return Samples(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Samples)))
+
+
+def _rows(sessions: list[ClipFeatures], features: list[Array], rows: slice = slice(None)) -> list[Samples]:
+    """Chosen rows of sessions with given features. The second half of the sessions are mirror images of the first."""
+    count, parts = len(sessions) // 2, []
+    for k, (session, values) in enumerate(zip(sessions, features, strict=True)):
+        size = len(values)
+        flags = np.zeros(size, np.bool_), np.full(size, k >= count)
+        parts.append(Samples(values, session.aus[rows], np.full(size, k % count), *flags))
+    return parts
+
+
+def _photo_rows(sessions: list[ClipFeatures], photos: PhotoFeatures) -> Samples:
+    people = len(sessions) // 2 + photos.people
+    return Samples(photos.features, photos.aus, people, np.ones(len(people), np.bool_), photos.mirrored)
+
+
+def raw_samples(sessions: list[ClipFeatures], photos: PhotoFeatures) -> Samples:
+    """For static models: features as they are."""
+    return _join([*_rows(sessions, [session.features for session in sessions]), _photo_rows(sessions, photos)])
+
+
+def rest_samples(sessions: list[ClipFeatures]) -> Samples:
+    """For dynamic machines: without the medians of the session's end; every other frame also without running ones."""
+    later = slice(SETTLED, None, 2)
+    final = _rows(sessions, [session.features - session.final_medians for session in sessions])
+    running = _rows(sessions, [session.features[later] - session.medians[later] for session in sessions], later)
+    return _join(final + running)
+
+
+def within_samples(sessions: list[ClipFeatures], photos: PhotoFeatures) -> Samples:
+    """For dynamic regressions: features and intensities without the means of each person and side.
+
+    People of whom there is one photograph only have nothing to compare.
+    """
+    samples = raw_samples(sessions, photos)
+    features, aus = samples.features.copy(), samples.aus.astype(np.float64)
+    _, group, count = np.unique(samples.people * 2 + samples.mirrored, return_inverse=True, return_counts=True)
+    order = np.argsort(group, kind="stable")
+    for rows in np.split(order, np.cumsum(count)[:-1]):
+        features[rows] -= features[rows].mean(axis=0)
+        aus[rows] -= aus[rows].mean(axis=0)
+    centred = Samples(features, aus, samples.people, samples.photo, samples.mirrored)
+    return centred.take(count[group] > 1)
+
+
+def feature_scale(features: Array) -> Array:
+    """(D,) factors that bring FHOG to unit total variance, and geometry to the square of its gain."""
+    variance = features.var(axis=0)
+    scale = np.full(features.shape[1], 1 / np.sqrt(variance[:HOG_SIZE].sum()), np.float32)
+    scale[HOG_SIZE:] = GEOMETRY_GAIN / np.sqrt(variance[HOG_SIZE:].sum())
+    return scale

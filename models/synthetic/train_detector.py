@@ -1,0 +1,434 @@
+"""The face detector: P-Net, R-Net and O-Net (Zhang et al. 2016, MTCNN), each trained on what the one before lets pass.
+
+Layers are those of spec 10.5 with fewer channels. Faces are the renderer's; negatives are squares of backgrounds and of
+pictures that overlap the face by less than 0.3. R-Net and O-Net learn from the proposals of the cascade before them on
+the training pictures (so false ones are hard ones), and from shifted squares around the faces. The last step moves the
+bias of the face logit, because thresholds are fixed in the pipeline (0.6, 0.7, 0.7): recall first, then false boxes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from auparity.models.synthetic import detector_samples as samples
+from auparity.models.synthetic.samples import PhotoSet
+from auparity.models.synthetic.torch_extra import require_torch
+from auparity.models.synthetic.workspace import Workspace
+from auparity.models.types import MTCNN, ConvNet, Convolution, FullyConnected, Layer, MaxPool, PReLU
+
+if TYPE_CHECKING:
+    import torch
+
+Array = npt.NDArray[Any]
+
+#: Layers: ("conv", channels, kernel), ("pool", kernel, stride) or ("full", outputs); PReLU after all but the last.
+STRUCTURE: dict[str, tuple[tuple[Any, ...], ...]] = {
+    "pnet": (("conv", 10, 3), ("pool", 2, 2), ("conv", 16, 3), ("conv", 32, 3), ("full", 6)),
+    "rnet": (
+        ("conv", 20, 3),
+        ("pool", 3, 2),
+        ("conv", 36, 3),
+        ("pool", 3, 2),
+        ("conv", 48, 2),
+        ("full", 96),
+        ("full", 6),
+    ),
+    "onet": (
+        ("conv", 20, 3),
+        ("pool", 3, 2),
+        ("conv", 36, 3),
+        ("pool", 3, 2),
+        ("conv", 48, 3),
+        ("pool", 2, 2),
+        ("conv", 72, 2),
+        ("full", 144),
+        ("full", 16),
+    ),
+}
+SIDES = {"pnet": 12, "rnet": 24, "onet": 48}
+EPOCHS = {"pnet": 10, "rnet": 8, "onet": 4}
+BATCH, RATE = 512, 4e-3
+POSITIVE, PART, NEGATIVE = 0.65, 0.4, 0.3  #: overlap from which a square is a face, part of one; up to which it is none
+MIN_FACE, PYRAMID = 60, 0.709  #: spec 20
+THRESHOLDS = (0.6, 0.7, 0.7)
+MEAN, FACTOR = 127.5, 0.0078125
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """Labelled crops: 1 face, 0 none, -1 part of one (counts for the box only)."""
+
+    pixels: Array  #: (K, side, side, 3) uint8 BGR
+    label: Array  #: (K,) int8
+    box: Array  #: (K, 4) regression, valid unless label is 0
+
+    @staticmethod
+    def join(parts: list[Crops]) -> Crops:
+        return Crops(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("pixels", "label", "box")))
+
+
+def _label(image: Array, boxes: Array, face: Array | None, side: int) -> Crops:
+    """Crops of squares with their labels; squares that are neither face nor clearly none are left out."""
+    share = np.zeros(len(boxes)) if face is None else samples.overlap(boxes, face)
+    label = np.select([share >= POSITIVE, share >= PART, share <= NEGATIVE], [1, -1, 0], 9)
+    kept = label != 9
+    box = np.zeros((len(boxes), 4)) if face is None else samples.regression(boxes, face)
+    return Crops(samples.cut(image, boxes[kept], side), label[kept].astype(np.int8), box[kept].astype(np.float32))
+
+
+def _random_squares(rng: np.random.Generator, shape: tuple[int, ...], face: Array | None) -> Array:
+    if face is None:
+        return samples.anywhere(rng, shape, 22)
+    return np.concatenate(
+        [
+            samples.around(rng, face, 9, 0.6),
+            samples.around(rng, face, 7, 1.6),
+            samples.around(rng, face, 5, 4.0),
+            samples.anywhere(rng, shape, 6),
+        ]
+    )
+
+
+def build(name: str) -> torch.nn.Sequential:
+    """The torch network of a name, ending on logits, box and (O-Net) landmarks."""
+    import torch
+
+    channels, size, layers = 3, SIDES[name], []
+    for number, (kind, *numbers) in enumerate(STRUCTURE[name]):
+        last = number == len(STRUCTURE[name]) - 1
+        if kind == "conv":
+            layers.append(torch.nn.Conv2d(channels, numbers[0], numbers[1]))
+            channels, size = numbers[0], size - numbers[1] + 1
+        elif kind == "pool":
+            layers.append(torch.nn.MaxPool2d(numbers[0], numbers[1], ceil_mode=True))
+            size = math.ceil((size - numbers[0]) / numbers[1]) + 1
+            continue
+        elif name == "pnet":  # a fully connected layer that slides over the picture
+            layers.append(torch.nn.Conv2d(channels, numbers[0], 1))
+        else:
+            if size:
+                layers.append(_column_major())
+                channels, size = channels * size * size, 0
+            layers.append(torch.nn.Linear(channels, numbers[0]))
+            channels = numbers[0]
+        if not last:
+            layers.append(torch.nn.PReLU(channels))
+    return torch.nn.Sequential(*layers)
+
+
+def _column_major() -> torch.nn.Module:
+    """Flatten map by map, columns first, as the file format's readers do (spec 10.5)."""
+    import torch
+
+    class ColumnMajor(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.transpose(2, 3).flatten(1)
+
+    return ColumnMajor()
+
+
+def _inputs(pixels: Array) -> torch.Tensor:
+    """(K, 3, side, side) RGB of crops (K, side, side, 3) BGR."""
+    import torch
+
+    rgb = torch.from_numpy(np.ascontiguousarray(pixels[..., ::-1].transpose(0, 3, 1, 2)))
+    return (rgb.to(torch.float32) - MEAN) * FACTOR
+
+
+def _augment(x: torch.Tensor, box: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mirror half of a batch; change exposure, white balance and grain; some pictures become grey."""
+    import torch
+
+    count = len(x)
+    flip = torch.rand(count, generator=generator) < 0.5
+    x = torch.where(flip[:, None, None, None], x.flip(3), x)
+    mirrored = torch.stack([-box[:, 2], box[:, 1], -box[:, 0], box[:, 3]], dim=1)
+    box = torch.where(flip[:, None], mirrored, box)
+    gain = torch.exp(
+        0.25 * torch.randn(count, 1, 1, 1, generator=generator)
+        + 0.08 * torch.randn(count, 3, 1, 1, generator=generator)
+    )
+    x = ((x + 1) * gain - 1 + 0.15 * torch.randn(count, 1, 1, 1, generator=generator)).clamp(-1, 1)
+    grey = torch.rand(count, 1, 1, 1, generator=generator) < 0.12
+    x = torch.where(grey, x.mean(dim=1, keepdim=True).expand_as(x), x)
+    return x + 0.02 * torch.randn(x.shape, generator=generator), box
+
+
+def fit(name: str, crops: Crops, seed: int, log: Any, epochs: int | None = None) -> torch.nn.Sequential:
+    """Train one network."""
+    import torch
+
+    torch.manual_seed(seed)
+    net = build(name)
+    generator = torch.Generator().manual_seed(seed + 1)
+    epochs = epochs or EPOCHS[name]
+    steps = max(1, len(crops.label) // BATCH) * epochs
+    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.15)
+    label, box = torch.from_numpy(crops.label.astype(np.int64)), torch.from_numpy(crops.box)
+    net.train()
+    for step in range(steps):
+        pick = torch.randint(0, len(label), (BATCH,), generator=generator)
+        x, target = _augment(_inputs(crops.pixels[pick.numpy()]), box[pick], generator)
+        out = net(x).flatten(1)
+        what = label[pick]
+        known = what >= 0
+        loss = torch.nn.functional.cross_entropy(out[known][:, :2], what[known])
+        faced = what != 0
+        loss = loss + 4.0 * torch.nn.functional.smooth_l1_loss(out[faced][:, 2:6], target[faced], beta=0.1)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if step % max(1, steps // 4) == 0 or step == steps - 1:
+            log(f"{name}: step {step + 1} of {steps}, loss {float(loss.detach()):.3f}")
+    return net.eval()
+
+
+def convert(net: torch.nn.Sequential) -> ConvNet:
+    """A torch network as the bundle stores it."""
+    import torch
+
+    layers: list[Layer] = []
+    for module in net:
+        if isinstance(module, torch.nn.Conv2d) and module.kernel_size == (1, 1):
+            layers.append(FullyConnected(_array(module.weight[:, :, 0, 0].T), _array(module.bias)))
+        elif isinstance(module, torch.nn.Conv2d):
+            layers.append(Convolution(_array(module.weight), _array(module.bias)))
+        elif isinstance(module, torch.nn.MaxPool2d):
+            layers.append(MaxPool((module.kernel_size, module.kernel_size), (module.stride, module.stride)))
+        elif isinstance(module, torch.nn.Linear):
+            layers.append(FullyConnected(_array(module.weight.T), _array(module.bias)))
+        elif isinstance(module, torch.nn.PReLU):
+            layers.append(PReLU(_array(module.weight)))
+    return ConvNet(tuple(layers))
+
+
+def _array(tensor: Any) -> Array:
+    return np.ascontiguousarray(tensor.detach().numpy(), np.float32)
+
+
+def _suppress(boxes: Array, scores: Array, limit: float) -> Array:
+    """Rows that non-maximum suppression keeps, best first."""
+    order, kept = np.argsort(-scores), []
+    while len(order):
+        kept.append(int(order[0]))
+        order = order[1:][samples.overlap(boxes[order[1:]], boxes[order[0]]) <= limit]
+    return np.array(kept, np.int64)
+
+
+def _moved(boxes: Array, by: Array) -> Array:
+    size = boxes[:, 2:]
+    low, high = boxes[:, :2] + by[:, :2] * size, boxes[:, :2] + size * (1 + by[:, 2:])
+    return np.concatenate([low, high - low], axis=1)
+
+
+def propose(pnet: torch.nn.Sequential, image: Array, threshold: float = THRESHOLDS[0]) -> Array:
+    """(K, 4) squares that P-Net proposes (spec 20.2 to 20.7, without its roundings)."""
+    import torch
+
+    height, width = image.shape[:2]
+    found, scores = [], []
+    scale = 12 / MIN_FACE
+    while min(height, width) * scale >= 12:
+        small = cv2.resize(
+            image.astype(np.float32),
+            (math.ceil(width * scale), math.ceil(height * scale)),
+            interpolation=cv2.INTER_LINEAR,
+        )
+        with torch.no_grad():
+            x = (torch.from_numpy(np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)))[None] - MEAN) * FACTOR
+            out = pnet(x)[0].numpy()
+        p = 1 / (1 + np.exp(out[0] - out[1]))
+        y, x_ = np.nonzero(p >= threshold)
+        boxes = np.stack(
+            [
+                np.trunc((2 * x_ + 1) / scale),
+                np.trunc((2 * y + 1) / scale),
+                np.full(len(x_), np.trunc(11 / scale)),
+                np.full(len(x_), np.trunc(11 / scale)),
+            ],
+            1,
+        )
+        kept = _suppress(boxes, p[y, x_], 0.5)
+        found.append(_moved(boxes[kept], out[2:6, y[kept], x_[kept]].T))
+        scores.append(p[y[kept], x_[kept]])
+        scale *= PYRAMID
+    if not found:
+        return np.zeros((0, 4))
+    boxes, values = np.concatenate(found), np.concatenate(scores)
+    return samples.squared(boxes[_suppress(boxes, values, 0.7)])
+
+
+def judge(net: torch.nn.Sequential, image: Array, boxes: Array, side: int) -> tuple[Array, Array]:
+    """Face probability (K,) and moved boxes (K, 4) of squares."""
+    import torch
+
+    if not len(boxes):
+        return np.zeros(0), np.zeros((0, 4))
+    with torch.no_grad():
+        out = net(_inputs(samples.cut(image, boxes, side))).numpy()
+    return 1 / (1 + np.exp(out[:, 0] - out[:, 1])), _moved(boxes, out[:, 2:6])
+
+
+def refine(rnet: torch.nn.Sequential, image: Array, boxes: Array, threshold: float = THRESHOLDS[1]) -> Array:
+    """(K, 4) squares that R-Net lets pass (spec 20.5 steps 4 and 5)."""
+    p, moved = judge(rnet, image, boxes, SIDES["rnet"])
+    kept = np.flatnonzero(p >= threshold)
+    kept = kept[_suppress(boxes[kept], p[kept], 0.7)] if len(kept) else kept
+    return samples.squared(moved[kept]) if len(kept) else np.zeros((0, 4))
+
+
+def _gather(name: str, photos: Any, faces: Array, backgrounds: Array, nets: list[Any], seed: int, log: Any) -> Crops:
+    """Crops for a network: squares drawn at random and, for the later ones, what the networks before let pass."""
+    rng = np.random.default_rng([41, seed])
+    parts, side = [], SIDES[name]
+    total = len(photos) + len(backgrounds)
+    for k in range(total):
+        image = np.asarray(photos[k] if k < len(photos) else backgrounds[k - len(photos)])
+        face = faces[k] if k < len(photos) else None
+        boxes = _random_squares(rng, image.shape, face)
+        if nets:
+            # A lower threshold shows the network more of what it must refuse.
+            passed = propose(nets[0], image, 0.5)
+            if len(nets) > 1:
+                passed = refine(nets[1], image, passed, 0.5)
+            keep = rng.permutation(len(boxes))[: 10 if name == "rnet" else 8]
+            boxes = np.concatenate([boxes[keep], passed[:30]])
+        parts.append(_label(image, boxes[(boxes[:, 2] >= 12)], face, side))
+        if k % 2000 == 1999:
+            log(f"{name}: crops of {k + 1} of {total} pictures")
+    return Crops.join(parts)
+
+
+def train(
+    workspace: Workspace, photos: PhotoSet, validation: PhotoSet, backgrounds: Array, empty: Array, threads: int = 2
+) -> None:
+    """Train the networks that are missing, one checkpoint each, then set the biases.
+
+    Parameters
+    ----------
+    backgrounds, empty : (M, h, w, 3) uint8 pictures without a face, for training and for the false boxes of the report.
+    """
+    if workspace.has("detector"):
+        return
+    torch = require_torch()
+    torch.set_num_threads(threads)
+    faces = samples.detector_boxes(np.asarray(photos.landmarks, np.float64))
+    nets: list[Any] = []
+    for number, name in enumerate(STRUCTURE):
+        if not workspace.has(f"detector_{name}"):
+            start = time.monotonic()
+            crops = _gather(name, photos.images, faces, backgrounds, nets, number, workspace.log)
+            workspace.log(f"{name}: {len(crops.label)} crops, {(crops.label == 1).sum()} of them faces")
+            net = fit(name, crops, 3000 + number, workspace.log)
+            workspace.save(
+                f"detector_{name}", **{f"w{k:02d}": p.detach().numpy() for k, p in enumerate(net.parameters())}
+            )
+            workspace.log(f"{name}: done, {time.monotonic() - start:.0f} s")
+        nets.append(_restored(workspace, name))
+    figures = calibrate(nets, validation, empty)
+    workspace.save(
+        "detector",
+        **{
+            f"{name}_{k:02d}": p.detach().numpy()
+            for name, net in zip(STRUCTURE, nets, strict=True)
+            for k, p in enumerate(net.parameters())
+        },
+    )
+    workspace.report("detector", **figures)
+    workspace.log(
+        f"detector: recall {figures['recall']:.4f}, {figures['false_boxes_per_100']:.2f} false boxes per 100 pictures"
+    )
+
+
+def _restored(workspace: Workspace, name: str) -> Any:
+    import torch
+
+    net = build(name)
+    stored = workspace.load(f"detector_{name}")
+    with torch.no_grad():
+        for parameter, key in zip(net.parameters(), sorted(stored), strict=True):
+            parameter.copy_(torch.from_numpy(stored[key]))
+    return net.eval()
+
+
+def calibrate(nets: list[Any], validation: PhotoSet, empty: Array) -> dict[str, float]:
+    """Shift the face logits of R-Net and O-Net so that the fixed thresholds do on unseen pictures what they must.
+
+    R-Net lets 99.8 % of the faces pass that reach it. O-Net's threshold goes between its faces and the rest: where 0.25
+    false boxes per 100 pictures remain, or lower if that loses more than one face in 400.
+    """
+    pnet, rnet, onet = nets
+    faces = samples.detector_boxes(np.asarray(validation.landmarks, np.float64))
+    yaw = np.degrees(np.abs(validation.pose[:, 4]))
+    wanted = (yaw <= 45) & (faces[:, 2:].max(axis=1) >= MIN_FACE)
+    proposals = [propose(pnet, np.asarray(image)) for image in validation.images]
+    best = [
+        _best(judge(rnet, np.asarray(image), boxes, 24)[0], boxes, face)
+        for image, boxes, face in zip(validation.images, proposals, faces, strict=True)
+    ]
+    reached = np.array([score for score, keep in zip(best, wanted, strict=True) if keep and score is not None])
+    _shift(rnet, _logit(float(np.quantile(reached, 0.002))) - _logit(THRESHOLDS[1]), least=True)
+    scores, false = [], []
+    for image, boxes, face, keep in zip(validation.images, proposals, faces, wanted, strict=True):
+        p, moved = judge(onet, np.asarray(image), refine(rnet, np.asarray(image), boxes), 48)
+        share = samples.overlap(moved, face) if len(moved) else np.zeros(0)
+        if keep:
+            scores.append(float(p[share >= 0.5].max(initial=0.0)))
+        false += p[share < 0.3].tolist()
+    for image in empty:
+        false += judge(onet, image, refine(rnet, image, propose(pnet, image)), 48)[0].tolist()
+    pictures = len(validation) + len(empty)
+    strict = np.sort(np.array(false))[::-1]
+    allowed = max(1, round(0.0025 * pictures))
+    limit = float(strict[allowed]) if len(strict) > allowed else 0.0
+    limit = min(max(limit, 1e-4), max(float(np.quantile(scores, 0.0025)), 1e-4))
+    _shift(onet, _logit(limit) - _logit(THRESHOLDS[2]))
+    passed = np.array(scores) >= limit
+    return {
+        "recall": float(passed.mean()),
+        "false_boxes_per_100": 100 * float((strict >= limit).sum()) / pictures,
+        "pictures": pictures,
+    }
+
+
+def _best(p: Array, boxes: Array, face: Array) -> float | None:
+    near = samples.overlap(boxes, face) >= 0.4 if len(boxes) else np.zeros(0, bool)
+    return float(p[near].max()) if near.any() else None
+
+
+def _logit(p: float) -> float:
+    p = min(max(p, 1e-6), 1 - 1e-6)
+    return math.log(p / (1 - p))
+
+
+def _shift(net: Any, by: float, *, least: bool = False) -> None:
+    """Lower the face logit by `by` (raise it when negative); `least`: never make the network stricter."""
+    import torch
+
+    with torch.no_grad():
+        net[-1].bias[1] -= min(by, 0.0) if least else by
+
+
+def load_detector(workspace: Workspace) -> MTCNN:
+    """The trained networks."""
+    import torch
+
+    stored = workspace.load("detector")
+    nets = []
+    for name in STRUCTURE:
+        net = build(name)
+        keys = sorted(key for key in stored if key.startswith(name))
+        with torch.no_grad():
+            for parameter, key in zip(net.parameters(), keys, strict=True):
+                parameter.copy_(torch.from_numpy(stored[key]))
+        nets.append(convert(net))
+    return MTCNN(*nets)
