@@ -61,6 +61,21 @@ def fidelity(session: nox.Session) -> None:
 
 
 @nox.session
+def truth(session: nox.Session) -> None:
+    """The embedded bundle against rendered truth that it never saw; rewrites the figures of docs/embedded.md."""
+    session.install("-e", ".")
+    page = ["--page", "docs/embedded.md"] if not session.posargs else []
+    session.run("python", "-m", "auparity.parity_tests.truth", *page, *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def train(session: nox.Session) -> None:
+    """Train the embedded bundle anew, from seeds, in results/training; goes on where it was stopped (needs PyTorch)."""
+    session.install("-e", ".[train]")
+    session.run("python", "-m", "auparity.models.synthetic.train", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Render a face with known truth, measure it, and write a video and a page that hold the two against each other.
 

@@ -15,12 +15,15 @@ import numpy.typing as npt
 
 from auparity.models.synthetic.au_features import ClipFeatures
 from auparity.models.synthetic.au_photos import PhotoFeatures
+from auparity.reference.fhog import FEATURES, ORIENTATIONS
 
 Array = npt.NDArray[Any]
 
 HOG_SIZE = 4464
 #: FHOG is scaled to unit total variance and geometry to the square of this, so that one regularisation fits both.
 GEOMETRY_GAIN = 2.0
+#: Share that an orientation bin gives to its neighbours.
+BLUR = 0.4
 #: From this frame of a session on, running medians are close enough to the final ones to learn from as well.
 SETTLED = 15
 
@@ -100,3 +103,19 @@ def feature_scale(features: Array) -> Array:
     scale = np.full(features.shape[1], 1 / np.sqrt(variance[:HOG_SIZE].sum()), np.float32)
     scale[HOG_SIZE:] = GEOMETRY_GAIN / np.sqrt(variance[HOG_SIZE:].sum())
     return scale
+
+
+def blur_orientations(features: Array) -> Array:
+    """(N, D) with every orientation bin of FHOG mixed with its two neighbours, on the circle; symmetric and linear.
+
+    Learning from blurred features, and blurring the weights, prefers models whose weights change little from one
+    orientation to the next: a face turned by a few degrees looks nearly the same to them.
+    """
+    blurred = features.copy()
+    cells = blurred[:, :HOG_SIZE].reshape(len(features), -1, FEATURES)
+    for first, count in ((0, 2 * ORIENTATIONS), (2 * ORIENTATIONS, ORIENTATIONS)):
+        bins = cells[..., first : first + count].copy()
+        neighbours = np.roll(bins, 1, axis=-1) + np.roll(bins, -1, axis=-1)
+        cells[..., first : first + count] = (1 - BLUR) * bins + BLUR / 2 * neighbours
+    blurred[:, :HOG_SIZE] = cells.reshape(len(features), -1)
+    return blurred

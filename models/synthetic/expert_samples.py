@@ -140,8 +140,8 @@ def collect(faces: Faces, scale: float, reach: float, per_landmark: int, seed: i
     count, points = faces.landmarks.shape[:2]
     pixels = np.zeros((points, count * per_landmark, SUPPORT * SUPPORT), np.uint8)
     distance = np.zeros((points, count * per_landmark), np.float32)
-    cells = np.indices((SUPPORT, SUPPORT)).reshape(2, -1) - HALF
-    column, row = cells[0], cells[1]  # the column counts slower
+    column, row = np.meshgrid(np.arange(-HALF, HALF + 1), np.arange(-HALF, HALF + 1), indexing="ij")
+    column, row = column.ravel(), row.ravel()
     margin = int(reach) + HALF + 3
     for k in range(count):
         forward = similarity(faces.landmarks[k], scale * faces.shapes[k])

@@ -15,7 +15,7 @@ from auparity.models.synthetic.au_cutoffs import choose_cutoffs
 from auparity.models.synthetic.au_features import ClipFeatures, Collection, describe_clip, session_script
 from auparity.models.synthetic.au_figures import clip_figures, correlations, f1_scores
 from auparity.models.synthetic.au_photos import PhotoFeatures, PhotoTask, describe_part
-from auparity.models.synthetic.au_samples import Samples, within_samples
+from auparity.models.synthetic.au_samples import Samples, blur_orientations, within_samples
 from auparity.models.synthetic.clips import make_clip
 from auparity.models.synthetic.linear_svm import Preconditioner, Targets, solve
 from auparity.models.synthetic.processes import run_tasks
@@ -108,11 +108,11 @@ def samples_of(features, aus, people=None, photo=False):
 def test_rare_classes_and_frames_weigh_more(monkeypatch):
     aus = np.zeros((100, 18))
     aus[:4, 0] = 3.0
-    samples = samples_of(np.zeros((100, 2), np.float32), aus)
+    samples = samples_of(np.zeros((100, 4464), np.float32), aus)
     samples.photo[50:] = True
     seen = []
-    monkeypatch.setattr(train_aus, "solve", lambda x, t: seen.append(t) or (np.zeros((18, 2)), np.zeros(18)))
-    train_aus.train_models(samples, "presence", np.ones(2), np.tile([2.0, 0.5], (1, 18, 1)))
+    monkeypatch.setattr(train_aus, "solve", lambda x, t: seen.append(t) or (np.zeros((18, 4464)), np.zeros(18)))
+    train_aus.train_models(samples, "presence", np.ones(4464), np.tile([2.0, 0.5], (1, 18, 1)))
     (targets,) = seen
     assert targets.weight[0, 0] == pytest.approx(2 * np.sqrt(96 / 4))
     assert targets.weight[10, 0] == 2
@@ -218,6 +218,16 @@ def test_the_reference_subtracts_medians_as_training_did(trained):
                 np.testing.assert_allclose(found[:, mine], values[:, mine], atol=1e-4)
             else:
                 np.testing.assert_array_equal(found[:, mine] > 0, values[:, mine] > 0)
+
+
+def test_the_blur_of_orientations_is_symmetric_and_keeps_sums():
+    a, b = RNG.standard_normal((2, 1, WIDTH))
+    assert (blur_orientations(a) * b).sum() == pytest.approx((a * blur_orientations(b)).sum())
+    np.testing.assert_array_equal(blur_orientations(a)[:, 4464:], a[:, 4464:])
+    cells, blurred = (v[0, :4464].reshape(144, 31) for v in (a, blur_orientations(a)))
+    np.testing.assert_allclose(blurred[:, :18].sum(axis=1), cells[:, :18].sum(axis=1))
+    np.testing.assert_array_equal(blurred[:, 27:], cells[:, 27:])
+    assert blurred[0, 0] == pytest.approx(0.6 * cells[0, 0] + 0.2 * (cells[0, 1] + cells[0, 17]))
 
 
 def test_differences_within_people_know_nothing_of_who_they_are():
@@ -365,13 +375,8 @@ def test_a_mirrored_face_has_mirrored_features(small_clip):
     y = slice(68, 136)  # vertical displacements
     difference = straight["geometry"][0, y][MIRROR_68] - turned["geometry"][0, y]
     assert np.abs(difference).mean() < 0.1 * np.abs(straight["geometry"][0, y]).mean()
-    assert (
-        np.corrcoef(
-            straight["hog"][0].reshape(12, 12, 31)[:, ::-1, 27:].sum(-1).ravel(),
-            turned["hog"][0].reshape(12, 12, 31)[:, :, 27:].sum(-1).ravel(),
-        )[0, 1]
-        > 0.9
-    )
+    texture, other = (seen["hog"][0].reshape(12, 12, 31)[..., 27:].sum(axis=-1) for seen in (straight, turned))
+    assert np.corrcoef(texture[:, ::-1].ravel(), other.ravel())[0, 1] > 0.9
     np.testing.assert_array_equal(straight["aus"], turned["aus"])
 
 
