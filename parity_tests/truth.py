@@ -32,7 +32,7 @@ from auparity.parity_tests.truth_summary import Arrays, concatenated, summarise
 from auparity.table_writers import write_text_atomically
 
 #: 17 clips of 120 frames are the 2,000 frames on which AUs are judged.
-CLIPS, CLIP_FRAMES, PHOTOGRAPHS = 17, 120, 600
+CLIPS, CLIP_FRAMES, PHOTOGRAPHS = 17, 120, 300
 #: Pictures of one task: what a stopped run loses at most.
 PICTURES_IN_A_TASK, SLOW_IN_A_TASK = 50, 10
 #: Photographs measured whole, and fits for the validator, take a second a picture: a quarter of them will do.

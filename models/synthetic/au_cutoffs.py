@@ -19,7 +19,9 @@ from auparity.reference.postprocessing import postprocess
 Array = npt.NDArray[Any]
 
 CUTOFFS = np.arange(2, 19) / 20
-SCRIPTS, FRAMES = 200, 120
+SCRIPTS, FRAMES = 300, 120
+#: Scores are averaged over so many neighbouring quantiles: near its best, correlation hardly depends on the quantile.
+NEIGHBOURS = 5
 #: Frames over which a model's error stays much the same: it follows pose and expression, not the camera's noise.
 ERROR_FRAMES = 12
 
@@ -41,7 +43,9 @@ def choose_cutoffs(values: Array, truth: Array) -> Array:
     for cutoff in CUTOFFS:
         shown = [postprocess(r, presence, success, np.full(len(gain), cutoff)).intensity for r in raw]
         scores.append(correlations(np.concatenate(shown), played))
-    best: Array = CUTOFFS[np.argmax(scores, axis=0)]
+    padded = np.pad(scores, ((NEIGHBOURS // 2, NEIGHBOURS // 2), (0, 0)), mode="edge")
+    smooth = sum(padded[k : k + len(CUTOFFS)] for k in range(NEIGHBOURS))
+    best: Array = CUTOFFS[np.argmax(smooth, axis=0)]
     return best
 
 

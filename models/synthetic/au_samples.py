@@ -1,8 +1,8 @@
 """What the AU models learn from: frames of sessions and photographs, arranged for each kind of model.
 
-Static models see features as they are. A dynamic machine sees them without the medians of its session. A dynamic
-regression is calibrated on every clip (spec 60.7), so that a constant error for a person does not matter: it learns
-from differences within people, features and intensities without the person's means, and so from photographs as well.
+Static models see features as they are, of frames and of photographs. A dynamic machine sees frames without the medians
+of their session. A dynamic regression is calibrated on every clip (spec 60.7), so that a constant error for a person
+does not matter: it learns from differences within people, features and intensities without the person's means.
 """
 
 from __future__ import annotations
@@ -63,14 +63,11 @@ def _rows(sessions: list[ClipFeatures], features: list[Array], rows: slice = sli
     return parts
 
 
-def _photo_rows(sessions: list[ClipFeatures], photos: PhotoFeatures) -> Samples:
-    people = len(sessions) // 2 + photos.people
-    return Samples(photos.features, photos.aus, people, np.ones(len(people), np.bool_), photos.mirrored)
-
-
 def raw_samples(sessions: list[ClipFeatures], photos: PhotoFeatures) -> Samples:
     """For static models: features as they are."""
-    return _join([*_rows(sessions, [session.features for session in sessions]), _photo_rows(sessions, photos)])
+    people = len(sessions) // 2 + photos.people
+    of_photos = Samples(photos.features, photos.aus, people, np.ones(len(people), np.bool_), photos.mirrored)
+    return _join([*_rows(sessions, [session.features for session in sessions]), of_photos])
 
 
 def rest_samples(sessions: list[ClipFeatures]) -> Samples:
@@ -81,20 +78,10 @@ def rest_samples(sessions: list[ClipFeatures]) -> Samples:
     return _join(final + running)
 
 
-def within_samples(sessions: list[ClipFeatures], photos: PhotoFeatures) -> Samples:
-    """For dynamic regressions: features and intensities without the means of each person and side.
-
-    People of whom there is one photograph only have nothing to compare.
-    """
-    samples = raw_samples(sessions, photos)
-    features, aus = samples.features.copy(), samples.aus.astype(np.float64)
-    _, group, count = np.unique(samples.people * 2 + samples.mirrored, return_inverse=True, return_counts=True)
-    order = np.argsort(group, kind="stable")
-    for rows in np.split(order, np.cumsum(count)[:-1]):
-        features[rows] -= features[rows].mean(axis=0)
-        aus[rows] -= aus[rows].mean(axis=0)
-    centred = Samples(features, aus, samples.people, samples.photo, samples.mirrored)
-    return centred.take(count[group] > 1)
+def within_samples(sessions: list[ClipFeatures]) -> Samples:
+    """For dynamic regressions: features and intensities without the means of each session."""
+    samples = _join(_rows(sessions, [session.features - session.features.mean(axis=0) for session in sessions]))
+    return replace(samples, aus=np.concatenate([session.aus - session.aus.mean(axis=0) for session in sessions]))
 
 
 def feature_scale(features: Array) -> Array:

@@ -21,17 +21,19 @@ from auparity.models.synthetic.clips import FPS, make_clip
 from auparity.models.synthetic.truth_file import TruthMeta, TruthTable, read_truth, write_truth
 
 TRUTH = "truth.csv"
-#: Steps of training, and what keeps their data, do not change what is drawn.
-_NOT_DRAWING = ("train_", "samples", "workspace", "clip_folder", "truth_file")
+#: The modules that decide what is drawn.
+_DRAWING = (
+    "backdrop", "clips", "deformation", "person", "props", "raster", "render", "scene", "shading", "skin",
+    "surface", "types",
+)  # fmt: skip
 
 
 @lru_cache(maxsize=1)
 def renderer_version() -> str:
     """A digest (12 hexadecimal digits) of everything that decides what a seed looks like."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        if not path.stem.startswith(_NOT_DRAWING):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for name in _DRAWING:
+        digest.update(name.encode() + b"\0" + Path(__file__).with_name(f"{name}.py").read_bytes())
     return digest.hexdigest()[:12]
 
 

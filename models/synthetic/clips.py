@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from auparity.models.synthetic.backdrop import Film, background
 from auparity.models.synthetic.person import PROTOTYPES, Person, reconcile
-from auparity.models.synthetic.render import Light, Shot, camera_for, render_shot
+from auparity.models.synthetic.render import camera_for, render_shot
+from auparity.models.synthetic.scene import Light, Shot
 from auparity.models.synthetic.surface import step
 from auparity.models.synthetic.types import AU_NAMES, Camera, Picture
 

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from auparity.models.synthetic.render import rotation_matrix
 from auparity.models.synthetic.samples import PhotoSet
+from auparity.models.synthetic.scene import rotation_matrix
 from auparity.models.synthetic.train_shape import MIRROR_28, MIRROR_68, in_head
 from auparity.reference.imaging import to_gray
 
@@ -140,8 +140,8 @@ def collect(faces: Faces, scale: float, reach: float, per_landmark: int, seed: i
     count, points = faces.landmarks.shape[:2]
     pixels = np.zeros((points, count * per_landmark, SUPPORT * SUPPORT), np.uint8)
     distance = np.zeros((points, count * per_landmark), np.float32)
-    column, row = np.meshgrid(np.arange(-HALF, HALF + 1), np.arange(-HALF, HALF + 1), indexing="ij")
-    column, row = column.ravel(), row.ravel()
+    grid = np.indices((SUPPORT, SUPPORT)).reshape(2, -1) - HALF
+    column, row = grid[0], grid[1]  # the row counts faster: patches are column-major
     margin = int(reach) + HALF + 3
     for k in range(count):
         forward = similarity(faces.landmarks[k], scale * faces.shapes[k])

@@ -24,6 +24,7 @@ TOP, JAW_EDGE, BOTTOM = -152.0, 74.0, 100.0  #: v of the crown, of the lower edg
 SAG = 45.0  #: mm by which the jaw's edge is higher at the ear than at the chin
 EYE_CENTRE = np.array([32.0, -37.5, 9.0])  #: centre of the eyeball on the right of the picture
 EYE_RADIUS = 12.2
+IRIS_RADIUS = 5.9  #: mm
 
 #: v, half width, z of the front, z of the widest place, z of the back.
 _PROFILE = np.array(

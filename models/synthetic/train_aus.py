@@ -1,11 +1,10 @@
 """Trains the action unit models: 17 support vector regressions and 18 support vector machines, static and dynamic
 (spec 10.11, 60.6), linear on FHOG and geometry.
 
-Dynamic models subtract a person's running medians, static ones see the face alone; both learn from sessions of rendered
-people and, but for the dynamic machines, from photographs. How strongly each model is regularised and how much
-photographs count is chosen on people that it did not learn from; then it learns from all. Steps: features
-(`au_features`, `au_photos`), then "aus"; figures of clips that were tracked frame by frame and post-processed go to the
-report.
+Dynamic models subtract a person's running medians and learn from sessions of rendered people; static ones see the face
+alone and learn from photographs as well. How strongly each model is regularised, and how much photographs count, is
+chosen on people that it did not learn from; then it learns from all. Steps: features (`au_features`, `au_photos`), then
+"aus"; figures of clips that were tracked frame by frame and post-processed go to the report.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ EPSILON = 0.1  #: intensity that a regression may be off without loss
 #: Weights of the loss that are tried (LIBLINEAR's C), with features scaled by `feature_scale`, and how much a
 #: photograph counts against a frame of a session.
 WEIGHTS = (0.05, 0.15, 0.5, 1.5, 5.0)
-PHOTO_SHARES = (0.05, 0.2, 0.5)
+PHOTO_SHARES = (0.2, 0.5, 1.0)
 #: Every so many-th person is held out while weights are chosen.
 FOLD = 4
 
@@ -100,7 +99,7 @@ def train(
     judged = describe_photos(workspace, "aus/held_out_photos", pdm, triangulation, face, validation, HELD_OUT_PHOTOS)
     results: dict[str, Array] = {"triangulation": triangulation}
     results |= {"mean_shape": pdm.mean, "components": pdm.components, "eigenvalues": pdm.eigenvalues}
-    static, rest, within = raw_samples(sessions, described), rest_samples(sessions), within_samples(sessions, described)
+    static, rest, within = raw_samples(sessions, described), rest_samples(sessions), within_samples(sessions)
     scale = feature_scale(within.features)
     results["static_means"] = static.features.mean(axis=0)
     results["dynamic_means"] = rest.features.mean(axis=0)
@@ -146,12 +145,10 @@ def fit_models(samples: Samples, task: Task, scale: Array) -> tuple[Linear, Arra
     count = len(COLUMNS) if task == "intensity" else len(PRESENCE_AUS)
     tried = train_models(training, task, scale, np.repeat(grid[:, None], count, axis=1))
     values = tried.values(held_out.features).reshape(len(held_out), len(grid), count)
-    # Frames judge, photographs only where nothing else is: what they look like is not what a clip looks like.
-    frames = ~held_out.photo
-    scores = [_score(values[frames, k], held_out.aus[frames], task) for k in range(len(grid))]
+    scores = [_score(values[:, k], held_out.aus, task) for k in range(len(grid))]
     best = np.argmax(scores, axis=0)
     chosen = np.take_along_axis(values, best[None, None], axis=1)[:, 0]
-    return train_models(samples, task, scale, grid[best][None]), chosen[frames], held_out.take(frames)
+    return train_models(samples, task, scale, grid[best][None]), chosen, held_out
 
 
 def _score(values: Array, aus: Array, task: Task) -> Array:

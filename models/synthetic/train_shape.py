@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.models.synthetic.render import rotation_matrix
 from auparity.models.synthetic.samples import PhotoSet
+from auparity.models.synthetic.scene import rotation_matrix
 from auparity.models.synthetic.workspace import Workspace
 from auparity.models.types import PDM
 

@@ -16,15 +16,8 @@ from auparity.models.synthetic.clips import make_clip, render_clip, write_script
 from auparity.models.synthetic.deformation import FULL, IDENTITY, head_shape
 from auparity.models.synthetic.person import EXCLUSIVE, Person, reconcile, sample_aus
 from auparity.models.synthetic.raster import rasterise
-from auparity.models.synthetic.render import (
-    Light,
-    Shot,
-    project,
-    render_background,
-    render_photograph,
-    render_shot,
-    rotation_matrix,
-)
+from auparity.models.synthetic.render import project, render_background, render_photograph, render_shot
+from auparity.models.synthetic.scene import Light, Shot, rotation_matrix
 from auparity.models.synthetic.surface import EYE_CENTRE, EYE_RADIUS
 from auparity.models.synthetic.types import AU_NAMES, Camera
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from auparity.models.synthetic import detector_networks, train_detector
 from auparity.models.synthetic import detector_samples as samples
-from auparity.models.synthetic import train_detector
 from auparity.models.synthetic.workspace import Workspace
 from auparity.reference.boxes import correct_boxes
 from auparity.reference.convnet import forward
@@ -42,33 +42,33 @@ def test_a_crop_is_one_pixel_up_and_left_and_black_outside():
 
 def test_regression_is_undone_by_the_networks_correction():
     square, face = np.array([[10.0, 20, 40, 40]]), np.array([14.0, 18, 33, 47])
-    np.testing.assert_allclose(train_detector._moved(square, samples.regression(square, face))[0], face)
+    np.testing.assert_allclose(detector_networks.moved_boxes(square, samples.regression(square, face))[0], face)
 
 
-@pytest.mark.parametrize("name", sorted(train_detector.STRUCTURE))
+@pytest.mark.parametrize("name", sorted(detector_networks.STRUCTURE))
 def test_the_reference_runs_a_network_as_torch_does(name):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
-    net, side = train_detector.build(name), train_detector.SIDES[name]
+    net, side = detector_networks.build(name), detector_networks.SIDES[name]
     crops = np.random.default_rng(1).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
-    x = train_detector._inputs(crops)
+    x = detector_networks.inputs_of(crops)
     with torch.no_grad():
         expected = net(x).numpy().reshape(3, -1)
-    found = forward(train_detector.convert(net), x.numpy()).reshape(3, -1)
+    found = forward(detector_networks.convert(net), x.numpy()).reshape(3, -1)
     np.testing.assert_allclose(found, expected, atol=2e-5)
     assert found.shape[1] == (16 if name == "onet" else 6)
 
 
 def test_suppression_keeps_the_best_of_what_overlaps():
     boxes = np.array([[0.0, 0, 10, 10], [1, 0, 10, 10], [40, 0, 10, 10]])
-    assert train_detector._suppress(boxes, np.array([0.5, 0.9, 0.7]), 0.5).tolist() == [1, 2]
+    assert detector_networks.suppress(boxes, np.array([0.5, 0.9, 0.7]), 0.5).tolist() == [1, 2]
 
 
 def test_a_stopped_training_goes_on_with_the_network_that_is_missing(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     workspace = Workspace(tmp_path)
     for name in ("pnet", "rnet"):
-        net = train_detector.build(name)
+        net = detector_networks.build(name)
         workspace.save(f"detector_{name}", **{f"w{k:02d}": p.detach().numpy() for k, p in enumerate(net.parameters())})
     asked = []
 
