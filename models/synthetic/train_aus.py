@@ -27,7 +27,7 @@ from auparity.models.synthetic.au_samples import (
     rest_samples,
     within_samples,
 )
-from auparity.models.synthetic.linear_svm import Targets, solve
+from auparity.models.synthetic.linear_svm import TOLERANCE, Targets, solve
 from auparity.models.synthetic.samples import PhotoSet
 from auparity.models.synthetic.types import PRESENCE_FROM
 from auparity.models.synthetic.workspace import Workspace
@@ -51,6 +51,7 @@ EPSILON = 0.1  #: intensity that a regression may be off without loss
 #: photograph counts against a frame of a session.
 WEIGHTS = (0.05, 0.15, 0.5, 1.5, 5.0)
 PHOTO_SHARES = (0.2, 0.5, 1.0)
+ROUGH = 1e-2  #: tolerance of the solver where models are only compared
 #: Every so many-th person is held out while weights are chosen.
 FOLD = 4
 
@@ -143,7 +144,7 @@ def fit_models(samples: Samples, task: Task, scale: Array) -> tuple[Linear, Arra
     shares = PHOTO_SHARES if samples.photo.any() else (1.0,)
     grid = np.array([(weight, share) for weight in WEIGHTS for share in shares])
     count = len(COLUMNS) if task == "intensity" else len(PRESENCE_AUS)
-    tried = train_models(training, task, scale, np.repeat(grid[:, None], count, axis=1))
+    tried = train_models(training, task, scale, np.repeat(grid[:, None], count, axis=1), ROUGH)
     values = tried.values(held_out.features).reshape(len(held_out), len(grid), count)
     scores = [_score(values[:, k], held_out.aus, task) for k in range(len(grid))]
     best = np.argmax(scores, axis=0)
@@ -157,7 +158,7 @@ def _score(values: Array, aus: Array, task: Task) -> Array:
     return f1_scores(values > 0, aus >= PRESENCE_FROM)
 
 
-def train_models(samples: Samples, task: Task, scale: Array, options: Array) -> Linear:
+def train_models(samples: Samples, task: Task, scale: Array, options: Array, tolerance: float = TOLERANCE) -> Linear:
     """K models of each of T AUs, K major, for options (K, T, 2): weight of the loss and share of photographs."""
     flat = options.reshape(-1, 2)
     repeats = len(options)
@@ -171,7 +172,8 @@ def train_models(samples: Samples, task: Task, scale: Array, options: Array) -> 
         share = np.clip(present.mean(axis=0), 1 / len(samples), 1 - 1 / len(samples))
         rarity = np.where(present, np.sqrt((1 - share) / share), 1.0)
         targets = Targets.classification(np.tile(present, (1, repeats)), importance * np.tile(rarity, (1, repeats)))
-    weights, biases = solve(blur_orientations((samples.features * scale).astype(np.float32)), targets)
+    blurred = blur_orientations((samples.features * scale).astype(np.float32))
+    weights, biases = solve(blurred, targets, tolerance=tolerance)
     return Linear(blur_orientations(weights) * scale, biases, flat)
 
 

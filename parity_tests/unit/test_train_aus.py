@@ -111,7 +111,7 @@ def test_rare_classes_and_frames_weigh_more(monkeypatch):
     samples = samples_of(np.zeros((100, 4464), np.float32), aus)
     samples.photo[50:] = True
     seen = []
-    monkeypatch.setattr(train_aus, "solve", lambda x, t: seen.append(t) or (np.zeros((18, 4464)), np.zeros(18)))
+    monkeypatch.setattr(train_aus, "solve", lambda x, t, **_: seen.append(t) or (np.zeros((18, 4464)), np.zeros(18)))
     train_aus.train_models(samples, "presence", np.ones(4464), np.tile([2.0, 0.5], (1, 18, 1)))
     (targets,) = seen
     assert targets.weight[0, 0] == pytest.approx(2 * np.sqrt(96 / 4))
