@@ -38,6 +38,7 @@ def workspace(tmp_path):
         made.save(
             f"eyes/{scale:.1f}", weights=rng.normal(0, 1, (28, 121, 7)).astype(np.float32),
             bias=rng.normal(0, 1, (28, 1, 7)).astype(np.float32), correlation=rng.uniform(0, 1, 28),
+            mixture=rng.dirichlet(np.ones(7), (28, 1)).astype(np.float32),
         )  # fmt: skip
     for side in ("left", "right"):
         made.save(f"pdm_{side}_eye", mean=np.zeros(84), components=np.zeros((84, 10)), eigenvalues=np.ones(10))
