@@ -3,12 +3,12 @@
 Layers are those of spec 10.5 with fewer channels. Faces are the renderer's; negatives are squares of backgrounds and of
 pictures that overlap the face by less than 0.3. R-Net and O-Net learn from the proposals of the cascade before them on
 the training pictures (so false ones are hard ones), and from shifted squares around the faces. The last step moves the
-bias of the face logit, because thresholds are fixed in the pipeline (0.6, 0.7, 0.7): recall first, then false boxes.
+bias of the face logit, because thresholds are fixed in the pipeline (detector_calibration).
 """
 
 from __future__ import annotations
 
-import math
+import io
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from auparity.models import archive
 from auparity.models.synthetic import detector_samples as samples
+from auparity.models.synthetic.detector_calibration import calibrate, measure
 from auparity.models.synthetic.detector_networks import (
-    MIN_FACE,
     SIDES,
     STRUCTURE,
-    THRESHOLDS,
     build,
     convert,
     inputs_of,
-    judge,
     propose,
     refine,
 )
@@ -41,6 +40,7 @@ Array = npt.NDArray[Any]
 
 EPOCHS = {"pnet": 10, "rnet": 8, "onet": 4}
 BATCH, RATE = 512, 4e-3
+CHECKPOINT_SECONDS = 60.0
 POSITIVE, PART, NEGATIVE = 0.65, 0.4, 0.3  #: overlap from which a square is a face, part of one; up to which it is none
 
 
@@ -98,8 +98,8 @@ def _augment(x: torch.Tensor, box: torch.Tensor, generator: torch.Generator) -> 
     return x + 0.02 * torch.randn(x.shape, generator=generator), box
 
 
-def fit(name: str, crops: Crops, seed: int, log: Any, epochs: int | None = None) -> torch.nn.Sequential:
-    """Train one network."""
+def fit(workspace: Workspace, name: str, crops: Crops, seed: int, epochs: int | None = None) -> torch.nn.Sequential:
+    """Train one network, from its last checkpoint if there is one."""
     import torch
 
     torch.manual_seed(seed)
@@ -110,8 +110,14 @@ def fit(name: str, crops: Crops, seed: int, log: Any, epochs: int | None = None)
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.15)
     label, box = torch.from_numpy(crops.label.astype(np.int64)), torch.from_numpy(crops.box)
+    partial, first = f"detector_{name}_partial", 0
+    parts = {"net": net, "optimiser": optimiser, "schedule": schedule}
+    if workspace.has(partial):
+        first = _restore(workspace.load(partial)["state"], parts, generator)
+        workspace.log(f"{name}: goes on at step {first} of {steps}")
     net.train()
-    for step in range(steps):
+    saved = time.monotonic()
+    for step in range(first, steps):
         pick = torch.randint(0, len(label), (BATCH,), generator=generator)
         x, target = _augment(inputs_of(crops.pixels[pick.numpy()]), box[pick], generator)
         out = net(x).flatten(1)
@@ -125,8 +131,32 @@ def fit(name: str, crops: Crops, seed: int, log: Any, epochs: int | None = None)
         optimiser.step()
         schedule.step()
         if step % max(1, steps // 4) == 0 or step == steps - 1:
-            log(f"{name}: step {step + 1} of {steps}, loss {float(loss.detach()):.3f}")
+            workspace.log(f"{name}: step {step + 1} of {steps}, loss {float(loss.detach()):.3f}")
+        if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+            workspace.save(partial, state=_checkpoint(step + 1, parts, generator))
+            saved = time.monotonic()
     return net.eval()
+
+
+def _checkpoint(step: int, parts: dict[str, Any], generator: torch.Generator) -> Array:
+    """(n,) uint8: all that `fit` needs to go on as if it had not been stopped."""
+    import torch
+
+    stream = io.BytesIO()
+    state = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({**state, "generator": generator.get_state(), "step": step}, stream)
+    return np.frombuffer(stream.getvalue(), np.uint8)
+
+
+def _restore(stored: Array, parts: dict[str, Any], generator: torch.Generator) -> int:
+    """`_checkpoint` undone; returns the step."""
+    import torch
+
+    state = torch.load(io.BytesIO(stored.tobytes()), weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    generator.set_state(state["generator"])
+    return int(state["step"])
 
 
 def _gather(name: str, photos: Any, faces: Array, backgrounds: Array, nets: list[Any], seed: int, log: Any) -> Crops:
@@ -154,11 +184,12 @@ def _gather(name: str, photos: Any, faces: Array, backgrounds: Array, nets: list
 def train(
     workspace: Workspace, photos: PhotoSet, validation: PhotoSet, backgrounds: Array, empty: Array, threads: int = 2
 ) -> None:
-    """Train the networks that are missing, one checkpoint each, then set the biases.
+    """Train the networks that are missing, set the biases, and report what the reference detects with them.
 
     Parameters
     ----------
-    backgrounds, empty : (M, h, w, 3) uint8 pictures without a face, for training and for the false boxes of the report.
+    backgrounds, empty : (M, h, w, 3) uint8 pictures without a face, for training and for biases and report. Of
+        `validation` and `empty`, every other picture sets the biases and the rest is reported on.
     """
     if workspace.has("detector"):
         return
@@ -171,13 +202,16 @@ def train(
             start = time.monotonic()
             crops = _gather(name, photos.images, faces, backgrounds, nets, number, workspace.log)
             workspace.log(f"{name}: {len(crops.label)} crops, {(crops.label == 1).sum()} of them faces")
-            net = fit(name, crops, 3000 + number, workspace.log)
+            net = fit(workspace, name, crops, 3000 + number)
             workspace.save(
                 f"detector_{name}", **{f"w{k:02d}": p.detach().numpy() for k, p in enumerate(net.parameters())}
             )
+            (workspace.folder / f"detector_{name}_partial.npz").unlink(missing_ok=True)
             workspace.log(f"{name}: done, {time.monotonic() - start:.0f} s")
         nets.append(_restored(workspace, name))
-    figures = calibrate(nets, validation, empty)
+    thresholds = calibrate(nets, validation, empty[1::2], range(1, len(validation), 2))
+    mtcnn = archive.rounded(MTCNN(*(convert(net) for net in nets)))
+    figures = measure(mtcnn, validation, empty[::2], range(0, len(validation), 2))
     workspace.save(
         "detector",
         **{
@@ -186,7 +220,7 @@ def train(
             for k, p in enumerate(net.parameters())
         },
     )
-    workspace.report("detector", **figures)
+    workspace.report("detector", **thresholds, **figures)
     workspace.log(
         f"detector: recall {figures['recall']:.4f}, {figures['false_boxes_per_100']:.2f} false boxes per 100 pictures"
     )
@@ -201,64 +235,6 @@ def _restored(workspace: Workspace, name: str) -> Any:
         for parameter, key in zip(net.parameters(), sorted(stored), strict=True):
             parameter.copy_(torch.from_numpy(stored[key]))
     return net.eval()
-
-
-def calibrate(nets: list[Any], validation: PhotoSet, empty: Array) -> dict[str, float]:
-    """Shift the face logits of R-Net and O-Net so that the fixed thresholds do on unseen pictures what they must.
-
-    R-Net lets 99.8 % of the faces pass that reach it. O-Net's threshold goes between its faces and the rest: where 0.25
-    false boxes per 100 pictures remain, or lower if that loses more than one face in 400.
-    """
-    pnet, rnet, onet = nets
-    faces = samples.detector_boxes(np.asarray(validation.landmarks, np.float64))
-    yaw = np.degrees(np.abs(validation.pose[:, 4]))
-    wanted = (yaw <= 45) & (faces[:, 2:].max(axis=1) >= MIN_FACE)
-    proposals = [propose(pnet, np.asarray(image)) for image in validation.images]
-    best = [
-        _best(judge(rnet, np.asarray(image), boxes, 24)[0], boxes, face)
-        for image, boxes, face in zip(validation.images, proposals, faces, strict=True)
-    ]
-    reached = np.array([score for score, keep in zip(best, wanted, strict=True) if keep and score is not None])
-    _shift(rnet, _logit(float(np.quantile(reached, 0.002))) - _logit(THRESHOLDS[1]), least=True)
-    scores, false = [], []
-    for image, boxes, face, keep in zip(validation.images, proposals, faces, wanted, strict=True):
-        p, moved = judge(onet, np.asarray(image), refine(rnet, np.asarray(image), boxes), 48)
-        share = samples.overlap(moved, face) if len(moved) else np.zeros(0)
-        if keep:
-            scores.append(float(p[share >= 0.5].max(initial=0.0)))
-        false += p[share < 0.3].tolist()
-    for image in empty:
-        false += judge(onet, image, refine(rnet, image, propose(pnet, image)), 48)[0].tolist()
-    pictures = len(validation) + len(empty)
-    strict = np.sort(np.array(false))[::-1]
-    allowed = max(1, round(0.0025 * pictures))
-    limit = float(strict[allowed]) if len(strict) > allowed else 0.0
-    limit = min(max(limit, 1e-4), max(float(np.quantile(scores, 0.0025)), 1e-4))
-    _shift(onet, _logit(limit) - _logit(THRESHOLDS[2]))
-    passed = np.array(scores) >= limit
-    return {
-        "recall": float(passed.mean()),
-        "false_boxes_per_100": 100 * float((strict >= limit).sum()) / pictures,
-        "pictures": pictures,
-    }
-
-
-def _best(p: Array, boxes: Array, face: Array) -> float | None:
-    near = samples.overlap(boxes, face) >= 0.4 if len(boxes) else np.zeros(0, bool)
-    return float(p[near].max()) if near.any() else None
-
-
-def _logit(p: float) -> float:
-    p = min(max(p, 1e-6), 1 - 1e-6)
-    return math.log(p / (1 - p))
-
-
-def _shift(net: Any, by: float, *, least: bool = False) -> None:
-    """Lower the face logit by `by` (raise it when negative); `least`: never make the network stricter."""
-    import torch
-
-    with torch.no_grad():
-        net[-1].bias[1] -= min(by, 0.0) if least else by
 
 
 def load_detector(workspace: Workspace) -> MTCNN:
