@@ -23,6 +23,8 @@ from auparity.models.synthetic.types import AU_NAMES, Camera, Picture
 Array = npt.NDArray[Any]
 
 FPS = 30.0
+UPPER_FACE = ("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU45")
+LOWER_FACE = tuple(name for name in AU_NAMES if name not in UPPER_FACE)
 CLIP_STRENGTH = 0.5  #: of the camera's faults: video of a webcam, not the worst photographs
 
 
@@ -56,20 +58,18 @@ def _envelope(rng: np.random.Generator, start: int, frames: int, quick: bool) ->
     return step((t - start) / rise) * (1 - step((t - start - rise - hold) / fall)), int(start + rise + hold + fall)
 
 
-def write_script(rng: np.random.Generator, frames: int) -> Script:
-    """A random script."""
-    aus = np.zeros((frames, len(AU_NAMES)))
-    # At least this many frames of rest, some of them at the start.
-    position = int(rng.uniform(0.05, 0.2) * frames)
-    order = list(rng.permutation(len(AU_NAMES)))
+def _play(rng: np.random.Generator, track: tuple[str, ...], aus: Array) -> None:
+    """Expressions of one half of the face, one after another with rests between, written into aus (T, 18)."""
+    frames = len(aus)
+    position = int(rng.uniform(0.05, 0.25) * frames)
+    order = list(rng.permutation(len(track)))
     while position < frames:
-        if rng.random() < 0.4:
+        if track is LOWER_FACE and rng.random() < 0.3:
             names = list(PROTOTYPES[int(rng.integers(len(PROTOTYPES)))])
         else:  # every action unit gets its turn
-            names = [AU_NAMES[order[k % len(order)]] for k in range(int(rng.integers(1, 4)))]
+            names = [track[order[k]] for k in range(int(rng.integers(1, 3)))]
             order = order[len(names) :] + order[: len(names)]
-        strength = rng.uniform(1.0, 5.0)
-        end = position
+        strength, end = rng.uniform(1.0, 5.0), position
         for name in names:
             begin = position + int(rng.integers(0, 6))
             shape, last = _envelope(rng, begin, frames, quick=name == "AU45" and len(names) == 1)
@@ -78,8 +78,15 @@ def write_script(rng: np.random.Generator, frames: int) -> Script:
             end = max(end, last)
         # The next expression may begin before this one is over, or after a rest.
         position = (
-            end + int(rng.uniform(3, 24)) if rng.random() < 0.7 else max(position + 8, end - int(rng.uniform(4, 12)))
+            end + int(rng.uniform(4, 40)) if rng.random() < 0.75 else max(position + 8, end - int(rng.uniform(4, 12)))
         )
+
+
+def write_script(rng: np.random.Generator, frames: int) -> Script:
+    """A random script."""
+    aus = np.zeros((frames, len(AU_NAMES)))
+    for track in (UPPER_FACE, LOWER_FACE):  # the two halves of a face go their own ways
+        _play(rng, track, aus)
     blink = int(rng.uniform(10, 60))
     while blink < frames:
         shape, _ = _envelope(rng, blink, frames, quick=True)

@@ -97,7 +97,7 @@ def _au04(p: Places) -> tuple[Any, Any, Any]:
 
 def _au05(p: Places) -> tuple[Any, Any, Any]:
     fold = _g(p, 32, -48, 13, 3.5)
-    return 0, -0.34 * p.aperture * p.upper_lid + 0.06 * p.aperture * p.lower_lid - 1.5 * fold, 1.5 * fold
+    return 0, -0.46 * p.aperture * p.upper_lid + 0.10 * p.aperture * p.lower_lid - 2.2 * fold, 2.0 * fold
 
 
 def _au06(p: Places) -> tuple[Any, Any, Any]:
@@ -106,7 +106,7 @@ def _au06(p: Places) -> tuple[Any, Any, Any]:
 
 
 def _au07(p: Places) -> tuple[Any, Any, Any]:
-    return 0, -0.32 * p.aperture * p.lower_lid + 0.16 * p.aperture * p.upper_lid, -0.8 * p.lower_lid
+    return 0, -0.36 * p.aperture * p.lower_lid + 0.22 * p.aperture * p.upper_lid, -0.8 * p.lower_lid
 
 
 def _au09(p: Places) -> tuple[Any, Any, Any]:
@@ -133,7 +133,7 @@ def _au12(p: Places) -> tuple[Any, Any, Any]:
 def _au14(p: Places) -> tuple[Any, Any, Any]:
     w = bump(p.side, p.y, 29, 28, 6.5, 6) * step((45 - p.z) / 20)
     bulge = _g(p, 36, 26, 5, 9)
-    return p.sign * (3.0 * w), -1.0 * w + 0.6 * p.upper_lip - 0.6 * p.lower_lip, 5.0 * w - 2.5 * bulge
+    return p.sign * (4.5 * w), -1.0 * w + 0.9 * p.upper_lip - 0.9 * p.lower_lip, 6.5 * w - 3.8 * bulge
 
 
 def _au15(p: Places) -> tuple[Any, Any, Any]:
@@ -158,13 +158,13 @@ def _au20(p: Places) -> tuple[Any, Any, Any]:
 def _au23(p: Places) -> tuple[Any, Any, Any]:
     red_up = bump(p.side, p.y, 0, 20, 20, 4) * step((45 - p.z) / 20)
     red_low = bump(p.side, p.y, 0, 38, 18, 4.5) * step((45 - p.z) / 20)
-    return -3.5 * p.sign * p.corner, 3.2 * red_up - 3.6 * red_low, 1.6 * (p.upper_lip + p.lower_lip)
+    return -5.5 * p.sign * p.corner, 4.2 * red_up - 4.8 * red_low, 2.4 * (p.upper_lip + p.lower_lip)
 
 
 def _au25(p: Places) -> tuple[Any, Any, Any]:
     centre = np.sqrt(np.clip(1 - (p.side / (MOUTH_HALF - 2)) ** 2, 0, 1))
-    low = 6.0 * p.lower_lip * centre + 2.5 * _g(p, 0, 46, 16, 8) * p.jaw
-    return 0, low - 2.5 * p.upper_lip * centre, 0.5 * p.lower_lip
+    low = 7.5 * p.lower_lip * centre + 2.5 * _g(p, 0, 46, 16, 8) * p.jaw
+    return 0, low - 3.4 * p.upper_lip * centre, 0.5 * p.lower_lip
 
 
 def _au26(p: Places) -> tuple[Any, Any, Any]:

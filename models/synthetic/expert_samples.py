@@ -23,7 +23,9 @@ Array = npt.NDArray[Any]
 
 SUPPORT = 11  #: px, side of a patch
 HALF = SUPPORT // 2
-SCALE_ERROR, ROTATION_ERROR = 0.06, np.radians(4.0)  #: standard deviations of the similarity's error while fitting
+#: Standard deviations of the similarity's error while fitting; rotation in degrees by scale, as measured in fits.
+SCALE_ERROR = 0.06
+ROTATION_ERROR = {0.25: 9.0, 0.35: 6.5, 0.5: 5.2, 1.0: 4.8}
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +147,7 @@ def collect(faces: Faces, scale: float, reach: float, per_landmark: int, seed: i
     margin = int(reach) + HALF + 3
     for k in range(count):
         forward = similarity(faces.landmarks[k], scale * faces.shapes[k])
-        forward *= np.exp(rng.normal(0, SCALE_ERROR) + 1j * rng.normal(0, ROTATION_ERROR))
+        forward *= np.exp(rng.normal(0, SCALE_ERROR) + 1j * np.radians(rng.normal(0, ROTATION_ERROR.get(scale, 4.0))))
         placed = (faces.landmarks[k] @ [1, 1j]) * forward
         low = complex(placed.real.min() - margin, placed.imag.min() - margin)
         size = (int(np.ptp(placed.real)) + 2 * margin + 2, int(np.ptp(placed.imag)) + 2 * margin + 2)

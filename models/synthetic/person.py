@@ -53,6 +53,10 @@ EXCLUSIVE = (
 )
 
 
+#: Intensity of parted lips that one of the dropped jaw brings.
+JAW_PARTS_LIPS = 0.8
+
+
 @dataclass(frozen=True, eq=False)
 class Person:
     """Everything about a person that does not change from frame to frame."""
@@ -170,4 +174,7 @@ def reconcile(aus: Array) -> Array:
         fade = np.clip(1 - out[..., AU_NAMES.index(winner)], 0, 1)
         for loser in losers:
             out[..., AU_NAMES.index(loser)] *= fade
+    # A jaw that drops parts the lips: FACS scores both.
+    parted, jaw = AU_NAMES.index("AU25"), AU_NAMES.index("AU26")
+    out[..., parted] = np.maximum(out[..., parted], JAW_PARTS_LIPS * out[..., jaw])
     return out

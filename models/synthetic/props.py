@@ -97,8 +97,10 @@ def _flesh(grid: Array, brightness: float, paleness: float = 0.0) -> Mesh:
 
 def socket(side: int) -> Mesh:
     """The flesh behind an eye's corners, around the eyeball's centre; it lies deeper at the outer corner."""
-    x, y = np.meshgrid(np.linspace(-19, 19, 9), np.linspace(-11, 11, 7))
-    return _flesh(np.stack([x, y, -8.5 + 0.27 * side * x + 0.03 * y**2], -1), 0.7, 0.75)
+    x, y = np.meshgrid(np.linspace(-17, 17, 9), np.linspace(-9, 12, 7))
+    outwards = side * x
+    depth = -7.0 + 0.27 * outwards + 0.5 * np.clip(outwards - 9, 0, None) + 0.03 * (y - 1.5) ** 2
+    return _flesh(np.stack([x, y, depth], -1), 0.7, 0.75)
 
 
 def ear(side: int) -> Mesh:

@@ -123,10 +123,12 @@ def _folds(person: Person, shot: Shot, places: Array) -> Array:
         + person.wrinkling * sum(w * shot.aus[AU_NAMES.index(au)] / FULL for au, w in units.items())
         for units in WRINKLES.values()
     ]
-    maps = regions().wrinkles
-    weights = np.clip(np.array(strength, np.float32), 0, 0.9)
-    first = _sample(maps[..., :4], places) @ weights[:4] if weights[:4].any() else 0
-    return np.clip(first + _sample(maps[..., 4:], places) @ weights[4:], 0, 0.8)
+    maps, weights = regions().wrinkles, np.clip(np.array(strength, np.float32), 0, 0.9)
+    total = np.zeros(len(places), np.float32)
+    for start in range(0, len(weights), 4):  # remap takes four channels at most
+        part = weights[start : start + 4]
+        total += _sample(maps[..., start : start + 4], places) @ part
+    return np.clip(total, 0, 0.8)
 
 
 def _eye_colour(person: Person, uv: Array, name: str) -> tuple[Array, Array]:

@@ -47,8 +47,9 @@ WRINKLES: dict[str, dict[str, float]] = {
     "nose": {"AU09": 0.8},
     "nasolabial": {"AU12": 0.5, "AU10": 0.5, "AU09": 0.3, "AU20": 0.15},
     "chin": {"AU17": 0.8},
-    "dimple": {"AU14": 0.85, "AU12": 0.15},
-    "under the eye": {"AU06": 0.3, "AU07": 0.5},
+    "dimple": {"AU14": 1.1, "AU12": 0.15},
+    "under the eye": {"AU06": 0.3, "AU07": 0.75},
+    "lips": {"AU23": 0.8, "AU28": 0.25},
 }
 
 
@@ -95,7 +96,7 @@ class Regions:
     inner_eye: Array
     beard: Array
     moustache: Array
-    wrinkles: Array  #: (H, W, 8) in the order of WRINKLES
+    wrinkles: Array  #: (H, W, 9) in the order of WRINKLES
 
 
 def _canvas() -> Array:
@@ -147,12 +148,14 @@ def _wrinkle_maps() -> Array:
             _line(np.stack([-13 + 26 * t, 46.5 - 2.5 * np.sin(np.pi * t)], 1), 1.6, soft=1.0),
         )
     )
-    maps.append(_both([(29.5, 24), (31, 28), (30, 32)], 2.0, 1.3))
+    maps.append(_both([(29.5, 23), (31.5, 28), (30, 33)], 2.8, 1.3))
     under = [
         _both([(19, -29.5), (27, -26.5), (36, -26.5), (44, -30)], 1.2, 0.9),
         _both([(20, -26), (28, -22.5), (38, -22.5)], 0.9),
     ]
     maps.append(np.max(under, axis=0))
+    lips = [_both([(x, y), (0.93 * x, y + 4.5)], 0.8, 0.5) for x in (2.5, 7, 11.5, 16, 20.5) for y in (14.5, 37.5)]
+    maps.append(np.max(lips, axis=0))
     return np.clip(np.stack(maps, -1), 0, 1).astype(np.float32)
 
 

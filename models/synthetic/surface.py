@@ -22,7 +22,8 @@ Array = npt.NDArray[Any]
 RADIUS = 76.0  #: mm of w for one radian of theta
 TOP, JAW_EDGE, BOTTOM = -152.0, 74.0, 100.0  #: v of the crown, of the lower edge of the jaw, of the neck's opening
 SAG = 45.0  #: mm by which the jaw's edge is higher at the ear than at the chin
-EYE_CENTRE = np.array([32.0, -37.5, 9.0])  #: centre of the eyeball on the right of the picture
+#: Centre of the eyeball on the right of the picture, near where OpenFace's gaze puts it from the corners of the eye.
+EYE_CENTRE = np.array([32.0, -39.2, 7.3])
 EYE_RADIUS = 12.2
 IRIS_RADIUS = 5.9  #: mm
 

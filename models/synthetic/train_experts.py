@@ -40,8 +40,8 @@ REACH = {0.25: 8.0, 0.35: 7.5, 0.5: 7.0, 1.0: 7.0}  #: px: half the largest wind
 SIGMA = 1.0  #: px, of the target
 SEEN = 0.4  #: a landmark belongs to a view when so many of its faces show it
 PATCHES = 32  #: of each landmark in each face
-BATCH, STEPS, RATE = 1024, 700, 4e-3
-MAX_FACES = 3000
+BATCH, STEPS, RATE = 1024, 1100, 4e-3
+MAX_FACES = 4000
 RELU, SIGMOID = 2, 0
 
 
