@@ -21,7 +21,7 @@ from auparity.parity_tests.stage_fidelity import Border, gray_of, with_borders
 from auparity.parity_tests.tolerances import tolerance
 from auparity.reference.analysis import VideoAnalyser
 from auparity.reference.calc_params import fit_shape
-from auparity.reference.fitting import MeanShiftProblem
+from auparity.reference.fitting import LandmarkFitter, MeanShiftProblem
 from auparity.reference.hypotheses import MULTI_VIEW, start_state
 from auparity.reference.landmarks import FaceState, LandmarkDetector
 from auparity.reference.numerics import FLOAT32, Precision
@@ -177,7 +177,8 @@ def check_photographs(bundle: Bundle) -> list[ComparisonRecord]:
 def _nearest_over_borders(pipeline: ReferencePipeline, image: Array, box: Array, golden: Array) -> Array:
     """Of the fits of the winning hypothesis with one borderline decision changed, the landmarks nearest to golden."""
     detector, gray = pipeline.landmark_detector, gray_of(image)
-    fitters = (detector.fitter, *detector.part_fitters)
+    own = (detector.main.fitter, *(part.fitter for part in detector.parts))
+    fitters = [fitter for fitter in own if isinstance(fitter, LandmarkFitter)]
 
     def fit(rotation: tuple[float, ...], flipped: frozenset[Border], seen: list[Border] | None = None) -> FaceState:
         problem = with_borders(flipped, seen)

@@ -29,6 +29,7 @@ from auparity.reference.geometry import geometry_descriptor
 from auparity.reference.head_pose import Camera, head_pose, landmarks_in_camera
 from auparity.reference.imaging import to_gray
 from auparity.reference.landmarks import LandmarkDetector
+from auparity.reference.patch_experts import PatchExpertBank
 from auparity.reference.pdm import ShapeModel, rotation_from_euler
 from auparity.reference.running_median import geometry_median, hog_median, running_medians
 
@@ -111,10 +112,11 @@ class FitChecker:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        detector = LandmarkDetector(bundle.face)
-        names = [part.name.removesuffix("_28") for part in bundle.face.parts]
-        self.fitters: dict[str, LandmarkFitter] = {"main": detector.fitter}
-        self.fitters.update(zip(names, detector.part_fitters, strict=True))
+        self.fitters = {"main": LandmarkFitter(bundle.face.main)}
+        self.fitters.update({part.name.removesuffix("_28"): LandmarkFitter(part.model) for part in bundle.face.parts})
+        self.banks = {
+            part: fitter.experts for part, fitter in self.fitters.items() if isinstance(fitter.experts, PatchExpertBank)
+        }
         self.map_errors: list[float] = []
         self.maps_explained: list[float] = []  # the same with borders let fall either way
         self.golden: dict[str, list[Array]] = {"g": [], "p": []}
@@ -125,7 +127,7 @@ class FitChecker:
     def add(self, gray: Array, fit: FitRecord) -> None:
         """Compare one recorded fit: its maps from its input parameters, then both passes on its own maps."""
         fitter = self.fitters[fit.part]
-        bank, model = fitter.bank, fitter.shape_model
+        bank, model = self.banks[fit.part], fitter.shape_model
         found = bank.response_maps(gray[None], fit.pglobal_in[None], fit.plocal_in[None], fit.window, fit.scale_index)
         visible = np.flatnonzero(found.visible[0])
         landmarks = model.shape_2d(fit.pglobal_in, fit.plocal_in)
@@ -149,7 +151,7 @@ class FitChecker:
 
     def _explain_maps(self, gray: Array, fit: FitRecord, landmarks: Array, off: list[int]) -> None:
         """Smallest error of the maps in `off` over neighbouring positions, with the recorded similarity."""
-        experts = self.fitters[fit.part].bank.experts_at(fit.scale_index)
+        experts = self.banks[fit.part].experts_at(fit.scale_index)
         errors = {landmark: np.inf for landmark in off}
         for dx, dy in itertools.product((0, -1, 1, -2, 2), repeat=2) if off else ():
             moved = landmarks.copy()
@@ -263,15 +265,15 @@ def check_validation(bundle: Bundle, sources: list[Source]) -> list[ComparisonRe
 def _orientation(detector: LandmarkDetector, hypothesis: LandmarkDetection) -> Array:
     """Euler angles (3,) that the validator was shown: of the main fit, or of CalcParams on what the parts found."""
     last = hypothesis.of("main")[-1]
-    main = detector.fitter.shape_model
+    main = detector.main.shape
     landmarks = main.shape_2d(last.pglobal_out, last.plocal_out)
     ran = False
-    for part, fitter in zip(detector.part_models, detector.part_fitters, strict=True):
+    for part, own in zip(detector.part_models, detector.parts, strict=True):
         for fit in (f for f in hypothesis.fits if f.part == part.name.removesuffix("_28")):
             ran = True
-            found = fitter.shape_model.shape_2d(fit.pglobal_out, fit.plocal_out)
+            found = own.shape.shape_2d(fit.pglobal_out, fit.plocal_out)
             landmarks[part.mapping[:, 0]] = found[part.mapping[:, 1]]
-    return fit_shape(main, landmarks[None])[0][0, 1:4] if ran else last.pglobal_out[1:4]
+    return detector.main.calc_params(landmarks[None])[0][0, 1:4] if ran else last.pglobal_out[1:4]
 
 
 def _faces(sources: list[Source]) -> Iterator[tuple[Array, FrameRecord, Array]]:
@@ -346,9 +348,8 @@ def check_prediction(bundle: Bundle) -> list[ComparisonRecord]:
 
 def check_pose_and_gaze(bundle: Bundle, clips: tuple[str, ...] = CLIPS) -> list[ComparisonRecord]:
     """Head pose and gaze on the recorded states of all successful frames."""
-    detector = LandmarkDetector(bundle.face)
-    names = [part.name for part in bundle.face.parts]
-    eyes = [detector.part_fitters[names.index(name)].shape_model for name in ("left_eye_28", "right_eye_28")]
+    main, parts = ShapeModel(bundle.face.main.pdm), {part.name: part.model.pdm for part in bundle.face.parts}
+    eyes = [ShapeModel(parts[name]) for name in ("left_eye_28", "right_eye_28")]
     poses: tuple[list[Array], list[Array]] = ([], [])
     gazes: tuple[list[Array], list[Array]] = ([], [])
     for clip in clips:
@@ -356,8 +357,8 @@ def check_pose_and_gaze(bundle: Bundle, clips: tuple[str, ...] = CLIPS) -> list[
         height, width = golden_data.load_frame(clip, 0).shape[:2]
         camera = Camera.for_image(width, height)
         face = (state.pglobal[ok], state.plocal[ok], state.landmarks[ok])
-        pose = head_pose(detector.fitter.shape_model, *face, camera)
-        face_3d = landmarks_in_camera(detector.fitter.shape_model, *face, camera)
+        pose = head_pose(main, *face, camera)
+        face_3d = landmarks_in_camera(main, *face, camera)
         eyes_3d = [
             landmarks_in_camera(
                 model, state.eye_pglobal[ok, k], state.eye_plocal[ok, k], state.eye_landmarks[ok, k], camera

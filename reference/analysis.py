@@ -13,15 +13,13 @@ import numpy.typing as npt
 
 from auparity.errors import ContractError
 from auparity.models.types import AUPredictors
-from auparity.reference.action_units import ActionUnitModels, OnlineCorrection
-from auparity.reference.alignment import SIZE, align_faces
+from auparity.reference.action_units import OnlineCorrection
+from auparity.reference.alignment import SIZE
 from auparity.reference.contracts import check_image
-from auparity.reference.fhog import fhog
-from auparity.reference.geometry import geometry_descriptor
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.postprocessing import postprocess
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, OfflineAUs
-from auparity.reference.running_median import RunningMedian, geometry_median, hog_median
+from auparity.reference.stages import Stages, golden_stages
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
@@ -51,16 +49,23 @@ class VideoAnalyser:
     ----------
     predictors : the AU models for videos.
     numerics : working precision of alignment and FHOG.
+    stages : implementations of the stages; None for the reference's own in this precision.
     online : a live camera; intensities shown are corrected by spec 60.8 (the history is not).
     dynamic : False for OpenFace's static option: no re-prediction and no calibration at the end.
     """
 
     def __init__(
-        self, predictors: AUPredictors, numerics: Numerics = FLOAT32, *, online: bool = False, dynamic: bool = True
+        self,
+        predictors: AUPredictors,
+        numerics: Numerics = FLOAT32,
+        stages: Stages | None = None,
+        *,
+        online: bool = False,
+        dynamic: bool = True,
     ) -> None:
-        self.predictors = predictors
-        self.models = ActionUnitModels(predictors)
-        self.numerics = numerics
+        self._stages = stages or golden_stages(numerics)
+        self.models = self._stages.action_units(predictors)
+        self.describer = FaceDescriber(predictors, self._stages)
         self.dynamic = dynamic
         self.online = online
         self.reset()
@@ -68,8 +73,8 @@ class VideoAnalyser:
     def reset(self) -> None:
         """Begin another clip (spec 60.9)."""
         self.history = ClipHistory()
-        self.hog_median: RunningMedian = hog_median()
-        self.geometry_median: RunningMedian = geometry_median()
+        self.hog_median = self._stages.running_median("hog")
+        self.geometry_median = self._stages.running_median("geometry")
         self.correction = OnlineCorrection() if self.online else None
 
     def step(
@@ -99,9 +104,9 @@ class VideoAnalyser:
             raise ContractError(STAGE, "params_global, params_local", "both, or None for both", "one of them")
         success = params_global is not None and params_local is not None
         if params_global is not None and params_local is not None:
-            hog, geometry = describe_face(image, landmarks, params_global, params_local, self.predictors, self.numerics)
+            hog, geometry = self.describer.describe(image, landmarks, params_global, params_local)
         else:
-            hog, geometry = describe_no_face(self.predictors, self.numerics)
+            hog, geometry = self.describer.describe_no_face()
         hog_median = self.hog_median.step(hog, success)
         geometry_median = self.geometry_median.step(geometry, success)
         if success:
@@ -151,37 +156,43 @@ class ImageAnalyser:
     ContractError : a model of `predictors` is dynamic.
     """
 
-    def __init__(self, predictors: AUPredictors, numerics: Numerics = FLOAT32) -> None:
-        self.predictors = predictors
-        self.models = ActionUnitModels(predictors)
-        self.numerics = numerics
+    def __init__(self, predictors: AUPredictors, numerics: Numerics = FLOAT32, stages: Stages | None = None) -> None:
+        stages = stages or golden_stages(numerics)
+        self.models = stages.action_units(predictors)
+        self.describer = FaceDescriber(predictors, stages)
         if self.models.needs_medians:
             raise ContractError(STAGE, "predictors", "static models only (AU_all_static.txt)", "dynamic ones too")
 
     def analyse(self, image: Array, landmarks: Array, params_global: Array, params_local: Array) -> tuple[F64, F64]:
         """Intensities (17,) from 0 to 5 and presences (18,) of one face; arguments as in `VideoAnalyser.step`."""
         check_image(STAGE, image)
-        hog, geometry = describe_face(image, landmarks, params_global, params_local, self.predictors, self.numerics)
+        hog, geometry = self.describer.describe(image, landmarks, params_global, params_local)
         intensity, presence = self.models.predict_static(hog[None], geometry[None])
         return intensity[0], presence[0]
 
 
-def describe_face(
-    image: Array,
-    landmarks: Array,
-    params_global: Array,
-    params_local: Array,
-    predictors: AUPredictors,
-    numerics: Numerics = FLOAT32,
-) -> tuple[Array, F64]:
-    """FHOG (4464,) and geometry (238,) descriptors of one face (spec 60.2 to 60.4)."""
-    aligned = align_faces(
-        image[None], landmarks[None], params_global[None], predictors.pdm, predictors.triangulation, numerics
-    )
-    return fhog(aligned, numerics)[0], geometry_descriptor(params_local[None], predictors.pdm)[0]
+class FaceDescriber:
+    """FHOG (4464,) and geometry (238,) descriptors of faces (spec 60.2 to 60.4).
 
+    Parameters
+    ----------
+    predictors : the AU models whose triangulation and PDM are used.
+    stages : implementations of the stages; None for the reference's own.
+    """
 
-def describe_no_face(predictors: AUPredictors, numerics: Numerics = FLOAT32) -> tuple[Array, F64]:
-    """The descriptors of a failed frame: those of a black face, and zeros (spec 60.1 steps 2, 3 and 7)."""
-    black = np.zeros((1, SIZE, SIZE, 3), np.uint8)
-    return fhog(black, numerics)[0], np.zeros(3 * predictors.pdm.n_points + predictors.pdm.n_modes)
+    def __init__(self, predictors: AUPredictors, stages: Stages | None = None) -> None:
+        stages = stages or golden_stages()
+        self._align = stages.alignment(predictors)
+        self._fhog = stages.fhog()
+        self._geometry = stages.geometry(predictors.pdm)
+        self._n_modes = predictors.pdm.n_modes
+
+    def describe(self, image: Array, landmarks: Array, params_global: Array, params_local: Array) -> tuple[Array, F64]:
+        """The descriptors of one face; arguments as in `VideoAnalyser.step`."""
+        aligned = self._align(image[None], landmarks[None], params_global[None])
+        return self._fhog(aligned)[0], self._geometry(params_local[None])[0]
+
+    def describe_no_face(self) -> tuple[Array, F64]:
+        """The descriptors of a failed frame: those of a black face, and zeros (spec 60.1 steps 2, 3 and 7)."""
+        black = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+        return self._fhog(black)[0], self._geometry(np.zeros((1, self._n_modes)))[0]

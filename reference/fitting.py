@@ -10,7 +10,7 @@ likelihoods out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from auparity.reference.contracts import check_array
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.patch_experts import PatchExpertBank
 from auparity.reference.pdm import ShapeModel
+
+if TYPE_CHECKING:
+    from auparity.reference.stages import PatchExpertStage
 
 Array = npt.NDArray[Any]
 
@@ -68,12 +71,21 @@ class Fit:
 
 
 class LandmarkFitter:
-    """Fits one landmark model (face, inner face or eye). Holds no state of any face."""
+    """Fits one landmark model (face, inner face or eye). Holds no state of any face.
 
-    def __init__(self, model: LandmarkModel, numerics: Numerics = FLOAT32) -> None:
+    Parameters
+    ----------
+    model : the landmark model.
+    experts : what computes its response maps; None for the reference's own.
+    """
+
+    def __init__(
+        self, model: LandmarkModel, numerics: Numerics = FLOAT32, experts: PatchExpertStage | None = None
+    ) -> None:
         self.numerics = numerics
         self.shape_model = ShapeModel(model.pdm, numerics)
-        self.bank = PatchExpertBank(model, self.shape_model)
+        self.experts = experts or PatchExpertBank(model, self.shape_model)
+        self.confidences = [np.array([[p.confidence for p in view] for view in e.patches]) for e in model.experts]
         self.problem_type = MeanShiftProblem  # the parity suite puts a subclass here that asks "what if"
 
     def fit(self, gray: Array, params_global: Array, params_local: Array, parameters: FittingParameters) -> list[Fit]:
@@ -93,8 +105,8 @@ class LandmarkFitter:
         check_array(
             "fitting", "params_local", params_local, (gray.shape[0], self.shape_model.n_modes), self.numerics.dtype
         )
-        if len(parameters.windows) < len(self.bank.scales):
-            expected = f"a window size for each of {len(self.bank.scales)} scales"
+        if len(parameters.windows) < len(self.experts.scales):
+            expected = f"a window size for each of {len(self.experts.scales)} scales"
             raise ContractError("fitting", "windows", expected, str(parameters.windows))
         return [
             self._fit_one(image, g, p, parameters)
@@ -102,7 +114,7 @@ class LandmarkFitter:
         ]
 
     def _fit_one(self, gray: Array, g: Array, p: Array, parameters: FittingParameters) -> Fit:
-        scales, windows = self.bank.scales, parameters.windows[: len(self.bank.scales)]
+        scales, windows = self.experts.scales, parameters.windows[: len(self.experts.scales)]
         likelihood: float | None = None
         per_landmark: Array | None = None
         view, success = 0, True
@@ -113,7 +125,7 @@ class LandmarkFitter:
             reg, sigma, weight_factor = parameters.at_scale(scales[min(k, 2)])
             # OpenFace tabulates the mean-shift kernel once for each window size: the first sigma stays (spec 50.5).
             kernel_sigma = kernel_sigmas.setdefault(window, sigma)
-            maps = self.bank.response_maps(gray[None], g[None], p[None], window, k)
+            maps = self.experts.response_maps(gray[None], g[None], p[None], window, k)
             view = int(maps.view[0])
             problem = self.problem_type(
                 self.shape_model, maps.maps[0], maps.visible[0], maps.img_to_ref[0], maps.ref_to_img[0],
@@ -137,7 +149,7 @@ class LandmarkFitter:
         if weight_factor <= 0:
             return None
         # Empty records have no confidence (NaN); nobody reads it, their landmarks are invisible in this view.
-        confidence = np.nan_to_num(self.numerics.cast(self.bank.confidences[scale_index][view]))
+        confidence = np.nan_to_num(self.numerics.cast(self.confidences[scale_index][view]))
         return np.tile(confidence * self.numerics.dtype(weight_factor), 2)
 
 

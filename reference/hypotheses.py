@@ -74,7 +74,7 @@ def detect_in_box(
 
 def start_state(detector: LandmarkDetector, box: Array, rotation: tuple[float, ...], state: FaceState) -> FaceState:
     """`state` with the mean shape filling a box (4,) px at a rotation (rx, ry, rz) rad: where a hypothesis begins."""
-    model = detector.fitter.shape_model
+    model = detector.main.shape
     zeros = np.zeros(model.n_modes, detector.numerics.dtype)
     g = model.params_from_box(box, zeros, detector.numerics.cast(rotation))
     return replace(state, params_global=g, params_local=zeros)

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.models.types import FaceModel, PartModel
-from auparity.reference.calc_params import fit_shape
-from auparity.reference.fitting import INITIAL_LIKELIHOOD, Fit, FittingParameters, LandmarkFitter
+from auparity.models.types import FaceModel, LandmarkModel, PartModel
+from auparity.reference.fitting import INITIAL_LIKELIHOOD, Fit, FittingParameters
 from auparity.reference.numerics import FLOAT32, Numerics
-from auparity.reference.validation import VALIDATION_BOUNDARY, LandmarkValidator
+from auparity.reference.stages import CalcParams, FittingStage, ShapeStage, Stages, golden_stages
+from auparity.reference.validation import VALIDATION_BOUNDARY
 
 Array = npt.NDArray[Any]
 
@@ -95,23 +95,52 @@ class FaceState:
     parts: tuple[PartState, ...]
 
 
+@dataclass
+class FittedModel:
+    """The stages that one landmark model (face, inner face or eye) needs."""
+
+    shape: ShapeStage
+    fitter: FittingStage
+    calc_params: CalcParams
+    coarsest_scale: float  #: px/mm of its first experts
+
+    @classmethod
+    def build(cls, model: LandmarkModel, stages: Stages) -> FittedModel:
+        fitter = stages.fitting(model, stages.patch_experts(model))
+        coarsest = float(model.experts[0].scale)
+        return cls(stages.pdm(model.pdm), fitter, stages.calc_params(model.pdm), coarsest)
+
+
 class LandmarkDetector:
-    """The models of one `FaceModel` at the working precision. Holds no state of any face."""
+    """The models of one `FaceModel` at the working precision. Holds no state of any face.
+
+    Parameters
+    ----------
+    model : the face model.
+    parameters : settings; None for those of the command-line programs.
+    numerics : working precision.
+    stages : implementations of the stages; None for the reference's own in this precision.
+    """
 
     def __init__(
-        self, model: FaceModel, parameters: DetectorParameters | None = None, numerics: Numerics = FLOAT32
+        self,
+        model: FaceModel,
+        parameters: DetectorParameters | None = None,
+        numerics: Numerics = FLOAT32,
+        stages: Stages | None = None,
     ) -> None:
+        stages = stages or golden_stages(numerics)
         self.numerics = numerics
         self.parameters = parameters or DetectorParameters.for_model(model)
         self.early_termination = model.main.early_termination
-        self.fitter = LandmarkFitter(model.main, numerics)
-        self.validator = LandmarkValidator(model.validator, numerics)
+        self.main = FittedModel.build(model.main, stages)
+        self.validator = stages.validation(model.validator)
         self.part_models: tuple[PartModel, ...] = model.parts
-        self.part_fitters = tuple(LandmarkFitter(part.model, numerics) for part in model.parts)
+        self.parts = tuple(FittedModel.build(part.model, stages) for part in model.parts)
 
     def initial_state(self) -> FaceState:
         """The state of a model that has seen nothing: scale 1, everything else 0 (spec 00)."""
-        main = self.fitter.shape_model
+        main = self.main.shape
         return FaceState(
             params_global=self.numerics.cast([1, 0, 0, 0, 0, 0]),
             params_local=self.numerics.cast(np.zeros(main.n_modes)),
@@ -121,11 +150,10 @@ class LandmarkDetector:
             detection_success=False,
             certainty=0.0,
             view=0,
-            parts=tuple(self._initial_part(fitter) for fitter in self.part_fitters),
+            parts=tuple(self._initial_part(part.shape) for part in self.parts),
         )
 
-    def _initial_part(self, fitter: LandmarkFitter) -> PartState:
-        model = fitter.shape_model
+    def _initial_part(self, model: ShapeStage) -> PartState:
         return PartState(
             self.numerics.cast([1, 0, 0, 0, 0, 0]),
             self.numerics.cast(np.zeros(model.n_modes)),
@@ -152,7 +180,7 @@ class LandmarkDetector:
         parameters = self.parameters
         refine_parts = parameters.refine_parts if refine_parts is None else refine_parts
         validate = parameters.validate if validate is None else validate
-        (fit,) = self.fitter.fit(
+        (fit,) = self.main.fitter.fit(
             gray[None], state.params_global[None], state.params_local[None], parameters.with_windows(windows)
         )
         state = _with_fit(state, fit)
@@ -169,17 +197,17 @@ class LandmarkDetector:
         """Fit the part models and bring the main model to what they found (spec 50.7)."""
         main_scale = state.params_global[0]
         parts, any_fitted = [], False
-        for part, fitter in zip(self.part_models, self.part_fitters, strict=True):
-            given = self.numerics.cast(np.zeros((fitter.shape_model.n_points, 2)))
+        for part, own in zip(self.part_models, self.parts, strict=True):
+            given = np.zeros((own.shape.n_points, 2), self.numerics.dtype)
             given[part.mapping[:, 1]] = state.landmarks[part.mapping[:, 0]]
-            g, p = fit_shape(fitter.shape_model, given[None])
-            if main_scale > PART_SCALE_SHARE * fitter.bank.scales[0]:
+            g, p = own.calc_params(given[None])
+            if main_scale > PART_SCALE_SHARE * own.coarsest_scale:
                 any_fitted = True
                 settings = PART_PARAMETERS.get(part.name, FittingParameters(refine_parameters=False))
-                (fit,) = fitter.fit(gray[None], g, p, settings)
+                (fit,) = own.fitter.fit(gray[None], g, p, settings)
                 parts.append(PartState(fit.params_global, fit.params_local, fit.landmarks))
             else:
-                parts.append(PartState(g[0], p[0], fitter.shape_model.shape_2d(g[0], p[0])))
+                parts.append(PartState(g[0], p[0], own.shape.shape_2d(g[0], p[0])))
         state = replace(state, parts=tuple(parts))
         if not any_fitted:
             return state
@@ -187,9 +215,8 @@ class LandmarkDetector:
         for part, found in zip(self.part_models, parts, strict=True):
             # In file order: where parts overlap (inner face and eyes) the later one wins.
             landmarks[part.mapping[:, 0]] = found.landmarks[part.mapping[:, 1]]
-        main = self.fitter.shape_model
-        g, p = fit_shape(main, landmarks[None])
-        return replace(state, params_global=g[0], params_local=p[0], landmarks=main.shape_2d(g[0], p[0]))
+        g, p = self.main.calc_params(landmarks[None])
+        return replace(state, params_global=g[0], params_local=p[0], landmarks=self.main.shape.shape_2d(g[0], p[0]))
 
 
 def _with_fit(state: FaceState, fit: Fit) -> FaceState:

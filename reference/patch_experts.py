@@ -261,7 +261,6 @@ class PatchExpertBank:
         self.shape_model = shape_model
         self.scales = tuple(float(e.scale) for e in model.experts)
         self.view_centres = [np.deg2rad(e.view_centres) for e in model.experts]
-        self.confidences = [np.array([[p.confidence for p in view] for view in e.patches]) for e in model.experts]
         self._scales: list[CCNFScale | CENScale] = []
         last = model.experts[-1]
         for experts in model.experts:

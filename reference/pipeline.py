@@ -14,17 +14,14 @@ import numpy.typing as npt
 
 from auparity.errors import ContractError
 from auparity.reference.analysis import ImageAnalyser, VideoAnalyser
-from auparity.reference.calc_params import fit_shape
 from auparity.reference.contracts import check_image
-from auparity.reference.detection import detect_faces, select_face
-from auparity.reference.gaze import gaze_angles, gaze_directions
-from auparity.reference.head_pose import Camera, head_pose, landmarks_in_camera
+from auparity.reference.detection import select_face
+from auparity.reference.head_pose import Camera
 from auparity.reference.hypotheses import detect_in_box
-from auparity.reference.imaging import to_gray
 from auparity.reference.landmarks import DetectorParameters, FaceState, LandmarkDetector
 from auparity.reference.numerics import PRECISIONS, Numerics, Precision
-from auparity.reference.pdm import ShapeModel
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, FrameResult, OfflineAUs
+from auparity.reference.stages import Stages, golden_stages
 from auparity.reference.tracking import VideoTracker
 
 if TYPE_CHECKING:
@@ -38,28 +35,32 @@ EYE_PARTS = ("left_eye_28", "right_eye_28")
 GAZE_WITHOUT_EYES = (0.0, 0.0, -1.0)
 
 
-class ReferencePipeline:
-    """OpenFace 2.2's behaviour with the models of one bundle.
+class StagedPipeline:
+    """OpenFace 2.2's behaviour with the models of one bundle and one implementation of every stage.
 
     Parameters
     ----------
     bundle : the models.
-    precision : "float32" is the golden; "float64" tells rounding from error; "perturbed" is float32 with its sums in
-        another order, for measuring the platform floor.
+    stages : the implementations.
+    numerics : the working precision of what lies between the stages.
     parameters : settings of landmark detection; None for those of OpenFace's command-line programs.
     """
 
     def __init__(
-        self, bundle: Bundle, *, precision: Precision = "float32", parameters: DetectorParameters | None = None
+        self, bundle: Bundle, stages: Stages, numerics: Numerics, parameters: DetectorParameters | None = None
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ContractError("pipeline", "precision", f"one of {sorted(PRECISIONS)}", repr(precision))
         self.bundle = bundle
-        self.numerics: Numerics = PRECISIONS[precision]
-        self.landmark_detector = LandmarkDetector(bundle.face, parameters, self.numerics)
+        self.stages = stages
+        self.numerics = numerics
+        self.to_gray = stages.imaging()
+        self.detect_faces = stages.detection(bundle.detector)
+        self.landmark_detector = LandmarkDetector(bundle.face, parameters, numerics, stages)
+        self.head_pose = stages.head_pose(bundle.face.main.pdm)
+        self.part_poses = tuple(stages.head_pose(part.model.pdm) for part in bundle.face.parts)
+        self.gaze = stages.gaze()
         # The analyser has a PDM of its own, in OpenFace's files the same as the tracker's.
-        self.video_pdm = ShapeModel(bundle.video_aus.pdm, self.numerics)
-        self.image_pdm = ShapeModel(bundle.image_aus.pdm, self.numerics)
+        self.fit_video_shape = stages.calc_params(bundle.video_aus.pdm)
+        self.fit_image_shape = stages.calc_params(bundle.image_aus.pdm)
         names = [part.name for part in bundle.face.parts]
         self.eyes = tuple(names.index(name) for name in EYE_PARTS) if set(EYE_PARTS) <= set(names) else None
 
@@ -78,12 +79,12 @@ class ReferencePipeline:
         check_image("pipeline", image)
         camera = camera or Camera.for_image(image.shape[1], image.shape[0])
         gray = self.to_gray(image)
-        detections = detect_faces(image, self.bundle.detector, self.numerics.dtype)
-        analyser = ImageAnalyser(self.bundle.image_aus, self.numerics)
+        detections = self.detect_faces(image)
+        analyser = ImageAnalyser(self.bundle.image_aus, self.numerics, self.stages)
         results, state = [], self.landmark_detector.initial_state()
         for face_id, box in enumerate(detections.boxes):
             success, state = detect_in_box(self.landmark_detector, gray, box, state, multi_view=multi_view)
-            g, p = fit_shape(self.image_pdm, state.landmarks[None])
+            g, p = self.fit_image_shape(state.landmarks[None])
             intensity, presence = analyser.analyse(image, state.landmarks, g[0], p[0])
             result = self.describe(
                 state, camera, success, with_gaze=True, index=0, face_id=face_id, timestamp=0.0,
@@ -94,13 +95,9 @@ class ReferencePipeline:
             results.append(result)
         return results
 
-    def to_gray(self, image: Array) -> Array:
-        """(H, W) gray in the working dtype, 0 to 255."""
-        return to_gray(image[None])[0].astype(self.numerics.dtype)
-
     def find_face(self, image: Array) -> Array | None:
         """The box (4,) of the widest face, or None (spec 20.10)."""
-        face = select_face(detect_faces(image, self.bundle.detector, self.numerics.dtype))
+        face = select_face(self.detect_faces(image))
         return None if face is None else face.box
 
     def describe(
@@ -108,21 +105,20 @@ class ReferencePipeline:
         timestamp: float, au_intensity: Array, au_presence: Array,
     ) -> FrameResult:  # fmt: skip
         """Pose, 3D landmarks and gaze of a state, with everything else that a result holds (spec 70)."""
-        model, dtype = self.landmark_detector.fitter.shape_model, self.numerics.dtype
+        dtype = self.numerics.dtype
         face = (state.params_global[None], state.params_local[None], state.landmarks[None])
-        pose = head_pose(model, *face, camera)
-        face_3d = landmarks_in_camera(model, *face, camera)
+        pose = self.head_pose.pose(*face, camera)
+        face_3d = self.head_pose.landmarks_in_camera(*face, camera)
         eyes, eyes_3d = np.zeros((2, 28, 2), dtype), np.zeros((2, 28, 3), dtype)
         gaze, angles = np.zeros((1, 2, 3), dtype), np.zeros((1, 2), dtype)
         if self.eyes is not None:
             for k, part in enumerate(self.eyes):
-                found, fitter = state.parts[part], self.landmark_detector.part_fitters[part]
+                found = state.parts[part]
                 eyes[k] = found.landmarks
                 arrays = (found.params_global[None], found.params_local[None], found.landmarks[None])
-                eyes_3d[k] = landmarks_in_camera(fitter.shape_model, *arrays, camera)[0]
+                eyes_3d[k] = self.part_poses[part].landmarks_in_camera(*arrays, camera)[0]
             if with_gaze:
-                gaze = gaze_directions(face_3d, eyes_3d[None], pose[:, 3:], self.numerics)
-                angles = gaze_angles(gaze)
+                gaze, angles = self.gaze(face_3d, eyes_3d[None], pose[:, 3:])
         return FrameResult(
             index=index, face_id=face_id, timestamp=timestamp, success=success,
             detection_success=state.detection_success, confidence=state.certainty, landmarks=state.landmarks,
@@ -132,16 +128,36 @@ class ReferencePipeline:
         )  # fmt: skip
 
 
+class ReferencePipeline(StagedPipeline):
+    """The golden pipeline: every stage the reference's own.
+
+    Parameters
+    ----------
+    bundle : the models.
+    precision : "float32" is the golden; "float64" tells rounding from error; "perturbed" is float32 with its sums in
+        another order, for measuring the platform floor.
+    parameters : settings of landmark detection; None for those of OpenFace's command-line programs.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, precision: Precision = "float32", parameters: DetectorParameters | None = None
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ContractError("pipeline", "precision", f"one of {sorted(PRECISIONS)}", repr(precision))
+        numerics = PRECISIONS[precision]
+        super().__init__(bundle, golden_stages(numerics), numerics, parameters)
+
+
 class VideoSession:
     """One clip going through the pipeline. Frames must come in order and be of one size."""
 
-    def __init__(self, pipeline: ReferencePipeline, camera: Camera | None, online: bool) -> None:
+    def __init__(self, pipeline: StagedPipeline, camera: Camera | None, online: bool) -> None:
         self._pipeline = pipeline
         self._camera = camera
         self._shape: tuple[int, ...] | None = None
         self._frames = 0
         self.tracker = VideoTracker(pipeline.landmark_detector, pipeline.find_face)
-        self.analyser = VideoAnalyser(pipeline.bundle.video_aus, pipeline.numerics, online=online)
+        self.analyser = VideoAnalyser(pipeline.bundle.video_aus, pipeline.numerics, pipeline.stages, online=online)
 
     def process_frame(self, image: Array, timestamp: float) -> FrameResult:
         """Track and measure the next frame (spec 00).
@@ -166,7 +182,7 @@ class VideoSession:
         # The AUs follow the model's own flag, not what the tracker returned (spec 00, step 4).
         g, p = None, None
         if state.detection_success:
-            globals_, locals_ = fit_shape(pipeline.video_pdm, state.landmarks[None])
+            globals_, locals_ = pipeline.fit_video_shape(state.landmarks[None])
             g, p = globals_[0], locals_[0]
         intensity, presence = self.analyser.step(image, state.landmarks, g, p, timestamp)
         result = pipeline.describe(
@@ -181,4 +197,13 @@ class VideoSession:
         return self.analyser.finish()
 
 
-__all__ = ["INTENSITY_AUS", "PRESENCE_AUS", "Camera", "FrameResult", "OfflineAUs", "ReferencePipeline", "VideoSession"]
+__all__ = [
+    "INTENSITY_AUS",
+    "PRESENCE_AUS",
+    "Camera",
+    "FrameResult",
+    "OfflineAUs",
+    "ReferencePipeline",
+    "StagedPipeline",
+    "VideoSession",
+]

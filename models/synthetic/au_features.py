@@ -23,7 +23,7 @@ from auparity.models.synthetic.types import Picture
 from auparity.models.synthetic.weak_perspective import Faces, WeakPerspective, turns
 from auparity.models.synthetic.workspace import Workspace
 from auparity.models.types import MTCNN, PDM, AUPredictors, FaceModel
-from auparity.reference.analysis import describe_face, describe_no_face
+from auparity.reference.analysis import FaceDescriber
 from auparity.reference.calc_params import fit_shape
 from auparity.reference.detection import detect_faces, select_face
 from auparity.reference.imaging import to_gray
@@ -155,18 +155,18 @@ def describe_clip(tracked: Iterator[tuple[Picture, Array | None]], pdm: PDM, tri
     Failed frames are left out, and "index" says which ones are there. Descriptors and medians have one more row, which
     holds the medians at the end of the clip.
     """
-    analyser = AUPredictors((), pdm, triangulation)
+    describer = FaceDescriber(AUPredictors((), pdm, triangulation))
     shape_model = ShapeModel(pdm)
     medians = (hog_median(), geometry_median())
     rows: list[tuple[Array, ...]] = []
     kept: list[int] = []
     for index, (picture, landmarks) in enumerate(tracked):
         if landmarks is None or picture.truth is None:
-            for median, values in zip(medians, describe_no_face(analyser), strict=True):
+            for median, values in zip(medians, describer.describe_no_face(), strict=True):
                 median.step(values, False)
             continue
         g, p = fit_shape(shape_model, landmarks[None])
-        described = describe_face(picture.image, landmarks, g[0], p[0], analyser)
+        described = describer.describe(picture.image, landmarks, g[0], p[0])
         running = [median.step(values, True) for median, values in zip(medians, described, strict=True)]
         kept.append(index)
         rows.append((*described, *running, landmarks, picture.truth.landmarks, picture.truth.aus))

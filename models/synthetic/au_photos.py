@@ -22,7 +22,7 @@ from auparity.models.synthetic.train_shape import MIRROR_68
 from auparity.models.synthetic.weak_perspective import WeakPerspective
 from auparity.models.synthetic.workspace import Workspace
 from auparity.models.types import PDM, AUPredictors, FaceModel
-from auparity.reference.analysis import describe_face
+from auparity.reference.analysis import FaceDescriber
 from auparity.reference.calc_params import fit_shape
 from auparity.reference.pdm import ShapeModel, euler_from_rotation
 
@@ -83,14 +83,15 @@ def describe_part(workspace: Workspace, task: PhotoTask) -> None:
     """Features of a part of the photographs, stored under the task's name."""
     photos = PhotoSet.open(task.source) if isinstance(task.source, Path) else task.source
     found = _landmarks(photos, task)
-    analyser, shape_model = AUPredictors((), task.pdm, task.triangulation), ShapeModel(task.pdm)
+    describer = FaceDescriber(AUPredictors((), task.pdm, task.triangulation))
+    shape_model = ShapeModel(task.pdm)
     rows: list[tuple[Array, Array, Array, int, bool]] = []
     for k, landmarks in found:
         image = np.asarray(photos.images[k])
         turned = landmarks[MIRROR_68] * [-1, 1] + [image.shape[1] - 1, 0]
         for mirrored, seen, points in ((False, image, landmarks), (True, image[:, ::-1], turned.astype(np.float32))):
             g, p = fit_shape(shape_model, points[None])
-            hog, geometry = describe_face(np.ascontiguousarray(seen), points, g[0], p[0], analyser)
+            hog, geometry = describer.describe(np.ascontiguousarray(seen), points, g[0], p[0])
             rows.append((hog, geometry, photos.aus[k], k, mirrored))
     width = 3 * task.pdm.n_points + task.pdm.n_modes
     nothing = [np.zeros((0, n)) for n in (4464, width, 18)] + [np.zeros(0), np.zeros(0)]

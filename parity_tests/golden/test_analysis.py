@@ -13,7 +13,7 @@ from auparity.parity_tests import golden_data
 from auparity.parity_tests.golden_data import AnalysisRecord
 from auparity.reference.action_units import ActionUnitModels
 from auparity.reference.alignment import align_faces
-from auparity.reference.analysis import ImageAnalyser, VideoAnalyser, describe_no_face
+from auparity.reference.analysis import FaceDescriber, ImageAnalyser, VideoAnalyser
 from auparity.reference.calc_params import fit_shape
 from auparity.reference.fhog import fhog
 from auparity.reference.geometry import geometry_descriptor
@@ -96,7 +96,7 @@ def test_fhog_of_recorded_faces() -> None:
 
 
 def test_a_failed_frame_is_described_as_a_black_face(openface_bundle: Bundle) -> None:
-    hog, geometry = describe_no_face(openface_bundle.video_aus)
+    hog, geometry = FaceDescriber(openface_bundle.video_aus).describe_no_face()
     names = []
     for name, _, _, record in recorded(with_face=False):
         assert not record.aligned.any(), name

@@ -42,7 +42,7 @@ class Recorded(NamedTuple):
 
     @property
     def visible(self):
-        experts = self.fitter.bank.experts_at(self.fit.scale_index)
+        experts = self.fitter.experts.experts_at(self.fit.scale_index)
         return experts._experts.visibility[self.fit.view] != 0
 
 
@@ -57,10 +57,10 @@ def recorded(detector) -> list[Recorded]:
 
 
 def _recorded(detector) -> Iterator[Recorded]:
-    fitters, settings = {"main": detector.fitter}, {"main": detector.parameters.fitting}
-    for part, fitter in zip(detector.part_models, detector.part_fitters, strict=True):
+    fitters, settings = {"main": detector.main.fitter}, {"main": detector.parameters.fitting}
+    for part, own in zip(detector.part_models, detector.parts, strict=True):
         short = part.name.removesuffix("_28")
-        fitters[short], settings[short] = fitter, PART_PARAMETERS[part.name]
+        fitters[short], settings[short] = own.fitter, PART_PARAMETERS[part.name]
     for source in SOURCES:
         _, record = stage_fidelity.load(source)
         for detection in record.landmark_detections:
@@ -77,20 +77,20 @@ def test_every_kind_of_fit_is_among_the_recordings(recorded):
 
 def test_views_are_the_recorded_ones(recorded):
     for r in recorded:
-        centres = r.fitter.bank.view_centres[r.fit.scale_index]
+        centres = r.fitter.experts.view_centres[r.fit.scale_index]
         assert select_view(centres, r.fit.pglobal_in[1:4]) == r.fit.view
 
 
 def test_similarities_are_the_recorded_ones(recorded):
     for r in recorded:
-        found = r.fitter.bank.similarity(r.fit.scale_index, r.fit.pglobal_in, r.fit.plocal_in)
+        found = r.fitter.experts.similarity(r.fit.scale_index, r.fit.pglobal_in, r.fit.plocal_in)
         for ours, theirs in zip(found, (r.fit.sim_img_to_ref, r.fit.sim_ref_to_img), strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
 
 def test_regularisation_sigma_and_weight_follow_the_schedule_exactly(recorded):
     for r in recorded:
-        patch_scale = r.fitter.bank.scales[min(r.fit.scale_index, 2)]
+        patch_scale = r.fitter.experts.scales[min(r.fit.scale_index, 2)]
         assert r.settings.at_scale(patch_scale) == (r.fit.reg, r.fit.sigma, r.fit.weight)
 
 
@@ -105,7 +105,7 @@ def test_a_scale_starts_where_the_coarser_one_ended(recorded):
 
 
 def test_parts_start_from_calc_params_on_the_main_landmarks(detector, recorded):
-    main, checked = detector.fitter.shape_model, 0
+    main, checked = detector.main.shape, 0
     parts = {part.name.removesuffix("_28"): part for part in detector.part_models}
     for r in recorded:
         if r.fit.part == "main" or r.fit is not r.detection.of(r.fit.part)[0]:

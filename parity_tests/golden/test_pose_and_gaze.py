@@ -23,8 +23,8 @@ def models(openface_bundle):
     """Shape models of the face, the left eye and the right eye."""
     detector = LandmarkDetector(openface_bundle.face)
     names = [part.name for part in detector.part_models]
-    eyes = [detector.part_fitters[names.index(name)].shape_model for name in ("left_eye_28", "right_eye_28")]
-    return detector.fitter.shape_model, eyes
+    eyes = [detector.parts[names.index(name)].shape for name in ("left_eye_28", "right_eye_28")]
+    return detector.main.shape, eyes
 
 
 def columns(clip, prefix, axes, count):

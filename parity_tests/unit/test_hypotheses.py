@@ -25,7 +25,7 @@ class Scripted:
     """A `LandmarkDetector` that answers (success, likelihood, view) in turn, each stamped with its number."""
 
     def __init__(self, answers, early=None):
-        self.parameters, self.fitter, self.numerics = DetectorParameters(), REAL.fitter, FLOAT32
+        self.parameters, self.main, self.numerics = DetectorParameters(), REAL.main, FLOAT32
         self.early_termination, self.calls, self.answers = early, [], list(answers)
 
     def detect(self, gray, state, windows, *, refine_parts=None, validate=None):
@@ -76,7 +76,7 @@ def test_every_orientation_starts_from_the_box_with_a_mean_shape_and_the_large_w
     for call in detector.calls:
         g = call.start.params_global
         zeros = np.zeros(6, np.float32)
-        np.testing.assert_array_equal(g, REAL.fitter.shape_model.params_from_box(BOX, zeros, g[1:4]))
+        np.testing.assert_array_equal(g, REAL.main.shape.params_from_box(BOX, zeros, g[1:4]))
         assert not call.start.params_local.any()
         assert call.windows == (11, 9, 7, 5)
         assert call.flags == (None, None)  # parts and validation as set

@@ -29,7 +29,7 @@ class ScriptedFitter:
     """Stands where a `LandmarkFitter` stood: moves the face by `shift` px, and remembers what it was asked."""
 
     def __init__(self, real, shift=(0.0, 0.0), *, success=True, likelihood=0.5):
-        self.numerics, self.shape_model, self.bank = real.numerics, real.shape_model, real.bank
+        self.numerics, self.shape_model = real.numerics, real.shape_model
         self.shift, self.success, self.likelihood, self.calls = shift, success, likelihood, []
 
     def fit(self, gray, params_global, params_local, parameters):
@@ -45,10 +45,9 @@ class ScriptedFitter:
 def scripted(shifts=((0, 0), (0, 0), (0, 0)), *, model: FaceModel = MODEL, **main):
     """A detector whose fits are scripted; the parts (inner face, left eye, right eye) move by `shifts`."""
     detector: Any = LandmarkDetector(model)
-    detector.fitter = ScriptedFitter(detector.fitter, **main)
-    detector.part_fitters = tuple(
-        ScriptedFitter(real, shift) for real, shift in zip(detector.part_fitters, shifts, strict=False)
-    )
+    detector.main.fitter = ScriptedFitter(detector.main.fitter, **main)
+    for part, shift in zip(detector.parts, shifts, strict=False):
+        part.fitter = ScriptedFitter(part.fitter, shift)
     return detector
 
 
@@ -89,9 +88,9 @@ def test_parts_are_fitted_with_settings_of_their_own(name, windows, reg, sigma, 
 def test_a_part_starts_from_what_calc_params_says_of_the_mapped_landmarks():
     detector = scripted()
     state = start(detector)
-    before = detector.fitter.shape_model.shape_2d(state.params_global, state.params_local)
+    before = detector.main.shape.shape_2d(state.params_global, state.params_local)
     detector.detect(GRAY, state, (11, 9, 7))
-    for part, fitter in zip(detector.part_models, detector.part_fitters, strict=True):
+    for part, fitter in zip(detector.part_models, [part.fitter for part in detector.parts], strict=True):
         ((g, p, parameters),) = fitter.calls
         given = np.zeros((fitter.shape_model.n_points, 2), np.float32)
         given[part.mapping[:, 1]] = before[part.mapping[:, 0]]
@@ -106,17 +105,15 @@ def test_later_parts_overwrite_earlier_ones_and_the_rest_stays():
     detector = scripted(((100, 0), (200, 0), (300, 0)))
     sent = []
     state = start(detector)
-    main = detector.fitter.shape_model
+    main = detector.main.shape
     plain = main.shape_2d(state.params_global, state.params_local)
 
-    def spy(model, landmarks):
-        if model is main:
-            sent.append(landmarks[0].copy())
-        return fit_shape(model, landmarks)
+    def spy(landmarks):
+        sent.append(landmarks[0].copy())
+        return fit_shape(main, landmarks)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("auparity.reference.landmarks.fit_shape", spy)
-        found = detector.detect(GRAY, state, (11, 9, 7))
+    detector.main.calc_params = spy
+    found = detector.detect(GRAY, state, (11, 9, 7))
     (merged,) = sent
     np.testing.assert_array_equal(merged[:17], plain[:17])
     for part, owned in enumerate((np.r_[17:36, 48:68], np.r_[36:42], np.r_[42:48])):
@@ -133,11 +130,9 @@ def test_later_parts_overwrite_earlier_ones_and_the_rest_stays():
 def test_parts_are_fitted_above_nine_tenths_of_their_first_scale(scale, fitted):
     detector = scripted()
     found = detector.detect(GRAY, start(detector, scale), (11, 9, 7))
-    assert all(bool(fitter.calls) == fitted for fitter in detector.part_fitters)
-    for part, fitter in zip(found.parts, detector.part_fitters, strict=True):  # placed in any case, for the gaze
-        np.testing.assert_array_equal(
-            part.landmarks, fitter.shape_model.shape_2d(part.params_global, part.params_local)
-        )
+    assert all(bool(part.fitter.calls) == fitted for part in detector.parts)
+    for part, own in zip(found.parts, detector.parts, strict=True):  # placed in any case, for the gaze
+        np.testing.assert_array_equal(part.landmarks, own.shape.shape_2d(part.params_global, part.params_local))
         assert part.landmarks.any()
     if not fitted:
         np.testing.assert_array_equal(found.params_global, start(detector, scale).params_global)
@@ -178,7 +173,7 @@ def test_without_validation_the_fit_decides_and_without_refinement_no_part_moves
     detector.validator.certainty = lambda *_: pytest.fail("the validator was asked")
     found = detector.detect(GRAY, start(detector), (11, 9, 7), refine_parts=False, validate=False)
     assert (found.detection_success, found.certainty) == (True, 1.0)
-    assert not any(fitter.calls for fitter in detector.part_fitters)
+    assert not any(part.fitter.calls for part in detector.parts)
     assert found.parts == start(detector).parts or not any(part.landmarks.any() for part in found.parts)
 
 
@@ -247,16 +242,16 @@ def test_other_precisions_find_the_same_face(numerics):
 
 def test_settings_of_the_command_line_reach_the_fit():
     detector = LandmarkDetector(MODEL, replace(DetectorParameters(), validate=False, refine_parts=False))
-    detector.fitter = ScriptedFitter(detector.fitter)
+    detector.main.fitter = ScriptedFitter(detector.main.fitter)
     assert detector.detect(GRAY, start(detector), (0, 9, 7)).certainty == 1.0
-    ((_, _, parameters),) = detector.fitter.calls
+    ((_, _, parameters),) = detector.main.fitter.calls
     assert parameters.windows == (0, 9, 7)
     assert (parameters.sigma, parameters.reg_factor) == (1.5, 25.0)
 
 
 @pytest.mark.parametrize(("scale", "found"), [(0.15, False), (0.24, False), (0.6, True)])
 def test_a_face_too_small_is_given_up_after_the_scale_that_says_so(scale, found):
-    fitter = LandmarkDetector(MODEL).fitter
+    fitter = LandmarkDetector(MODEL).main.fitter
     g = FRONTAL.copy()
     g[0] = scale
     settings = replace(DetectorParameters().fitting, windows=(5, 5, 5), iterations=0)  # the scale stays what it is
@@ -280,7 +275,7 @@ def test_the_likelihood_is_computed_at_the_last_scale_or_when_the_face_is_small(
     calls = []
     original = MeanShiftProblem.likelihoods
     monkeypatch.setattr(MeanShiftProblem, "likelihoods", lambda *a: calls.append(1) or original(*a))
-    fitter = LandmarkDetector(MODEL).fitter
+    fitter = LandmarkDetector(MODEL).main.fitter
     g = FRONTAL.copy()
     g[0] = scale
     settings = replace(DetectorParameters().fitting, windows=windows, iterations=0)

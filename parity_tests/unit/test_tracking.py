@@ -22,7 +22,7 @@ class Told:
 
     def __init__(self, script, early=None):
         real = LandmarkDetector(factories.make_bundle(0, m=6).face)
-        self.parameters, self.fitter, self.numerics = DetectorParameters(), real.fitter, FLOAT32
+        self.parameters, self.main, self.numerics = DetectorParameters(), real.main, FLOAT32
         self.early_termination = early
         self.initial_state = real.initial_state
         self.script, self.calls = iter(script), []
