@@ -128,7 +128,7 @@ GRAY = np.round(np.random.default_rng(0).uniform(0, 255, (200, 240))).astype(np.
 
 
 def started(detector, size):
-    model = detector.fitter.shape_model
+    model = detector.main.fitter.shape_model
     zeros = np.zeros(model.n_modes, np.float32)
     g = model.params_from_box(np.array([60, 40, size, size], np.float32), zeros, np.zeros(3, np.float32))
     return replace(detector.initial_state(), params_global=g, params_local=zeros)
@@ -138,8 +138,8 @@ def test_a_fit_does_not_depend_on_the_rest_of_the_batch(detector):
     states = [started(detector, size) for size in (100, 130)]
     g, p = (np.stack([getattr(s, name) for s in states]) for name in ("params_global", "params_local"))
     parameters = detector.parameters.with_windows((0, 9, 7, 0))
-    both = detector.fitter.fit(np.stack([GRAY, GRAY]), g, p, parameters)
-    alone = detector.fitter.fit(GRAY[None], g[1:], p[1:], parameters)
+    both = detector.main.fitter.fit(np.stack([GRAY, GRAY]), g, p, parameters)
+    alone = detector.main.fitter.fit(GRAY[None], g[1:], p[1:], parameters)
     assert (both[1].landmarks == alone[0].landmarks).all()
     assert both[1].likelihood == alone[0].likelihood
 
