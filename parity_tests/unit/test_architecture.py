@@ -13,7 +13,7 @@ import auparity
 
 PACKAGE = Path(auparity.__file__).resolve().parent
 ROOT = PACKAGE.parent
-FOLDERS = ("models", "reference", "reports", "parity_tests")
+FOLDERS = ("models", "reference", "accelerated", "conversion", "reports", "parity_tests")
 #: What a folder may import of ours, and from outside besides the standard library.
 OURS = {
     "models": ("auparity.errors", "auparity.models"),
@@ -26,17 +26,28 @@ OURS = {
         "auparity.parity_tests.truth_targets",
     ),
     "reference": ("auparity.errors", "auparity.models.types", "auparity.models.bundle", "auparity.reference"),
+    "accelerated": (
+        "auparity.errors",
+        "auparity.media",  # reads frames, knows nothing of ours but the errors
+        "auparity.models",
+        "auparity.reference",
+        "auparity.accelerated",
+        "auparity.conversion.onnx_graphs",  # a graph is how the ONNX variants are written down
+    ),
+    "conversion": ("auparity.errors", "auparity.models", "auparity.reference", "auparity.conversion"),
 }
 OUTSIDE = {
     "models": {"numpy"},
     "models/synthetic": {"numpy", "cv2", "torch"},
     "reports": {"numpy", "cv2"},
     "reference": {"numpy"},
+    "accelerated": {"numpy", "numba", "llvmlite", "onnx", "onnxruntime", "torch", "jax"},
+    "conversion": {"numpy", "onnx"},
 }
 #: Parts of a folder that are layers of their own: the renderer and the training are above the reference.
 LAYERS_WITHIN = {"models": ("synthetic",)}
 #: What an allowed prefix does not allow: models know nothing of what made the embedded ones.
-FORBIDDEN = {"models": ("auparity.models.synthetic",)}
+FORBIDDEN = {folder: ("auparity.models.synthetic",) for folder in ("models", "accelerated", "conversion")}
 
 
 def imports(source: str) -> set[str]:

@@ -1,0 +1,12 @@
+"""Every stage of the CPU path compiled by Numba: allocation-free kernels that follow the golden float operations.
+
+Registers the variants; nothing is imported or compiled before one is built. The rank comes from `auparity bench` on one
+core, where each is the fastest exact implementation of its stage.
+"""
+
+from __future__ import annotations
+
+from auparity.accelerated.registry import STAGES, from_module, variant
+
+for _stage in STAGES:
+    variant(_stage, "numba", requires=("numba",), extra="numba", rank=50)(from_module(f"{__name__}.{_stage}"))

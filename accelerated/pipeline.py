@@ -1,0 +1,191 @@
+"""The pipeline that people import: one variant a stage, chosen for the machine or by name.
+
+What lies between the stages (the tracker's state machine, hypotheses, part models, the order of analysis) is the
+reference's own code: a `Pipeline` differs from the golden one in nothing but the stages that were exchanged, and each of
+those is held to the golden one by the parity suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auparity.accelerated.registry import REFERENCE, STAGES, Registry, Variant, registry
+from auparity.errors import ContractError, VariantUnavailable
+from auparity.models.types import MTCNN, PDM
+from auparity.reference.landmarks import DetectorParameters
+from auparity.reference.numerics import FLOAT32
+from auparity.reference.pipeline import StagedPipeline
+from auparity.reference.stages import Stages
+
+if TYPE_CHECKING:
+    from auparity.models.bundle import Bundle
+
+
+def parts_of(bundle: Bundle) -> dict[str, list[tuple[Any, ...]]]:
+    """What each stage will be built from, for every model of the bundle: the arguments that tell whether it serves."""
+    models = (bundle.face.main, *(part.model for part in bundle.face.parts))
+    pdms: list[tuple[PDM]] = [(model.pdm,) for model in models]
+    predictors = [(bundle.video_aus,), (bundle.image_aus,)]
+    detector: list[tuple[MTCNN]] = [(bundle.detector,)]
+    return {
+        "imaging": [()],
+        "detection": detector,
+        "pdm": pdms,
+        "patch_experts": [(model,) for model in models],
+        "fitting": [(model,) for model in models],
+        "validation": [(bundle.face.validator,)],
+        "calc_params": [*pdms, (bundle.video_aus.pdm,)],
+        "alignment": predictors,
+        "fhog": [()],
+        "geometry": [(bundle.video_aus.pdm,)],
+        "running_median": [("hog",), ("geometry",)],
+        "action_units": predictors,
+        "head_pose": pdms,
+        "gaze": [()],
+    }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which variant a stage got, and why."""
+
+    stage: str
+    variant: Variant
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.variant.name} ({self.reason})"
+
+
+def choose_best(bundle: Bundle, device: str | None = None, among: Registry | None = None) -> dict[str, Choice]:
+    """For every stage the highest-ranked float32 variant that can run here on these models.
+
+    Parameters
+    ----------
+    device : "cpu", "cuda" or "mps" to stay on one kind of device; None for whatever is there.
+    """
+    known, parts = among or registry(), parts_of(bundle)
+    chosen = {}
+    for stage in STAGES:
+        ranked = sorted(known.of_stage(stage).values(), key=lambda v: -v.rank)
+        passed: list[str] = []
+        for variant in ranked:
+            if variant.rank < 0 or variant.precision != "float32" or (device and device not in variant.devices):
+                continue
+            reasons = [reason for each in parts[stage] if (reason := variant.why_not_for(*each))]
+            if not reasons:
+                reason = f"fastest that runs here; not {'; not '.join(passed)}" if passed else "fastest that is known"
+                if variant.name == REFERENCE and not passed:
+                    reason = "no faster variant is known"
+                chosen[stage] = Choice(stage, variant, reason)
+                break
+            passed.append(f"{variant.name}: {reasons[0]}")
+        else:
+            raise VariantUnavailable(f"no variant of stage {stage!r} can run here: {'; '.join(passed) or 'none known'}")
+    return chosen
+
+
+def choose_by_name(
+    bundle: Bundle, spec: Mapping[str, str], default: str = REFERENCE, among: Registry | None = None
+) -> dict[str, Choice]:
+    """The named variant of each stage; `default` for stages that `spec` does not name and that have one of that name.
+
+    Raises
+    ------
+    ContractError : a stage that does not exist.
+    VariantUnavailable : a variant that does not exist, cannot run here or does not serve these models, with the reason.
+    """
+    unknown = sorted(set(spec) - set(STAGES))
+    if unknown:
+        raise ContractError("pipeline", "spec", f"stages among {', '.join(STAGES)}", ", ".join(unknown))
+    known, parts = among or registry(), parts_of(bundle)
+    chosen = {}
+    for stage in STAGES:
+        name = spec.get(stage, default if default in known.of_stage(stage) else REFERENCE)
+        variant = known.get(stage, name)
+        for each in parts[stage]:
+            reason = variant.why_not_for(*each)
+            if reason:
+                raise VariantUnavailable(f"variant {name!r} of stage {stage!r} cannot be used: {reason}")
+        chosen[stage] = Choice(stage, variant, "asked for" if stage in spec else "default")
+    return chosen
+
+
+class Pipeline(StagedPipeline):
+    """OpenFace 2.2's pipeline with a chosen variant of every stage.
+
+    Like the golden pipeline: `start_video` for the frames of a clip, `process_image` for photographs. Make it by
+    `Pipeline.best` or `Pipeline.from_spec`; `print(pipeline)` says what was chosen and why. One object is for one
+    thread; the models behind it may be shared by many (docs/variants.md).
+
+    Parameters
+    ----------
+    bundle : the models.
+    choices : one for every stage.
+    parameters : settings of landmark detection; None for those of OpenFace's command-line programs.
+    """
+
+    def __init__(
+        self, bundle: Bundle, choices: Mapping[str, Choice], parameters: DetectorParameters | None = None
+    ) -> None:
+        missing = [stage for stage in STAGES if stage not in choices]
+        if missing:
+            raise ContractError("pipeline", "choices", "one for every stage", f"none for {', '.join(missing)}")
+        self.choices = {stage: choices[stage] for stage in STAGES}
+        stages = Stages(**{stage: choice.variant.build for stage, choice in self.choices.items()})
+        super().__init__(bundle, stages, FLOAT32, parameters)
+
+    @classmethod
+    def best(
+        cls, bundle: Bundle | None = None, *, device: str | None = None, parameters: DetectorParameters | None = None
+    ) -> Pipeline:
+        """The fastest float32 variants that run on this machine.
+
+        Parameters
+        ----------
+        bundle : the models; None for OpenFace's where they are installed, else the embedded ones.
+        device : "cpu", "cuda" or "mps" to stay on one kind of device.
+        """
+        bundle = bundle or default_bundle()
+        return cls(bundle, choose_best(bundle, device), parameters)
+
+    @classmethod
+    def from_spec(
+        cls,
+        spec: Mapping[str, str],
+        bundle: Bundle | None = None,
+        *,
+        default: str = REFERENCE,
+        parameters: DetectorParameters | None = None,
+    ) -> Pipeline:
+        """Named variants, e.g. ``{"fhog": "numba"}``; `default` for the other stages where they have it.
+
+        Raises
+        ------
+        VariantUnavailable : one that cannot run here, with the reason. Nothing is replaced silently.
+        """
+        bundle = bundle or default_bundle()
+        return cls(bundle, choose_by_name(bundle, spec, default), parameters)
+
+    def __str__(self) -> str:
+        head = f"pipeline on bundle {self.bundle.meta.name} {self.bundle.short_hash}"
+        return "\n".join([head, *(f"  {choice}" for choice in self.choices.values())])
+
+    @property
+    def spec(self) -> dict[str, str]:
+        """Names of the chosen variants by stage: what `from_spec` makes the same pipeline from."""
+        return {stage: choice.variant.name for stage, choice in self.choices.items()}
+
+
+def default_bundle() -> Bundle:
+    """OpenFace's models where they are installed, else the embedded ones."""
+    from auparity.models.sources import open_bundle
+
+    return open_bundle(None)
+
+
+#: Called after every frame with (frames done, frames in all or None).
+Progress = Callable[[int, int | None], None]

@@ -1,0 +1,1 @@
+"""Models of a bundle as files for other runtimes, and checks of what was exported."""
