@@ -1,15 +1,14 @@
 """The pipeline that people import: one variant a stage, chosen for the machine or by name.
 
 What lies between the stages (the tracker's state machine, hypotheses, part models, the order of analysis) is the
-reference's own code: a `Pipeline` differs from the golden one in nothing but the stages that were exchanged, and each of
-those is held to the golden one by the parity suite.
+reference's own code: a `Pipeline` differs from the golden one in nothing but the stages that were exchanged, each of
+which the parity suite holds to the golden one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auparity.accelerated.registry import REFERENCE, STAGES, Registry, Variant, registry

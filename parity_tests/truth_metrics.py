@@ -26,6 +26,9 @@ DETECTION_IOU = 0.5
 LANDMARK_FAILURE = 0.10
 #: Outer corners of the eyes among the 68 landmarks.
 OUTER_EYE_CORNERS = (36, 45)
+#: A face of which the picture shows less is counted by itself, neither as found nor as missed: what is left of it is no
+#: longer a face of the size that the recall is asked for (as the "difficult" objects of the VOC challenge).
+WHOLE_FACE = 0.85
 
 
 # -- detection ---------------------------------------------------------------------------------------------------------
@@ -96,6 +99,13 @@ def recall_at_false_rate(
     limit = 0.0 if len(false) <= allowed else float(false[allowed])
     kept = int(np.count_nonzero(hit & (score > limit)))
     return _ratio(kept, faces), limit
+
+
+def share_inside(box: Array, size: tuple[int, int]) -> float:
+    """How much of a box (4,) x, y, width, height px lies inside an image of (width, height) px, 0 to 1."""
+    low = np.clip(box[:2], 0, size)
+    high = np.clip(box[:2] + box[2:], 0, size)
+    return float(np.prod(high - low) / np.prod(box[2:]))
 
 
 # -- landmarks ---------------------------------------------------------------------------------------------------------

@@ -95,7 +95,9 @@ def track_clip(source: str, seed: int, frames: int) -> Arrays:
 
 
 def detect_in_photographs(source: str, first_seed: int, count: int) -> Arrays:
-    """Boxes (K, 4) and scores (K,) in photographs of one face each, which picture they are of, and the faces' boxes."""
+    """Boxes (K, 4) and scores (K,) in photographs of one face each and which picture they are of; the faces' boxes and
+    what share of each is inside its picture.
+    """
     pictures = (
         render_photograph(first_seed + k, canvas=DETECTION_CANVAS, face_width=DETECTION_WIDTHS, yaw=DETECTION_YAW)
         for k in range(count)
@@ -162,16 +164,17 @@ def _bad_box(box: Array, rng: np.random.Generator) -> Array:
 
 def _detected(source: str, pictures: Any) -> Arrays:
     mtcnn = pipeline(source).bundle.detector
-    boxes, scores, image, true = [np.zeros((0, 4))], [np.zeros(0)], [np.zeros(0, int)], []
+    boxes, scores, image, true, inside = [np.zeros((0, 4))], [np.zeros(0)], [np.zeros(0, int)], [], []
     for index, picture in enumerate(pictures):
         found = detect_faces(picture.image, mtcnn)
         boxes.append(found.boxes)
         scores.append(found.scores)
         image.append(np.full(len(found), index))
         true.append(np.full(4, np.nan) if picture.truth is None else picture.truth.box)
+        inside.append(metrics.share_inside(true[-1], (picture.image.shape[1], picture.image.shape[0])))
     return {
         "boxes": np.concatenate(boxes), "scores": np.concatenate(scores), "image": np.concatenate(image),
-        "true": np.stack(true),
+        "true": np.stack(true), "inside": np.array(inside),
     }  # fmt: skip
 
 

@@ -46,16 +46,23 @@ def concatenated(parts: Sequence[Arrays]) -> Arrays:
 
 
 def detection_summary(photographs: Arrays, backgrounds: Arrays) -> Figures:
-    """Detection over photographs (one face each) and pictures without a face."""
+    """Detection over photographs (one face each) and pictures without a face.
+
+    Faces cut by the picture's edge are told apart: boxes on them are neither found faces nor false ones.
+    """
     hits, scores = _hits(photographs), _per_image(photographs, "scores")
+    cut = photographs["inside"] < metrics.WHOLE_FACE
+    found_cut = int(sum(hits[k].any() for k in np.flatnonzero(cut)))
+    for k in np.flatnonzero(cut):
+        hits[k], scores[k] = hits[k][~hits[k]], scores[k][~hits[k]]
     nothing = [np.zeros(len(boxes), bool) for boxes in _per_image(backgrounds, "boxes")]
     all_hits, all_scores = hits + nothing, scores + _per_image(backgrounds, "scores")
-    faces = len(photographs["true"])
+    faces = int((~cut).sum())
     recall, score = metrics.recall_at_false_rate(all_hits, all_scores, faces, FALSE_RATE)
     found, widths = np.array([hit.any() for hit in hits]), photographs["true"][:, 2]
     by_width = []
     for low, high in itertools.pairwise(WIDTHS):
-        inside = (widths >= low) & (widths < high)
+        inside = (widths >= low) & (widths < high) & ~cut
         by_width.append({
             "from": low, "to": None if high == WIDTHS[-1] else high, "faces": int(inside.sum()),
             "recall": float(found[inside].mean()) if inside.any() else None,
@@ -66,6 +73,7 @@ def detection_summary(photographs: Arrays, backgrounds: Arrays) -> Figures:
         "backgrounds": asdict(metrics.detection_figures(nothing, 0)),
         "at_false_rate": {"false_per_100": FALSE_RATE, "recall": recall, "score_above": score},
         "by_width": by_width,
+        "cut": {"faces": int(cut.sum()), "found": found_cut},
     }
 
 

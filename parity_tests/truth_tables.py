@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from auparity.parity_tests import truth_metrics as metrics
+
 Figures = dict[str, Any]
 
 COMMAND = "python -m auparity.parity_tests.truth"
@@ -56,7 +58,9 @@ def _detection(found: Figures) -> list[str]:
     return [
         *lines, "",
         f"At {at['false_per_100']:g} false box for 100 pictures (scores above {at['score_above']:.3g}): "
-        f"{_percent(at['recall'])} found. By the width of the landmarks' box: {parts}.",
+        f"{_percent(at['recall'])} found. By the width of the landmarks' box: {parts}. "
+        f"Of {found['cut']['faces']} faces of which the picture's edge leaves less than {metrics.WHOLE_FACE:.0%}, "
+        f"{found['cut']['found']} were found; they count nowhere above.",
         "",
     ]  # fmt: skip
 

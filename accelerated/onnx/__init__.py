@@ -1,4 +1,4 @@
-"""Stages whose networks run in ONNX Runtime on the CPU, on graphs from `auparity.conversion`. Registers the variants."""
+"""Stages whose networks run in ONNX Runtime on the CPU, on graphs from `auparity.conversion`; registers them."""
 
 from __future__ import annotations
 

@@ -39,12 +39,14 @@ def detections(images: int, false: int = 0) -> tuple[dict, dict]:
     boxes = np.tile([10.0, 10, 100, 100], (images, 1))
     scores = np.full(images, 0.95)
     with_face = {"boxes": boxes + 2, "scores": scores, "image": np.arange(images), "true": boxes}
+    with_face["inside"] = np.ones(images)
     nothing = np.full((images, 4), np.nan)
     return with_face, {
         "boxes": boxes[:false],
         "scores": scores[:false] - 0.1,
         "image": np.arange(false),
         "true": nothing,
+        "inside": nothing[:, 0],
     }
 
 
@@ -120,6 +122,16 @@ class TestSummary:
         # Six false boxes are four too many for 200 pictures; all have one score, so all must go.
         assert found["at_false_rate"] == {"false_per_100": 1.0, "recall": 1.0, "score_above": pytest.approx(0.85)}
         assert [(entry["faces"], entry["recall"]) for entry in found["by_width"]] == [(0, None), (100, 1.0), (0, None)]
+
+    def test_a_face_cut_by_the_edge_is_neither_found_nor_missed_nor_a_false_box(self):
+        photographs, backgrounds = detections(10)
+        photographs["inside"][:4] = 0.5
+        photographs["boxes"][0] += 1000  # a cut face that was missed, and a false box
+        found = detection_summary(photographs, backgrounds)
+        assert found["cut"] == {"faces": 4, "found": 3}
+        assert found["photographs"]["faces"] == 6
+        assert found["photographs"]["recall"] == 1
+        assert found["all"]["false_per_100"] == pytest.approx(100 / 20)
 
     def test_fits_between_good_and_missed_are_neither(self):
         figures = validator_summary(fits())

@@ -23,6 +23,12 @@ def face(width: float = 100.0) -> np.ndarray:
 
 
 class TestDetection:
+    def test_the_share_of_a_box_that_the_picture_holds(self):
+        assert metrics.share_inside(np.array([10.0, 20, 30, 40]), (100, 100)) == 1
+        assert metrics.share_inside(np.array([-10.0, 20, 40, 40]), (100, 100)) == pytest.approx(0.75)
+        assert metrics.share_inside(np.array([90.0, 90, 20, 20]), (100, 100)) == pytest.approx(0.25)
+        assert metrics.share_inside(np.array([200.0, 20, 40, 40]), (100, 100)) == 0
+
     def test_overlap_of_boxes(self):
         boxes = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [20, 20, 5, 5], [0, 0, 0, 0]])
         overlap = metrics.iou(boxes, boxes[:1])[:, 0]
