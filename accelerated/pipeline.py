@@ -7,11 +7,11 @@ which the parity suite holds to the golden one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from auparity.accelerated.registry import REFERENCE, STAGES, Registry, Variant, registry
+from auparity.accelerated.registry import REFERENCE, STAGES, PrecisionClass, Registry, Variant, registry
 from auparity.errors import ContractError, VariantUnavailable
 from auparity.models.types import MTCNN, PDM
 from auparity.reference.landmarks import DetectorParameters
@@ -21,6 +21,12 @@ from auparity.reference.stages import Stages
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
+
+
+#: A pipeline is of the class of its coarsest variant.
+COARSEST_FIRST: tuple[PrecisionClass, ...] = ("float16", "bfloat16", "float32", "float64")
+#: On command lines: what `Pipeline.best` chooses.
+BEST = "best"
 
 
 def parts_of(bundle: Bundle) -> dict[str, list[tuple[Any, ...]]]:
@@ -113,11 +119,33 @@ def choose_by_name(
     return chosen
 
 
+def parse_spec(bundle: Bundle, text: str) -> dict[str, Choice]:
+    """Choices from the text of a command line: ``best``, ``numba``, ``fhog=numba`` or ``numba,fhog=onnx``.
+
+    A name without a stage is the default of the other stages (the reference's where a stage has none of that name).
+
+    Raises
+    ------
+    ContractError : two defaults, or a stage that does not exist.
+    VariantUnavailable : as of `choose_by_name`.
+    """
+    if text == BEST:
+        return choose_best(bundle)
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    defaults = [word for word in words if "=" not in word]
+    if len(defaults) > 1 or BEST in defaults:
+        expected = 'one variant for all stages and "stage=variant" for single ones'
+        raise ContractError("pipeline", "variants", expected, repr(text))
+    spec = dict(word.split("=", 1) for word in words if "=" in word)
+    return choose_by_name(bundle, spec, defaults[0] if defaults else REFERENCE)
+
+
 class Pipeline(StagedPipeline):
     """OpenFace 2.2's pipeline with a chosen variant of every stage.
 
     Like the golden pipeline: `start_video` for the frames of a clip, `process_image` for photographs. Make it by
-    `Pipeline.best` or `Pipeline.from_spec`; `print(pipeline)` says what was chosen and why. One object is for one
+    `Pipeline.best` or `Pipeline.from_spec`; `print(pipeline)` says what was chosen and why, `pipeline.variants` is a
+    spec that makes it again. One object is for one
     thread; the models behind it may be shared by many (docs/variants.md).
 
     Parameters
@@ -136,6 +164,9 @@ class Pipeline(StagedPipeline):
         self.choices = {stage: choices[stage] for stage in STAGES}
         stages = Stages(**{stage: choice.variant.build for stage, choice in self.choices.items()})
         super().__init__(bundle, stages, FLOAT32, parameters)
+        self.variants = {stage: choice.variant.name for stage, choice in self.choices.items()}
+        classes = {choice.variant.precision for choice in self.choices.values()}
+        self.precision = next(name for name in COARSEST_FIRST if name in classes)
 
     @classmethod
     def best(
@@ -173,18 +204,9 @@ class Pipeline(StagedPipeline):
         head = f"pipeline on bundle {self.bundle.meta.name} {self.bundle.short_hash}"
         return "\n".join([head, *(f"  {choice}" for choice in self.choices.values())])
 
-    @property
-    def spec(self) -> dict[str, str]:
-        """Names of the chosen variants by stage: what `from_spec` makes the same pipeline from."""
-        return {stage: choice.variant.name for stage, choice in self.choices.items()}
-
 
 def default_bundle() -> Bundle:
     """OpenFace's models where they are installed, else the embedded ones."""
     from auparity.models.sources import open_bundle
 
     return open_bundle(None)
-
-
-#: Called after every frame with (frames done, frames in all or None).
-Progress = Callable[[int, int | None], None]

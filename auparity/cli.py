@@ -1,4 +1,4 @@
-"""The command line: ``auparity extract``, ``models`` and ``report``. Subcommands load what they need when they run."""
+"""The command line: ``auparity extract``, ``models``, ``report``, ``doctor``. Each loads what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from auparity import __version__, cli_extract, cli_models, cli_report
+from auparity import __version__, cli_doctor, cli_extract, cli_models, cli_report
 from auparity.errors import AuparityError
 
 EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
@@ -22,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     cli_extract.add_parser(subparsers)
     cli_models.add_parser(subparsers)
     cli_report.add_parser(subparsers)
+    cli_doctor.add_parser(subparsers)
     return parser
 
 

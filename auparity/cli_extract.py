@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from auparity.errors import AuparityError
 
 if TYPE_CHECKING:
-    from auparity.extraction_jobs import Job
-    from auparity.extraction_types import ExtractionSettings, Pipeline
+    from auparity.extraction_jobs import Job, Reporter
+    from auparity.extraction_types import ExtractionSettings, Outcome, Pipeline
 
 _DESCRIPTION = """\
 Measure faces: head pose, gaze, 68 landmarks, shape parameters and facial action units, in OpenFace 2.2's table layout.
@@ -60,7 +60,10 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     try:
         pipeline = build_pipeline(arguments)
         with StopSwitch() as stop, reporter:
-            outcomes = run_jobs(pipeline, jobs, settings, reporter, stop)
+            if arguments.processes > 1 and len(jobs) > 1:
+                outcomes = _in_processes(pipeline, arguments, jobs, settings, reporter, stop)
+            else:
+                outcomes = run_jobs(pipeline, jobs, settings, reporter, stop)
     except KeyboardInterrupt:
         reporter.say(
             f"Stopped. Rows of an unfinished clip are in {settings.output_dir}, in the file that ends in .part."
@@ -70,8 +73,25 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     return exit_code(jobs, outcomes)
 
 
+def _in_processes(
+    pipeline: Pipeline,
+    arguments: argparse.Namespace,
+    jobs: list[Job],
+    settings: ExtractionSettings,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+) -> list[Outcome]:
+    from auparity.accelerated import pipeline as accelerated
+    from auparity.extraction_parallel import run_jobs_in_processes
+
+    if not isinstance(pipeline, accelerated.Pipeline):
+        raise AuparityError("--processes needs --precision float32.")
+    return run_jobs_in_processes(pipeline, jobs, settings, reporter, stop, arguments.processes)
+
+
 def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
-    """The reference pipeline with the models that the arguments name; raises `AuparityError`."""
+    """The pipeline that the arguments name; raises `AuparityError`."""
+    from auparity.accelerated.pipeline import BEST, Pipeline, parse_spec
     from auparity.models.sources import EMBEDDED_NOTICE, is_embedded, open_bundle
     from auparity.reference.pipeline import ReferencePipeline
 
@@ -82,7 +102,15 @@ def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
         print(f"Models: {place}, {source['landmark_model']} ({source['reason']})", file=sys.stderr)
         if arguments.models is None and is_embedded(bundle):
             print(EMBEDDED_NOTICE, file=sys.stderr)
-    return ReferencePipeline(bundle, precision=arguments.precision)
+    if arguments.precision != "float32":
+        if arguments.variants not in (None, "reference"):
+            raise AuparityError(f"--precision {arguments.precision} is the reference's: leave --variants out.")
+        return ReferencePipeline(bundle, precision=arguments.precision)
+    chosen = Pipeline(bundle, parse_spec(bundle, arguments.variants or BEST))
+    if not arguments.quiet:
+        used = ", ".join(sorted(set(chosen.variants.values())))
+        print(f"Variants: {used} (`auparity doctor` says which and why)", file=sys.stderr)
+    return chosen
 
 
 def _add_input_options(parser: argparse.ArgumentParser) -> None:
@@ -112,7 +140,19 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--landmark-model", choices=("auto", "ceclm", "clnf"), default="auto")
     group.add_argument(
-        "--precision", choices=("float32", "float64"), default="float32", help="float32 is the golden one"
+        "--processes", type=_whole(1), default=1, metavar="N", help="inputs at a time, each in a process of its own"
+    )
+    group.add_argument(
+        "--variants",
+        metavar="SPEC",
+        help='implementations of the stages: "best" (default: the fastest that run here), "reference" (the golden '
+        'one), another name for all stages that have it, or single ones: "numba,fhog=reference"',
+    )
+    group.add_argument(
+        "--precision",
+        choices=("float32", "float64"),
+        default="float32",
+        help="float64 tells rounding from error (the reference only)",
     )
 
 
@@ -168,7 +208,6 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     return ExtractionSettings(
         output_dir=arguments.output,
         table_format=arguments.format,
-        precision=arguments.precision,
         intrinsics=Intrinsics(fx, fx if fy is None else fy, cx, cy),
         max_frames=arguments.max_frames,
         max_seconds=arguments.seconds,

@@ -7,6 +7,7 @@ traceback, an `IndexError`) is a defect of ours.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 
 class AuparityError(Exception):
@@ -30,9 +31,13 @@ class ModelFormatError(AuparityError):
         self.offset = offset
         self.expected = expected
         self.found = found
+        self._advice = advice
         where = f"{self.file}" if offset is None else f"{self.file}, byte {offset}"
         tail = f" {advice}" if advice else ""
         super().__init__(f"{where}: expected {expected}, found {found}.{tail}")
+
+    def __reduce__(self) -> tuple[Any, ...]:  # errors travel between processes
+        return type(self), (self.file, self.offset, self.expected, self.found, self._advice)
 
 
 class ChecksumError(AuparityError):
@@ -46,6 +51,9 @@ class ChecksumError(AuparityError):
             f"{self.file}: SHA-256 is {found}, expected {expected}. The file is damaged or another version; "
             "delete it and fetch it again."
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.file, self.expected, self.found)
 
 
 class DownloadError(AuparityError):
@@ -72,6 +80,9 @@ class ContractError(AuparityError, ValueError):
         self.expected = expected
         self.got = got
         super().__init__(f"stage {stage!r}, argument {argument!r}: expected {expected}, got {got}.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.stage, self.argument, self.expected, self.got)
 
 
 class VariantUnavailable(AuparityError):

@@ -90,7 +90,7 @@ def extract_clip(
         raise
     if run.ending != "limit":
         request = replace(request, max_frames=None)
-    facts = _clip_facts(source, run, table.n_rows, time.monotonic() - started)
+    facts = _clip_facts(source, run, table.n_rows, time.monotonic() - started) | {"variants": pipeline.variants}
     write_sidecar(target, request=request, bundle=pipeline.bundle.meta, complete=complete, facts=facts)
     if complete:
         remove_superseded(paths.incomplete)
@@ -131,6 +131,7 @@ def extract_photograph(pipeline: Pipeline, path: Path, settings: ExtractionSetti
         "faces": len(faces),
         "camera": _camera_facts(camera),
         "seconds": round(time.monotonic() - started, 3),
+        "variants": pipeline.variants,
     }
     write_sidecar(paths, request=request, bundle=pipeline.bundle.meta, complete=True, facts=facts)
     count = "1 face" if len(faces) == 1 else f"{len(faces) or 'no'} faces"
@@ -218,7 +219,7 @@ def _nothing_done(source: FrameSource, run: _Run) -> Outcome:
 
 def _request(pipeline: Pipeline, settings: ExtractionSettings, input_bytes: int | None) -> Request:
     return Request(
-        input_bytes, pipeline.bundle.content_hash, settings.precision, settings.intrinsics, settings.max_frames
+        input_bytes, pipeline.bundle.content_hash, pipeline.precision, settings.intrinsics, settings.max_frames
     )
 
 

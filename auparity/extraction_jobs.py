@@ -83,19 +83,25 @@ def run_jobs(
     for number, job in enumerate(jobs, 1):
         if stop():
             break
-        progress = reporter.job_started(number, len(jobs), job)
-        try:
-            outcome = _run_job(pipeline, job, settings, progress, stop)
-        except (AuparityError, OSError) as error:
-            outcome = Outcome(str(job.path), "failed", _naming(job, str(error)))
-        except Exception:
-            text = f"{job.path}: unexpected error, a defect of auparity; please report it.\n{traceback.format_exc()}"
-            outcome = Outcome(str(job.path), "failed", text)
+        outcome = run_job(pipeline, job, settings, reporter.job_started(number, len(jobs), job), stop)
         outcomes.append(outcome)
         reporter.job_done(outcome)
         if outcome.status == "interrupted":
             break
     return outcomes
+
+
+def run_job(
+    pipeline: Pipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
+) -> Outcome:
+    """Run one job; errors become its outcome, and only a second Ctrl-C is raised."""
+    try:
+        return _run_job(pipeline, job, settings, progress, stop)
+    except (AuparityError, OSError) as error:
+        return Outcome(str(job.path), "failed", _naming(job, str(error)))
+    except Exception:
+        text = f"{job.path}: unexpected error, a defect of auparity; please report it.\n{traceback.format_exc()}"
+        return Outcome(str(job.path), "failed", text)
 
 
 def exit_code(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> int:

@@ -31,10 +31,18 @@ class ClipSession(Protocol):
 
 
 class Pipeline(Protocol):
-    """What extraction needs of a pipeline; `auparity.ReferencePipeline` is one."""
+    """What extraction needs of a pipeline; `auparity.Pipeline` and `auparity.ReferencePipeline` are such."""
 
     @property
     def bundle(self) -> Weights: ...
+    @property
+    def precision(self) -> str:
+        """Class of its results: "float32" for the golden and all that are held to it."""
+
+    @property
+    def variants(self) -> dict[str, str]:
+        """Implementation of each stage, for the record."""
+
     def start_video(self, *, camera: Camera | None = None, online: bool = False) -> ClipSession: ...
     def process_image(self, image: Image, *, camera: Camera | None = None) -> list[FrameResult]: ...
 
@@ -64,7 +72,6 @@ class ExtractionSettings:
 
     output_dir: Path = Path("processed")  #: where the reference program writes, too (spec 80.4)
     table_format: TableFormat = "csv"
-    precision: str = "float32"  #: that of the pipeline, for the record
     intrinsics: Intrinsics = field(default_factory=Intrinsics)
     max_frames: int | None = None
     max_seconds: float | None = None  #: by time stamps, so for cameras and videos only

@@ -140,8 +140,14 @@ class VideoFile(_Closing):
         self.n_frames: int | None = int(declared) if 0 < declared < 2**31 else None
 
     def __iter__(self) -> Iterator[Frame]:
+        return self.frames_from(0)
+
+    def frames_from(self, first: int) -> Iterator[Frame]:
+        """Iterate from frame `first` on. Those before are decoded all the same: seeking is not exact in all codecs."""
         fps = self.fps or ASSUMED_FPS
         index, last_seconds = 0, 0.0
+        while index < first and self._capture.grab():
+            index += 1
         while True:
             image = _next_image(self._capture, self.path)
             if image is None:
@@ -204,8 +210,12 @@ class ImageSequence(_Closing):
             )
 
     def __iter__(self) -> Iterator[Frame]:
+        return self.frames_from(0)
+
+    def frames_from(self, first: int) -> Iterator[Frame]:
+        """Iterate from image `first` on."""
         size: tuple[int, int] | None = None
-        for file in self.files:
+        for file in self.files[first:]:
             image = read_image(file)
             height, width = image.shape[:2]
             if size is None:

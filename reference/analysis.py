@@ -30,6 +30,15 @@ STAGE = "analysis"
 KEPT_FRAMES = 3000
 
 
+@dataclass(frozen=True, eq=False)
+class Descriptors:
+    """What the AU models look at of one frame."""
+
+    hog: Array  #: (4464,)
+    geometry: F64  #: (238,)
+    success: bool  #: False for a frame without a face, whose descriptors are those of a black one
+
+
 @dataclass
 class ClipHistory:
     """What a clip leaves for its end: raw predictions of all frames, descriptors of the first successful ones."""
@@ -99,14 +108,22 @@ class VideoAnalyser:
         -------
         Intensities (17,), not clamped (clamped when online), and presences (18,) of this frame; 0 if it failed.
         """
+        return self.take(self.describe(image, landmarks, params_global, params_local), timestamp)
+
+    def describe(
+        self, image: Array, landmarks: Array, params_global: Array | None, params_local: Array | None
+    ) -> Descriptors:
+        """The part of `step` that needs the image and nothing of the frames before."""
         check_image(STAGE, image)
         if (params_global is None) != (params_local is None):
             raise ContractError(STAGE, "params_global, params_local", "both, or None for both", "one of them")
-        success = params_global is not None and params_local is not None
-        if params_global is not None and params_local is not None:
-            hog, geometry = self.describer.describe(image, landmarks, params_global, params_local)
-        else:
-            hog, geometry = self.describer.describe_no_face()
+        if params_global is None or params_local is None:
+            return Descriptors(*self.describer.describe_no_face(), False)
+        return Descriptors(*self.describer.describe(image, landmarks, params_global, params_local), True)
+
+    def take(self, described: Descriptors, timestamp: float = 0.0) -> tuple[F64, F64]:
+        """The part of `step` that must see the frames in order: medians, prediction, history."""
+        hog, geometry, success = described.hog, described.geometry, described.success
         hog_median = self.hog_median.step(hog, success)
         geometry_median = self.geometry_median.step(geometry, success)
         if success:

@@ -6,14 +6,14 @@ post-processing at the end); photographs through `ReferencePipeline.process_imag
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import ContractError
-from auparity.reference.analysis import ImageAnalyser, VideoAnalyser
+from auparity.reference.analysis import Descriptors, ImageAnalyser, VideoAnalyser
 from auparity.reference.contracts import check_image
 from auparity.reference.detection import select_face
 from auparity.reference.head_pose import Camera
@@ -52,6 +52,9 @@ class StagedPipeline:
         self.bundle = bundle
         self.stages = stages
         self.numerics = numerics
+        #: Class of the results and implementation of each stage, for the record.
+        self.precision = "float32"
+        self.variants: dict[str, str] = {}
         self.to_gray = stages.imaging()
         self.detect_faces = stages.detection(bundle.detector)
         self.landmark_detector = LandmarkDetector(bundle.face, parameters, numerics, stages)
@@ -146,10 +149,27 @@ class ReferencePipeline(StagedPipeline):
             raise ContractError("pipeline", "precision", f"one of {sorted(PRECISIONS)}", repr(precision))
         numerics = PRECISIONS[precision]
         super().__init__(bundle, golden_stages(numerics), numerics, parameters)
+        self.precision = precision
+        self.variants = {field.name: "reference" for field in fields(Stages)}
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedFrame:
+    """A frame after tracking: what the rest of its measurements follow from."""
+
+    index: int
+    timestamp: float  #: seconds
+    state: FaceState
+    success: bool  #: what the tracker returned
+    camera: Camera
 
 
 class VideoSession:
-    """One clip going through the pipeline. Frames must come in order and be of one size."""
+    """One clip going through the pipeline. Frames must come in order and be of one size.
+
+    `process_frame` does everything with a frame. Its three steps may also be called by themselves, by different threads
+    or processes, as long as `track` and `measure` each see the frames in order.
+    """
 
     def __init__(self, pipeline: StagedPipeline, camera: Camera | None, online: bool) -> None:
         self._pipeline = pipeline
@@ -171,6 +191,11 @@ class VideoSession:
         ------
         ContractError : wrong shape or dtype, or another size than the frames before.
         """
+        tracked = self.track(image, timestamp)
+        return self.measure(tracked, self.describe(image, tracked))
+
+    def track(self, image: Array, timestamp: float) -> TrackedFrame:
+        """Step 1, which needs the frames before: follow the face; arguments and errors of `process_frame`."""
         check_image("pipeline", image)
         self._shape = self._shape or image.shape
         if image.shape != self._shape:
@@ -178,19 +203,25 @@ class VideoSession:
         pipeline = self._pipeline
         camera = self._camera = self._camera or Camera.for_image(image.shape[1], image.shape[0])
         success = self.tracker.track(image, pipeline.to_gray(image))
-        state = self.tracker.state
-        # The AUs follow the model's own flag, not what the tracker returned (spec 00, step 4).
-        g, p = None, None
-        if state.detection_success:
-            globals_, locals_ = pipeline.fit_video_shape(state.landmarks[None])
-            g, p = globals_[0], locals_[0]
-        intensity, presence = self.analyser.step(image, state.landmarks, g, p, timestamp)
-        result = pipeline.describe(
-            state, camera, success, with_gaze=success, index=self._frames, face_id=0, timestamp=timestamp,
-            au_intensity=intensity, au_presence=presence,
-        )  # fmt: skip
         self._frames += 1
-        return result
+        return TrackedFrame(self._frames - 1, timestamp, self.tracker.state, success, camera)
+
+    def describe(self, image: Array, tracked: TrackedFrame) -> Descriptors:
+        """Step 2, which needs the image and no other frame: the descriptors of the AU models."""
+        state, g, p = tracked.state, None, None
+        # The AUs follow the model's own flag, not what the tracker returned (spec 00, step 4).
+        if state.detection_success:
+            globals_, locals_ = self._pipeline.fit_video_shape(state.landmarks[None])
+            g, p = globals_[0], locals_[0]
+        return self.analyser.describe(image, state.landmarks, g, p)
+
+    def measure(self, tracked: TrackedFrame, described: Descriptors) -> FrameResult:
+        """Step 3, which needs the frames before but no image: medians, AUs, pose and gaze."""
+        intensity, presence = self.analyser.take(described, tracked.timestamp)
+        return self._pipeline.describe(
+            tracked.state, tracked.camera, tracked.success, with_gaze=tracked.success, index=tracked.index, face_id=0,
+            timestamp=tracked.timestamp, au_intensity=intensity, au_presence=presence,
+        )  # fmt: skip
 
     def finish(self) -> OfflineAUs:
         """AUs of all frames so far after re-prediction, calibration and smoothing (spec 60.7); may be called again."""
@@ -205,5 +236,6 @@ __all__ = [
     "OfflineAUs",
     "ReferencePipeline",
     "StagedPipeline",
+    "TrackedFrame",
     "VideoSession",
 ]

@@ -35,7 +35,7 @@ def choose_cutoffs(values: Array, truth: Array) -> Array:
     gain = np.maximum((values * truth).sum(axis=0) / power, 0)
     noise = (values - gain * truth).std(axis=0)
     rng = np.random.default_rng(43)
-    scripts = [write_script(rng, FRAMES).aus[:, COLUMNS] for _ in range(SCRIPTS)]
+    scripts = [write_script(rng, k, FRAMES).aus[:, COLUMNS] for k in range(SCRIPTS)]
     raw = [gain * aus + noise * _slow_noise(rng, FRAMES, len(gain)) for aus in scripts]
     played = np.concatenate(scripts)
     success, presence = np.ones(FRAMES, np.bool_), np.zeros((FRAMES, 18))

@@ -40,7 +40,7 @@ Task = Literal["intensity", "presence"]
 RESULT = "aus"
 TRAINING_SEED, HELD_OUT_SEED = 1_000_000, 2_000_000
 #: People and frames of each: sessions to learn from, clips to be judged by.
-PEOPLE, FRAMES = 110, 45
+PEOPLE, FRAMES = 240, 45
 CLIPS, CLIP_FRAMES = 17, 120
 PHOTOS, HELD_OUT_PHOTOS = 2_000, 300
 #: Models of the video list that do without medians. OpenFace has more (spec 10.11); rendered people at rest differ so
@@ -49,7 +49,7 @@ STATIC_IN_VIDEOS = ("AU12",)
 EPSILON = 0.1  #: intensity that a regression may be off without loss
 #: Weights of the loss that are tried (LIBLINEAR's C), with features scaled by `feature_scale`, and how much a
 #: photograph counts against a frame of a session.
-WEIGHTS = (0.05, 0.15, 0.5, 1.5, 5.0)
+WEIGHTS = (0.05, 0.15, 0.5, 1.5, 5.0, 15.0)
 PHOTO_SHARES = (0.2, 0.5, 1.0)
 ROUGH = 1e-2  #: tolerance of the solver where models are only compared
 #: Every so many-th person is held out while weights are chosen.

@@ -73,6 +73,7 @@ class FakePipeline:
         self, *, fail_at: int | None = None, failure: BaseException | None = None, before_frame: Any = None
     ) -> None:
         self.bundle = SimpleNamespace(meta=META, content_hash="0123456789abcdef")
+        self.precision, self.variants = "float32", {"fhog": "fake"}
         self.fail_at, self.failure, self.before_frame = fail_at, failure, before_frame
         self.sessions: list[dict[str, Any]] = []
         self.faces_per_image = 2

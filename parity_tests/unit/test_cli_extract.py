@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from auparity import cli_extract
+from auparity.cli import main
 from auparity.errors import AuparityError, VariantUnavailable
 from auparity.extraction_jobs import Job, plan_jobs
 from auparity.extraction_progress import BarReporter, LineReporter, QuietReporter, choose_reporter
@@ -235,3 +236,18 @@ def test_bars_show_the_clip_its_rate_and_the_inputs():
 
 def test_where_stderr_is_no_terminal_there_are_lines():
     assert type(choose_reporter(quiet=False)) is LineReporter
+
+
+def test_inputs_in_processes_make_the_tables_of_one_process(tmp_path, capsys):
+    clips = [str(write_images(tmp_path / name, 3)) for name in ("a", "b", "c")]
+    common = ["--models", "embedded", "--variants", "reference", "--quiet"]
+    assert main(["extract", *clips, "-o", str(tmp_path / "one"), *common]) == 0
+    assert main(["extract", *clips, "-o", str(tmp_path / "many"), *common, "--processes", "2"]) == 0
+    for name in ("a", "b", "c"):
+        assert (tmp_path / "many" / f"{name}.csv").read_bytes() == (tmp_path / "one" / f"{name}.csv").read_bytes()
+    # One bad input costs only itself.
+    bad = tmp_path / "bad.avi"
+    bad.write_bytes(b"no video")
+    assert main(["extract", str(bad), *clips, "-o", str(tmp_path / "some"), *common, "--processes", "2"]) == 1
+    assert len(list((tmp_path / "some").glob("*.csv"))) == 3
+    assert "bad.avi" in capsys.readouterr().err

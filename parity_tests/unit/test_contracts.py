@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
-from auparity.errors import AuparityError, ContractError
+from auparity.errors import AuparityError, ChecksumError, ContractError, ModelFormatError, VideoError
 from auparity.reference.contracts import check_array, check_image
 
 
@@ -64,3 +66,19 @@ def test_one_bad_value_is_enough():
 def test_an_image_is_three_channels_of_bytes(image):
     with pytest.raises(ContractError, match="'detection', argument 'image'"):
         check_image("detection", image)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ContractError("fhog", "aligned", "(N, 112, 112, 3)", "(3,)"),
+        ModelFormatError("a.dat", 12, "a count", "-1", "Fetch it again."),
+        ChecksumError("a.dat", "00", "ff"),
+        VideoError("a.mp4: is empty"),
+    ],
+)
+def test_errors_travel_between_processes(error):
+    found = pickle.loads(pickle.dumps(error))
+    assert type(found) is type(error)
+    assert str(found) == str(error)
+    assert vars(found) == vars(error)

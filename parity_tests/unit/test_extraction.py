@@ -72,7 +72,9 @@ def test_the_part_file_holds_the_online_aus_of_every_frame_so_far(clip, out):
 
 
 def test_the_sidecar_says_what_was_made_of_what_by_what_and_how(clip, out):
-    run(clip, out, precision="float64")
+    pipeline = FakePipeline()
+    pipeline.precision = "float64"
+    run(clip, out, pipeline)
     content = sidecar(out / "face.json")
     assert content["auparity"] == __version__
     assert content["complete"] is True
@@ -89,6 +91,7 @@ def test_the_sidecar_says_what_was_made_of_what_by_what_and_how(clip, out):
     assert content["bundle"]["content_hash"] == "0123456789abcdef"
     assert content["bundle"]["source"]["reason"] == "there are no CE-CLM files"
     assert content["request"]["precision"] == "float64"
+    assert content["variants"] == {"fhog": "fake"}
     assert content["camera"] == {"fx": 50.0, "fy": 50.0, "cx": 32.0, "cy": 24.0}
     assert content["seconds"] >= 0
     assert content["date"].endswith("+00:00")
@@ -225,7 +228,6 @@ def test_a_table_of_another_program_is_left_alone(clip, out):
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"precision": "float64"}, "with precision float32"),
         ({"intrinsics": Intrinsics(fx=700, fy=700)}, "with other camera intrinsics"),
         ({"max_frames": 5}, "of the whole clip"),
     ],
@@ -243,6 +245,9 @@ def test_a_table_by_other_models_or_of_another_file_is_not_taken_for_the_one_ask
     other = FakePipeline()
     other.bundle.content_hash = "fedcba"
     assert "with other models (fake, 0123456789ab)" in run(clip, out, other).message
+    coarse = FakePipeline()
+    coarse.precision = "bfloat16"
+    assert "with precision float32" in run(clip, out, coarse).message
     (tmp_path / "b").mkdir()
     assert "made from another input" in run(write_video(tmp_path / "b" / "face.avi", 3), out).message
 

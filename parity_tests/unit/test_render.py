@@ -213,7 +213,7 @@ def test_backgrounds_have_no_truth_and_photographs_have():
 
 
 def test_a_clip_shows_one_person_who_rests_moves_and_does_everything():
-    script = np.concatenate([write_script(np.random.default_rng(seed), 120).aus for seed in range(30)])
+    script = np.concatenate([write_script(np.random.default_rng(seed), seed, 120).aus for seed in range(30)])
     assert (script.max(axis=0) > 2).all(), "every action unit gets its turn"
     assert 0.15 < (script.max(axis=1) < 0.3).mean() < 0.6, "stretches of rest"
     assert np.abs(np.diff(script[:120], axis=0)).max() < 4, "nothing jumps"

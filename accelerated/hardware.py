@@ -1,0 +1,158 @@
+"""What this machine has: processor, vector instructions, memory, BLAS, accelerators. Asked, never assumed.
+
+`hardware_id` names machines whose floating-point results should agree: the key of accuracy baselines.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+#: Vector instruction sets that change how our kernels compute, best first: (name, flags that must all be there).
+X86_VECTORS = (
+    ("avx512bf16", {"avx512f", "avx512bw", "avx512_bf16"}),
+    ("avx512", {"avx512f", "avx512bw"}),
+    ("avx2", {"avx2", "fma"}),
+    ("sse2", set[str]()),
+)
+ARM_VECTORS = (("bf16", {"bf16"}), ("neon", set[str]()))
+#: Packages whose versions can move numbers or speed.
+PACKAGES = (
+    "numpy", "opencv-python-headless", "numba", "llvmlite", "onnx", "onnxruntime", "torch", "jax", "openvino",
+    "cupy-cuda12x", "cupy-cuda13x", "coremltools",
+)  # fmt: skip
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """One machine."""
+
+    id: str  #: architecture-vendor-vectors
+    system: str
+    cpu: str
+    cores: int  #: that this process may use
+    vectors: str
+    memory_gib: float | None
+    blas: str
+    threads: dict[str, str]  #: environment variables that limit threads, those that are set
+    gpus: tuple[str, ...]  #: names; empty when none was found
+    python: str
+    packages: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@lru_cache(maxsize=1)
+def hardware() -> Hardware:
+    """This machine, asked once."""
+    return Hardware(
+        id=hardware_id(),
+        system=f"{platform.system()} {platform.release()}",
+        cpu=_cpu_name(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        vectors=_vectors(),
+        memory_gib=_memory_gib(),
+        blas=blas(),
+        threads={name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+        gpus=_gpus(),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        packages=_packages(),
+    )
+
+
+def hardware_id() -> str:
+    """Architecture, maker and vector instructions, e.g. ``x86_64-amd-avx512``: such machines should agree."""
+    machine = platform.machine().lower()
+    machine = {"amd64": "x86_64", "aarch64": "arm64"}.get(machine, machine)
+    return "-".join([machine, _vendor(), _vectors()])
+
+
+def blas() -> str:
+    """The BLAS behind NumPy's matrix products: Accelerate, OpenBLAS, MKL or what NumPy calls it, with its version."""
+    config: dict[str, Any] = dict(np.show_config(mode="dicts"))
+    found = config.get("Build Dependencies", {}).get("blas", {})
+    name, version = str(found.get("name", "unknown")), str(found.get("version", ""))
+    known = {"accelerate": "Accelerate", "scipy-openblas": "OpenBLAS", "openblas": "OpenBLAS", "mkl": "MKL"}
+    return f"{known.get(name.lower(), name)} {version}".strip()
+
+
+@lru_cache(maxsize=1)
+def _cpu_fields() -> dict[str, str]:
+    """What /proc/cpuinfo says of the first processor; empty on other systems."""
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return {}
+    first = path.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
+    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
+def _sysctl(name: str) -> str | None:
+    """A value of macOS's sysctl; None elsewhere and where it is not known."""
+    if platform.system() != "Darwin" or not shutil.which("sysctl"):
+        return None
+    done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _cpu_name() -> str:
+    return _cpu_fields().get("model name") or _sysctl("machdep.cpu.brand_string") or platform.processor() or "unknown"
+
+
+def _vendor() -> str:
+    said = f"{_cpu_fields().get('vendor_id', '')} {_cpu_name()}".lower()
+    for vendor in ("amd", "intel", "apple", "ampere"):
+        if vendor in said:
+            return vendor
+    return "arm" if "arm" in platform.machine().lower() or "aarch64" in platform.machine().lower() else "unknown"
+
+
+@lru_cache(maxsize=1)
+def _vectors() -> str:
+    flags = set((_cpu_fields().get("flags") or _cpu_fields().get("Features") or "").lower().split())
+    if not flags:
+        # Other systems: what NumPy found when it chose its own kernels.
+        config: dict[str, Any] = dict(np.show_config(mode="dicts"))
+        simd = config.get("SIMD Extensions", {})
+        names = {str(name).lower() for key in ("baseline", "found") for name in simd.get(key, ())}
+        flags = names | ({"fma"} if "fma3" in names else set()) | ({"avx512bw"} if "avx512_skx" in names else set())
+    arm = platform.machine().lower() in {"arm64", "aarch64"}
+    return next(name for name, needed in (ARM_VECTORS if arm else X86_VECTORS) if needed <= flags)
+
+
+def _memory_gib() -> float | None:
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
+    return None
+
+
+def _gpus() -> tuple[str, ...]:
+    """NVIDIA GPUs by the driver's own tool; Apple's by the processor's name. Neither loads a framework."""
+    if shutil.which("nvidia-smi"):
+        asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=20)
+        if done.returncode == 0:
+            return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
+    return (f"{_cpu_name()} (Metal)",) if _vendor() == "apple" else ()
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,120 @@
+"""One long clip over several processes: each tracks a part of it, begun some frames early; AUs are put in order after.
+
+Only tracking depends on the frames before in a way that cannot be cut exactly: each part finds the face anew and
+follows it through `warm_up` frames that are thrown away, by which its landmarks have met those of an uncut run to the
+platform floor (docs/parallel.md has the measurement). What comes after does not know of the parts: descriptors are of
+single frames, and running medians, AUs and post-processing are computed in order by the caller's process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auparity.accelerated.parallel.workers import Worker, Workers
+from auparity.errors import ContractError
+from auparity.media import open_clip
+from auparity.reference.analysis import Descriptors
+from auparity.reference.head_pose import Camera
+from auparity.reference.pipeline import TrackedFrame, VideoSession
+from auparity.reference.results import FrameResult
+
+if TYPE_CHECKING:
+    from auparity.accelerated.pipeline import Pipeline
+
+#: Frames a part is tracked before those that count. A face found anew is within the platform floor after 10 to 15.
+WARM_UP = 30
+#: A shorter part costs more in finding the face than it saves.
+SHORTEST_PART = 4 * WARM_UP
+
+Tracked = tuple[TrackedFrame, Descriptors]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Frames from `start` up to `stop` (not included; None: to the end, wherever that is) of a clip."""
+
+    path: Path
+    start: int
+    stop: int | None
+    warm_up: int
+    camera: Camera | None
+
+
+def parts_of_clip(path: Path, frames: int, processes: int, warm_up: int, camera: Camera | None) -> list[Part]:
+    """Equal parts, one a process, fewer where the clip is short."""
+    count = max(1, min(processes, frames // max(SHORTEST_PART, 1)))
+    bounds = [round(k * frames / count) for k in range(count + 1)]
+    ends = [*bounds[1:-1], None]  # a file may hold another number of frames than it declares
+    return [Part(path, start, stop, min(warm_up, start), camera) for start, stop in zip(bounds[:-1], ends, strict=True)]
+
+
+def track_part(worker: Worker, part: Part) -> list[Tracked]:
+    """Everything of a part that needs its images."""
+    session, found = worker.pipeline.start_video(camera=part.camera), []
+    first = part.start - part.warm_up
+    with open_clip(part.path) as source:
+        for index, frame in enumerate(source.frames_from(first), first):
+            if index == part.stop:
+                break
+            worker.check()
+            tracked = session.track(frame.image, frame.timestamp)
+            if index >= part.start:
+                found.append((replace(tracked, index=index), session.describe(frame.image, tracked)))
+                worker.frame_done()
+    return found
+
+
+def process_in_parts(
+    pipeline: Pipeline,
+    path: Path,
+    workers: Workers,
+    *,
+    camera: Camera | None = None,
+    warm_up: int = WARM_UP,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[FrameResult], VideoSession]:
+    """Process one clip with several processes.
+
+    Parameters
+    ----------
+    pipeline : of the bundle and spec that `workers` were made with; computes medians and AUs.
+    path : a video file or a folder of images, of known length.
+    workers : the processes.
+    camera : None for OpenFace's guess.
+    warm_up : frames by which a part is begun early.
+    progress : called with (frames done, frames in all) a few times a second.
+
+    Returns
+    -------
+    Results of all frames in order, and the session, whose `finish()` gives the AUs after post-processing.
+
+    Raises
+    ------
+    ContractError : a negative warm-up, or a clip whose length is not known beforehand.
+    VideoError : the clip cannot be read.
+    """
+    if warm_up < 0:
+        raise ContractError("parallel", "warm_up", "0 or more frames", str(warm_up))
+    frames = _length(path)
+    parts = parts_of_clip(path, frames, workers.processes, warm_up, camera)
+    session, results = pipeline.start_video(camera=camera), []
+    before = workers.frames
+
+    def tell() -> None:
+        if progress:
+            progress(workers.frames - before, frames)
+
+    for found in workers.map(track_part, parts, meanwhile=tell):
+        results += [session.measure(tracked, described) for tracked, described in found]
+    tell()
+    return results, session
+
+
+def _length(path: Path) -> int:
+    with open_clip(path) as source:
+        if source.n_frames is None:
+            raise ContractError("parallel", "path", "a clip of known length", f"{path}, which does not say it")
+        return int(source.n_frames)

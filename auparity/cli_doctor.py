@@ -1,0 +1,101 @@
+"""``auparity doctor``: what this machine has, which variants can run and why not, and what would be chosen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from auparity.accelerated.hardware import Hardware
+    from auparity.accelerated.pipeline import Choice
+    from auparity.accelerated.registry import Registry
+    from auparity.models.bundle import Bundle
+
+_DESCRIPTION = """\
+Say what this machine has (processor, vector instructions, BLAS, threads, GPUs, versions), which variants of each stage
+can run here on a bundle and why the others cannot, and which ones `Pipeline.best()` chooses. Report a problem with the
+output of `auparity doctor --json`."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``doctor`` to the command line."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="what this machine has and which variants run on it",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--models", metavar="SOURCE", help="embedded, openface, a folder or a file; default: as `auparity extract`"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs and bug reports")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out ``auparity doctor``; returns the exit code."""
+    from auparity.accelerated.hardware import hardware
+    from auparity.accelerated.pipeline import choose_best
+    from auparity.accelerated.registry import registry
+    from auparity.models.sources import open_bundle
+
+    bundle, known = open_bundle(arguments.models), registry()
+    machine, chosen = hardware(), choose_best(bundle)
+    if arguments.json:
+        print(json.dumps(_as_dict(machine, bundle, known, chosen), indent=1, sort_keys=True))
+        return 0
+    print("\n".join([*_machine_lines(machine), "", *_variant_lines(bundle, known, chosen)]))
+    return 0
+
+
+def _machine_lines(machine: Hardware) -> list[str]:
+    memory = "unknown" if machine.memory_gib is None else f"{machine.memory_gib} GiB"
+    threads = ", ".join(f"{name}={value}" for name, value in machine.threads.items()) or "not limited"
+    rows = {
+        "machine": machine.id,
+        "system": f"{machine.system}, {machine.python}",
+        "processor": f"{machine.cpu}, {machine.cores} cores usable, {machine.vectors}",
+        "memory": memory,
+        "BLAS": f"{machine.blas}, threads {threads}",
+        "GPUs": ", ".join(machine.gpus) or "none found",
+        "packages": ", ".join(f"{name} {version}" for name, version in machine.packages.items()),
+    }
+    return [f"{name:<10} {value}" for name, value in rows.items()]
+
+
+def _states(bundle: Bundle, known: Registry) -> dict[str, dict[str, str | None]]:
+    """Why not, by stage and variant; None for those that can run."""
+    from auparity.accelerated.pipeline import parts_of
+    from auparity.accelerated.registry import STAGES
+
+    parts = parts_of(bundle)
+    return {
+        stage: {
+            name: next((why for each in parts[stage] if (why := variant.why_not_for(*each))), None)
+            for name, variant in known.of_stage(stage).items()
+        }
+        for stage in STAGES
+    }
+
+
+def _variant_lines(bundle: Bundle, known: Registry, chosen: dict[str, Choice]) -> list[str]:
+    lines = [f"variants on bundle {bundle.meta.name} {bundle.short_hash} (* = what Pipeline.best() chooses)"]
+    for stage, states in _states(bundle, known).items():
+        can = [f"{name}{'*' if name == chosen[stage].variant.name else ''}" for name, why in states.items() if not why]
+        lines.append(f"  {stage:<15} {'  '.join(can)}")
+        lines += [f"  {'':<15} no {name}: {why}" for name, why in states.items() if why]
+    lines += [f"  package {name} could not be loaded: {error}" for name, error in known.broken.items()]
+    return lines
+
+
+def _as_dict(
+    machine: Hardware, bundle: Bundle, known: Registry, chosen: dict[str, Choice]
+) -> dict[str, dict[str, Any]]:
+    return {
+        "machine": machine.as_dict(),
+        "bundle": {"name": bundle.meta.name, "hash": bundle.content_hash},
+        "variants": _states(bundle, known),
+        "chosen": {stage: choice.variant.name for stage, choice in chosen.items()},
+        "broken": known.broken,
+    }

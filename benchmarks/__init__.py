@@ -1,0 +1,1 @@
+"""How fast variants are: workloads, timing, and the machine's own limits beside every figure."""

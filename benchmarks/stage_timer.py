@@ -1,0 +1,83 @@
+"""Where a pipeline's time goes: any `Stages` with a clock around every call.
+
+Time counts for the stage that spends it: what patch experts take inside a fit is theirs and not the fit's. What no
+stage takes (the tracker's bookkeeping, copies of results) is what remains of a frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from auparity.reference.stages import Stages
+
+#: Methods of the stages that are objects; the other stages are functions themselves.
+METHODS = {
+    "pdm": ("shape_3d", "shape_2d", "params_from_box"),
+    "patch_experts": ("response_maps",),
+    "fitting": ("fit",),
+    "validation": ("certainty",),
+    "running_median": ("step",),
+    "action_units": ("predict", "predict_static"),
+    "head_pose": ("pose", "landmarks_in_camera"),
+}
+
+
+@dataclass
+class StageTimes:
+    """Seconds and calls by stage."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    _inner: list[float] = field(default_factory=list)  # seconds of the calls inside each call that is running
+
+    def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, its own time counted for `stage`."""
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            self._inner.append(0.0)
+            start = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                taken = time.perf_counter() - start
+                self.seconds[stage] += taken - self._inner.pop()
+                self.calls[stage] += 1
+                if self._inner:
+                    self._inner[-1] += taken
+
+        return call
+
+    def reset(self) -> None:
+        """Start counting anew."""
+        self.seconds.clear()
+        self.calls.clear()
+
+
+class _Timed:
+    """A stage object with some of its methods timed; everything else is the object's own."""
+
+    def __init__(self, stage: Any, name: str, times: StageTimes) -> None:
+        self._stage = stage
+        for method in METHODS[name]:
+            setattr(self, method, times.timed(name, getattr(stage, method)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stage, name)
+
+
+def timed_stages(stages: Stages, times: StageTimes) -> Stages:
+    """The same stages, every call of them counted in `times`."""
+
+    def builder(name: str, build: Callable[..., Any]) -> Callable[..., Any]:
+        def built(*parts: Any) -> Any:
+            stage = build(*parts)
+            return _Timed(stage, name, times) if name in METHODS else times.timed(name, stage)
+
+        return built
+
+    return Stages(**{f.name: builder(f.name, getattr(stages, f.name)) for f in dataclasses.fields(Stages)})

@@ -1,0 +1,110 @@
+"""Variants: registering, reasons, and the pipelines that are put together from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from auparity.accelerated.pipeline import Pipeline, choose_best, choose_by_name, parse_spec
+from auparity.accelerated.registry import REFERENCE, STAGES, Registry, Variant, registry
+from auparity.errors import ContractError, VariantUnavailable
+from auparity.parity_tests.unit import factories
+from auparity.reference.numerics import FLOAT32
+from auparity.reference.pipeline import ReferencePipeline
+from auparity.reference.stages import golden_stages
+
+BUNDLE = factories.make_bundle(0)
+IMAGE = np.random.default_rng(5).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+
+
+def own() -> Registry:
+    """A registry of the golden variants alone."""
+    made, golden = Registry(), golden_stages(FLOAT32)
+    for stage in STAGES:
+        made.add(Variant(stage, REFERENCE, getattr(golden, stage)))
+    return made
+
+
+def test_every_stage_has_its_golden_variant():
+    known = registry()
+    for stage in STAGES:
+        assert known.get(stage, REFERENCE).why_not() is None
+
+
+def test_every_variant_says_what_it_needs_or_runs():
+    for variant in registry():
+        why = variant.why_not()
+        assert why is None or "needs" in why or variant.check is not None
+
+
+def test_a_missing_package_is_named_with_the_extra_that_installs_it():
+    variant = Variant("fhog", "x", print, requires=("no_such_package_at_all",), extra="numba")
+    assert variant.why_not() == "needs no_such_package_at_all, not installed: pip install 'auparity[numba]'"
+
+
+def test_a_name_is_taken_once_and_stages_are_known():
+    made = own()
+    with pytest.raises(ContractError, match="a new name"):
+        made.add(Variant("fhog", REFERENCE, print))
+    with pytest.raises(ContractError, match="'hog'"):
+        made.add(Variant("hog", "mine", print))
+    with pytest.raises(VariantUnavailable, match="it has reference"):
+        made.get("fhog", "mine")
+    with pytest.raises(ContractError, match="stage"):
+        made.of_stage("hog")
+
+
+def test_the_best_is_the_highest_rank_that_runs_and_serves():
+    made = own()
+    made.add(Variant("fhog", "absent", print, requires=("no_such_package_at_all",), rank=90))
+    made.add(Variant("fhog", "broken", print, rank=80, check=lambda: "its driver is too old"))
+    made.add(Variant("fhog", "picky", print, rank=70, serves=lambda *_: "only serves other models"))
+    made.add(Variant("fhog", "half", print, rank=60, precision="float16"))
+    made.add(Variant("fhog", "gpu", print, rank=55, devices=("cuda",)))
+    made.add(Variant("fhog", "good", print, rank=50))
+    made.add(Variant("fhog", "slow", print, rank=10))
+    made.add(Variant("fhog", "only-by-name", print, rank=-1))
+    choice = choose_best(BUNDLE, "cpu", made)["fhog"]
+    assert choice.variant.name == "good"
+    for reason in ("no_such_package", "too old", "other models"):
+        assert reason in choice.reason
+    assert choose_best(BUNDLE, None, made)["fhog"].variant.name == "gpu"
+    assert choose_best(BUNDLE, None, made)["pdm"].reason == "no faster variant is known"
+
+
+def test_what_is_asked_for_by_name_runs_or_fails_loudly():
+    made = own()
+    made.add(Variant("fhog", "absent", print, requires=("no_such_package_at_all",)))
+    made.add(Variant("fhog", "other", print, rank=-1))
+    chosen = choose_by_name(BUNDLE, {"fhog": "other"}, among=made)
+    assert chosen["fhog"].variant.name == "other"
+    assert {c.variant.name for stage, c in chosen.items() if stage != "fhog"} == {REFERENCE}
+    assert choose_by_name(BUNDLE, {}, "other", made)["fhog"].variant.name == "other"
+    with pytest.raises(VariantUnavailable, match="no_such_package_at_all"):
+        choose_by_name(BUNDLE, {"fhog": "absent"}, among=made)
+    with pytest.raises(ContractError, match="hog2"):
+        choose_by_name(BUNDLE, {"hog2": "other"}, among=made)
+
+
+def test_a_spec_is_read_from_text():
+    assert {c.variant.name for c in parse_spec(BUNDLE, "reference").values()} == {REFERENCE}
+    assert parse_spec(BUNDLE, "action_units=batched")["action_units"].variant.name == "batched"
+    assert set(parse_spec(BUNDLE, "best")) == set(STAGES)
+    for wrong in ("numba,onnx", "best,fhog=numba"):
+        with pytest.raises(ContractError, match="variants"):
+            parse_spec(BUNDLE, wrong)
+
+
+def test_a_pipeline_of_golden_variants_is_the_golden_pipeline():
+    ours = Pipeline.from_spec({}, BUNDLE).start_video().process_frame(IMAGE, 0.0)
+    golden = ReferencePipeline(BUNDLE).start_video().process_frame(IMAGE, 0.0)
+    np.testing.assert_array_equal(ours.landmarks, golden.landmarks)
+    np.testing.assert_array_equal(ours.au_intensity, golden.au_intensity)
+
+
+def test_a_pipeline_says_what_was_chosen_and_can_be_made_again():
+    pipeline = Pipeline.from_spec({"action_units": "batched"}, BUNDLE)
+    assert "action_units: batched (asked for)" in str(pipeline)
+    assert Pipeline.from_spec(pipeline.variants, BUNDLE).variants == pipeline.variants
+    with pytest.raises(ContractError, match="none for"):
+        Pipeline(BUNDLE, {})
