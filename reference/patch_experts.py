@@ -12,6 +12,7 @@ similarity; around each landmark an area of w + 10 px is sampled, and an expert 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import ContractError
-from auparity.models.types import CCNFExperts, CENExperts, CENPatch, LandmarkModel
+from auparity.models.types import CCNFExperts, CCNFPatch, CENExperts, CENPatch, LandmarkModel
 from auparity.reference.contracts import check_array
 from auparity.reference.imaging import warp_affine_f32
 from auparity.reference.numerics import FLOAT32, Numerics
@@ -107,6 +108,22 @@ def normalised_patches(areas: Array, support: tuple[int, int]) -> Array:
     return patches
 
 
+def field_covariance(patch: CCNFPatch, window: int, components: Iterable[Array], numerics: Numerics = FLOAT32) -> Array:
+    """Covariance (w*w, w*w) of an expert's field: inverse of 2 (sum alpha I + sum beta C) (spec 40.8).
+
+    `components` are the C (w*w, w*w) of this window; none leaves the neurons' sum unsmoothed.
+    """
+    total = numerics.dtype(0)
+    for alpha in patch.alphas:
+        total = numerics.dtype(total + alpha)
+    precision = np.eye(window * window, dtype=numerics.dtype) * total
+    for beta, component in zip(patch.betas, components, strict=False):
+        precision = precision + numerics.dtype(beta) * numerics.cast(component)
+    doubled = 2 * precision
+    # The C++ inverts in float32; float64 rounded once is nearer to both of its roundings (spec 90.4).
+    return np.linalg.inv(doubled.astype(np.float64)).astype(numerics.dtype)
+
+
 class CCNFScale:
     """The CCNF experts of one scale at the working precision (spec 40.8)."""
 
@@ -121,45 +138,48 @@ class CCNFScale:
         self, gray: Array, landmarks: Array, ref_to_img: Array, window: int, view: int
     ) -> tuple[Array, Array]:
         """Maps (n, w, w) and visibility (n,) for one image (H, W) and its landmarks (n, 2)."""
-        experts, cast = self._experts, self.numerics.cast
+        experts = self._experts
         visible = experts.visibility[view] != 0
         maps = np.zeros((landmarks.shape[0], window, window), self.numerics.dtype)
         for support, members in _by_support(experts.patches[view], np.flatnonzero(visible)).items():
             side = window + support[1] - 1
             areas = extract_areas(gray, landmarks[members], ref_to_img, side, self.numerics)
-            patches = normalised_patches(areas, support).reshape(len(members), window * window, -1)
-            for landmark, rows in zip(members, patches, strict=True):
-                patch = experts.patches[view][landmark]
-                if patch.n_neurons == 0:
-                    continue
-                norms = cast(patch.norm_weights)
-                weights = cast(patch.weights).transpose(0, 2, 1).reshape(patch.n_neurons, -1) * norms[:, None]
-                weights = np.concatenate([cast(patch.biases)[:, None], weights], axis=1)
-                z = self.numerics.matmul(rows, weights.T).astype(np.float64)  # (w * w, neurons)
-                raw = np.zeros(window * window, self.numerics.dtype)
-                # Terms in float64, their sum kept in float32, neuron after neuron.
-                for k in np.flatnonzero(patch.alphas > SMALLEST_ALPHA):
-                    raw = (raw + 2 * patch.alphas[k] / (1 + np.exp(-z[:, k]))).astype(self.numerics.dtype)
-                # Row-major vector of the map: q = i * w + j, as the rows of `patches` already are.
-                smooth = self.numerics.matmul(self.sigma(view, int(landmark), window), raw).reshape(window, window)
-                lowest = smooth.min()
-                maps[landmark] = smooth - lowest if lowest < 0 else smooth
+            maps[members] = self.area_responses(areas, members, view)
         return maps, visible
 
+    def area_responses(self, areas: Array, landmarks: Array, view: int) -> Array:
+        """Maps (K, w, w) of areas of interest (K, h, w + width - 1) around landmarks (K,) of one support."""
+        experts, cast = self._experts, self.numerics.cast
+        supports = list(_by_support(experts.patches[view], landmarks))
+        if len(supports) != 1:
+            raise ContractError("patch_experts", "landmarks", "experts of one support", f"supports {supports}")
+        patches = normalised_patches(areas, supports[0])
+        window = patches.shape[1]
+        maps = np.zeros((len(landmarks), window, window), self.numerics.dtype)
+        for k, (landmark, rows) in enumerate(zip(landmarks, patches, strict=True)):
+            patch = experts.patches[view][landmark]
+            if patch.n_neurons == 0:
+                continue
+            norms = cast(patch.norm_weights)
+            weights = cast(patch.weights).transpose(0, 2, 1).reshape(patch.n_neurons, -1) * norms[:, None]
+            weights = np.concatenate([cast(patch.biases)[:, None], weights], axis=1)
+            z = self.numerics.matmul(rows.reshape(window * window, -1), weights.T).astype(np.float64)
+            raw = np.zeros(window * window, self.numerics.dtype)
+            # Terms in float64, their sum kept in float32, neuron after neuron.
+            for neuron in np.flatnonzero(patch.alphas > SMALLEST_ALPHA):
+                raw = (raw + 2 * patch.alphas[neuron] / (1 + np.exp(-z[:, neuron]))).astype(self.numerics.dtype)
+            # Row-major vector of the map: q = i * w + j, as the rows of `patches` already are.
+            smooth = self.numerics.matmul(self.sigma(view, int(landmark), window), raw).reshape(window, window)
+            lowest = smooth.min()
+            maps[k] = smooth - lowest if lowest < 0 else smooth
+        return maps
+
     def sigma(self, view: int, landmark: int, window: int) -> Array:
-        """Covariance (w*w, w*w) of an expert's field: inverse of 2 (sum alpha I + sum beta C) (spec 40.8)."""
+        """Covariance (w*w, w*w) of an expert's field (spec 40.8), computed when first asked for."""
         key = (view, landmark, window)
         if key not in self._sigma:
-            patch = self._experts.patches[view][landmark]
-            total = self.numerics.dtype(0)
-            for alpha in patch.alphas:
-                total = self.numerics.dtype(total + alpha)
-            precision = np.eye(window * window, dtype=self.numerics.dtype) * total
-            for beta, component in zip(patch.betas, self._components.get(window, ()), strict=False):
-                precision = precision + self.numerics.dtype(beta) * self.numerics.cast(component)
-            doubled = 2 * precision
-            # The C++ inverts in float32; float64 rounded once is nearer to both of its roundings (spec 90.4).
-            self._sigma[key] = np.linalg.inv(doubled.astype(np.float64)).astype(self.numerics.dtype)
+            components = self._components.get(window, ())
+            self._sigma[key] = field_covariance(self._experts.patches[view][landmark], window, components, self.numerics)
         return self._sigma[key]
 
 
@@ -200,6 +220,20 @@ class CENScale:
                 maps[i], flipped = self._evaluate(own, [area(i, own), area(mirror, own)[:, ::-1]], window)
                 maps[mirror] = flipped[:, ::-1]
         return maps, visible
+
+    def area_responses(self, areas: Array, landmarks: Array, view: int) -> Array:
+        """Maps (K, w, w) of areas of interest (K, h, w + width - 1) around landmarks (K,), each by itself."""
+        maps = []
+        for area, landmark in zip(areas, landmarks, strict=True):
+            own, mirror = self._experts.patches[view][landmark], int(self._mirror_landmark[landmark])
+            window = area.shape[0] - own.height + 1
+            if own.layers:
+                maps += self._evaluate(own, [area], window)
+                continue
+            other = self._experts.patches[int(self._mirror_view[view])][mirror]
+            (flipped,) = self._evaluate(other, [area[:, ::-1]], area.shape[0] - other.height + 1)
+            maps.append(flipped[:, ::-1])
+        return np.stack(maps)
 
     def _evaluate(self, patch: CENPatch, areas: list[Array], window: int) -> list[Array]:
         """Maps of one expert on some areas: network on every second position, means of neighbours between."""
@@ -274,6 +308,34 @@ class PatchExpertBank:
     def experts_at(self, scale_index: int) -> CCNFScale | CENScale:
         """The experts of one scale."""
         return self._scales[scale_index]
+
+    def area_responses(self, areas: Array, landmarks: Array, scale_index: int, view: int = 0) -> Array:
+        """Response maps of areas that somebody else has cut out of an image.
+
+        Parameters
+        ----------
+        areas : (K, w + 10, w + 10) in the working dtype, 0 to 255, upright and at the experts' scale (spec 40.4).
+        landmarks : (K,) indices of the landmarks that they are centred on.
+        scale_index, view : which experts; view 0 is frontal.
+
+        Returns
+        -------
+        (K, w, w).
+
+        Raises
+        ------
+        ContractError : shapes that do not fit, landmarks, scales or views that the model does not have.
+        """
+        stage = "patch_experts"
+        check_array(stage, "areas", areas, ("K", "side", "side"), self.numerics.dtype)
+        check_array(stage, "landmarks", landmarks, (len(areas),))
+        if not 0 <= scale_index < len(self.scales):
+            raise ContractError(stage, "scale_index", f"0 to {len(self.scales) - 1}", str(scale_index))
+        if not 0 <= view < len(self.view_centres[scale_index]):
+            raise ContractError(stage, "view", f"0 to {len(self.view_centres[scale_index]) - 1}", str(view))
+        if landmarks.min() < 0 or landmarks.max() >= self.shape_model.n_points:
+            raise ContractError(stage, "landmarks", f"0 to {self.shape_model.n_points - 1}", str(landmarks.tolist()))
+        return self.experts_at(scale_index).area_responses(areas, landmarks, view)
 
     def similarity(self, scale_index: int, params_global: Array, params_local: Array) -> tuple[Array, Array]:
         """Image-to-reference similarity (2, 2) and its inverse for one face (spec 40.3)."""

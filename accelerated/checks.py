@@ -1,0 +1,41 @@
+"""Contracts of small arrays at a microsecond each: the fast path says yes, the golden check says what is wrong."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.errors import ContractError
+from auparity.reference.contracts import check_array
+
+Array = npt.NDArray[Any]
+
+
+def check_small(stage: str, argument: str, array: Any, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+    """An array of parameters or landmarks: exact shape and dtype, finite values.
+
+    Raises
+    ------
+    ContractError : as of `check_array`.
+    """
+    if type(array) is np.ndarray and array.shape == shape and array.dtype == dtype:
+        flat = array.reshape(-1)
+        if math.isfinite(flat.dot(flat)):  # else not finite, or only large
+            return
+    check_array(stage, argument, array, shape, dtype)
+
+
+def check_gray(stage: str, gray: Any, dtype: npt.DTypeLike = np.float32) -> None:
+    """Gray images (N, H, W) as stage `imaging` makes them. Their values are not looked at: a pass over an image for
+    each of the many fits of a frame would cost more than the fits.
+
+    Raises
+    ------
+    ContractError : another shape or dtype, or no pixels.
+    """
+    if not (isinstance(gray, np.ndarray) and gray.ndim == 3 and gray.dtype == dtype and gray.size):
+        got = f"shape {gray.shape}, dtype {gray.dtype}" if isinstance(gray, np.ndarray) else f"a {type(gray).__name__}"
+        raise ContractError(stage, "gray", f"shape (N, H, W), dtype {np.dtype(dtype).name}, not empty", got)

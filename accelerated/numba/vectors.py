@@ -1,0 +1,162 @@
+"""Register tiles: sums of products in explicit vectors of sixteen floats, which Numba's own loops keep in memory.
+
+LLVM promotes the accumulators below to registers and splits a vector where the processor's are narrower, so that one
+description serves AVX-512, AVX2 and NEON; only how many accumulators fit differs, and is asked of the processor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 16  #: floats of one vector
+FLOAT, VECTOR = ir.FloatType(), ir.VectorType(ir.FloatType(), LANES)
+UNALIGNED = 4  # bytes
+
+
+def has_wide_registers() -> bool:
+    """Whether the processor has 32 registers of sixteen floats (AVX-512)."""
+    return bool(binding.get_host_cpu_features().get("avx512f", False))
+
+
+#: Neurons and rows of a tile: as many accumulators as fit beside what is loaded.
+TILE_NEURONS, TILE_ROWS = (7, 3) if has_wide_registers() else (4, 1)
+
+
+def _pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, offset: Any) -> Any:
+    """Address of an element of a contiguous float32 array."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [offset], inbounds=True)
+
+
+def _load(builder: ir.IRBuilder, pointer: Any) -> Any:
+    typed = builder.bitcast(pointer, VECTOR.as_pointer())
+    return builder.load(typed, align=UNALIGNED)
+
+
+def _store(builder: ir.IRBuilder, value: Any, pointer: Any) -> None:
+    typed = builder.bitcast(pointer, VECTOR.as_pointer())
+    builder.store(value, typed, align=UNALIGNED)
+
+
+def _broadcast(builder: ir.IRBuilder, pointer: Any) -> Any:
+    scalar = builder.load(pointer)
+    undefined = ir.Constant(VECTOR, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(first, undefined, mask)
+
+
+def _fused(builder: ir.IRBuilder, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c of vectors, rounded once."""
+    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+    return builder.call(function, [a, b, c])
+
+
+@intrinsic
+def correlate_tile(
+    typing_context: Any, area: Any, start: Any, stride: Any, weights: Any, first: Any, rows: Any, columns: Any,
+    out: Any, out_start: Any, out_neuron: Any, out_row: Any,
+) -> Any:  # fmt: skip
+    """TILE_NEURONS correlations of TILE_ROWS rows of sixteen positions of an area.
+
+    out[out_start + n * out_neuron + i * out_row + lane] = sum over taps (v, u) of weights[first + (v * columns + u) *
+    TILE_NEURONS + n] * area[start + (i + v) * stride + u + lane]. Reads and writes sixteen floats at a time, rows in
+    order: callers leave room behind their arrays.
+    """
+    signature = types.void(
+        area, types.intp, types.intp, weights, types.intp, types.intp, types.intp, out, types.intp, types.intp,
+        types.intp,
+    )  # fmt: skip
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        area_, start_, stride_, weights_, first_, rows_, columns_, out_, out_start_, out_neuron_, out_row_ = args
+        zero = ir.Constant(VECTOR, [0.0] * LANES)
+        sums = [
+            [cgutils.alloca_once_value(builder, zero) for _ in range(TILE_ROWS)] for _ in range(TILE_NEURONS)
+        ]
+        index = start_.type
+        base = _pointer(context, builder, sig.args[0], area_, start_)
+        taps = _pointer(context, builder, sig.args[3], weights_, first_)
+        with cgutils.for_range(builder, rows_) as down, cgutils.for_range(builder, columns_) as across:
+            at = builder.add(builder.mul(down.index, stride_), across.index)
+            tap = builder.add(builder.mul(down.index, columns_), across.index)
+            loaded = []
+            for i in range(TILE_ROWS):
+                place = builder.add(at, builder.mul(stride_, ir.Constant(index, i)))
+                loaded.append(_load(builder, builder.gep(base, [place])))
+            for n in range(TILE_NEURONS):
+                place = builder.add(builder.mul(tap, ir.Constant(index, TILE_NEURONS)), ir.Constant(index, n))
+                weight = _broadcast(builder, builder.gep(taps, [place]))
+                for i in range(TILE_ROWS):
+                    builder.store(_fused(builder, weight, loaded[i], builder.load(sums[n][i])), sums[n][i])
+        target = _pointer(context, builder, sig.args[7], out_, out_start_)
+        for n in range(TILE_NEURONS):
+            for i in range(TILE_ROWS):
+                place = builder.add(
+                    builder.mul(out_neuron_, ir.Constant(index, n)), builder.mul(out_row_, ir.Constant(index, i))
+                )
+                _store(builder, builder.load(sums[n][i]), builder.gep(target, [place]))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+#: Units of a product tile; with five vectors of positions 25 accumulators, with AVX2's sixteen registers they spill.
+TILE_UNITS = 5 if has_wide_registers() else 2
+MOST_VECTORS = 5
+
+
+def _product_tile(vectors: int) -> Any:
+    """A tile of TILE_UNITS units by `vectors` vectors of positions of a product weights @ inputs."""
+
+    @intrinsic
+    def product_tile(
+        typing_context: Any, weights: Any, first: Any, inputs: Any, start: Any, stride: Any, depth: Any, out: Any,
+        out_start: Any, out_stride: Any,
+    ) -> Any:  # fmt: skip
+        signature = types.void(
+            weights, types.intp, inputs, types.intp, types.intp, types.intp, out, types.intp, types.intp
+        )
+
+        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+            weights_, first_, inputs_, start_, stride_, depth_, out_, out_start_, out_stride_ = args
+            zero, index = ir.Constant(VECTOR, [0.0] * LANES), first_.type
+            sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(vectors)] for _ in range(TILE_UNITS)]
+            taps = _pointer(context, builder, sig.args[0], weights_, first_)
+            base = _pointer(context, builder, sig.args[2], inputs_, start_)
+            with cgutils.for_range(builder, depth_) as along:
+                row = builder.gep(base, [builder.mul(along.index, stride_)])
+                loaded = [
+                    _load(builder, builder.gep(row, [ir.Constant(index, LANES * v)])) for v in range(vectors)
+                ]
+                column = builder.gep(taps, [builder.mul(along.index, ir.Constant(index, TILE_UNITS))])
+                for unit in range(TILE_UNITS):
+                    weight = _broadcast(builder, builder.gep(column, [ir.Constant(index, unit)]))
+                    for v in range(vectors):
+                        total = _fused(builder, weight, loaded[v], builder.load(sums[unit][v]))
+                        builder.store(total, sums[unit][v])
+            target = _pointer(context, builder, sig.args[6], out_, out_start_)
+            for unit in range(TILE_UNITS):
+                line = builder.gep(target, [builder.mul(out_stride_, ir.Constant(index, unit))])
+                for v in range(vectors):
+                    place = builder.gep(line, [ir.Constant(index, LANES * v)])
+                    _store(builder, builder.load(sums[unit][v]), place)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return product_tile
+
+
+#: product_tile_V(weights, first, inputs, start, stride, depth, out, out_start, out_stride): out[out_start + u *
+#: out_stride + lane] = sum over k < depth of weights[first + k * TILE_UNITS + u] * inputs[start + k * stride + lane],
+#: for TILE_UNITS units u and 16 V lanes.
+product_tile_1, product_tile_2, product_tile_3, product_tile_4, product_tile_5 = (
+    _product_tile(count) for count in range(1, MOST_VECTORS + 1)
+)
