@@ -1,9 +1,9 @@
 """All AU models in one product (spec 60.6), NumPy only.
 
-Intensities and presences of static and of dynamic models are stacked, 35 rows in all, and the training mean of each is
-folded into its bias: (z - mean - median) . w + b = z . w - median . w + (b - mean . w), the median part for dynamic ones
-only. In float64 this moves a value by about 1e-14 of sums of order one (limit 1e-12), and no presence whose decision
-value is not as near to zero as that. Frames are multiplied one by one, so that a value does not depend on the batch.
+Intensities and presences of static and of dynamic models are stacked, 35 rows in all, and each training mean is folded
+into the bias: (z - mean - median) . w + b = z . w - median . w + (b - mean . w), the median part for dynamic ones only.
+In float64 this moves a value by about 1e-14 of sums of order one (limit 1e-12), and no presence whose decision value is
+not as near to zero as that. Frames are multiplied one by one, so that a value does not depend on the batch.
 """
 
 from __future__ import annotations

@@ -74,8 +74,8 @@ def _fill(polygon: Array, triangulation: Array, mask: Array) -> bool:
         low_x, high_x = min(ax, min(bx, cx)), max(ax, max(bx, cx))
         low_y, high_y = min(ay, min(by, cy)), max(ay, max(by, cy))
         # A border of one pixel is asked as well, only to see that nothing there passes.
-        x0, x1 = int(math.floor(max(low_x, np.float32(-2)))) - 1, int(math.ceil(min(high_x, np.float32(SIZE + 2)))) + 1
-        y0, y1 = int(math.floor(max(low_y, np.float32(-2)))) - 1, int(math.ceil(min(high_y, np.float32(SIZE + 2)))) + 1
+        x0, x1 = math.floor(max(low_x, np.float32(-2))) - 1, math.ceil(min(high_x, np.float32(SIZE + 2))) + 1
+        y0, y1 = math.floor(max(low_y, np.float32(-2))) - 1, math.ceil(min(high_y, np.float32(SIZE + 2))) + 1
         # The three side tests of reference/alignment.SIDE_TESTS: opposite edge, and which product stays exact.
         dx_a, dy_a = cx - bx, cy - by
         dx_b, dy_b = cx - ax, cy - ay
@@ -155,8 +155,10 @@ class Aligner:
         self._mean_shape = np.ascontiguousarray(mean[:, RIGID])  # (2, rigid points)
 
     def __call__(self, images: Array, landmarks: Array, params_global: Array) -> Array:
-        """Masked aligned faces (N, 112, 112, 3) uint8 BGR, 0 outside the mask; arguments and errors as the reference."""
-        if not (isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3):
+        """Masked aligned faces (N, 112, 112, 3) uint8 BGR, 0 outside the mask; arguments, errors as the reference."""
+        if not (
+            isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3
+        ):
             got = f"shape {getattr(images, 'shape', None)}, dtype {getattr(images, 'dtype', None)}"
             raise ContractError(STAGE, "images", "shape (N, H, W, 3), dtype uint8", got)
         count = len(images)

@@ -34,7 +34,7 @@ LARGEST_EXPONENT = 700.0
 
 @kernel
 def exp_f64(x: float) -> float:
-    """exp(x) to 2e-16 for |x| <= 700, without a branch: x = k ln 2 + r, Taylor's series of r, times 2^k (Cody, Waite)."""
+    """exp(x) to 2e-16 for |x| <= 700 without a branch: x = k ln 2 + r, series of r, times 2^k (Cody and Waite)."""
     x = min(max(x, -LARGEST_EXPONENT), LARGEST_EXPONENT)
     whole = (x * LOG2_E + TO_WHOLE) - TO_WHOLE
     r = (x - whole * LN2_HIGH) - whole * LN2_LOW

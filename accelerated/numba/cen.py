@@ -2,7 +2,7 @@
 
 Positions are the SIMD lanes: of an expert's one or two areas (its own and, mirrored, its partner's) all evaluated
 positions stand side by side, 80 for a pair in a window of 9, which is five vectors. A layer is a product of register
-tiles, five units by up to five vectors (vectors.py), on weights packed in the order in which they are read; a layer's
+tiles, five units by up to five vectors (gemm.py), on weights packed in the order in which they are read; a layer's
 output is the next one's input as it lies. Patches are normalised in the golden order of sums, lanes again positions.
 """
 
@@ -17,47 +17,15 @@ import numpy.typing as npt
 
 from auparity.accelerated.numba.ccnf import exp_f64
 from auparity.accelerated.numba.compile import kernel
+from auparity.accelerated.numba.gemm import pack_weights, product
 from auparity.accelerated.numba.imaging import areas_of_interest
-from auparity.accelerated.numba.vectors import (
-    LANES,
-    TILE_UNITS,
-    product_tile_1,
-    product_tile_2,
-    product_tile_3,
-    product_tile_4,
-    product_tile_5,
-)
+from auparity.accelerated.numba.vectors import LANES, TILE_UNITS
 from auparity.errors import ContractError
 from auparity.models.types import CENExperts, CENPatch
 
 Array = npt.NDArray[Any]
 
 SIGMOID, RELU = 0, 2
-
-
-@kernel
-def product(weights: Array, first: int, units: int, inputs: Array, depth: int, lanes: int, out: Array) -> None:
-    """out (units, lanes) = weights (units, depth), packed from `first` on, times inputs (depth, lanes); all flat."""
-    tile = first
-    for unit in range(0, units, TILE_UNITS):
-        lane = 0
-        while lane < lanes:
-            left = (lanes - lane) // LANES
-            # Eight vectors are two fours, not a five and a three: tiles of a kind keep the registers full.
-            take = left if left <= 5 else (4 if left in (6, 7, 8) else 5)
-            at = unit * lanes + lane
-            if take == 5:
-                product_tile_5(weights, tile, inputs, lane, lanes, depth, out, at, lanes)
-            elif take == 4:
-                product_tile_4(weights, tile, inputs, lane, lanes, depth, out, at, lanes)
-            elif take == 3:
-                product_tile_3(weights, tile, inputs, lane, lanes, depth, out, at, lanes)
-            elif take == 2:
-                product_tile_2(weights, tile, inputs, lane, lanes, depth, out, at, lanes)
-            else:
-                product_tile_1(weights, tile, inputs, lane, lanes, depth, out, at, lanes)
-            lane += take * LANES
-        tile += TILE_UNITS * depth
 
 
 @kernel
@@ -165,7 +133,7 @@ def _evaluate(
         widest = max(widest, layers[layer, 0], layers[layer, 1])
     # Two buffers in turn; whole tiles are written, so each has room for the units that fill the last one.
     room = (widest + TILE_UNITS) * pair_lanes
-    one, two = np.zeros(room, np.float32), np.zeros(room, np.float32)
+    one, two, rows = np.zeros(room, np.float32), np.zeros(room, np.float32), np.empty(widest, np.int64)
     for j in range(jobs.shape[0]):
         expert, landmark, flipped, partner = jobs[j, 0], jobs[j, 1], jobs[j, 2] != 0, jobs[j, 3]
         lanes = pair_lanes if partner >= 0 else -(-half // LANES) * LANES
@@ -176,7 +144,9 @@ def _evaluate(
             normalised_inputs(areas[partner], True, side, window, height, width, inputs, half, lanes)
         for layer in range(layers.shape[0]):
             depth, units, activation = layers[layer, 0], layers[layer, 1], layers[layer, 2]
-            product(weights, offsets[expert, layer, 0], units, inputs, depth, lanes, outputs)
+            for k in range(depth):
+                rows[k] = k * lanes
+            product(weights, offsets[expert, layer, 0], units, inputs, 0, rows, depth, lanes, outputs, 0, lanes)
             activate(outputs, units, lanes, biases, offsets[expert, layer, 1], activation)
             inputs, outputs = outputs, inputs
         interpolate(inputs, 0, window, flipped, maps[landmark])
@@ -249,7 +219,8 @@ class CENScale:
 
     def _jobs(self, view: int) -> tuple[list[tuple[int, int, int, int]], list[CENPatch]]:
         """Which expert looks at which areas (spec 40.7), and the experts."""
-        jobs, patches = [], []
+        jobs: list[tuple[int, int, int, int]] = []
+        patches: list[CENPatch] = []
         for i in map(int, np.flatnonzero(self.visible[view])):
             own, mirror = self._experts.patches[view][i], int(self._mirror_landmark[i])
             if view != 0:
@@ -262,7 +233,9 @@ class CENScale:
                 patches.append(own)
         for patch in patches:
             if not patch.layers:
-                raise ContractError("patch_experts", "experts", "a network or a mirrored one", "an empty record for both")
+                raise ContractError(
+                    "patch_experts", "experts", "a network or a mirrored one", "an empty record for both"
+                )
         return jobs, patches
 
     def _pack(self, view: int) -> _Packed:
@@ -290,12 +263,3 @@ class CENScale:
                 np.ascontiguousarray(layers, np.int64), offsets, np.concatenate(weights), np.concatenate(biases),
             )  # fmt: skip
         return self._packed[view]
-
-
-def pack_weights(weights: Array) -> Array:
-    """Weights (units, inputs) flat in the order in which `product` reads them: tiles of units, inputs, units."""
-    units, depth = weights.shape
-    tiles = -(-units // TILE_UNITS)
-    padded = np.zeros((tiles * TILE_UNITS, depth), np.float32)
-    padded[:units] = weights
-    return np.ascontiguousarray(padded.reshape(tiles, TILE_UNITS, depth).transpose(0, 2, 1)).reshape(-1)

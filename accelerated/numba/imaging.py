@@ -21,7 +21,11 @@ Array = npt.NDArray[Any]
 BLUE, GREEN, RED = (np.int32(weight) for weight in golden.GRAY_WEIGHTS_BGR)
 SHIFT, HALF = golden.GRAY_SHIFT, np.int32(1 << (golden.GRAY_SHIFT - 1))
 BITS, MASK = golden.SUBPIXEL_BITS, golden.SUBPIXELS - 1
-TO_SUBPIXEL, AFFINE_ONE, AFFINE_ROUND = golden.AFFINE_BITS - golden.SUBPIXEL_BITS, golden.AFFINE_ONE, golden.AFFINE_ROUND
+TO_SUBPIXEL, AFFINE_ONE, AFFINE_ROUND = (
+    golden.AFFINE_BITS - golden.SUBPIXEL_BITS,
+    golden.AFFINE_ONE,
+    golden.AFFINE_ROUND,
+)
 SUBPIXEL = np.float32(1 / golden.SUBPIXELS)
 
 
@@ -59,7 +63,7 @@ def sample(gray: Array, x: int, y: int) -> np.float32:
 
 @kernel
 def areas_of_interest(gray: Array, landmarks: Array, chosen: Array, ref_to_img: Array, side: int, out: Array) -> None:
-    """Areas (K, >= side * side) float32 around the landmarks (2, n) px in `chosen` (K,), in the reference frame (40.4)."""
+    """Areas (K, >= side * side) float32 around the landmarks (2, n) px in `chosen` (K,), upright (spec 40.4)."""
     height, width = gray.shape
     a, b = ref_to_img[0, 0], -ref_to_img[0, 1]
     half = np.float32((side - 1) / 2)
@@ -74,7 +78,7 @@ def areas_of_interest(gray: Array, landmarks: Array, chosen: Array, ref_to_img: 
         tx, ty = np.float64((x - a * half) + b * half), np.float64((y - a * half) - b * half)
         inside = True
         for corner in range(4):
-            row = np.float64((corner >> 1) * (side - 1))
+            row = (corner >> 1) * (side - 1)
             column = (corner & 1) * (side - 1)
             at_x = (np.int64(np.rint((-wide_b * row + tx) * AFFINE_ONE)) + AFFINE_ROUND + across_x[column]) >> 10
             at_y = (np.int64(np.rint((wide_a * row + ty) * AFFINE_ONE)) + AFFINE_ROUND + across_y[column]) >> 10

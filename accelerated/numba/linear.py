@@ -172,12 +172,9 @@ def product_3x3(a: Array, b: Array) -> Array:
 @kernel
 def rotation_from_euler(rx: float, ry: float, rz: float) -> Array:
     """R = Rx Ry Rz (3, 3) float32 of float32 Euler angles in rad (spec 30.1)."""
-    s1, s2, s3 = (
-        np.float32(math.sin(np.float64(rx))), np.float32(math.sin(np.float64(ry))), np.float32(math.sin(np.float64(rz))),
-    )  # fmt: skip
-    c1, c2, c3 = (
-        np.float32(math.cos(np.float64(rx))), np.float32(math.cos(np.float64(ry))), np.float32(math.cos(np.float64(rz))),
-    )  # fmt: skip
+    x, y, z = np.float64(rx), np.float64(ry), np.float64(rz)
+    s1, s2, s3 = np.float32(math.sin(x)), np.float32(math.sin(y)), np.float32(math.sin(z))
+    c1, c2, c3 = np.float32(math.cos(x)), np.float32(math.cos(y)), np.float32(math.cos(z))
     r = np.empty((3, 3), np.float32)
     r[0, 0] = c2 * c3
     r[0, 1] = -c2 * s3

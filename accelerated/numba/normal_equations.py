@@ -1,7 +1,7 @@
 """Normal equations of a Gauss-Newton step, without the big product (used by CalcParams and by the fit).
 
-The shape part of J^T W J is s^2 times a sum of Gram matrices of the modes, V_a^T W V_b for the three axes, each weighted
-by a product of two entries of the rotation: they depend on nothing but the model and on which landmarks count, and are
+The shape part of J^T W J is s^2 times a sum of Gram matrices of the modes, V_a^T W V_b for the three axes, weighted by
+products of two entries of the rotation: they depend on nothing but the model and on which landmarks count, and are
 computed once. What remains of a step is six multiply-adds an entry (6936 for 34 modes, where the product has 314,432).
 They are kept in float64, so that the entries are nearer to the exact ones than a float32 product.
 """
@@ -59,7 +59,7 @@ def shape_hessian(g: Array, r: Array, gram: Array, out: Array) -> None:
 # Sums over landmarks in any order: the golden ones are those of a BLAS.
 @kernel(fastmath={"reassoc", "nsz"})
 def rigid_hessian(rows: Array, weighted: Array, out: Array) -> None:
-    """The first six rows and columns of J^T W J into `out`; `rows` is J transposed, `weighted` its first six rows by W."""
+    """The first six rows and columns of J^T W J into `out`; `rows` is J transposed, `weighted` its first six by W."""
     size = out.shape[0]
     for i in range(6):
         for j in range(i, size):

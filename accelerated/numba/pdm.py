@@ -1,8 +1,8 @@
 """Point distribution model (spec 30): parameters (6,) and (m,) to shapes and Jacobians, in kernels that others call.
 
 The reference's sums are kept to the last bit (sixteen partial sums over the modes, fused where the golden build fuses),
-but turned on their side: coordinates are the SIMD lanes, so that a partial sum is one vector over all 3n coordinates and
-modes are stored as rows (m, 3n). A 68-point shape takes 0.4 microseconds, 300 times less than the golden.
+but turned on their side: coordinates are the SIMD lanes, so that a partial sum is one vector over all 3n coordinates,
+and modes are stored as rows (m, 3n). Thirty times faster than the golden, call included.
 """
 
 from __future__ import annotations
@@ -181,7 +181,10 @@ class ShapeModel:
 
     def shape_2d(self, params_global: Array, params_local: Array) -> Array:
         """Landmarks (..., n, 2) in px of parameters (..., 6), (..., m)."""
-        g, p = self._checked("params_global", params_global, 6), self._checked("params_local", params_local, self.n_modes)
+        g, p = (
+            self._checked("params_global", params_global, 6),
+            self._checked("params_local", params_local, self.n_modes),
+        )
         found = _shapes_2d(self.arrays.mean, self.arrays.modes, g, p)
         return found.reshape(*params_local.shape[:-1], self.n_points, 2)
 

@@ -37,7 +37,9 @@ def _count(values: Array, counts: Array, place: Array, below: Array, low: float,
 
 
 @kernel
-def _move(counts: Array, place: Array, below: Array, half: int, low: float, width: float, floor: float, out: Array) -> None:
+def _move(
+    counts: Array, place: Array, below: Array, half: int, low: float, width: float, floor: float, out: Array
+) -> None:
     """Medians (D,) float64: the middle of the first bin at which the cumulative count reaches `half`."""
     for d in range(place.shape[0]):
         at, under = place[d], below[d]

@@ -77,9 +77,7 @@ def correlate_tile(
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         area_, start_, stride_, weights_, first_, rows_, columns_, out_, out_start_, out_neuron_, out_row_ = args
         zero = ir.Constant(VECTOR, [0.0] * LANES)
-        sums = [
-            [cgutils.alloca_once_value(builder, zero) for _ in range(TILE_ROWS)] for _ in range(TILE_NEURONS)
-        ]
+        sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(TILE_ROWS)] for _ in range(TILE_NEURONS)]
         index = start_.type
         base = _pointer(context, builder, sig.args[0], area_, start_)
         taps = _pointer(context, builder, sig.args[3], weights_, first_)
@@ -113,28 +111,27 @@ MOST_VECTORS = 5
 
 
 def _product_tile(vectors: int) -> Any:
-    """A tile of TILE_UNITS units by `vectors` vectors of positions of a product weights @ inputs."""
+    """A tile of TILE_UNITS units by `vectors` vectors of lanes of a product weights @ inputs."""
 
     @intrinsic
     def product_tile(
-        typing_context: Any, weights: Any, first: Any, inputs: Any, start: Any, stride: Any, depth: Any, out: Any,
+        typing_context: Any, weights: Any, first: Any, inputs: Any, start: Any, offsets: Any, depth: Any, out: Any,
         out_start: Any, out_stride: Any,
     ) -> Any:  # fmt: skip
         signature = types.void(
-            weights, types.intp, inputs, types.intp, types.intp, types.intp, out, types.intp, types.intp
+            weights, types.intp, inputs, types.intp, offsets, types.intp, out, types.intp, types.intp
         )
 
         def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-            weights_, first_, inputs_, start_, stride_, depth_, out_, out_start_, out_stride_ = args
+            weights_, first_, inputs_, start_, offsets_, depth_, out_, out_start_, out_stride_ = args
             zero, index = ir.Constant(VECTOR, [0.0] * LANES), first_.type
             sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(vectors)] for _ in range(TILE_UNITS)]
             taps = _pointer(context, builder, sig.args[0], weights_, first_)
             base = _pointer(context, builder, sig.args[2], inputs_, start_)
+            table = context.make_array(sig.args[4])(context, builder, offsets_).data
             with cgutils.for_range(builder, depth_) as along:
-                row = builder.gep(base, [builder.mul(along.index, stride_)])
-                loaded = [
-                    _load(builder, builder.gep(row, [ir.Constant(index, LANES * v)])) for v in range(vectors)
-                ]
+                row = builder.gep(base, [builder.load(builder.gep(table, [along.index]))])
+                loaded = [_load(builder, builder.gep(row, [ir.Constant(index, LANES * v)])) for v in range(vectors)]
                 column = builder.gep(taps, [builder.mul(along.index, ir.Constant(index, TILE_UNITS))])
                 for unit in range(TILE_UNITS):
                     weight = _broadcast(builder, builder.gep(column, [ir.Constant(index, unit)]))
@@ -154,9 +151,9 @@ def _product_tile(vectors: int) -> Any:
     return product_tile
 
 
-#: product_tile_V(weights, first, inputs, start, stride, depth, out, out_start, out_stride): out[out_start + u *
-#: out_stride + lane] = sum over k < depth of weights[first + k * TILE_UNITS + u] * inputs[start + k * stride + lane],
-#: for TILE_UNITS units u and 16 V lanes.
+#: product_tile_V(weights, first, inputs, start, offsets, depth, out, out_start, out_stride): out[out_start + u *
+#: out_stride + lane] = sum over k < depth of weights[first + k * TILE_UNITS + u] * inputs[start + offsets[k] + lane],
+#: for TILE_UNITS units u and 16 V lanes. `offsets` int64: rows of a matrix, or the taps of a convolution.
 product_tile_1, product_tile_2, product_tile_3, product_tile_4, product_tile_5 = (
     _product_tile(count) for count in range(1, MOST_VECTORS + 1)
 )

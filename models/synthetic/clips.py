@@ -69,9 +69,16 @@ def _turns(track: tuple[str, ...], seed: int) -> list[int]:
     return order[place:] + order[:place]
 
 
-def _play(rng: np.random.Generator, track: tuple[str, ...], order: list[int], aus: Array) -> None:
-    """Expressions of one half of the face, one after another with rests between, written into aus (T, 18)."""
-    frames = len(aus)
+#: Fractions of multiples of this lie evenly whatever their number (the golden ratio's, as in Weyl sequences).
+EVENLY = 0.6180339887498949
+
+
+def _play(rng: np.random.Generator, track: tuple[str, ...], seed: int, aus: Array) -> None:
+    """Expressions of one half of the face, one after another with rests between, written into aus (T, 18).
+
+    Strengths are spread evenly over consecutive seeds, as the turns are.
+    """
+    frames, order, spread = len(aus), _turns(track, seed), seed * EVENLY
     position = int(rng.uniform(0.05, 0.25) * frames)
     while position < frames:
         if track is LOWER_FACE and rng.random() < 0.3:
@@ -79,7 +86,8 @@ def _play(rng: np.random.Generator, track: tuple[str, ...], order: list[int], au
         else:  # every action unit gets its turn
             names = [track[order[k]] for k in range(int(rng.integers(1, 3)))]
             order = order[len(names) :] + order[: len(names)]
-        strength, end = rng.uniform(1.0, 5.0), position
+        strength, end = 1.0 + 4.0 * (spread % 1.0), position
+        spread += 0.5
         for name in names:
             begin = position + int(rng.integers(0, 6))
             shape, last = _envelope(rng, begin, frames, quick=name == "AU45" and len(names) == 1)
@@ -96,7 +104,7 @@ def write_script(rng: np.random.Generator, seed: int, frames: int) -> Script:
     """A random script; the seed decides which action units have their turn first."""
     aus = np.zeros((frames, len(AU_NAMES)))
     for track in (UPPER_FACE, LOWER_FACE):  # the two halves of a face go their own ways
-        _play(rng, track, _turns(track, seed), aus)
+        _play(rng, track, seed, aus)
     blink = int(rng.uniform(10, 60))
     while blink < frames:
         shape, _ = _envelope(rng, blink, frames, quick=True)

@@ -40,7 +40,7 @@ Task = Literal["intensity", "presence"]
 RESULT = "aus"
 TRAINING_SEED, HELD_OUT_SEED = 1_000_000, 2_000_000
 #: People and frames of each: sessions to learn from, clips to be judged by.
-PEOPLE, FRAMES = 240, 45
+PEOPLE, FRAMES = 400, 45
 CLIPS, CLIP_FRAMES = 17, 120
 PHOTOS, HELD_OUT_PHOTOS = 2_000, 300
 #: Models of the video list that do without medians. OpenFace has more (spec 10.11); rendered people at rest differ so

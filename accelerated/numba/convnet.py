@@ -1,0 +1,235 @@
+"""Forward pass of the detector's and the validator's networks (spec 20.3, 50.8, 10.5) on register tiles.
+
+A convolution runs over the flat positions of a map, row ends included: a tap is then one offset into the input, lanes
+are neighbouring positions, and nothing is copied out as patches (gemm.py). Bias and activation follow in place, and
+pooling writes the next layer's compact maps. Fully connected layers take the batch as lanes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.numba.ccnf import exp_f64
+from auparity.accelerated.numba.compile import kernel
+from auparity.accelerated.numba.gemm import SLACK, pack_weights, padded_units, product
+from auparity.accelerated.numba.vectors import LANES
+from auparity.errors import ContractError
+from auparity.models.types import ConvNet, Convolution, FullyConnected, Layer, MaxPool, PReLU, ReLU, Sigmoid
+from auparity.reference.convnet import pooled_length
+
+Array = npt.NDArray[Any]
+
+STAGE = "convnet"
+NOTHING, PRELU, RELU, SIGMOID = 0, 1, 2, 3
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A product, its activation, and the pooling after it."""
+
+    weights: Array  #: packed
+    units: int
+    inputs: int  #: maps, or values of a fully connected layer
+    height: int  #: of the kernel; 0 for a fully connected layer
+    width: int
+    biases: Array
+    activation: int = NOTHING
+    slopes: Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    pool: tuple[int, int, int, int] | None = None  #: kernel y, x, stride y, x
+
+
+@kernel
+def _convolve(
+    maps: Array, plane: int, row: int, positions: int, weights: Array, units: int, offsets: Array, out: Array,
+    out_plane: int,
+) -> None:  # fmt: skip
+    """Products of all flat positions of each item: maps (N, inputs * plane), out (N, units * out_plane)."""
+    for n in range(maps.shape[0]):
+        product(weights, 0, units, maps[n], 0, offsets, offsets.shape[0], positions, out[n], 0, out_plane)
+
+
+@kernel
+def _activate(out: Array, plane: int, length: int, biases: Array, activation: int, slopes: Array) -> None:
+    """Bias and activation in place; out (N, units * plane), of which `length` values a plane count."""
+    for n in range(out.shape[0]):
+        for unit in range(biases.shape[0]):
+            bias, at = biases[unit], unit * plane
+            if activation == PRELU:
+                slope = slopes[unit]
+                for i in range(length):
+                    value = out[n, at + i] + bias
+                    out[n, at + i] = value if value >= 0 else value * slope
+            elif activation == RELU:
+                for i in range(length):
+                    out[n, at + i] = max(out[n, at + i] + bias, np.float32(0))
+            elif activation == SIGMOID:
+                for i in range(length):
+                    power = np.float32(exp_f64(-np.float64(out[n, at + i] + bias)))
+                    out[n, at + i] = np.float32(1) / (np.float32(1) + power)
+            else:
+                for i in range(length):
+                    out[n, at + i] += bias
+
+
+@kernel
+def _pool(
+    maps: Array, units: int, plane: int, row: int, height: int, width: int, kernel_y: int, kernel_x: int, stride_y: int,
+    stride_x: int, rows: int, columns: int, out: Array, out_plane: int,
+) -> None:  # fmt: skip
+    """Maximum over windows clipped at the border: (N, units * plane), rows of `row` floats, to compact planes."""
+    for n in range(maps.shape[0]):
+        for unit in range(units):
+            for y in range(rows):
+                for x in range(columns):
+                    best = np.float32(-np.inf)
+                    for dy in range(y * stride_y, min(y * stride_y + kernel_y, height)):
+                        at = unit * plane + dy * row
+                        for dx in range(x * stride_x, min(x * stride_x + kernel_x, width)):
+                            best = max(best, maps[n, at + dx])
+                    out[n, unit * out_plane + y * columns + x] = best
+
+
+@kernel
+def _compact(
+    maps: Array, units: int, plane: int, row: int, height: int, width: int, out: Array, out_plane: int
+) -> None:
+    """Planes with rows of `row` floats, of which `width` count, to compact ones."""
+    for n in range(maps.shape[0]):
+        for unit in range(units):
+            for y in range(height):
+                for x in range(width):
+                    out[n, unit * out_plane + y * width + x] = maps[n, unit * plane + y * row + x]
+
+
+@kernel
+def _columns(maps: Array, channels: int, plane: int, height: int, width: int, lanes: int, out: Array) -> None:
+    """Maps of a batch as inputs of a fully connected layer: map-major, column-major inside a map, batch as lanes."""
+    for c in range(channels):
+        for x in range(width):
+            for y in range(height):
+                at = ((c * width + x) * height + y) * lanes
+                for n in range(maps.shape[0]):
+                    out[at + n] = maps[n, c * plane + y * width + x]
+
+
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """Activations of a batch: compact planes with room behind the last, or (after full connection) values by lanes."""
+
+    data: Array  #: (N, channels * plane + slack)
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def plane(self) -> int:
+        return self.height * self.width
+
+
+class Network:
+    """A `ConvNet` packed for the tiles.
+
+    Raises
+    ------
+    ContractError : a layer order that these networks do not have (pooling or activation without a product before).
+    """
+
+    def __init__(self, net: ConvNet) -> None:
+        self._steps: list[_Step] = []
+        for layer in net.layers:
+            self._add(layer)
+
+    def _add(self, layer: Layer) -> None:
+        if isinstance(layer, Convolution):
+            units, inputs, height, width = layer.weights.shape
+            packed = pack_weights(np.asarray(layer.weights, np.float32).reshape(units, -1))
+            step = _Step(packed, units, inputs, height, width, np.ascontiguousarray(layer.bias, np.float32).ravel())
+            self._steps.append(step)
+        elif isinstance(layer, FullyConnected):
+            inputs, units = layer.weights.shape
+            packed = pack_weights(np.ascontiguousarray(np.asarray(layer.weights, np.float32).T))
+            self._steps.append(_Step(packed, units, inputs, 0, 0, np.ascontiguousarray(layer.bias, np.float32).ravel()))
+        elif not self._steps or self._steps[-1].pool is not None:
+            raise ContractError(STAGE, "net", "a convolution or a fully connected layer first", type(layer).__name__)
+        elif isinstance(layer, MaxPool):
+            (kernel_x, kernel_y), (stride_x, stride_y) = layer.kernel, layer.stride
+            self._steps[-1] = replace(self._steps[-1], pool=(kernel_y, kernel_x, stride_y, stride_x))
+        elif self._steps[-1].activation != NOTHING:
+            raise ContractError(STAGE, "net", "one activation a layer", type(layer).__name__)
+        elif isinstance(layer, PReLU):
+            slopes = np.ascontiguousarray(layer.slopes, np.float32).ravel()
+            self._steps[-1] = replace(self._steps[-1], activation=PRELU, slopes=slopes)
+        else:
+            kind = RELU if isinstance(layer, ReLU) else SIGMOID
+            assert isinstance(layer, ReLU | Sigmoid)
+            self._steps[-1] = replace(self._steps[-1], activation=kind)
+
+    def forward(self, images: Array) -> Array:
+        """Outputs (N, n_out), or (N, n_out, h, w) of a network that ends per pixel, of maps (N, C, H, W) float32.
+
+        Raises
+        ------
+        ContractError : maps that are too small for the network or have another number of channels.
+        """
+        count, channels, height, width = images.shape
+        data = np.zeros((count, channels * height * width + SLACK), np.float32)
+        data[:, : channels * height * width] = images.reshape(count, -1)
+        maps, lanes = _Maps(data, channels, height, width), 0
+        for step in self._steps:
+            per_pixel = step.height == 0 and lanes == 0 and step.inputs == maps.channels and maps.plane > 1
+            if step.height or per_pixel:
+                maps = self._convolution(step, maps)
+            else:
+                maps, lanes = self._connection(step, maps, count, lanes)
+        if lanes:
+            outputs = maps.data[: maps.channels * lanes].reshape(maps.channels, lanes)[:, :count]
+            return np.ascontiguousarray(outputs.T)
+        found = maps.data[:, : maps.channels * maps.plane]
+        return found.reshape(count, maps.channels, maps.height, maps.width)
+
+    def _convolution(self, step: _Step, maps: _Maps) -> _Maps:
+        kernel_y, kernel_x = max(step.height, 1), max(step.width, 1)
+        rows, columns = maps.height - kernel_y + 1, maps.width - kernel_x + 1
+        if maps.channels != step.inputs or rows < 1 or columns < 1:
+            expected = f"(N, {step.inputs}, >= {kernel_y}, >= {kernel_x})"
+            raise ContractError(STAGE, "maps", expected, f"(N, {maps.channels}, {maps.height}, {maps.width})")
+        c, y, x = np.meshgrid(np.arange(step.inputs), np.arange(kernel_y), np.arange(kernel_x), indexing="ij")
+        offsets = (c * maps.plane + y * maps.width + x).reshape(-1)
+        positions = (rows - 1) * maps.width + columns
+        plane, count = rows * maps.width + SLACK, len(maps.data)
+        out = np.empty((count, padded_units(step.units) * plane + SLACK), np.float32)
+        _convolve(maps.data, maps.plane, maps.width, positions, step.weights, step.units, offsets, out, plane)
+        _activate(out, plane, positions, step.biases, step.activation, step.slopes)
+        if step.pool is None:
+            made = np.zeros((count, step.units * rows * columns + SLACK), np.float32)
+            _compact(out, step.units, plane, maps.width, rows, columns, made, rows * columns)
+            return _Maps(made, step.units, rows, columns)
+        pooled_rows, pooled_columns = (
+            pooled_length(n, step.pool[k], step.pool[2 + k]) for k, n in enumerate((rows, columns))
+        )
+        if min(pooled_rows, pooled_columns) < 1:
+            raise ContractError(STAGE, "maps", "maps as large as the pooling window", f"{rows} x {columns}")
+        made = np.zeros((count, step.units * pooled_rows * pooled_columns + SLACK), np.float32)
+        _pool(
+            out, step.units, plane, maps.width, rows, columns, *step.pool, pooled_rows, pooled_columns, made,
+            pooled_rows * pooled_columns,
+        )  # fmt: skip
+        return _Maps(made, step.units, pooled_rows, pooled_columns)
+
+    def _connection(self, step: _Step, maps: _Maps, count: int, lanes: int) -> tuple[_Maps, int]:
+        if not lanes:
+            lanes = -(-count // LANES) * LANES
+            flat = np.zeros(maps.channels * maps.plane * lanes + SLACK, np.float32)
+            _columns(maps.data, maps.channels, maps.plane, maps.height, maps.width, lanes, flat)
+            maps = _Maps(flat, maps.channels * maps.plane, 1, 1)
+        if maps.channels != step.inputs:
+            raise ContractError(STAGE, "maps", f"{step.inputs} values an item", f"{maps.channels}")
+        out = np.empty(padded_units(step.units) * lanes + SLACK, np.float32)
+        offsets = np.arange(step.inputs) * lanes
+        product(step.weights, 0, step.units, maps.data, 0, offsets, step.inputs, lanes, out, 0, lanes)
+        _activate(out[None], lanes, lanes, step.biases, step.activation, step.slopes)
+        return _Maps(out, step.units, 1, 1), lanes
