@@ -43,3 +43,32 @@ def random_cen_bundle() -> Bundle:
     if not (Path(named) / "model" / "main_ceclm_general.txt").is_file():
         raise FileNotFoundError(f"no model/main_ceclm_general.txt in {named}: {HOW_TO_MAKE_RANDOM_CEN}")
     return Bundle.from_openface(Path(named), landmark_model="ceclm")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds ``--variant``: with it the variants named are tested, and nothing else of the suite."""
+    parser.addoption(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="prove a variant against the golden: stage=name, or package.module:factory",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``--variant`` only the backend tests, without it all but them."""
+    if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
+        return None
+    is_backend = collection_path.parent.name == "backend"
+    return True if is_backend != bool(config.getoption("--variant")) else None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One run of each backend test for every variant."""
+    if "variant" not in metafunc.fixturenames:
+        return
+    from auparity.parity_tests.suite import named_variant
+
+    variants = [variant for text in metafunc.config.getoption("--variant") for variant in named_variant(text)]
+    metafunc.parametrize("variant", variants, ids=[f"{v.stage}={v.name}" for v in variants], scope="session")

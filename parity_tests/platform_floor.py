@@ -18,6 +18,16 @@ from auparity.reference.results import PRESENCE_AUS
 
 #: A chained float32 run stays within this multiple of the floor (spec 90.10).
 FLOOR_FACTOR = 1.25
+#: Of which this much is the sampling error of a clip of so many frames; shorter clips have more of it.
+SAMPLING_PART, SAMPLING_FRAMES = 0.2, 80
+
+
+def floor_factor(frames: int) -> float:
+    """The multiple of a floor that was measured on so many frames, within which a run on them must stay.
+
+    1.25 from 80 frames on; below, its sampling part grows as one over the root of their number.
+    """
+    return FLOOR_FACTOR + SAMPLING_PART * (math.sqrt(max(SAMPLING_FRAMES / max(frames, 1), 1.0)) - 1)
 
 
 @dataclass(frozen=True)
@@ -120,8 +130,9 @@ def judge(comparison: ClipComparison, floor: PlatformFloor, factor: float = FLOO
             # One standard error of a correlation over so many frames: the floor's figure is one draw of it.
             limit -= (1 - value**2) / math.sqrt(comparison.frames_compared - 1)
         if name == "presence_equal" and floor.presences:
-            # Presences that flip are counted events: a floor of n of them is known to within sqrt(n).
-            limit -= math.sqrt((1 - value) / floor.presences)
+            # Presences that flip are counted events: a floor of n of them is known to within sqrt(n), and none to
+            # within one.
+            limit -= math.sqrt(max((1 - value) * floor.presences, 1.0)) / floor.presences
         passed = got >= limit if _is_agreement(name) else got <= limit
         judgements.append(Judgement(name.replace("_", " "), got, value, limit, passed))
     return judgements

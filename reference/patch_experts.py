@@ -179,7 +179,8 @@ class CCNFScale:
         key = (view, landmark, window)
         if key not in self._sigma:
             components = self._components.get(window, ())
-            self._sigma[key] = field_covariance(self._experts.patches[view][landmark], window, components, self.numerics)
+            patch = self._experts.patches[view][landmark]
+            self._sigma[key] = field_covariance(patch, window, components, self.numerics)
         return self._sigma[key]
 
 

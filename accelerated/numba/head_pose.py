@@ -1,7 +1,8 @@
 """Head pose and landmarks in camera space (spec 70.1 to 70.3): the reference's Levenberg-Marquardt as one kernel.
 
 The same steps and damping in float64; the six normal equations are solved by elimination, where the reference takes a
-least-squares solver. Where that finds no pivot (all points in one), the reference decides.
+least-squares solver. A face that is none (all points in one place, as before the first detection) sends the minimiser
+to infinity on a path that the last bit decides: there the reference's own answer is taken.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ Array = npt.NDArray[Any]
 STAGE = "head_pose"
 MAX_ITERATIONS, CONVERGED = golden.MAX_ITERATIONS, golden.CONVERGED
 LARGEST_DAMPING = 1e12
+FARTHEST = 1e6  # mm; nobody's head is a kilometre away
 
 
 @kernel
@@ -147,6 +149,8 @@ def _pose(mean: Array, modes: Array, g: Array, p: Array, landmarks: Array, camer
             size += translation[k] * translation[k]
         if math.sqrt(moved) < CONVERGED * math.sqrt(size):
             break
+    if not abs(translation[0]) + abs(translation[1]) + abs(translation[2]) < FARTHEST:
+        return False
     axis = axis_angle_from_rotation(rotation)  # through the axis-angle vector, as the golden program reports it
     out[:3] = translation.astype(np.float32)
     out[3:] = euler_from_rotation(rotation_from_axis_angle(axis[0], axis[1], axis[2]).astype(np.float32))
@@ -176,6 +180,7 @@ class HeadPose:
 
     def __init__(self, pdm: PDM) -> None:
         self.arrays, self._pdm = ModelArrays(pdm), pdm
+        self._last: tuple[Any, Array] | None = None
 
     def pose(self, params_global: Array, params_local: Array, landmarks: Array, camera: Camera) -> Array:
         """Pose (N, 6) float32: Tx, Ty, Tz mm, Rx, Ry, Rz rad; zeros where the scale is 0."""
@@ -186,9 +191,15 @@ class HeadPose:
             if g[k, 0] == 0:
                 continue
             if not _pose(own.mean, own.modes, g[k], p[k], seen[k], intrinsics, poses[k]):
-                model = ShapeModel(self._pdm)
-                poses[k] = golden.head_pose(model, g[k : k + 1], p[k : k + 1], seen[k : k + 1], camera)[0]
+                poses[k] = self._golden_pose(g[k : k + 1], p[k : k + 1], seen[k : k + 1], camera)
         return poses
+
+    def _golden_pose(self, g: Array, p: Array, landmarks: Array, camera: Camera) -> Array:
+        """The reference's pose (6,); the last one is kept, because frames without a face are all alike."""
+        key = (g.tobytes(), p.tobytes(), landmarks.tobytes(), camera)
+        if self._last is None or self._last[0] != key:
+            self._last = key, golden.head_pose(ShapeModel(self._pdm), g, p, landmarks, camera)[0]
+        return self._last[1]
 
     def landmarks_in_camera(self, params_global: Array, params_local: Array, landmarks: Array, camera: Camera) -> Array:
         """3D landmarks (N, n, 3) float32 mm in camera space (spec 70.3)."""

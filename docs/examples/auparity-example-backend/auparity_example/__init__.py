@@ -1,0 +1,1 @@
+"""A variant of one stage of auparity."""

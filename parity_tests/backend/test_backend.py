@@ -1,0 +1,98 @@
+"""Holds any variant against the golden: ``pytest --pyargs auparity.parity_tests --variant package.module:factory``.
+
+A factory returns one `auparity.accelerated.registry.Variant` or several; ``stage=name`` names a registered one. Without
+``--variant`` there is nothing to test here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from auparity.accelerated.pipeline import parts_of
+from auparity.errors import ContractError
+from auparity.parity_tests import clip_parity, workloads
+from auparity.parity_tests.stage_capture import STATEFUL, capture
+from auparity.parity_tests.stage_parity import check_stage
+from auparity.parity_tests.suite import pipeline_of
+
+
+@pytest.fixture(scope="session")
+def work():
+    return workloads.embedded(quick=True)
+
+
+@pytest.fixture(scope="session")
+def taken(work):
+    return capture(work.bundle, work.clips, work.photographs)
+
+
+@pytest.fixture
+def able(variant, work):
+    """The variant, if it can run here on the embedded bundle."""
+    why = next((w for each in parts_of(work.bundle)[variant.stage] if (w := variant.why_not_for(*each))), None)
+    if why:
+        pytest.skip(f"{variant.stage} {variant.name}: {why}")
+    return variant
+
+
+def calls_of(variant, taken):
+    return [call for call in taken.calls[variant.stage] if variant.why_not_for(*call.parts[:1]) is None]
+
+
+def test_every_output_agrees_on_the_inputs_of_the_golden_run(able, taken):
+    records = check_stage(able, taken)
+    failed = [str(record) for record in records if not record.passed]
+    assert not failed, "\n".join(failed)
+
+
+def test_arrays_of_another_dtype_or_with_nan_are_refused(able, taken):
+    call = calls_of(able, taken)[0]
+    stage = able.build(*call.parts)
+    function = getattr(stage, call.method) if call.method else stage
+    for k, argument in enumerate(call.arguments):
+        if not isinstance(argument, np.ndarray):
+            continue
+        others = [*call.arguments]
+        others[k] = argument.astype(complex)
+        with pytest.raises(ContractError):
+            function(*others)
+        # Images are not searched for NaN: a pass over one for each fit would cost more than the fits.
+        if argument.dtype.kind == "f" and argument.size < 10_000:
+            others[k] = np.full_like(argument, np.nan)
+            with pytest.raises(ContractError):
+                function(*others)
+
+
+def test_calling_twice_gives_the_same_bits(able, taken):
+    if able.stage in STATEFUL:
+        pytest.skip("its calls depend on the calls before")
+    call = calls_of(able, taken)[-1]
+    stage = able.build(*call.parts)
+    function = getattr(stage, call.method) if call.method else stage
+    first, second = (flat(function(*call.arguments)) for _ in range(2))
+    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second, strict=True))
+
+
+def flat(result):
+    """The arrays of a result, however deep."""
+    if isinstance(result, np.ndarray | float | int | bool) or result is None:
+        return [np.asarray(np.nan if result is None else result)]
+    parts = result if isinstance(result, list | tuple) else vars(result).values()
+    return [array for part in parts for array in flat(part)]
+
+
+@pytest.fixture(scope="session")
+def clip(work):
+    return clip_parity.prepare(work.name, work.bundle, work.chained)
+
+
+def test_one_step_from_every_golden_state(able, work, clip):
+    failed = [str(r) for r in clip_parity.one_step(pipeline_of(work.bundle, [able]), clip) if not r.passed]
+    assert not failed, "\n".join(failed)
+
+
+def test_a_whole_clip_stays_at_the_platform_floor(able, work, clip):
+    _, judgements, _ = clip_parity.chained(pipeline_of(work.bundle, [able]), clip)
+    failed = [str(judgement) for judgement in judgements if not judgement.passed]
+    assert not failed, "\n".join(failed)

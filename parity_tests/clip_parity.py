@@ -1,0 +1,108 @@
+"""A pipeline of variants against the golden over whole clips (design 5, second and third way).
+
+*One step*: every frame from the golden state of the frame before. *Chained*: the clip by the candidate's own state,
+judged by the platform floor of that very clip, which is measured by running the golden with perturbed rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.models.bundle import Bundle
+from auparity.parity_tests.comparison import ClipComparison, ClipRun, ComparisonRecord, compare_arrays, compare_clips
+from auparity.parity_tests.platform_floor import Judgement, PlatformFloor, floor_factor, judge
+from auparity.parity_tests.tolerances import tolerance
+from auparity.reference.landmarks import FaceState
+from auparity.reference.numerics import Precision
+from auparity.reference.pipeline import ReferencePipeline, StagedPipeline
+
+Array = npt.NDArray[Any]
+#: Called after every frame with (what is running, frames done, frames in all).
+Progress = Callable[[str, int, int], None]
+
+PERTURBED: tuple[Precision, ...] = ("perturbed", "perturbed-2")
+
+
+def quiet(name: str, done: int, total: int) -> None:
+    """No progress."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A clip with its golden run, and what the golden differs from itself by."""
+
+    name: str
+    frames: Sequence[Array]
+    golden: ClipRun
+    states: Sequence[FaceState]  #: the golden tracker's, after every frame
+    floor: PlatformFloor
+
+
+def run_frames(
+    pipeline: StagedPipeline, frames: Sequence[Array], name: str = "", progress: Progress = quiet
+) -> tuple[ClipRun, list[FaceState]]:
+    """A pipeline over frames (H, W, 3) uint8: results and the tracker's state after every frame."""
+    session, results, states = pipeline.start_video(), [], []
+    for index, image in enumerate(frames):
+        results.append(session.process_frame(image, index / 30))
+        states.append(session.tracker.state)
+        progress(name, index + 1, len(frames))
+    offline = session.finish()
+    run = ClipRun(
+        returned=np.array([r.success for r in results]),
+        landmarks=np.stack([r.landmarks for r in results]),
+        au_r_online=np.stack([r.au_intensity for r in results]),
+        au_r_offline=offline.intensity,
+        au_c_online=np.stack([r.au_presence for r in results]),
+        au_c_offline=offline.presence,
+        pose=np.stack([r.pose for r in results]),
+    )
+    return run, states
+
+
+def prepare(name: str, bundle: Bundle, frames: Sequence[Array], progress: Progress = quiet) -> Clip:
+    """Run the golden and its perturbed selves over a clip."""
+    golden, states = run_frames(ReferencePipeline(bundle), frames, f"{name}: golden", progress)
+    twins = [run_frames(ReferencePipeline(bundle, precision=p), frames, f"{name}: {p}", progress)[0] for p in PERTURBED]
+    # Against the golden, and against each other: a pair is a small sample of what rounding does.
+    pairs = [(golden, twins[0]), (golden, twins[1]), (twins[0], twins[1])]
+    floors = [PlatformFloor.measured(compare_clips(a, b)) for a, b in pairs]
+    return Clip(name, frames, golden, states, PlatformFloor.worst_of(floors))
+
+
+def one_step(pipeline: StagedPipeline, clip: Clip, precision: str = "float32") -> list[ComparisonRecord]:
+    """Largest landmark error of every tracked frame, each begun at the golden state of the frame before."""
+    detector, errors = pipeline.landmark_detector, []
+    for k in range(1, len(clip.frames)):
+        before, after = clip.states[k - 1], clip.states[k]
+        if not (before.detection_success and after.detection_success):
+            continue
+        start = replace(detector.initial_state(), params_global=before.params_global, params_local=before.params_local)
+        found = detector.detect(pipeline.to_gray(clip.frames[k]), start, detector.parameters.track_windows)
+        errors.append(float(np.abs(found.landmarks - after.landmarks).max()))
+    values = np.array(errors)
+    figures: tuple[tuple[str, Callable[[Array], Any]], ...] = (
+        ("landmarks_median", np.median), ("landmarks_p95", lambda e: np.percentile(e, 95)), ("landmarks_worst", np.max),
+    )  # fmt: skip
+    return [
+        compare_arrays(
+            f"{clip.name}: one step {name}", np.zeros(1), np.array([statistic(values)]),
+            tolerance("one_step", name, precision).tolerance,
+        )
+        for name, statistic in figures
+        if len(values)
+    ]  # fmt: skip
+
+
+def chained(
+    pipeline: StagedPipeline, clip: Clip, progress: Progress = quiet
+) -> tuple[ClipComparison, list[Judgement], ClipRun]:
+    """The clip by the candidate's own state, every figure against the clip's floor."""
+    run, _ = run_frames(pipeline, clip.frames, f"{clip.name}: candidate", progress)
+    comparison = compare_clips(clip.golden, run)
+    return comparison, judge(comparison, clip.floor, floor_factor(comparison.frames_compared)), run

@@ -1,0 +1,150 @@
+"""Any variant of any stage against the golden, on the inputs that the golden pipeline gave it (design 5, first way).
+
+Results are taken apart into named arrays, each with a tolerance of its own in `tolerances.toml`. What a decision on the
+border of a cell can move (response maps one 1/32 px cell apart, fits across a 0.1 px kernel cell) is judged by median,
+share and worst case, as spec 90.10 has it; everything else must hold in every value.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.registry import Variant
+from auparity.errors import ContractError
+from auparity.parity_tests.comparison import ComparisonRecord, compare_arrays
+from auparity.parity_tests.stage_capture import Call, Capture, play
+from auparity.parity_tests.stage_fidelity import pose_entries
+from auparity.parity_tests.tolerances import tolerance
+from auparity.reference.fitting import Fit
+
+Array = npt.NDArray[Any]
+#: Named arrays of a result, and of the golden one; names are those of `tolerances.toml`.
+Pair = tuple[Array, Array]
+
+
+def _maps(golden: Any, ours: Any) -> dict[str, Pair]:
+    visible = golden.visible
+    errors = np.abs(golden.maps - ours.maps).max(axis=(2, 3))[visible] if golden.maps.shape == ours.maps.shape else None
+    found = {
+        "similarity": (np.stack([golden.img_to_ref, golden.ref_to_img]), np.stack([ours.img_to_ref, ours.ref_to_img])),
+        "decisions": (np.column_stack([visible, golden.view]), np.column_stack([ours.visible, ours.view])),
+    }
+    zero = np.zeros(0) if errors is None else np.zeros_like(errors)
+    return found | {"response_maps": (zero, np.full(1, np.inf) if errors is None else errors)}
+
+
+def _fits(golden: Sequence[Fit], ours: Sequence[Fit]) -> dict[str, Pair]:
+    def decisions(fits: Sequence[Fit]) -> Array:
+        return np.array([[fit.view, fit.success, fit.likelihood is None] for fit in fits], float)
+
+    errors = [np.abs(a.landmarks - b.landmarks).max() for a, b in zip(golden, ours, strict=True)]
+    likelihoods = [(a.likelihood, b.likelihood) for a, b in zip(golden, ours, strict=True) if a.likelihood is not None]
+    both = np.array([[np.nan if v is None else v for v in pair] for pair in likelihoods]).reshape(-1, 2)
+    return {
+        "fit_landmarks": (np.zeros(len(errors)), np.array(errors)),
+        "fit_likelihood": (both[:, 0], both[:, 1]),
+        "decisions": (decisions(golden), decisions(ours)),
+    }
+
+
+def _parameters(golden: Any, ours: Any) -> dict[str, Pair]:
+    # As rotation matrices: Euler angles are degenerate near 90 degrees.
+    g = tuple(np.stack([pose_entries(row) for row in np.asarray(side[0], np.float32)]) for side in (golden, ours))
+    return {"calc_params_global": (g[0], g[1]), "calc_params_local": (golden[1], ours[1])}
+
+
+def _aligned(golden: Any, ours: Any) -> dict[str, Pair]:
+    if golden.shape != ours.shape:
+        return {"alignment": (golden, ours)}
+    differ = np.count_nonzero(golden != ours, axis=(1, 2, 3))
+    return {"alignment": (golden, ours), "alignment_values": (np.zeros(len(differ)), differ)}
+
+
+def _single(name: str) -> Callable[[Any, Any], dict[str, Pair]]:
+    return lambda golden, ours: {name: (golden, ours)}
+
+
+#: How a stage's result is taken apart.
+OUTPUTS: dict[str, Callable[[Any, Any], dict[str, Pair]]] = {
+    "imaging": _single("imaging"),
+    "detection": lambda a, b: {"detection_boxes": (a.boxes, b.boxes), "detection_scores": (a.scores, b.scores)},
+    "pdm": _single("pdm"),
+    "patch_experts": _maps,
+    "fitting": _fits,
+    "validation": _single("validation"),
+    "calc_params": _parameters,
+    "alignment": _aligned,
+    "fhog": _single("fhog"),
+    "geometry": _single("geometry"),
+    "running_median": _single("running_median"),
+    "action_units": lambda a, b: {"action_units": (a[0], b[0]), "action_units_presence": (a[1], b[1])},
+    "head_pose": _single("head_pose"),
+    "gaze": lambda golden, ours: _gaze(golden, ours),
+}  # fmt: skip
+#: Figures of which a few samples may cross a cell: judged by these statistics, under these names.
+STATISTICS: dict[str, tuple[tuple[str, Callable[[Array], Array]], ...]] = {
+    "response_maps": (
+        ("response_maps_median", lambda e: np.median(e)[None]),
+        ("response_maps", lambda e: e),
+        ("response_maps_worst", lambda e: e),
+    ),
+    "fit_landmarks": (
+        ("fit_landmarks_median", lambda e: np.median(e)[None]),
+        ("fit_landmarks_p95", lambda e: np.percentile(e, 95)[None]),
+        ("fit_landmarks_worst", lambda e: e),
+    ),
+}
+
+
+def _instance(call: Call) -> int:
+    return call.instance
+
+
+def _gaze(golden: Any, ours: Any) -> dict[str, Pair]:
+    both = tuple(np.concatenate([np.ravel(array) for array in side]) for side in (golden, ours))
+    return {"gaze": (both[0], both[1])}
+
+
+def check_stage(variant: Variant, taken: Capture) -> list[ComparisonRecord]:
+    """One record for each named array of a stage's results, over all recorded calls.
+
+    Raises
+    ------
+    ContractError : no call of the stage was recorded; nothing would be proven.
+    """
+    calls = taken.calls.get(variant.stage, [])
+    served = [call for call in calls if variant.why_not_for(*call.parts[:1]) is None]
+    if not served:
+        raise ContractError("stage parity", "capture", f"calls of {variant.stage} that {variant.name} serves", "none")
+    pairs: dict[str, list[Pair]] = defaultdict(list)
+    for _, group in itertools.groupby(sorted(served, key=_instance), key=_instance):
+        stage = None
+        for call in group:
+            stage = stage if stage is not None else variant.build(*call.parts)
+            for name, pair in OUTPUTS[variant.stage](call.result, play(call, stage)).items():
+                pairs[name].append((np.asarray(pair[0]), np.asarray(pair[1])))
+    return [record for name, found in pairs.items() for record in _records(variant, name, found)]
+
+
+def _records(variant: Variant, name: str, pairs: list[Pair]) -> list[ComparisonRecord]:
+    label = f"{variant.stage} {variant.name}"
+    wrong = next(((a.shape, b.shape) for a, b in pairs if a.shape != b.shape), None)
+    if wrong is not None:
+        entry = tolerance("stage", STATISTICS[name][-1][0] if name in STATISTICS else name, variant.precision)
+        return [compare_arrays(f"{label}: {name}", np.zeros(wrong[0]), np.zeros(wrong[1]), entry.tolerance)]
+    golden, ours = (np.concatenate([pair[k].reshape(-1).astype(np.float64) for pair in pairs]) for k in (0, 1))
+    records = []
+    for figure, statistic in STATISTICS.get(name, ((name, None),)):
+        entry = tolerance("stage", figure, variant.precision)
+        a, b = (golden, ours) if statistic is None else (np.zeros(1), np.zeros(1))
+        if statistic is not None:
+            b = np.asarray(statistic(ours)) if len(ours) else np.zeros(0)
+            a = np.zeros_like(b)
+        records.append(compare_arrays(f"{label}: {figure}", a, b, entry.tolerance, share=entry.share))
+    return records
