@@ -60,6 +60,38 @@ def fidelity(session: nox.Session) -> None:
     session.run("python", "-m", "auparity.parity_tests.fidelity", *page, *session.posargs, env=ONE_THREAD)
 
 
+#: What each technology of the parity suite installs; the embedded bundle serves all of them.
+PARITY_EXTRAS = {
+    "cpu": "fast", "numba": "numba", "onnx": "onnx", "torch": "torch", "jax": "jax", "batched": "", "parallel": "numba",
+}  # fmt: skip
+EXIT_NOTHING = 5  # of the suite: nothing could run here
+
+
+def parity(session: nox.Session, technology: str) -> None:
+    """Hold a technology's variants against the golden and against their baselines."""
+    extra = PARITY_EXTRAS[technology]
+    session.install("-e", f".[{extra}]" if extra else ".")
+    if technology == "parallel":
+        command = ["auparity.parity_tests.parallel"]
+    else:
+        command = ["auparity.parity_tests.suite", "--technology", technology]
+    output = f"results/parity/{technology}.json"
+    done = session.run(
+        "python", "-m", *command, "-o", output, *session.posargs, env=ONE_THREAD, success_codes=[0, EXIT_NOTHING]
+    )
+    if not (ROOT / output).is_file():
+        session.skip(f"no variant of {technology} can run here ({done})")
+
+
+for _technology in PARITY_EXTRAS:
+
+    def _session(session: nox.Session, technology: str = _technology) -> None:
+        parity(session, technology)
+
+    _session.__doc__ = f"Parity of the {_technology} variants with the golden (--quick, --update-baseline)."
+    nox.session(_session, name=f"parity-{_technology}")
+
+
 @nox.session
 def truth(session: nox.Session) -> None:
     """The embedded bundle against rendered truth that it never saw; rewrites the figures of docs/embedded.md."""

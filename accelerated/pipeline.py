@@ -7,7 +7,7 @@ which the parity suite holds to the golden one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,9 +60,39 @@ class Choice:
     stage: str
     variant: Variant
     reason: str
+    #: For models of the bundle that the variant does not serve (a CE-CLM kernel and CCNF eye models); None if all are.
+    fallback: Variant | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the variant, and of the one that stands in for it where there is one."""
+        return self.variant.name if self.fallback is None else f"{self.variant.name}|{self.fallback.name}"
+
+    def build(self, *parts: Any) -> Any:
+        """The stage for one model of the bundle."""
+        if self.fallback is not None and self.variant.why_not_for(*parts[:1]):
+            return self.fallback.build(*parts)
+        return self.variant.build(*parts)
 
     def __str__(self) -> str:
-        return f"{self.stage}: {self.variant.name} ({self.reason})"
+        return f"{self.stage}: {self.name} ({self.reason})"
+
+
+def choose(
+    stage: str, variant: Variant, parts: list[tuple[Any, ...]], others: Iterable[Variant], reason: str
+) -> Choice | str:
+    """A variant for a stage, with the first of `others` that can serve the models it does not; or why not."""
+    whys = [variant.why_not_for(*each) for each in parts]
+    if variant.why_not() or all(whys):
+        return str(variant.why_not() or whys[0])
+    left = [each for each, why in zip(parts, whys, strict=True) if why]
+    if not left:
+        return Choice(stage, variant, reason)
+    for other in others:
+        if other is not variant and not any(other.why_not_for(*each) for each in left):
+            why = next(why for why in whys if why)
+            return Choice(stage, variant, f"{reason}; {other.name} for {len(left)} models, because {why}", other)
+    return str(next(why for why in whys if why))
 
 
 def choose_best(bundle: Bundle, device: str | None = None, among: Registry | None = None) -> dict[str, Choice]:
@@ -80,14 +110,15 @@ def choose_best(bundle: Bundle, device: str | None = None, among: Registry | Non
         for variant in ranked:
             if variant.rank < 0 or variant.precision != "float32" or (device and device not in variant.devices):
                 continue
-            reasons = [reason for each in parts[stage] if (reason := variant.why_not_for(*each))]
-            if not reasons:
-                reason = f"fastest that runs here; not {'; not '.join(passed)}" if passed else "fastest that is known"
-                if variant.name == REFERENCE and not passed:
-                    reason = "no faster variant is known"
-                chosen[stage] = Choice(stage, variant, reason)
+            reason = f"fastest that runs here; not {'; not '.join(passed)}" if passed else "fastest that is known"
+            if variant.name == REFERENCE and not passed:
+                reason = "no faster variant is known"
+            others = [other for other in ranked if other.rank >= 0 and other.precision == "float32"]
+            choice = choose(stage, variant, parts[stage], others, reason)
+            if isinstance(choice, Choice):
+                chosen[stage] = choice
                 break
-            passed.append(f"{variant.name}: {reasons[0]}")
+            passed.append(f"{variant.name}: {choice}")
         else:
             raise VariantUnavailable(f"no variant of stage {stage!r} can run here: {'; '.join(passed) or 'none known'}")
     return chosen
@@ -97,6 +128,8 @@ def choose_by_name(
     bundle: Bundle, spec: Mapping[str, str], default: str = REFERENCE, among: Registry | None = None
 ) -> dict[str, Choice]:
     """The named variant of each stage; `default` for stages that `spec` does not name and that have one of that name.
+
+    Models of the bundle that a variant does not serve get the reference's, or another one's: ``onnx|numba``.
 
     Raises
     ------
@@ -110,12 +143,13 @@ def choose_by_name(
     chosen = {}
     for stage in STAGES:
         name = spec.get(stage, default if default in known.of_stage(stage) else REFERENCE)
-        variant = known.get(stage, name)
-        for each in parts[stage]:
-            reason = variant.why_not_for(*each)
-            if reason:
-                raise VariantUnavailable(f"variant {name!r} of stage {stage!r} cannot be used: {reason}")
-        chosen[stage] = Choice(stage, variant, "asked for" if stage in spec else "default")
+        name, _, other = name.partition("|")
+        others = [known.get(stage, other or REFERENCE)]
+        reason = "asked for" if stage in spec else "default"
+        choice = choose(stage, known.get(stage, name), parts[stage], others, reason)
+        if not isinstance(choice, Choice):
+            raise VariantUnavailable(f"variant {name!r} of stage {stage!r} cannot be used: {choice}")
+        chosen[stage] = choice
     return chosen
 
 
@@ -162,9 +196,9 @@ class Pipeline(StagedPipeline):
         if missing:
             raise ContractError("pipeline", "choices", "one for every stage", f"none for {', '.join(missing)}")
         self.choices = {stage: choices[stage] for stage in STAGES}
-        stages = Stages(**{stage: choice.variant.build for stage, choice in self.choices.items()})
+        stages = Stages(**{stage: choice.build for stage, choice in self.choices.items()})
         super().__init__(bundle, stages, FLOAT32, parameters)
-        self.variants = {stage: choice.variant.name for stage, choice in self.choices.items()}
+        self.variants = {stage: choice.name for stage, choice in self.choices.items()}
         classes = {choice.variant.precision for choice in self.choices.values()}
         self.precision = next(name for name in COARSEST_FIRST if name in classes)
 

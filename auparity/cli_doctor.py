@@ -65,18 +65,22 @@ def _machine_lines(machine: Hardware) -> list[str]:
 
 
 def _states(bundle: Bundle, known: Registry) -> dict[str, dict[str, str | None]]:
-    """Why not, by stage and variant; None for those that can run."""
+    """Why not, by stage and variant; None for those that can run on some model of the bundle."""
     from auparity.accelerated.pipeline import parts_of
     from auparity.accelerated.registry import STAGES
 
     parts = parts_of(bundle)
     return {
         stage: {
-            name: next((why for each in parts[stage] if (why := variant.why_not_for(*each))), None)
+            name: _none_of([variant.why_not_for(*each) for each in parts[stage]])
             for name, variant in known.of_stage(stage).items()
         }
         for stage in STAGES
     }
+
+
+def _none_of(whys: list[str | None]) -> str | None:
+    return whys[0] if all(whys) else None
 
 
 def _variant_lines(bundle: Bundle, known: Registry, chosen: dict[str, Choice]) -> list[str]:

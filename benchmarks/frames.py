@@ -52,8 +52,8 @@ class _Run:
     """One pipeline going through the frames, timed."""
 
     def __init__(self, bundle: Bundle, choices: dict[str, Choice]) -> None:
-        self.variants = {stage: choice.variant.name for stage, choice in choices.items()}
-        stages = Stages(**{stage: choices[stage].variant.build for stage in STAGES})
+        self.variants = {stage: choice.name for stage, choice in choices.items()}
+        stages = Stages(**{stage: choices[stage].build for stage in STAGES})
         self.times = StageTimes()
         numerics = Pipeline(bundle, choices).numerics
         self.pipeline = StagedPipeline(bundle, timed_stages(stages, self.times), numerics)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from auparity.accelerated.hardware import hardware, hardware_id
-from auparity.accelerated.pipeline import Choice, Pipeline, choose_by_name, parts_of
+from auparity.accelerated.pipeline import Choice, Pipeline, choose, choose_by_name, parts_of
 from auparity.accelerated.registry import REFERENCE, Variant, registry
 from auparity.errors import AuparityError, VariantUnavailable
 from auparity.models.bundle import Bundle
@@ -77,8 +77,12 @@ def pipeline_of(bundle: Bundle, variants: list[Variant]) -> Pipeline:
     """A pipeline with these variants where they serve the bundle, golden in every other stage."""
     choices, parts = choose_by_name(bundle, {}), parts_of(bundle)
     for variant in variants:
-        if variant.precision == "float32" and all(not variant.why_not_for(*each) for each in parts[variant.stage]):
-            choices[variant.stage] = Choice(variant.stage, variant, "under test")
+        golden = choices[variant.stage].variant if choices[variant.stage].variant.name == REFERENCE else None
+        if variant.precision != "float32" or golden is None:
+            continue  # another class, or a faster one of the same stage is in already
+        choice = choose(variant.stage, variant, parts[variant.stage], [golden], "under test")
+        if isinstance(choice, Choice):
+            choices[variant.stage] = choice
     return Pipeline(bundle, choices)
 
 
@@ -89,7 +93,7 @@ def run(variants: list[Variant], *, quick: bool, progress: bool = True) -> Repor
         why = variant.why_not()
         if why:
             report.skipped[f"{variant.stage} {variant.name}"] = why
-    able = [variant for variant in variants if not variant.why_not()]
+    able = sorted((variant for variant in variants if not variant.why_not()), key=lambda variant: -variant.rank)
     if not able:
         return report
     for work in [workloads.embedded(quick=quick), *workloads.openface(quick=quick)]:
@@ -104,8 +108,9 @@ def _run_workload(report: Report, work: workloads.Workload, variants: list[Varia
     taken = capture(work.bundle, work.clips, work.photographs)
     parts = parts_of(work.bundle)
     for variant in variants:
-        why = next((reason for each in parts[variant.stage] if (reason := variant.why_not_for(*each))), None)
-        if why:
+        whys = [variant.why_not_for(*each) for each in parts[variant.stage]]
+        if all(whys):
+            why = str(whys[0])
             report.skipped[f"{variant.stage} {variant.name} on {work.name}"] = why
             continue
         for record in check_stage(variant, taken):
@@ -113,10 +118,11 @@ def _run_workload(report: Report, work: workloads.Workload, variants: list[Varia
             report.figures.append(Figure(name, record.tolerance_needed, record.tolerance))
             report.texts.append(f"{work.name}: {record}")
     pipeline = pipeline_of(work.bundle, variants)
-    if set(pipeline.variants.values()) == {REFERENCE}:
+    under_test = [choice.variant.name for choice in pipeline.choices.values() if choice.variant.name != REFERENCE]
+    if not under_test:
         return
     clip = clip_parity.prepare(work.name, work.bundle, work.chained, tell)
-    label = "+".join(sorted(set(pipeline.variants.values()) - {REFERENCE}))
+    label = "+".join(sorted(set(under_test)))
     for record in clip_parity.one_step(pipeline, clip):
         report.figures.append(
             Figure(f"{work.name}/one step/{label}: {record.name}", record.max_error, record.tolerance)

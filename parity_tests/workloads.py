@@ -36,8 +36,8 @@ class Workload:
 
 
 def embedded(*, quick: bool) -> Workload:
-    """Rendered faces; a minute's work for the golden when quick, four else."""
-    frames = [picture.image for picture in render_clip(CLIP_SEED, 25 if quick else 90, canvas=CANVAS)]
+    """Rendered faces; half a minute of work for the golden when quick."""
+    frames = [picture.image for picture in render_clip(CLIP_SEED, 60 if quick else 120, canvas=CANVAS)]
     empty = render_background(BACKGROUND_SEED, CANVAS).image
     leaving = [frames[0], *(_shifted(frames[k], 60 * k) for k in (1, 2, 3)), empty]
     small = [picture.image for picture in render_clip(CLIP_SEED + 1, 3, canvas=CANVAS, face_width=(64.0, 70.0))]
@@ -57,7 +57,7 @@ def openface(*, quick: bool) -> list[Workload]:
     bundle = Bundle.from_openface(shared / "openface", landmark_model="clnf")
     found = []
     for clip in ("video01",) if quick else ("video01", "default"):
-        count = 20 if quick else 100
+        count = 40 if quick else 120
         frames = [golden_data.load_frame(clip, k) for k in range(count)]
         pictures = [golden_data.load_image(path.name) for path in golden_data.image_paths()[: 1 if quick else 2]]
         found.append(Workload(f"openface-{clip}", bundle, [frames[:4], frames[-3:]], pictures, frames))

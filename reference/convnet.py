@@ -5,6 +5,7 @@ first; a network that ends fully connected gives (N, n_out), one that is applied
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from auparity.reference.contracts import check_array
 Array = npt.NDArray[Any]
 
 STAGE = "convnet"
+
+#: Runs a network: (net, maps (N, C, H, W), dtype) to outputs, as `forward` does.
+RunNetwork = Callable[[ConvNet, Array, npt.DTypeLike], Array]
 
 
 def forward(net: ConvNet, maps: Array, dtype: npt.DTypeLike = np.float32) -> Array:

@@ -20,7 +20,7 @@ from auparity.errors import ContractError
 from auparity.models.types import MTCNN, ConvNet
 from auparity.reference.boxes import correct_boxes, crop, regress, square, suppress
 from auparity.reference.contracts import check_image
-from auparity.reference.convnet import forward
+from auparity.reference.convnet import RunNetwork, forward
 from auparity.reference.imaging import resize_bilinear_f32
 
 Array = npt.NDArray[Any]
@@ -107,7 +107,9 @@ class DetectionTrace:
     detections: Detections  #: step 8
 
 
-def detect_faces(image: Array, mtcnn: MTCNN, dtype: npt.DTypeLike = np.float32) -> Detections:
+def detect_faces(
+    image: Array, mtcnn: MTCNN, dtype: npt.DTypeLike = np.float32, run: RunNetwork = forward
+) -> Detections:
     """All faces in an image (spec 20).
 
     Parameters
@@ -115,6 +117,7 @@ def detect_faces(image: Array, mtcnn: MTCNN, dtype: npt.DTypeLike = np.float32) 
     image : (H, W, 3) uint8 B,G,R, or (H, W) uint8 gray, which is replicated.
     mtcnn : the three networks.
     dtype : float32 as the C++ program computes, or float64.
+    run : what runs the networks.
 
     Returns
     -------
@@ -124,20 +127,22 @@ def detect_faces(image: Array, mtcnn: MTCNN, dtype: npt.DTypeLike = np.float32) 
     ------
     ContractError : another shape or dtype.
     """
-    return trace_detection(image, mtcnn, dtype).detections
+    return trace_detection(image, mtcnn, dtype, run).detections
 
 
-def trace_detection(image: Array, mtcnn: MTCNN, dtype: npt.DTypeLike = np.float32) -> DetectionTrace:
+def trace_detection(
+    image: Array, mtcnn: MTCNN, dtype: npt.DTypeLike = np.float32, run: RunNetwork = forward
+) -> DetectionTrace:
     """`detect_faces` with everything that it computes on the way."""
     colour = _as_colour(image).astype(dtype)
-    levels = tuple(_propose(colour, sigma, mtcnn.pnet) for sigma in pyramid_scales(*colour.shape[:2]))
+    levels = tuple(_propose(colour, sigma, mtcnn.pnet, run) for sigma in pyramid_scales(*colour.shape[:2]))
     per_level = [_suppressed(proposals(level), NMS_SCALE) for level in levels]
     after_scale_nms = _concatenate([_no_candidates(dtype), *per_level])
     proposed = _suppressed(after_scale_nms, NMS_PROPOSALS)
     into_rnet = proposed.at(square(regress(proposed.boxes, proposed.regression)))
-    refined = _suppressed(_ask(mtcnn.rnet, RNET_INPUT, RNET_THRESHOLD, colour, into_rnet), NMS_REFINED)
+    refined = _suppressed(_ask(mtcnn.rnet, RNET_INPUT, RNET_THRESHOLD, colour, into_rnet, run), NMS_REFINED)
     after_rnet = refined.at(square(regress(refined.boxes, refined.regression)))
-    kept = _ask(mtcnn.onet, ONET_INPUT, ONET_THRESHOLD, colour, after_rnet)
+    kept = _ask(mtcnn.onet, ONET_INPUT, ONET_THRESHOLD, colour, after_rnet, run)
     final = kept.at(regress(kept.boxes, kept.regression, add_one=True))
     after_onet = _suppressed(final, NMS_FINAL, minimum=True)
     detections = Detections(correct_boxes(after_onet.boxes), after_onet.scores, after_onet.points)
@@ -216,11 +221,11 @@ def _face_probability(outputs: Array, working: npt.DTypeLike) -> Array:
     return (1 / (1 + exponential)).astype(outputs.dtype)
 
 
-def _propose(image: Array, sigma: float, pnet: ConvNet) -> PyramidLevelTrace:
+def _propose(image: Array, sigma: float, pnet: ConvNet, run: RunNetwork) -> PyramidLevelTrace:
     """P-Net on one level of the pyramid of an image (H, W, 3) float (spec 20.2, 20.3)."""
     height, width = (math.ceil(length * sigma) for length in image.shape[:2])
     level = _normalise(resize_bilinear_f32(image, (height, width), image.dtype.type))
-    outputs = forward(pnet, _to_maps(level[None]), image.dtype)
+    outputs = run(pnet, _to_maps(level[None]), image.dtype)
     if outputs.ndim == 2:  # the smallest level: P-Net's maps are single pixels
         outputs = outputs[:, :, None, None]
     if outputs.shape[1] < N_BOX_OUTPUTS:
@@ -230,7 +235,9 @@ def _propose(image: Array, sigma: float, pnet: ConvNet) -> PyramidLevelTrace:
     )
 
 
-def _ask(net: ConvNet, side: int, threshold: np.float32, image: Array, candidates: Candidates) -> Candidates:
+def _ask(
+    net: ConvNet, side: int, threshold: np.float32, image: Array, candidates: Candidates, run: RunNetwork
+) -> Candidates:
     """Show the crops of candidates to R-Net or O-Net and keep those that it takes for faces (spec 20.5, 4 and 6)."""
     crops = [crop(image, box) for box in candidates.boxes]
     inside = np.array([i for i, c in enumerate(crops) if c is not None], np.int64)
@@ -239,7 +246,7 @@ def _ask(net: ConvNet, side: int, threshold: np.float32, image: Array, candidate
     if not inputs:
         return candidates[inside]
     batches = (np.stack(inputs[i : i + CROPS_AT_ONCE]) for i in range(0, len(inputs), CROPS_AT_ONCE))
-    outputs = np.concatenate([forward(net, _to_maps(batch), dtype) for batch in batches])
+    outputs = np.concatenate([run(net, _to_maps(batch), dtype) for batch in batches])
     if outputs.shape[1] < N_BOX_OUTPUTS:
         raise ContractError(STAGE, "mtcnn", f"networks with {N_BOX_OUTPUTS} outputs", f"{outputs.shape[1]}")
     scores = _face_probability(outputs, np.float64)

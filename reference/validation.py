@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from auparity.models.types import PiecewiseWarp, Validator, ValidatorView
 from auparity.reference.contracts import check_array
-from auparity.reference.convnet import forward
+from auparity.reference.convnet import RunNetwork, forward
 from auparity.reference.imaging import remap_f32
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.pdm import bounding_box
@@ -29,10 +29,11 @@ OUTSIDE = -1.0  # source coordinate of frame pixels outside the face
 
 
 class LandmarkValidator:
-    """A `Validator` at the working precision."""
+    """A `Validator` at the working precision; `run` is what runs its networks."""
 
-    def __init__(self, validator: Validator, numerics: Numerics = FLOAT32) -> None:
+    def __init__(self, validator: Validator, numerics: Numerics = FLOAT32, run: RunNetwork = forward) -> None:
         self.numerics = numerics
+        self._run = run
         self._validator = validator
         self._centres = np.deg2rad(validator.view_centres)
 
@@ -57,7 +58,7 @@ class LandmarkValidator:
         view = self._validator.views[self.select_view(orientation)]
         frame = warp_to_frame(region, landmarks - self.numerics.cast(origin), view.warp, self.numerics)
         net_input = normalise_frame(frame, view, self.numerics)
-        scores = forward(view.net, net_input[None, None], self.numerics.dtype)
+        scores = self._run(view.net, net_input[None, None], self.numerics.dtype)
         scores = np.asarray(scores).reshape(-1)
         bins = scores.shape[0]
         best = int(np.argmax(scores))

@@ -1,0 +1,55 @@
+"""The one place that makes ONNX Runtime sessions: provider asked for or error, one thread unless told otherwise.
+
+ONNX Runtime only warns about a provider that it cannot load and falls back to the CPU; here that is an error.
+``AUPARITY_ONNX_THREADS`` sets the threads of a session; one is the default, because processes are the parallelism
+(docs/parallel.md) and results must not depend on the number of cores.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+
+from auparity.errors import AuparityError, VariantUnavailable
+
+Array = npt.NDArray[Any]
+
+THREADS_VARIABLE = "AUPARITY_ONNX_THREADS"
+CPU = "CPUExecutionProvider"
+
+
+class Session:
+    """A graph that runs on one provider.
+
+    Raises
+    ------
+    VariantUnavailable : the provider is not what ONNX Runtime took.
+    """
+
+    def __init__(self, model: onnx.ModelProto, provider: str = CPU) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = _threads()
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[provider])
+        taken = self._session.get_providers()
+        if not taken or taken[0] != provider:
+            raise VariantUnavailable(f"ONNX Runtime does not run on {provider} here; it took {', '.join(taken)}")
+        self._inputs = [entry.name for entry in self._session.get_inputs()]
+
+    def __call__(self, *arrays: Array) -> Array:
+        """The graph's output for its inputs in order."""
+        feeds = {name: np.ascontiguousarray(array) for name, array in zip(self._inputs, arrays, strict=True)}
+        found: Array = self._session.run(None, feeds)[0]
+        return found
+
+
+def _threads() -> int:
+    said = os.environ.get(THREADS_VARIABLE, "1")
+    if not said.isdigit() or int(said) < 1:
+        raise AuparityError(f"{THREADS_VARIABLE}={said}: expected a whole number of at least 1")
+    return int(said)
