@@ -1,0 +1,88 @@
+"""Patch experts as batched products in JAX (spec 40.7, 40.8): all landmarks of a scale and view at once.
+
+XLA compiles one program for each view and window, a few tenths of a second each. Cutting out and normalising patches is
+the reference's (grouped_ccnf.py, grouped_experts.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.grouped_ccnf import Fields, GroupedFields
+from auparity.accelerated.grouped_experts import GroupedScale
+from auparity.accelerated.jax.precision import float64
+from auparity.models.types import CCNFExperts, CENExperts, CENPatch, LandmarkModel
+from auparity.reference.numerics import FLOAT32
+from auparity.reference.patch_experts import PatchExpertBank
+from auparity.reference.pdm import ShapeModel
+
+Array = npt.NDArray[Any]
+#: Products in full float32, also on devices that would rather not.
+EXACT = jax.lax.Precision.HIGHEST
+
+
+class PatchExperts(PatchExpertBank):
+    """Stage `patch_experts` of one landmark model: the reference's plumbing around batched products."""
+
+    def __init__(self, model: LandmarkModel) -> None:
+        super().__init__(model, ShapeModel(model.pdm, FLOAT32))
+        last = model.experts[-1]
+        self._grouped: list[GroupedFields | GroupedScale] = []
+        for experts in model.experts:
+            if isinstance(experts, CCNFExperts) and isinstance(last, CCNFExperts):
+                self._grouped.append(GroupedFields(experts, last, _fields))
+            elif isinstance(experts, CENExperts) and isinstance(last, CENExperts):
+                self._grouped.append(GroupedScale(experts, last, _networks))
+
+    def experts_at(self, scale_index: int) -> Any:
+        """The experts of one scale."""
+        return self._grouped[scale_index]
+
+
+def _fields(fields: Fields) -> Callable[[Array], Array]:
+    with float64():
+        weights, sigma = jnp.asarray(fields.weights), jnp.asarray(fields.sigma)
+        alphas = jnp.asarray(2 * fields.alphas)[:, None, :]
+
+    @jax.jit
+    def compute(patches: Any) -> Any:
+        z = jnp.matmul(patches, weights, precision=EXACT).astype(jnp.float64)
+        raw = (alphas / (1 + jnp.exp(-z))).sum(2).astype(jnp.float32)
+        return jnp.matmul(sigma, raw[..., None], precision=EXACT)[..., 0]
+
+    def run(patches: Array) -> Array:
+        with float64():
+            return np.asarray(compute(jnp.asarray(patches)))
+
+    return run
+
+
+def _networks(patches: list[CENPatch]) -> Callable[[Array], Array]:
+    layers = []
+    for k, layer in enumerate(patches[0].layers):
+        weights = np.stack([np.asarray(patch.layers[k].weights, np.float32).T for patch in patches])
+        biases = np.stack([np.asarray(patch.layers[k].bias, np.float32).ravel() for patch in patches])[:, None]
+        layers.append((jnp.asarray(weights), jnp.asarray(biases), layer.activation))
+
+    @jax.jit
+    def compute(at: Any) -> Any:
+        for weights, biases, activation in layers:
+            at = jnp.matmul(at, weights, precision=EXACT) + biases
+            at = jax.nn.sigmoid(at) if activation == 0 else jax.nn.relu(at) if activation == 2 else at
+        return at[..., 0]
+
+    def run(values: Array) -> Array:
+        return np.asarray(compute(jnp.asarray(values)))
+
+    return run
+
+
+def build(model: LandmarkModel) -> PatchExperts:
+    """Stage `patch_experts`."""
+    return PatchExperts(model)

@@ -1,0 +1,83 @@
+"""Patch experts as batched products in PyTorch (spec 40.7, 40.8): all landmarks of a scale and view at once.
+
+CCNF: neurons, sigmoids and covariances as three batched products; CEN: one batched product a layer. Cutting out and
+normalising patches is the reference's (grouped_ccnf.py, grouped_experts.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from auparity.accelerated.grouped_ccnf import Fields, GroupedFields
+from auparity.accelerated.grouped_experts import GroupedScale
+from auparity.accelerated.torch.device import device_of
+from auparity.models.types import CCNFExperts, CENExperts, CENPatch, LandmarkModel
+from auparity.reference.numerics import FLOAT32
+from auparity.reference.patch_experts import PatchExpertBank
+from auparity.reference.pdm import ShapeModel
+
+Array = npt.NDArray[Any]
+
+
+class PatchExperts(PatchExpertBank):
+    """Stage `patch_experts` of one landmark model on one device: the reference's plumbing around batched products."""
+
+    def __init__(self, model: LandmarkModel, device: str | None = None) -> None:
+        super().__init__(model, ShapeModel(model.pdm, FLOAT32))
+        self._device, last = device_of(device), model.experts[-1]
+        self._grouped: list[GroupedFields | GroupedScale] = []
+        for experts in model.experts:
+            if isinstance(experts, CCNFExperts) and isinstance(last, CCNFExperts):
+                self._grouped.append(GroupedFields(experts, last, self._fields))
+            elif isinstance(experts, CENExperts) and isinstance(last, CENExperts):
+                self._grouped.append(GroupedScale(experts, last, self._networks))
+
+    def experts_at(self, scale_index: int) -> Any:
+        """The experts of one scale."""
+        return self._grouped[scale_index]
+
+    def _tensor(self, values: Array) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
+
+    def _fields(self, fields: Fields) -> Callable[[Array], Array]:
+        weights, sigma = self._tensor(fields.weights), self._tensor(fields.sigma)
+        # MPS has no float64: sigmoids in float32 there.
+        wide = torch.float32 if self._device.type == "mps" else torch.float64
+        alphas = self._tensor(2 * fields.alphas).to(wide)[:, None, :]
+
+        @torch.inference_mode()
+        def run(patches: Array) -> Array:
+            terms = alphas * torch.sigmoid(torch.bmm(self._tensor(patches), weights).to(wide))
+            raw = terms.sum(2).to(torch.float32)
+            found: Array = torch.bmm(sigma, raw[..., None])[..., 0].cpu().numpy()
+            return found
+
+        return run
+
+    def _networks(self, patches: list[CENPatch]) -> Callable[[Array], Array]:
+        layers = []
+        for k, layer in enumerate(patches[0].layers):
+            weights = np.stack([np.asarray(patch.layers[k].weights, np.float32).T for patch in patches])
+            biases = np.stack([np.asarray(patch.layers[k].bias, np.float32).ravel() for patch in patches])[:, None]
+            layers.append((self._tensor(weights), self._tensor(biases), layer.activation))
+
+        @torch.inference_mode()
+        def run(values: Array) -> Array:
+            at = self._tensor(values)
+            for weights, biases, activation in layers:
+                at = torch.baddbmm(biases, at, weights)
+                at = torch.sigmoid(at) if activation == 0 else torch.relu(at) if activation == 2 else at
+            found: Array = at[..., 0].cpu().numpy()
+            return found
+
+        return run
+
+
+def build(model: LandmarkModel, device: str | None = None) -> PatchExperts:
+    """Stage `patch_experts`."""
+    return PatchExperts(model, device)
