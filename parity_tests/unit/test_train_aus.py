@@ -167,7 +167,9 @@ def test_both_lists_have_every_au_and_both_kinds(trained):
         assert [m.au_names[0] for m in predictors.models if m.task == "presence"] == list(PRESENCE_AUS)
         assert [m.au_names[0] for m in predictors.models if m.task == "intensity"] == list(INTENSITY_AUS)
     assert {(m.task, m.dynamic) for m in video.models} == {
-        (t, d) for t in ("intensity", "presence") for d in (True, False)
+        ("intensity", True),
+        ("presence", True),
+        ("presence", False),
     }
     assert not any(m.dynamic for m in image.models)
     for model in video.models:
@@ -372,8 +374,8 @@ def test_a_mirrored_face_has_mirrored_features(small_clip):
     straight = describe_clip(iter([(small_clip[0], truth)]), PDM, TRIANGULATION)
     turned = describe_clip(iter([au_features.mirrored((small_clip[0], truth))]), PDM, TRIANGULATION)
     y = slice(68, 136)  # vertical displacements
-    difference = straight["geometry"][0, y][MIRROR_68] - turned["geometry"][0, y]
-    assert np.abs(difference).mean() < 0.1 * np.abs(straight["geometry"][0, y]).mean()
+    # Not equal: the shape model itself is not quite symmetric.
+    assert np.corrcoef(straight["geometry"][0, y][MIRROR_68], turned["geometry"][0, y])[0, 1] > 0.95
     texture, other = (seen["hog"][0].reshape(12, 12, 31)[..., 27:].sum(axis=-1) for seen in (straight, turned))
     assert np.corrcoef(texture[:, ::-1].ravel(), other.ravel())[0, 1] > 0.9
     np.testing.assert_array_equal(straight["aus"], turned["aus"])
