@@ -7,16 +7,20 @@ which the parity suite holds to the golden one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auparity.accelerated.registry import REFERENCE, STAGES, PrecisionClass, Registry, Variant, registry
 from auparity.errors import ContractError, VariantUnavailable
 from auparity.models.types import MTCNN, PDM
+from auparity.reference.head_pose import Camera
 from auparity.reference.landmarks import DetectorParameters
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.pipeline import StagedPipeline
+from auparity.reference.results import FrameResult, OfflineAUs
 from auparity.reference.stages import Stages
 
 if TYPE_CHECKING:
@@ -174,6 +178,14 @@ def parse_spec(bundle: Bundle, text: str) -> dict[str, Choice]:
     return choose_by_name(bundle, spec, defaults[0] if defaults else REFERENCE)
 
 
+@dataclass(frozen=True, eq=False)
+class ClipResult:
+    """A whole clip."""
+
+    frames: list[FrameResult]  #: one a frame, AUs as predicted online
+    aus: OfflineAUs  #: intensities (T, 17) and presences (T, 18) after post-processing
+
+
 class Pipeline(StagedPipeline):
     """OpenFace 2.2's pipeline with a chosen variant of every stage.
 
@@ -233,6 +245,25 @@ class Pipeline(StagedPipeline):
         """
         bundle = bundle or default_bundle()
         return cls(bundle, choose_by_name(bundle, spec, default), parameters)
+
+    def process_video(self, path: str | os.PathLike[str], *, camera: Camera | None = None) -> ClipResult:
+        """Every frame of a video file or a folder of images.
+
+        Parameters
+        ----------
+        camera : None for OpenFace's guess from the size of the image.
+
+        Raises
+        ------
+        VideoError : it cannot be read, or not to its end. `auparity extract` keeps what was done until then.
+        """
+        from auparity.accelerated.parallel.streams import process_frames
+        from auparity.media import open_clip
+
+        session = self.start_video(camera=camera)
+        with open_clip(Path(path)) as source:
+            frames = list(process_frames(session, source))
+        return ClipResult(frames, session.finish())
 
     def __str__(self) -> str:
         head = f"pipeline on bundle {self.bundle.meta.name} {self.bundle.short_hash}"

@@ -16,28 +16,49 @@ from auparity.errors import (
 )
 
 if TYPE_CHECKING:
+    from auparity.accelerated.integration import AcceleratedAUPipeline as AcceleratedAUPipeline
+    from auparity.accelerated.integration import BatchedAUPredictor as BatchedAUPredictor
+    from auparity.accelerated.integration import PatchExpertBackend as PatchExpertBackend
+    from auparity.accelerated.integration import benchmark_backends as benchmark_backends
+    from auparity.accelerated.integration import select_best_backend as select_best_backend
+    from auparity.accelerated.pipeline import Pipeline as Pipeline
     from auparity.models.bundle import Bundle as Bundle
+    from auparity.parity_tests.validate import validate_acceleration as validate_acceleration
     from auparity.reference.pipeline import ReferencePipeline as ReferencePipeline
 
 __version__ = "0.1.0"
 
 # Loaded on first use, so that `import auparity` and the errors stay cheap and free of import cycles.
 _LAZY = {
+    "AcceleratedAUPipeline": "auparity.accelerated.integration",
+    "BatchedAUPredictor": "auparity.accelerated.integration",
+    "PatchExpertBackend": "auparity.accelerated.integration",
+    "Pipeline": "auparity.accelerated.pipeline",
+    "benchmark_backends": "auparity.accelerated.integration",
+    "select_best_backend": "auparity.accelerated.integration",
+    "validate_acceleration": "auparity.parity_tests.validate",
     "Bundle": "auparity.models.bundle",
     "ReferencePipeline": "auparity.reference.pipeline",
 }
 
 __all__ = [
+    "AcceleratedAUPipeline",
     "AuparityError",
+    "BatchedAUPredictor",
     "Bundle",
     "ChecksumError",
     "ContractError",
     "DownloadError",
     "ModelFormatError",
+    "PatchExpertBackend",
+    "Pipeline",
     "ReferencePipeline",
     "VariantUnavailable",
     "VideoError",
     "__version__",
+    "benchmark_backends",
+    "select_best_backend",
+    "validate_acceleration",
 ]
 
 
