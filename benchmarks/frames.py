@@ -93,8 +93,8 @@ def measure(
     reference = {stage: Choice(stage, registry().get(stage, REFERENCE), "the golden") for stage in STAGES}
     golden = _Run(bundle, reference) if golden_frames > 1 else None
     for start in range(0, len(images), TURN):
-        for image in images[start : start + TURN]:
-            for run in runs:
+        for run in runs:  # several frames at a time: in turns of one, each would find the others' models in the caches
+            for image in images[start : start + TURN]:
                 run.frame(image)
         if golden is not None:
             for image in images[start : min(start + TURN, golden_frames)]:

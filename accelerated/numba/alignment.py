@@ -3,8 +3,7 @@
 
 Triangles are filled one by one inside their bounding boxes, where the reference asks every pixel of every triangle, and
 only pixels inside the mask are warped. Triangles (nearly) without area, and pixels that pass a triangle's side tests
-just outside its box, make the golden program's walk matter; such a face, and only such, goes through the reference's
-own mask.
+just outside its box, make the golden program's walk over the pixels matter; such a face, and only such, is walked.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ STAGE, SIZE = golden.STAGE, golden.SIZE
 RIGID = np.array(golden.RIGID_POINTS, np.int64)
 FOREHEAD = np.array(golden.FOREHEAD_POINTS, np.int64)
 FOREHEAD_SHIFT = np.float32(golden.FOREHEAD_SHIFT)
-#: Twice the area, px^2, below which a triangle is left to the reference: rounding decides its side tests.
+#: Twice the area, px^2, below which rounding decides a triangle's side tests, so that the face is walked.
 SLIVER = np.float32(0.05)
 
 
@@ -63,7 +62,7 @@ def _polygon(landmarks: Array, matrix: Array, forehead: Array) -> Array:
 
 @kernel
 def _fill(polygon: Array, triangulation: Array, mask: Array) -> bool:
-    """Set the pixels of all triangles in mask (112, 112) uint8; False where the reference must decide."""
+    """Set the pixels of all triangles in mask (112, 112) uint8; False where the order of the walk decides."""
     mask[:] = 0
     for t in range(triangulation.shape[0]):
         ax, ay = polygon[triangulation[t, 0], 0], polygon[triangulation[t, 0], 1]
@@ -100,6 +99,45 @@ def _fill(polygon: Array, triangulation: Array, mask: Array) -> bool:
             if stray:
                 return False
     return True
+
+
+@kernel
+def _passes(polygon: Array, triangle: Array, x: np.float32, y: np.float32) -> bool:
+    """The three side tests of reference/alignment.SIDE_TESTS for one pixel and one triangle (3,) of landmarks."""
+    ax, ay = polygon[triangle[0], 0], polygon[triangle[0], 1]
+    bx, by = polygon[triangle[1], 0], polygon[triangle[1], 1]
+    cx, cy = polygon[triangle[2], 0], polygon[triangle[2], 1]
+    dx, dy = cx - bx, cy - by
+    if not fma(dx, y - by, (bx - x) * dy) * fma(dx, ay - by, (bx - ax) * dy) >= 0:
+        return False
+    dx, dy = cx - ax, cy - ay
+    if not fma(dx, y - ay, (ax - x) * dy) * (dx * (by - ay) + (ax - bx) * dy) >= 0:
+        return False
+    dx, dy = bx - ax, by - ay
+    return fma(ax - x, dy, dx * (y - ay)) * (dx * (cy - ay) + (ax - cx) * dy) >= 0
+
+
+@kernel
+def _walk(polygon: Array, triangulation: Array, mask: Array) -> None:
+    """The mask as the golden program finds it: first the triangle of the pixel before, then the list (spec 60.2)."""
+    current = -1
+    for row in range(SIZE):
+        y = np.float32(row)
+        for column in range(SIZE):
+            x = np.float32(column)
+            if current < 0 or not _passes(polygon, triangulation[current], x, y):
+                current = -1
+                for t in range(triangulation.shape[0]):
+                    i, j, k = triangulation[t, 0], triangulation[t, 1], triangulation[t, 2]
+                    low_x = min(polygon[i, 0], min(polygon[j, 0], polygon[k, 0]))
+                    high_x = max(polygon[i, 0], max(polygon[j, 0], polygon[k, 0]))
+                    low_y = min(polygon[i, 1], min(polygon[j, 1], polygon[k, 1]))
+                    high_y = max(polygon[i, 1], max(polygon[j, 1], polygon[k, 1]))
+                    in_box = low_x <= x <= high_x and low_y <= y <= high_y
+                    if in_box and _passes(polygon, triangulation[t], x, y):
+                        current = t
+                        break
+            mask[row, column] = 1 if current >= 0 else 0
 
 
 @kernel
@@ -172,7 +210,7 @@ class Aligner:
                 raise ContractError(STAGE, "landmarks", "at least two different points", "points that all coincide")
             polygon = _polygon(points, matrix, FOREHEAD)
             if not _fill(polygon, self._triangles, mask):
-                mask[:] = golden.face_mask(polygon, self._triangles.astype(np.int32))
+                _walk(polygon, self._triangles, mask)
             _warp(np.ascontiguousarray(images[k]), matrix, mask, aligned[k])
         return aligned
 

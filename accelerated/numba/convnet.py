@@ -24,6 +24,7 @@ from auparity.reference.convnet import pooled_length
 Array = npt.NDArray[Any]
 
 STAGE = "convnet"
+KEPT_SIZES = 64  # of maps whose taps are kept: the levels of a few pyramids
 NOTHING, PRELU, RELU, SIGMOID = 0, 1, 2, 3
 
 
@@ -140,6 +141,7 @@ class Network:
 
     def __init__(self, net: ConvNet) -> None:
         self._steps: list[_Step] = []
+        self._offsets: dict[tuple[int, ...], Array] = {}
         for layer in net.layers:
             self._add(layer)
 
@@ -176,8 +178,9 @@ class Network:
         ContractError : maps that are too small for the network or have another number of channels.
         """
         count, channels, height, width = images.shape
-        data = np.zeros((count, channels * height * width + SLACK), np.float32)
+        data = np.empty((count, channels * height * width + SLACK), np.float32)
         data[:, : channels * height * width] = images.reshape(count, -1)
+        data[:, channels * height * width :] = 0
         maps, lanes = _Maps(data, channels, height, width), 0
         for step in self._steps:
             per_pixel = step.height == 0 and lanes == 0 and step.inputs == maps.channels and maps.plane > 1
@@ -197,15 +200,14 @@ class Network:
         if maps.channels != step.inputs or rows < 1 or columns < 1:
             expected = f"(N, {step.inputs}, >= {kernel_y}, >= {kernel_x})"
             raise ContractError(STAGE, "maps", expected, f"(N, {maps.channels}, {maps.height}, {maps.width})")
-        c, y, x = np.meshgrid(np.arange(step.inputs), np.arange(kernel_y), np.arange(kernel_x), indexing="ij")
-        offsets = (c * maps.plane + y * maps.width + x).reshape(-1)
+        offsets = self._taps(step.inputs, kernel_y, kernel_x, maps.height, maps.width)
         positions = (rows - 1) * maps.width + columns
         plane, count = rows * maps.width + SLACK, len(maps.data)
         out = np.empty((count, padded_units(step.units) * plane + SLACK), np.float32)
         _convolve(maps.data, maps.plane, maps.width, positions, step.weights, step.units, offsets, out, plane)
         _activate(out, plane, positions, step.biases, step.activation, step.slopes)
         if step.pool is None:
-            made = np.zeros((count, step.units * rows * columns + SLACK), np.float32)
+            made = np.empty((count, step.units * rows * columns + SLACK), np.float32)
             _compact(out, step.units, plane, maps.width, rows, columns, made, rows * columns)
             return _Maps(made, step.units, rows, columns)
         pooled_rows, pooled_columns = (
@@ -213,12 +215,22 @@ class Network:
         )
         if min(pooled_rows, pooled_columns) < 1:
             raise ContractError(STAGE, "maps", "maps as large as the pooling window", f"{rows} x {columns}")
-        made = np.zeros((count, step.units * pooled_rows * pooled_columns + SLACK), np.float32)
+        made = np.empty((count, step.units * pooled_rows * pooled_columns + SLACK), np.float32)
         _pool(
             out, step.units, plane, maps.width, rows, columns, *step.pool, pooled_rows, pooled_columns, made,
             pooled_rows * pooled_columns,
         )  # fmt: skip
         return _Maps(made, step.units, pooled_rows, pooled_columns)
+
+    def _taps(self, inputs: int, kernel_y: int, kernel_x: int, height: int, width: int) -> Array:
+        """Where each tap of a convolution looks, relative to a position: (inputs * kernel_y * kernel_x,)."""
+        key = (inputs, kernel_y, kernel_x, height, width)
+        if key not in self._offsets:
+            if len(self._offsets) >= KEPT_SIZES:
+                self._offsets.clear()
+            c, y, x = np.meshgrid(np.arange(inputs), np.arange(kernel_y), np.arange(kernel_x), indexing="ij")
+            self._offsets[key] = (c * height * width + y * width + x).reshape(-1)
+        return self._offsets[key]
 
     def _connection(self, step: _Step, maps: _Maps, count: int, lanes: int) -> tuple[_Maps, int]:
         if not lanes:

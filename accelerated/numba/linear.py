@@ -1,7 +1,7 @@
 """Small systems and 3x3 matrices inside kernels (spec 30.1, 30.5, 90.4): Cholesky solve, SVD by Jacobi rotations,
-Rodrigues' formula both ways. Roundings are those of reference/numerics.py, similarity.py and pdm.py. The solve is
-right-looking: each finished column is subtracted from all that follow at once, which vectorises, where the reference
-gathers one dot product an entry; both subtract the same rounded products. 2.6 microseconds for 40 unknowns.
+Rodrigues' formula both ways. Roundings are those of reference/numerics.py, similarity.py and pdm.py. The solve keeps
+the factor transposed, so that a whole column is updated in vectors, where the reference gathers one dot product an entry;
+both subtract the same rounded products in the same order.
 """
 
 from __future__ import annotations
@@ -29,40 +29,38 @@ EPSILON = float(np.finfo(np.float64).eps)
 def solve_spd(matrix: Array, right: Array) -> Array:
     """Solution (k,) float32 of a symmetric positive definite float32 system; zeros where a pivot vanishes (90.4)."""
     size = right.shape[0]
-    rest = matrix.astype(np.float64)  # what is left of the lower triangle
-    lower = np.empty((size, size), np.float32)
-    upper = np.empty((size, size), np.float32)  # its transpose: both are read along rows
+    width = (size + 7) // 8 * 8  # rows are whole vectors; what stands behind `size` is never read
+    upper = np.zeros((size, width), np.float32)  # the factor transposed: its columns lie side by side
     inverse = np.empty(size, np.float32)
-    column = np.empty(size, np.float32)
+    rest = np.zeros(width, np.float64)  # one column of what is left of the matrix
     for j in range(size):
-        pivot = rest[j, j]
+        square = 0.0
+        for i in range(size):
+            rest[i] = np.float64(matrix[j, i])
+        for k in range(j):
+            value = upper[k, j]
+            square += np.float64(value) * np.float64(value)
+            for i in range(width):
+                rest[i] -= np.float64(value * upper[k, i])
+        pivot = np.float64(matrix[j, j]) - square
         if not pivot >= PIVOT:
             return np.zeros(size, np.float32)
         inverse[j] = np.float32(1.0 / math.sqrt(pivot))
         factor = np.float64(inverse[j])
         for i in range(j + 1, size):
-            value = np.float32(rest[i, j] * factor)
-            column[i] = value
-            lower[i, j] = value
-            upper[j, i] = value
-        for i in range(j + 1, size):
-            value = column[i]
-            for k in range(j + 1, i):
-                rest[i, k] -= np.float64(np.float32(value * column[k]))
-            rest[i, i] -= np.float64(value) * np.float64(value)
+            upper[j, i] = np.float32(rest[i] * factor)
     solution = right.astype(np.float32)
-    sums = np.zeros(size, np.float64)
+    sums = np.zeros(width, np.float64)
     for i in range(size):
         value = np.float32((np.float64(solution[i]) - sums[i]) * np.float64(inverse[i]))
         solution[i] = value
         for k in range(i + 1, size):
-            sums[k] += np.float64(np.float32(upper[i, k] * value))
-    sums[:] = 0.0
+            sums[k] += np.float64(upper[i, k] * value)
     for i in range(size - 1, -1, -1):
-        value = np.float32((np.float64(solution[i]) - sums[i]) * np.float64(inverse[i]))
-        solution[i] = value
-        for k in range(i):
-            sums[k] += np.float64(np.float32(lower[i, k] * value))
+        total = 0.0
+        for k in range(i + 1, size):
+            total += np.float64(upper[i, k] * solution[k])
+        solution[i] = np.float32((np.float64(solution[i]) - total) * np.float64(inverse[i]))
     return solution
 
 

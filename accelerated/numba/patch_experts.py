@@ -87,6 +87,7 @@ class PatchExperts:
             raise ContractError(STAGE, "window", "an odd number of at least 1", str(window))
         if not 0 <= scale_index < len(self.scales):
             raise ContractError(STAGE, "scale_index", f"0 to {len(self.scales) - 1}", str(scale_index))
+        gray = np.ascontiguousarray(gray)
         maps = np.empty((count, own.n_points, window, window), np.float32)
         visible, view = np.empty((count, own.n_points), np.bool_), np.empty(count, np.int64)
         similarities = np.empty((2, count, 2, 2), np.float32)
