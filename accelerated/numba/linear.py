@@ -1,7 +1,7 @@
 """Small systems and 3x3 matrices inside kernels (spec 30.1, 30.5, 90.4): Cholesky solve, SVD by Jacobi rotations,
 Rodrigues' formula both ways. Roundings are those of reference/numerics.py, similarity.py and pdm.py. The solve keeps
-the factor transposed, so that a whole column is updated in vectors, where the reference gathers one dot product an entry;
-both subtract the same rounded products in the same order.
+the factor transposed, so that a whole column is updated in vectors, where the reference gathers one dot product for
+each entry; both subtract the same rounded products in the same order.
 """
 
 from __future__ import annotations
