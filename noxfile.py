@@ -30,8 +30,8 @@ def shared() -> Path | None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit, property and golden tests (arguments go to pytest)."""
-    session.install("-e", ".[test]")
+    """Unit, property and golden tests (arguments go to pytest); the variants of the extra `fast` among them."""
+    session.install("-e", ".[test,fast]")
     session.run("python", "-m", "pytest", *session.posargs, env=ONE_THREAD)
 
 
@@ -101,6 +101,13 @@ def truth(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Milliseconds a frame, stage by stage, beside the golden: ``nox -s bench -- CLIP [--models SOURCE]``."""
+    session.install("-e", ".[fast]")
+    session.run("python", "-m", "auparity.benchmarks.frames", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
 def train(session: nox.Session) -> None:
     """Train the embedded bundle anew, from seeds, in results/training; goes on where it was stopped (needs PyTorch)."""
     session.install("-e", ".[train]")
@@ -113,7 +120,7 @@ def demo(session: nox.Session) -> None:
 
     ``nox -s demo -- VIDEO_OR_IMAGE_FOLDER [--models DIR]`` measures a clip of your own instead, without a truth.
     """
-    session.install("-e", ".")
+    session.install("-e", ".[numba]")
     out, arguments = ROOT / "out" / "demo", list(session.posargs)
     if not arguments:
         clip = out / "clip"

@@ -79,7 +79,7 @@ def test_maps_of_faces_anywhere(face, kind, where):
     g, p = face
     gray = gray_image(kind)[None]
     golden, mine = (
-        build(MAIN).response_maps(gray, g[None], p[None], *where) for build in (GOLDEN.patch_experts, EXPERTS)
+        bank.response_maps(gray, g[None], p[None], *where) for bank in (GOLDEN.patch_experts(MAIN), EXPERTS)
     )
     np.testing.assert_array_equal(mine.view, golden.view)
     np.testing.assert_array_equal(mine.visible, golden.visible)

@@ -13,7 +13,7 @@ import auparity
 
 PACKAGE = Path(auparity.__file__).resolve().parent
 ROOT = PACKAGE.parent
-FOLDERS = ("models", "reference", "accelerated", "conversion", "reports", "parity_tests")
+FOLDERS = ("models", "reference", "accelerated", "conversion", "benchmarks", "reports", "parity_tests")
 #: What a folder may import of ours, and from outside besides the standard library.
 OURS = {
     "models": ("auparity.errors", "auparity.models"),
@@ -35,6 +35,14 @@ OURS = {
         "auparity.conversion.onnx_graphs",  # a graph is how the ONNX variants are written down
     ),
     "conversion": ("auparity.errors", "auparity.models", "auparity.reference", "auparity.conversion"),
+    "benchmarks": (
+        "auparity.errors",
+        "auparity.media",
+        "auparity.models",
+        "auparity.reference",
+        "auparity.accelerated",
+        "auparity.benchmarks",
+    ),
 }
 OUTSIDE = {
     "models": {"numpy"},
@@ -43,6 +51,7 @@ OUTSIDE = {
     "reference": {"numpy"},
     "accelerated": {"numpy", "numba", "llvmlite", "onnx", "onnxruntime", "torch", "jax"},
     "conversion": {"numpy", "onnx"},
+    "benchmarks": {"numpy"},
 }
 #: Parts of a folder that are layers of their own: the renderer and the training are above the reference.
 LAYERS_WITHIN = {"models": ("synthetic",)}
