@@ -61,7 +61,7 @@ def hardware() -> Hardware:
         id=hardware_id(),
         system=f"{platform.system()} {platform.release()}",
         cpu=_cpu_name(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=usable_cores(),
         vectors=_vectors(),
         memory_gib=_memory_gib(),
         blas=blas(),
@@ -70,6 +70,11 @@ def hardware() -> Hardware:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         packages=_packages(),
     )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def hardware_id() -> str:

@@ -13,18 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from auparity.reference.stages import Stages
-
-#: Methods of the stages that are objects; the other stages are functions themselves.
-METHODS = {
-    "pdm": ("shape_3d", "shape_2d", "params_from_box"),
-    "patch_experts": ("response_maps",),
-    "fitting": ("fit",),
-    "validation": ("certainty",),
-    "running_median": ("step",),
-    "action_units": ("predict", "predict_static"),
-    "head_pose": ("pose", "landmarks_in_camera"),
-}
+from auparity.reference.stages import STAGE_METHODS, Stages
 
 
 @dataclass
@@ -63,7 +52,7 @@ class _Timed:
 
     def __init__(self, stage: Any, name: str, times: StageTimes) -> None:
         self._stage = stage
-        for method in METHODS[name]:
+        for method in STAGE_METHODS[name]:
             setattr(self, method, times.timed(name, getattr(stage, method)))
 
     def __getattr__(self, name: str) -> Any:
@@ -76,7 +65,7 @@ def timed_stages(stages: Stages, times: StageTimes) -> Stages:
     def builder(name: str, build: Callable[..., Any]) -> Callable[..., Any]:
         def built(*parts: Any) -> Any:
             stage = build(*parts)
-            return _Timed(stage, name, times) if name in METHODS else times.timed(name, stage)
+            return _Timed(stage, name, times) if name in STAGE_METHODS else times.timed(name, stage)
 
         return built
 

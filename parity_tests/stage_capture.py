@@ -18,20 +18,10 @@ import numpy.typing as npt
 from auparity.models.bundle import Bundle
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.pipeline import StagedPipeline
-from auparity.reference.stages import Stages, golden_stages
+from auparity.reference.stages import STAGE_METHODS, Stages, golden_stages
 
 Array = npt.NDArray[Any]
 
-#: Methods by which a stage object is called; stages that are not here are functions.
-METHODS: dict[str, tuple[str, ...]] = {
-    "pdm": ("shape_3d", "shape_2d", "params_from_box"),
-    "patch_experts": ("response_maps",),
-    "fitting": ("fit",),
-    "validation": ("certainty",),
-    "running_median": ("step",),
-    "action_units": ("predict", "predict_static"),
-    "head_pose": ("pose", "landmarks_in_camera"),
-}
 #: Stages whose calls depend on the calls before.
 STATEFUL = ("running_median",)
 
@@ -71,11 +61,11 @@ class Capture:
 
         def built(*parts: Any) -> Any:
             made, instance = build(*parts), next(numbers)
-            if stage not in METHODS:
+            if stage not in STAGE_METHODS:
                 return self._recorded(stage, parts, None, made, instance)
             return _Recorded(made, {
                 method: self._recorded(stage, parts, method, getattr(made, method), instance)
-                for method in METHODS[stage]
+                for method in STAGE_METHODS[stage]
             })  # fmt: skip
 
         return built

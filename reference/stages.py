@@ -160,6 +160,18 @@ class Stages:
     gaze: Callable[[], Gaze]
 
 
+#: Methods by which stage objects are called; stages that are not here are functions.
+STAGE_METHODS: dict[str, tuple[str, ...]] = {
+    "pdm": ("shape_3d", "shape_2d", "params_from_box"),
+    "patch_experts": ("response_maps",),
+    "fitting": ("fit",),
+    "validation": ("certainty",),
+    "running_median": ("step",),
+    "action_units": ("predict", "predict_static"),
+    "head_pose": ("pose", "landmarks_in_camera"),
+}
+
+
 class GoldenHeadPose:
     """The reference's head pose of one PDM."""
 

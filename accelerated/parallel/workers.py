@@ -23,7 +23,7 @@ from multiprocessing.synchronize import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from auparity.accelerated.hardware import THREAD_VARIABLES
+from auparity.accelerated.hardware import THREAD_VARIABLES, usable_cores
 from auparity.accelerated.pipeline import Pipeline
 from auparity.errors import AuparityError, ContractError
 
@@ -223,11 +223,6 @@ class Workers:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
