@@ -14,18 +14,31 @@ from auparity.reference.contracts import check_array
 Array = npt.NDArray[Any]
 
 
-def check_small(stage: str, argument: str, array: Any, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
-    """An array of parameters or landmarks: exact shape and dtype, finite values.
+def check_small(stage: str, argument: str, array: Any, shape: tuple[int, ...], dtype: npt.DTypeLike | None) -> None:
+    """An array of parameters or landmarks: exact shape and dtype (None: any real one), finite values.
 
     Raises
     ------
     ContractError : as of `check_array`.
     """
-    if type(array) is np.ndarray and array.shape == shape and array.dtype == dtype:
+    fits = type(array) is np.ndarray and array.shape == shape
+    if fits and (array.dtype.kind in "fiu" if dtype is None else array.dtype == dtype):
         flat = array.reshape(-1)
         if math.isfinite(flat.dot(flat)):  # else not finite, or only large
             return
     check_array(stage, argument, array, shape, dtype)
+
+
+def batch_of(stage: str, argument: str, array: Any, *axes: int) -> int:
+    """How many there are in the array (N, *axes) that says so for all arguments of a call.
+
+    Raises
+    ------
+    ContractError : not such an array, or nothing in it.
+    """
+    if not (type(array) is np.ndarray and array.shape[1:] == axes and array.size):
+        check_array(stage, argument, array, ("N", *axes))
+    return len(array)
 
 
 def check_gray(stage: str, gray: Any, dtype: npt.DTypeLike = np.float32) -> None:

@@ -10,3 +10,15 @@ from auparity.accelerated.registry import STAGES, from_module, variant
 
 for _stage in STAGES:
     variant(_stage, "numba", requires=("numba",), extra="numba", rank=50)(from_module(f"{__name__}.{_stage}"))
+
+_bfloat16 = f"{__name__}.cen_bfloat16"
+variant(
+    "patch_experts",
+    "numba-bf16",
+    requires=("numba",),
+    extra="numba",
+    precision="bfloat16",
+    rank=-1,
+    check=from_module(_bfloat16, "check"),
+    serves=from_module(_bfloat16, "serves"),
+)(from_module(_bfloat16))

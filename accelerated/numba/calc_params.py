@@ -134,13 +134,15 @@ class CalcParams:
     def _fit_some(self, face: Array, given: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
         """Parameters of a face of which only some landmarks are given (the part models start so)."""
         own, key = self.arrays, given.tobytes()
-        if key not in self._some:
+        model = self._some.get(key)  # held here: another thread may empty the cache at any time
+        if model is None:
             if len(self._some) >= KEPT_SUBSETS:
                 self._some.clear()
             modes = np.ascontiguousarray(own.modes.reshape(own.n_modes, 3, -1)[:, :, given]).reshape(own.n_modes, -1)
             mean = np.ascontiguousarray(own.mean.reshape(3, -1)[:, given]).reshape(-1)
-            self._some[key] = mean, modes, gram_matrices(modes, np.ones(int(given.sum())))
-        mean, modes, gram = self._some[key]
+            model = mean, modes, gram_matrices(modes, np.ones(int(given.sum())))
+            self._some[key] = model
+        mean, modes, gram = model
         target = np.ascontiguousarray(face[given].T, np.float32)
         fitted: tuple[Array, Array] = _fit(mean, modes, own.eigenvalues, gram, target)
         return fitted

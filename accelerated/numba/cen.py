@@ -169,6 +169,9 @@ class _Packed:
 class CENScale:
     """The CEN experts of one scale, as reference/patch_experts.CENScale; landmarks come as (2, n)."""
 
+    evaluate = staticmethod(_evaluate)
+    pack_weights = staticmethod(pack_weights)
+
     def __init__(self, experts: CENExperts, mirrors: CENExperts) -> None:
         self._experts = experts
         # Each file overwrites the mirror tables of the one before it (spec 10.6).
@@ -203,7 +206,7 @@ class CENScale:
 
     def _run(self, areas: Array, packed: _Packed, jobs: Array, side: int, maps: Array) -> None:
         height, width = packed.support
-        _evaluate(
+        self.evaluate(
             areas, jobs, side, side - width + 1, height, width, packed.layers, packed.offsets, packed.weights,
             packed.biases, maps,
         )  # fmt: skip
@@ -254,7 +257,7 @@ class CENScale:
             for expert, patch in enumerate(patches):
                 for k, layer in enumerate(patch.layers):
                     offsets[expert, k] = at_weights, at_biases
-                    weights.append(pack_weights(layer.weights))
+                    weights.append(self.pack_weights(np.asarray(layer.weights, np.float32)))
                     biases.append(np.asarray(layer.bias, np.float32).ravel())
                     at_weights += weights[-1].size
                     at_biases += biases[-1].size

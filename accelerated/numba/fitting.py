@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from auparity.accelerated.checks import check_gray, check_small
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.linear import rotation_from_euler, solve_spd
 from auparity.accelerated.numba.mean_shift import densities, kernel_table, mean_shifts
 from auparity.accelerated.numba.normal_equations import gradient, gram_matrices, rigid_hessian, shape_hessian
 from auparity.accelerated.numba.pdm import (
     ModelArrays,
+    as_kernels_take,
     landmarks_of,
     mode_jacobian,
     project,
@@ -29,7 +31,6 @@ from auparity.accelerated.numba.pdm import (
 from auparity.errors import ContractError
 from auparity.models.types import LandmarkModel
 from auparity.reference import fitting as golden
-from auparity.reference.contracts import check_array
 from auparity.reference.fitting import Fit, FittingParameters
 from auparity.reference.stages import PatchExpertStage
 
@@ -39,6 +40,8 @@ STAGE = "fitting"
 CONVERGED2 = golden.CONVERGED**2
 INVISIBLE = golden.INVISIBLE_LIKELIHOOD
 NO_WEIGHTS = np.zeros(0, np.float32)
+#: Mean-shift kernels (1 to 6 MB each) and Gram matrices that are kept; the part models of a bundle need a handful.
+KEPT_TABLES, KEPT_GRAMS = 8, 64
 
 
 @kernel
@@ -139,11 +142,11 @@ class LandmarkFitter:
 
     def fit(self, gray: Array, params_global: Array, params_local: Array, parameters: FittingParameters) -> list[Fit]:
         """Fit each image by itself, coarse to fine (spec 50.2); arguments and errors as in the reference."""
-        count, own = len(gray), self.arrays
-        if gray.ndim != 3 or gray.dtype != np.float32:
-            raise ContractError(STAGE, "gray", "(N, H, W) float32", f"shape {gray.shape}, dtype {gray.dtype}")
-        check_array(STAGE, "params_global", params_global, (count, 6), np.float32)
-        check_array(STAGE, "params_local", params_local, (count, own.n_modes), np.float32)
+        check_gray(STAGE, gray)
+        count = len(gray)
+        check_small(STAGE, "params_global", params_global, (count, 6), np.float32)
+        check_small(STAGE, "params_local", params_local, (count, self.arrays.n_modes), np.float32)
+        params_global, params_local = as_kernels_take(params_global), as_kernels_take(params_local)
         if len(parameters.windows) < len(self.experts.scales):
             expected = f"a window size for each of {len(self.experts.scales)} scales"
             raise ContractError(STAGE, "windows", expected, str(parameters.windows))
@@ -167,18 +170,21 @@ class LandmarkFitter:
             table = self._table(window, kernel_sigmas.setdefault(window, sigma))
             maps = self.experts.response_maps(gray, g, p, window, k)
             view = int(maps.view[0])
-            by_pixel = np.ascontiguousarray(maps.maps[0].reshape(-1, window * window).T)
+            by_pixel = np.ascontiguousarray(maps.maps[0].reshape(-1, window * window).T, np.float32)
+            visible = as_kernels_take(maps.visible[0], np.bool_)
             weights, weighted_shape = self._weights(k, view, weight_factor)
-            gram = self._gram(maps.visible[0], weights if weighted_shape else NO_WEIGHTS)
+            gram = self._gram(visible, weights if weighted_shape else NO_WEIGHTS)
             g1, p1, rigid_scale, position = _passes(
-                own.mean, own.modes, own.eigenvalues, own.largest, gram, by_pixel, maps.visible[0],
-                maps.img_to_ref[0], maps.ref_to_img[0], table, weights, weighted_shape, reg, parameters.iterations,
-                window, g[0], p[0],
+                own.mean, own.modes, own.eigenvalues, own.largest, gram, by_pixel, visible,
+                as_kernels_take(maps.img_to_ref[0]), as_kernels_take(maps.ref_to_img[0]), table, weights,
+                weighted_shape, reg, parameters.iterations, window, g[0], p[0],
             )  # fmt: skip
+            if not np.isfinite(g1).all():  # the golden singular value decomposition does not converge there
+                raise ContractError(STAGE, "response_maps", "finite values", f"maps that lead to parameters {g1}")
             g, p = g1[None], p1[None]
             is_last = k == len(windows) - 1 or windows[k + 1] == 0
             if is_last or rigid_scale < golden.LIKELIHOOD_SCALE:
-                found = densities(by_pixel, maps.visible[0], position, window, sigma, INVISIBLE)
+                found = densities(by_pixel, visible, position, window, sigma, INVISIBLE)
                 likelihood, per_landmark = float(found[-1]), found[:-1]
             if g1[0] < golden.SMALLEST_SCALE:
                 success = False
@@ -188,9 +194,13 @@ class LandmarkFitter:
 
     def _table(self, window: int, sigma: float) -> Array:
         key = (window, sigma)
-        if key not in self._tables:
-            self._tables[key] = kernel_table(window, sigma)
-        return self._tables[key]
+        table = self._tables.get(key)  # held here: another thread may empty the cache at any time
+        if table is None:
+            if len(self._tables) >= KEPT_TABLES:
+                self._tables.clear()
+            table = kernel_table(window, sigma)
+            self._tables[key] = table
+        return table
 
     def _weights(self, scale_index: int, view: int, weight_factor: float) -> tuple[Array, bool]:
         """Diagonal weights (2n,), empty for the identity, and whether the full pass uses them (spec 50.4)."""
@@ -202,12 +212,16 @@ class LandmarkFitter:
 
     def _gram(self, visible: Array, weights: Array) -> Array:
         key = (visible.tobytes(), weights.tobytes())
-        if key not in self._grams:
+        gram = self._grams.get(key)
+        if gram is None:
+            if len(self._grams) >= KEPT_GRAMS:
+                self._grams.clear()
             counted = visible.astype(np.float64)
             if weights.size:
                 counted *= weights[: len(visible)]
-            self._grams[key] = gram_matrices(self.arrays.modes, counted)
-        return self._grams[key]
+            gram = gram_matrices(self.arrays.modes, counted)
+            self._grams[key] = gram
+        return gram
 
 
 def build(model: LandmarkModel, experts: PatchExpertStage) -> LandmarkFitter:

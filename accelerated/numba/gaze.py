@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.checks import check_small
+from auparity.accelerated.checks import batch_of, check_small
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.linear import rotation_from_euler
+from auparity.accelerated.numba.pdm import as_kernels_take
 from auparity.reference import gaze as golden
 
 Array = npt.NDArray[Any]
@@ -75,11 +76,11 @@ def _gaze(faces: Array, eyes: Array, euler: Array, offset_in_head: Array, corner
 
 def gaze(face_3d: Array, eyes_3d: Array, head_euler: Array) -> tuple[Array, Array]:
     """Unit vectors (N, 2, 3) and angles (N, 2) rad of faces (N, 68, 3), eyes (N, 2, 28, 3) mm, head (N, 3) rad."""
-    count = len(face_3d)
-    check_small(STAGE, "face_3d", face_3d, (count, 68, 3), face_3d.dtype)
-    check_small(STAGE, "eyes_3d", eyes_3d, (count, 2, 28, 3), eyes_3d.dtype)
-    check_small(STAGE, "head_euler", head_euler, (count, 3), head_euler.dtype)
-    arrays = (np.ascontiguousarray(values, np.float32) for values in (face_3d, eyes_3d, head_euler))
+    count = batch_of(STAGE, "face_3d", face_3d, 68, 3)
+    check_small(STAGE, "face_3d", face_3d, (count, 68, 3), None)
+    check_small(STAGE, "eyes_3d", eyes_3d, (count, 2, 28, 3), None)
+    check_small(STAGE, "head_euler", head_euler, (count, 3), None)
+    arrays = (as_kernels_take(values) for values in (face_3d, eyes_3d, head_euler))
     found: tuple[Array, Array] = _gaze(*arrays, OFFSET, CORNERS)
     return found
 

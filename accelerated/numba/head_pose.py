@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.checks import check_small
+from auparity.accelerated.checks import batch_of, check_small
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.linear import (
     axis_angle_from_rotation,
@@ -21,7 +21,7 @@ from auparity.accelerated.numba.linear import (
     rotation_from_axis_angle,
     rotation_from_euler,
 )
-from auparity.accelerated.numba.pdm import ModelArrays, shape_flat
+from auparity.accelerated.numba.pdm import ModelArrays, as_kernels_take, shape_flat
 from auparity.models.types import PDM
 from auparity.reference import head_pose as golden
 from auparity.reference.head_pose import Camera
@@ -108,6 +108,16 @@ def _solve_damped(gram: Array, gradient: Array, damping: float, step: Array) -> 
 
 
 @kernel
+def _times(a: Array, b: Array) -> Array:
+    """a @ b of (3, 3) float64 (Numba's own product asks for SciPy)."""
+    out = np.empty((3, 3), np.float64)
+    for i in range(3):
+        for j in range(3):
+            out[i, j] = a[i, 0] * b[0, j] + a[i, 1] * b[1, j] + a[i, 2] * b[2, j]
+    return out
+
+
+@kernel
 def _pose(mean: Array, modes: Array, g: Array, p: Array, landmarks: Array, camera: Array, out: Array) -> bool:
     """Pose (6,) of one face into `out` float32; False where the reference must decide. camera: fx, fy, cx, cy."""
     shape, n = shape_flat(mean, modes, p), landmarks.shape[0]
@@ -129,7 +139,7 @@ def _pose(mean: Array, modes: Array, g: Array, p: Array, landmarks: Array, camer
         while not improved and damping < LARGEST_DAMPING:
             if not _solve_damped(gram, gradient, damping, step):
                 return False
-            new_rotation = rotation_from_axis_angle(step[0], step[1], step[2]) @ rotation
+            new_rotation = _times(rotation_from_axis_angle(step[0], step[1], step[2]), rotation)
             new_translation = translation + step[3:]
             new_cost = _residual(
                 shape, landmarks, new_rotation, new_translation, camera, new_turned, new_points, new_error
@@ -180,7 +190,7 @@ class HeadPose:
 
     def __init__(self, pdm: PDM) -> None:
         self.arrays, self._pdm = ModelArrays(pdm), pdm
-        self._last: tuple[Any, Array] | None = None
+        self._last: tuple[Any, Array] = None, np.zeros(0)
 
     def pose(self, params_global: Array, params_local: Array, landmarks: Array, camera: Camera) -> Array:
         """Pose (N, 6) float32: Tx, Ty, Tz mm, Rx, Ry, Rz rad; zeros where the scale is 0."""
@@ -197,9 +207,11 @@ class HeadPose:
     def _golden_pose(self, g: Array, p: Array, landmarks: Array, camera: Camera) -> Array:
         """The reference's pose (6,); the last one is kept, because frames without a face are all alike."""
         key = (g.tobytes(), p.tobytes(), landmarks.tobytes(), camera)
-        if self._last is None or self._last[0] != key:
-            self._last = key, golden.head_pose(ShapeModel(self._pdm), g, p, landmarks, camera)[0]
-        return self._last[1]
+        last = self._last  # read once: another thread may put its own there at any time
+        if last[0] != key:
+            last = key, golden.head_pose(ShapeModel(self._pdm), g, p, landmarks, camera)[0]
+            self._last = last
+        return last[1]
 
     def landmarks_in_camera(self, params_global: Array, params_local: Array, landmarks: Array, camera: Camera) -> Array:
         """3D landmarks (N, n, 3) float32 mm in camera space (spec 70.3)."""
@@ -208,12 +220,11 @@ class HeadPose:
         return found
 
     def _checked(self, g: Array, p: Array, landmarks: Array) -> tuple[Array, Array, Array]:
-        count, own = len(g), self.arrays
-        check_small(STAGE, "params_global", g, (count, 6), g.dtype)
-        check_small(STAGE, "params_local", p, (count, own.n_modes), p.dtype)
-        check_small(STAGE, "landmarks", landmarks, (count, own.n_points, 2), landmarks.dtype)
-        g, p, landmarks = (np.ascontiguousarray(values, np.float32) for values in (g, p, landmarks))
-        return g, p, landmarks
+        count, own = batch_of(STAGE, "params_global", g, 6), self.arrays
+        check_small(STAGE, "params_global", g, (count, 6), None)
+        check_small(STAGE, "params_local", p, (count, own.n_modes), None)
+        check_small(STAGE, "landmarks", landmarks, (count, own.n_points, 2), None)
+        return as_kernels_take(g), as_kernels_take(p), as_kernels_take(landmarks)
 
 
 def _as_array(camera: Camera) -> Array:

@@ -55,6 +55,9 @@ def mean_shifts(maps: Array, visible: Array, table: Array, position: Array, wind
         x = min(max(position[0, i], np.float32(0)), largest)
         y = min(max(position[1, i], np.float32(0)), largest)
         clamped[0, i], clamped[1, i] = x, y
+        if np.isnan(x) or np.isnan(y):  # has no cell; any kernel will do, nothing is made of it below
+            row_of[i] = 0
+            continue
         # The kernel is centred on the nearest grid point, the shift is measured from the place itself.
         row_of[i] = int(np.float64(x / STEP) + 0.5) * cells + int(np.float64(y / STEP) + 0.5)
     total = np.zeros(n, np.float32)
@@ -71,7 +74,7 @@ def mean_shifts(maps: Array, visible: Array, table: Array, position: Array, wind
             mean_y[i] = fma(mass, row, mean_y[i])
     for i in range(n):
         # An all-zero map pulls nowhere (the golden program divides 0 by 0 there).
-        alive = visible[i] and total[i] > 0
+        alive = visible[i] and total[i] > 0 and not (np.isnan(clamped[0, i]) or np.isnan(clamped[1, i]))
         out[0, i] = mean_x[i] / total[i] - clamped[0, i] if alive else np.float32(0)
         out[1, i] = mean_y[i] / total[i] - clamped[1, i] if alive else np.float32(0)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from auparity.accelerated.checks import check_small
 from auparity.accelerated.numba.compile import fma, kernel
 from auparity.accelerated.numba.linear import (
     axis_angle_from_rotation,
@@ -21,8 +22,8 @@ from auparity.accelerated.numba.linear import (
     rotation_from_axis_angle,
     rotation_from_euler,
 )
+from auparity.errors import ContractError
 from auparity.models.types import PDM
-from auparity.reference.contracts import check_array
 from auparity.reference.numerics import LANES as LANES_OF_BUILD
 from auparity.reference.pdm import CLAMP_DEVIATIONS
 
@@ -155,6 +156,15 @@ def _shapes_2d(mean: Array, modes: Array, g: Array, p: Array) -> Array:
     return out
 
 
+def as_kernels_take(values: Array, dtype: npt.DTypeLike = np.float32) -> Array:
+    """`values` themselves where they are contiguous, writable and of the dtype, else a copy that is.
+
+    A kernel is compiled again, for seconds, for an array that is strided or read-only.
+    """
+    ready = np.ascontiguousarray(values, dtype)
+    return ready if ready.flags.writeable else ready.copy()
+
+
 class ModelArrays:
     """A PDM as the kernels take it: float32, modes as rows."""
 
@@ -181,24 +191,40 @@ class ShapeModel:
 
     def shape_2d(self, params_global: Array, params_local: Array) -> Array:
         """Landmarks (..., n, 2) in px of parameters (..., 6), (..., m)."""
-        g, p = (
-            self._checked("params_global", params_global, 6),
-            self._checked("params_local", params_local, self.n_modes),
-        )
+        g = self._checked("params_global", params_global, 6)
+        p = self._checked("params_local", params_local, self.n_modes)
+        leading = params_local.shape[:-1]
+        if params_global.shape[:-1] != leading:
+            leading, g, p = self._broadcast(params_global, params_local)
         found = _shapes_2d(self.arrays.mean, self.arrays.modes, g, p)
-        return found.reshape(*params_local.shape[:-1], self.n_points, 2)
+        return found.reshape(*leading, self.n_points, 2)
+
+    def _broadcast(self, params_global: Array, params_local: Array) -> tuple[tuple[int, ...], Array, Array]:
+        """The common leading axes of both, and each once for every face of them: (K, 6), (K, m)."""
+        try:
+            leading = np.broadcast_shapes(params_global.shape[:-1], params_local.shape[:-1])
+        except ValueError as error:
+            expected = f"leading axes that go with {params_local.shape[:-1]} of params_local"
+            raise ContractError(STAGE, "params_global", expected, f"shape {params_global.shape}") from error
+        g = np.broadcast_to(params_global, (*leading, 6)).reshape(-1, 6)
+        p = np.broadcast_to(params_local, (*leading, self.n_modes)).reshape(-1, self.n_modes)
+        return leading, as_kernels_take(g), as_kernels_take(p)
 
     def params_from_box(self, box: Array, params_local: Array, rotation: Array) -> Array:
         """Global parameters (6,) that make the rotated shape fill a face box (x, y, w, h) px (spec 30.3)."""
-        check_array(STAGE, "box", box, (4,))
-        p = self._checked("params_local", params_local, self.n_modes)[0]
-        turn = self._checked("rotation", rotation, 3)[0]
-        return _params_from_box(self.arrays.mean, self.arrays.modes, np.asarray(box, np.float32), p, turn)
+        check_small(STAGE, "box", box, (4,), None)
+        check_small(STAGE, "params_local", params_local, (self.n_modes,), None)
+        check_small(STAGE, "rotation", rotation, (3,), None)
+        box, p, turn = as_kernels_take(box), as_kernels_take(params_local), as_kernels_take(rotation)
+        return _params_from_box(self.arrays.mean, self.arrays.modes, box, p, turn)
 
     def _checked(self, name: str, values: Array, length: int) -> Array:
-        """(K, length) float32, C-contiguous; NaN passes through, as in the reference."""
-        flat = np.ascontiguousarray(values, np.float32).reshape(-1, values.shape[-1])
-        return check_array(STAGE, name, flat, (flat.shape[0], length)) if flat.shape[-1] != length else flat
+        """(K, length) as the kernels take it, of finite values (..., length)."""
+        if not (type(values) is np.ndarray and values.ndim and values.size and values.shape[-1] == length):
+            got = f"shape {values.shape}" if isinstance(values, np.ndarray) else f"a {type(values).__name__}"
+            raise ContractError(STAGE, name, f"shape (..., {length}), not empty", got)
+        check_small(STAGE, name, values, values.shape, None)
+        return as_kernels_take(values).reshape(-1, length)
 
 
 @kernel
