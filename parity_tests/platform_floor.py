@@ -20,6 +20,9 @@ from auparity.reference.results import PRESENCE_AUS
 FLOOR_FACTOR = 1.25
 #: Of which this much is the sampling error of a clip of so many frames; shorter clips have more of it.
 SAMPLING_PART, SAMPLING_FRAMES = 0.2, 80
+#: Figures whose sampling error is known (counts, correlations) may leave their limit by so many standard errors: with
+#: one, a clip's nine figures would raise a false alarm every other time.
+SAMPLING_ERRORS = 2.0
 
 
 def floor_factor(frames: int) -> float:
@@ -127,12 +130,12 @@ def judge(comparison: ClipComparison, floor: PlatformFloor, factor: float = FLOO
         got = float("nan") if got is None else got
         limit = 1 - factor * (1 - value) if _is_agreement(name) else factor * value
         if name.startswith("smallest_r") and comparison.frames_compared > 1:
-            # One standard error of a correlation over so many frames: the floor's figure is one draw of it.
-            limit -= (1 - value**2) / math.sqrt(comparison.frames_compared - 1)
+            # Standard errors of a correlation over so many frames: the floor's figure is one draw of it.
+            limit -= SAMPLING_ERRORS * (1 - value**2) / math.sqrt(comparison.frames_compared - 1)
         if name == "presence_equal" and floor.presences:
             # Presences that flip are counted events: a floor of n of them is known to within sqrt(n), and none to
             # within one.
-            limit -= math.sqrt(max((1 - value) * floor.presences, 1.0)) / floor.presences
+            limit -= SAMPLING_ERRORS * math.sqrt(max((1 - value) * floor.presences, 1.0)) / floor.presences
         passed = got >= limit if _is_agreement(name) else got <= limit
         judgements.append(Judgement(name.replace("_", " "), got, value, limit, passed))
     return judgements

@@ -26,8 +26,8 @@ def as_float(bits):
 def test_rounding_is_to_nearest_and_ties_go_to_even():
     for value, expected in (
         (1.0, 1.0),
-        (1 + 2**-9, 1.0),
-        (1 + 3 * 2**-9, 1 + 2**-6),
+        (1 + 2**-8, 1.0),
+        (1 + 3 * 2**-8, 1 + 2**-6),
         (-3.14159, -3.140625),
         (0.0, 0.0),
     ):
