@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from auparity.models.bundle import Bundle
 from auparity.parity_tests.comparison import ClipComparison, ClipRun, ComparisonRecord, compare_arrays, compare_clips
-from auparity.parity_tests.platform_floor import Judgement, PlatformFloor, floor_factor, judge
+from auparity.parity_tests.platform_floor import GATE_ERRORS, Judgement, PlatformFloor, floor_factor, judge
 from auparity.parity_tests.tolerances import tolerance
 from auparity.reference.landmarks import FaceState
 from auparity.reference.numerics import Precision
@@ -105,4 +105,4 @@ def chained(
     """The clip by the candidate's own state, every figure against the clip's floor."""
     run, _ = run_frames(pipeline, clip.frames, f"{clip.name}: candidate", progress)
     comparison = compare_clips(clip.golden, run)
-    return comparison, judge(comparison, clip.floor, floor_factor(comparison.frames_compared)), run
+    return comparison, judge(comparison, clip.floor, floor_factor(comparison.frames_compared), GATE_ERRORS), run

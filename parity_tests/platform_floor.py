@@ -20,9 +20,9 @@ from auparity.reference.results import PRESENCE_AUS
 FLOOR_FACTOR = 1.25
 #: Of which this much is the sampling error of a clip of so many frames; shorter clips have more of it.
 SAMPLING_PART, SAMPLING_FRAMES = 0.2, 80
-#: Figures whose sampling error is known (counts, correlations) may leave their limit by so many standard errors: with
-#: one, a clip's nine figures would raise a false alarm every other time.
-SAMPLING_ERRORS = 2.0
+#: In a gate over many clips, figures whose sampling error is known (counts, correlations) may leave their limit by so
+#: many standard errors: with one, a clip's nine figures would raise a false alarm every other time.
+GATE_ERRORS = 2.0
 
 
 def floor_factor(frames: int) -> float:
@@ -107,7 +107,9 @@ class Judgement:
         return asdict(self)
 
 
-def judge(comparison: ClipComparison, floor: PlatformFloor, factor: float = FLOOR_FACTOR) -> list[Judgement]:
+def judge(
+    comparison: ClipComparison, floor: PlatformFloor, factor: float = FLOOR_FACTOR, standard_errors: float = 1.0
+) -> list[Judgement]:
     """Every figure of a run that the floor has, against `factor` times the floor.
 
     Errors are limited by factor * floor. Agreements (r, equal presences) are limited by their distance from 1, so that
@@ -131,11 +133,11 @@ def judge(comparison: ClipComparison, floor: PlatformFloor, factor: float = FLOO
         limit = 1 - factor * (1 - value) if _is_agreement(name) else factor * value
         if name.startswith("smallest_r") and comparison.frames_compared > 1:
             # Standard errors of a correlation over so many frames: the floor's figure is one draw of it.
-            limit -= SAMPLING_ERRORS * (1 - value**2) / math.sqrt(comparison.frames_compared - 1)
+            limit -= standard_errors * (1 - value**2) / math.sqrt(comparison.frames_compared - 1)
         if name == "presence_equal" and floor.presences:
             # Presences that flip are counted events: a floor of n of them is known to within sqrt(n), and none to
             # within one.
-            limit -= SAMPLING_ERRORS * math.sqrt(max((1 - value) * floor.presences, 1.0)) / floor.presences
+            limit -= standard_errors * math.sqrt(max((1 - value) * floor.presences, 1.0)) / floor.presences
         passed = got >= limit if _is_agreement(name) else got <= limit
         judgements.append(Judgement(name.replace("_", " "), got, value, limit, passed))
     return judgements

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from auparity.errors import ContractError
 from auparity.parity_tests.clip_parity import PERTURBED
 from auparity.parity_tests.comparison import ClipRun, compare_clips
-from auparity.parity_tests.platform_floor import Judgement, PlatformFloor, floor_factor, judge
+from auparity.parity_tests.platform_floor import GATE_ERRORS, Judgement, PlatformFloor, floor_factor, judge
 from auparity.reference.contracts import check_image
 from auparity.reference.pipeline import ReferencePipeline, StagedPipeline
 from auparity.reference.results import FrameResult
@@ -97,7 +97,9 @@ def validate_acceleration(
         for a, b in ((golden, perturbed[0]), (golden, perturbed[1]), (perturbed[0], perturbed[1]))
     ]
     comparison = compare_clips(golden, ours)
-    judgements = tuple(judge(comparison, PlatformFloor.worst_of(floors), floor_factor(comparison.frames_compared)))
+    judgements = tuple(
+        judge(comparison, PlatformFloor.worst_of(floors), floor_factor(comparison.frames_compared), GATE_ERRORS)
+    )
     per_au = comparison.au_offline.per_au if comparison.au_offline else {}
     reference_ms, candidate_ms = (1000 * float(np.mean(times[k][1:])) for k in (0, 1))
     return AccelerationReport(
