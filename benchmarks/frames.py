@@ -50,7 +50,7 @@ class Timing:
 
 
 class _Run:
-    """One pipeline going through the frames; `by_stage` puts a clock around every stage as well, which costs a little."""
+    """One pipeline going through the frames; `by_stage` puts a clock around every stage, which costs a little."""
 
     def __init__(self, bundle: Bundle, choices: dict[str, Choice], *, by_stage: bool = False) -> None:
         self.variants = {stage: choice.name for stage, choice in choices.items()}
@@ -87,7 +87,7 @@ class _Run:
 def measure(
     bundle: Bundle, choices: dict[str, Choice], images: list[Image], *, golden_frames: int, passes: int = 3
 ) -> tuple[Timing, Timing | None]:
-    """Timing of a pipeline (its pass of the lowest median) and of the golden one on the first `golden_frames` frames."""
+    """Timing of a pipeline (the pass of lowest median) and of the golden one on the first `golden_frames` frames."""
     warm = _Run(bundle, choices)  # compiles, packs weights
     for image in images[:TURN]:
         warm.frame(image)
