@@ -96,10 +96,8 @@ def measure(
     reference = {stage: Choice(stage, registry().get(stage, REFERENCE), "the golden") for stage in STAGES}
     golden = _Run(bundle, reference, by_stage=True) if golden_frames > 1 else None
     for start in range(0, len(images), TURN):
-        for run in (
-            *runs,
-            staged,
-        ):  # several frames at a time: in turns of one, each would find the others' models in the caches
+        # Several frames at a time: in turns of one, each would find the others' models in the caches.
+        for run in (*runs, staged):
             for image in images[start : start + TURN]:
                 run.frame(image)
         if golden is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auparity.parity_tests.golden_data import require_shared
+from auparity.parity_tests.plugin import pytest_addoption as pytest_addoption
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
@@ -43,17 +44,6 @@ def random_cen_bundle() -> Bundle:
     if not (Path(named) / "model" / "main_ceclm_general.txt").is_file():
         raise FileNotFoundError(f"no model/main_ceclm_general.txt in {named}: {HOW_TO_MAKE_RANDOM_CEN}")
     return Bundle.from_openface(Path(named), landmark_model="ceclm")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds ``--variant``: with it the variants named are tested, and nothing else of the suite."""
-    parser.addoption(
-        "--variant",
-        action="append",
-        default=[],
-        metavar="SPEC",
-        help="prove a variant against the golden: stage=name, or package.module:factory",
-    )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
