@@ -28,20 +28,23 @@ GOLDEN = registry().get("patch_experts", "reference").build(BUNDLE.face.main)
 SHAPE = ShapeModel(BUNDLE.face.main.pdm)
 GRAY = np.round(np.random.default_rng(0).uniform(0, 255, (220, 220))).astype(np.float32)
 ABLE = [name for name, why in available_backends(BUNDLE.face.main).items() if why is None]
+EXACT = [name for name in ABLE if registry().get("patch_experts", name).precision == "float32"]
 
 
-def scene(window=9, scale=0):
-    """Golden maps of a frontal face, and the areas that they were computed from."""
+def scene(window=9, scale=0, stage=GOLDEN):
+    """Maps of a frontal face, and the areas that they were computed from."""
     g = np.array([1.2, 0.02, -0.03, 0.01, 110, 110], np.float32)
     p = np.zeros(SHAPE.n_modes, np.float32)
-    maps = GOLDEN.response_maps(GRAY[None], g[None], p[None], window, scale)
+    maps = stage.response_maps(GRAY[None], g[None], p[None], window, scale)
     areas = extract_areas(GRAY, SHAPE.shape_2d(g, p), maps.ref_to_img[0], window + 10)
     return maps.maps[0], maps.visible[0], areas
 
 
 @pytest.mark.parametrize("name", ABLE)
 def test_responses_of_areas_are_the_maps_of_the_stage(name):
-    maps, visible, areas = scene()
+    # float32 backends against golden, a bfloat16 backend against the variant that it calls
+    stage = GOLDEN if name in EXACT else registry().get("patch_experts", name).build(BUNDLE.face.main)
+    maps, visible, areas = scene(stage=stage)
     backend = PatchExpertBackend(name)
     backend.load_bundle(BUNDLE, scales=[0.25, 0.35])
     chosen = [k for k in (8, 17, 30, 36, 45, 60) if visible[k]]
@@ -64,7 +67,7 @@ def test_areas_of_several_scales_and_sizes_go_in_one_batch():
 def test_the_best_backend_says_why(capsys):
     backend = select_best_backend(bundle=BUNDLE, verbose=True)
     assert f"{backend.name}: chosen" in capsys.readouterr().out
-    assert backend.name == ABLE[0]
+    assert backend.name == EXACT[0]
 
 
 def test_what_is_wrong_is_said():
@@ -88,7 +91,8 @@ def test_what_is_wrong_is_said():
 def test_backends_are_timed_on_one_area():
     timings = benchmark_backends(scene()[2][30], 2, BUNDLE)
     assert {t.name for t in timings} == set(ABLE)
-    assert all(t.milliseconds > 0 and t.largest_difference < 2e-6 for t in timings)
+    assert all(t.milliseconds > 0 for t in timings)
+    assert all(t.largest_difference < 2e-6 for t in timings if t.name in EXACT)
 
 
 def test_all_aus_of_a_feature_vector():
