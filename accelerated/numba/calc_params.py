@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.linear import rotation_from_euler, solve_spd
-from auparity.accelerated.numba.normal_equations import gradient, gram_matrices, rigid_hessian, shape_hessian
+from auparity.accelerated.numba.normal_equations import gram_matrices, padded, rigid_products, shape_hessian
 from auparity.accelerated.numba.pdm import ModelArrays, mode_jacobian, project, rigid_jacobian, shape_flat, update
 from auparity.errors import ContractError
 from auparity.models.types import PDM
@@ -63,10 +63,10 @@ def _fit(mean: Array, modes: Array, eigenvalues: Array, gram: Array, target: Arr
     m, n = modes.shape[0], target.shape[1]
     g, p = _start(mean, target), np.zeros(m, np.float32)
     size = 6 + m
-    rows = np.empty((size, 2 * n), np.float32)
+    rows = np.zeros((size, padded(2 * n)), np.float32)
     hessian = np.empty((size, size), np.float32)
     right = np.empty(size, np.float32)
-    residual = np.empty(2 * n, np.float32)
+    residual = np.zeros(padded(2 * n), np.float32)
     prior = np.float32(1) / eigenvalues
     shape = shape_flat(mean, modes, p)
     r = rotation_from_euler(g[1], g[2], g[3])
@@ -79,8 +79,7 @@ def _fit(mean: Array, modes: Array, eigenvalues: Array, gram: Array, target: Arr
                 residual[k * n + i] = target[k, i] - current[k, i]
         rigid_jacobian(g, r, shape, rows)
         mode_jacobian(g, r, modes, rows)
-        gradient(rows, residual, right)
-        rigid_hessian(rows, rows, hessian)
+        rigid_products(rows, rows, residual, hessian, right)
         shape_hessian(g, r, gram, hessian)
         for j in range(m):
             right[6 + j] -= prior[j] * p[j]

@@ -17,7 +17,7 @@ from auparity.accelerated.checks import check_gray, check_small
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.linear import rotation_from_euler, solve_spd
 from auparity.accelerated.numba.mean_shift import densities, kernel_table, mean_shifts
-from auparity.accelerated.numba.normal_equations import gradient, gram_matrices, rigid_hessian, shape_hessian
+from auparity.accelerated.numba.normal_equations import gram_matrices, padded, rigid_products, shape_hessian
 from auparity.accelerated.numba.pdm import (
     ModelArrays,
     as_kernels_take,
@@ -64,9 +64,10 @@ def _passes(
     n, m = maps.shape[1], modes.shape[0]
     base = landmarks_of(mean, modes, g, p)
     centre = np.float32((window - 1) // 2)
-    rows, weighted = np.empty((6 + m, 2 * n), np.float32), np.empty((6 + m, 2 * n), np.float32)
+    length = padded(2 * n)
+    rows, weighted = np.zeros((6 + m, length), np.float32), np.zeros((6 + m, length), np.float32)
     hessian, right = np.empty((6 + m, 6 + m), np.float32), np.empty(6 + m, np.float32)
-    position, shift, residual = np.zeros((2, n), np.float32), np.empty((2, n), np.float32), np.empty(2 * n, np.float32)
+    position, shift, residual = np.zeros((2, n), np.float32), np.empty((2, n), np.float32), np.zeros(length, np.float32)
     previous = np.empty((2, n), np.float32)
     rigid_scale = g[0]
     for rigid in (True, False):
@@ -105,8 +106,7 @@ def _passes(
                     for i in range(2 * n):
                         weighted[j, i] = rows[j, i] * weights[i]
                 left = weighted
-            gradient(left[:size], residual, right[:size])
-            rigid_hessian(rows[:size], left, hessian[:size, :size])
+            rigid_products(rows, left, residual, hessian, right[:size])
             if not rigid:
                 shape_hessian(g, r, gram, hessian)
                 for j in range(m):

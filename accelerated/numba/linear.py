@@ -1,7 +1,7 @@
 """Small systems and 3x3 matrices inside kernels (spec 30.1, 30.5, 90.4): Cholesky solve, SVD by Jacobi rotations,
 Rodrigues' formula both ways. Roundings are those of reference/numerics.py, similarity.py and pdm.py. The solve keeps
-the factor transposed, so that a whole column is updated in vectors, where the reference gathers one dot product for
-each entry; both subtract the same rounded products in the same order.
+the factor transposed, so that a whole row of it is made in registers (fit_tiles.py), where the reference gathers one
+dot product for each entry; both subtract the same rounded products.
 """
 
 from __future__ import annotations
@@ -13,6 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.numba.compile import fma, kernel
+from auparity.accelerated.numba.fit_tiles import (
+    DOUBLES,
+    WIDEST,
+    elimination_tile_1,
+    elimination_tile_2,
+    elimination_tile_3,
+    elimination_tile_4,
+    elimination_tile_5,
+    elimination_tile_6,
+)
 from auparity.reference.numerics import SMALLEST_PIVOT
 from auparity.reference.similarity import MAX_SWEEPS, ORTHOGONAL_ULPS
 
@@ -29,39 +39,48 @@ EPSILON = float(np.finfo(np.float64).eps)
 def solve_spd(matrix: Array, right: Array) -> Array:
     """Solution (k,) float32 of a symmetric positive definite float32 system; zeros where a pivot vanishes (90.4)."""
     size = right.shape[0]
-    width = (size + 7) // 8 * 8  # rows are whole vectors; what stands behind `size` is never read
-    upper = np.zeros((size, width), np.float32)  # the factor transposed: its columns lie side by side
-    inverse = np.empty(size, np.float32)
-    rest = np.zeros(width, np.float64)  # one column of what is left of the matrix
+    width = (size + DOUBLES) // DOUBLES * DOUBLES  # the right side is one more column: eliminating it solves L y = b
+    upper = np.zeros((size, width), np.float32)  # the matrix, and row by row the factor transposed
     for j in range(size):
-        square = 0.0
         for i in range(size):
-            rest[i] = np.float64(matrix[j, i])
-        for k in range(j):
-            value = upper[k, j]
-            square += np.float64(value) * np.float64(value)
-            for i in range(width):
-                rest[i] -= np.float64(value * upper[k, i])
-        pivot = np.float64(matrix[j, j]) - square
+            upper[j, i] = matrix[j, i]
+        upper[j, size] = right[j]
+    inverse = np.empty(size, np.float32)
+    squares = np.zeros(width, np.float64)
+    for j in range(size):
+        pivot = np.float64(upper[j, j]) - squares[j]
         if not pivot >= PIVOT:
             return np.zeros(size, np.float32)
         inverse[j] = np.float32(1.0 / math.sqrt(pivot))
-        factor = np.float64(inverse[j])
-        for i in range(j + 1, size):
-            upper[j, i] = np.float32(rest[i] * factor)
-    solution = right.astype(np.float32)
-    sums = np.zeros(width, np.float64)
-    for i in range(size):
-        value = np.float32((np.float64(solution[i]) - sums[i]) * np.float64(inverse[i]))
-        solution[i] = value
-        for k in range(i + 1, size):
-            sums[k] += np.float64(upper[i, k] * value)
+        # What stands left of the diagonal in its vector is eliminated with it, and never read.
+        _eliminate(upper, width, j, np.float64(inverse[j]), squares)
+    solution = np.empty(size, np.float32)
     for i in range(size - 1, -1, -1):
         total = 0.0
-        for k in range(i + 1, size):
+        for k in range(size - 1, i, -1):  # the newest last: all others are added up while it is computed
             total += np.float64(upper[i, k] * solution[k])
-        solution[i] = np.float32((np.float64(solution[i]) - total) * np.float64(inverse[i]))
+        solution[i] = np.float32((np.float64(upper[i, size]) - total) * np.float64(inverse[i]))
     return solution
+
+
+@kernel
+def _eliminate(upper: Array, width: int, row: int, factor: float, squares: Array) -> None:
+    at = row // DOUBLES * DOUBLES
+    while at < width:
+        vectors = min((width - at) // DOUBLES, WIDEST)
+        if vectors == 6:
+            elimination_tile_6(upper, width, row, at, factor, squares)
+        elif vectors == 5:
+            elimination_tile_5(upper, width, row, at, factor, squares)
+        elif vectors == 4:
+            elimination_tile_4(upper, width, row, at, factor, squares)
+        elif vectors == 3:
+            elimination_tile_3(upper, width, row, at, factor, squares)
+        elif vectors == 2:
+            elimination_tile_2(upper, width, row, at, factor, squares)
+        else:
+            elimination_tile_1(upper, width, row, at, factor, squares)
+        at += vectors * DOUBLES
 
 
 @kernel

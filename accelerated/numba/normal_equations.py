@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.numba.compile import kernel
+from auparity.accelerated.numba.fit_tiles import DOUBLES, RIGID, rigid_tile
 
 Array = npt.NDArray[Any]
 
@@ -33,6 +34,12 @@ def gram_matrices(modes: Array, weights: Array) -> Array:
         product = (axes[:, a] * weights) @ axes[:, b].T
         out[k] = product if a == b else product + product.T
     return out
+
+
+@kernel
+def padded(count: int) -> int:
+    """`count` rounded up to whole vectors of doubles: the length of a row of J transposed."""
+    return -(-count // DOUBLES) * DOUBLES
 
 
 @kernel
@@ -56,25 +63,24 @@ def shape_hessian(g: Array, r: Array, gram: Array, out: Array) -> None:
             out[6 + i, 6 + j] = np.float32(value)
 
 
-# Sums over landmarks in any order: the golden ones are those of a BLAS.
-@kernel(fastmath={"reassoc", "nsz"})
-def rigid_hessian(rows: Array, weighted: Array, out: Array) -> None:
-    """The first six rows and columns of J^T W J into `out`; `rows` is J transposed, `weighted` its first six by W."""
-    size = out.shape[0]
-    for i in range(6):
-        for j in range(i, size):
-            total = 0.0
-            for k in range(rows.shape[1]):
-                total += np.float64(weighted[i, k]) * np.float64(rows[j, k])
-            out[i, j] = np.float32(total)
-            out[j, i] = np.float32(total)
+@kernel
+def rigid_products(rows: Array, weighted: Array, residual: Array, out: Array, right: Array) -> None:
+    """The first six rows and columns of J^T W J into `out` and J^T W e into `right`, float32 accumulated in float64.
 
-
-@kernel(fastmath={"reassoc", "nsz"})
-def gradient(rows: Array, residual: Array, out: Array) -> None:
-    """J^T times a residual (2n,) float32, accumulated in float64 and stored in float32; `rows` is J transposed."""
-    for i in range(out.shape[0]):
-        total = 0.0
-        for k in range(rows.shape[1]):
-            total += np.float64(rows[i, k]) * np.float64(residual[k])
-        out[i] = np.float32(total)
+    `rows` is J transposed, `weighted` the same by W, both (>= size, K) with zeros behind 2n where K, a multiple of
+    eight, is larger; `residual` (K,); the size is that of `right`.
+    """
+    size, length = right.shape[0], rows.shape[1]
+    columns, sums = np.empty((RIGID, length), np.float64), np.empty(2 * RIGID, np.float64)
+    for k in range(length):
+        for a in range(6):
+            columns[a, k] = np.float64(rows[a, k])
+        columns[6, k] = np.float64(residual[k])
+    for j in range(0, size, 2):
+        last = min(j + 1, size - 1)
+        rigid_tile(weighted, j, last, length, columns, sums)
+        for i in range(last - j + 1):
+            for a in range(6):
+                out[j + i, a] = np.float32(sums[i * RIGID + a])
+                out[a, j + i] = out[j + i, a]
+            right[j + i] = np.float32(sums[i * RIGID + 6])

@@ -1,8 +1,8 @@
 """Point distribution model (spec 30): parameters (6,) and (m,) to shapes and Jacobians, in kernels that others call.
 
 The reference's sums are kept to the last bit (sixteen partial sums over the modes, fused where the golden build fuses),
-but turned on their side: coordinates are the SIMD lanes, so that a partial sum is one vector over all 3n coordinates,
-and modes are stored as rows (m, 3n). Thirty times faster than the golden, call included.
+but turned on their side: coordinates are the SIMD lanes, so that a partial sum is a register of sixteen coordinates
+(fit_tiles.py), and modes are stored as rows (m, 3n). Thirty times faster than the golden, call included.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from auparity.accelerated.checks import check_small
 from auparity.accelerated.numba.compile import fma, kernel
+from auparity.accelerated.numba.fit_tiles import SUMS, shape_tile
 from auparity.accelerated.numba.linear import (
     axis_angle_from_rotation,
     euler_from_rotation,
@@ -31,6 +32,7 @@ Array = npt.NDArray[Any]
 
 STAGE = "pdm"
 LANES = LANES_OF_BUILD
+assert LANES == SUMS
 
 
 @kernel
@@ -47,23 +49,10 @@ def shape_flat(mean: Array, modes: Array, p: Array) -> Array:
         for i in range(size):
             out[i] = mean[i] + total[i]
         return out
-    sums = np.empty((LANES, size), np.float32)
-    for lane in range(LANES):
-        factor = p[lane]
-        for i in range(size):
-            sums[lane, i] = modes[lane, i] * factor
-    for k in range(LANES, m):
-        lane, factor = k % LANES, p[k]
-        for i in range(size):
-            sums[lane, i] = fma(modes[k, i], factor, sums[lane, i])
-    width = LANES
-    while width > 1:
-        width //= 2
-        for lane in range(width):
-            for i in range(size):
-                sums[lane, i] = sums[2 * lane, i] + sums[2 * lane + 1, i]
-    for i in range(size):
-        out[i] = mean[i] + sums[0, i]
+    for first in range(0, size - LANES + 1, LANES):
+        shape_tile(mean, modes, m, size, p, first, out)
+    if size % LANES:  # the last vector overlaps the one before it
+        shape_tile(mean, modes, m, size, p, size - LANES, out)
     return out
 
 
