@@ -1,9 +1,10 @@
 """Face alignment (spec 60.2): images (N, H, W, 3) uint8, landmarks (N, 68, 2) and parameters (N, 6) to aligned faces
 (N, 112, 112, 3) uint8, equal to the reference's in every value.
 
-Triangles are filled one by one inside their bounding boxes, where the reference asks every pixel of every triangle, and
-only pixels inside the mask are warped. Triangles (nearly) without area, and pixels that pass a triangle's side tests
-just outside its box, make the golden program's walk over the pixels matter; such a face, and only such, is walked.
+Triangles are filled one by one inside their bounding boxes, sixteen pixels at a time (triangle_tile.py), where the
+reference asks every pixel of every triangle, and only pixels inside the mask are warped. Triangles (nearly) without
+area, and pixels that pass a triangle's side tests just outside its box, make the golden program's walk over the pixels
+matter; such a face, and only such, is walked.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from auparity.accelerated.checks import check_small
 from auparity.accelerated.numba.compile import fma, kernel
 from auparity.accelerated.numba.imaging import AFFINE_ONE, AFFINE_ROUND, BITS, MASK, TO_SUBPIXEL
 from auparity.accelerated.numba.similarity import align_with_scale
+from auparity.accelerated.numba.triangle_tile import EDGE, PIXELS, triangle_tile
 from auparity.errors import ContractError
 from auparity.models.types import AUPredictors
 from auparity.reference import alignment as golden
@@ -62,8 +64,9 @@ def _polygon(landmarks: Array, matrix: Array, forehead: Array) -> Array:
 
 @kernel
 def _fill(polygon: Array, triangulation: Array, mask: Array) -> bool:
-    """Set the pixels of all triangles in mask (112, 112) uint8; False where the order of the walk decides."""
+    """Set the pixels of all triangles in mask (112, 112 + 16) uint8; False where the order of the walk decides."""
     mask[:] = 0
+    edge = np.empty(EDGE, np.float32)
     for t in range(triangulation.shape[0]):
         ax, ay = polygon[triangulation[t, 0], 0], polygon[triangulation[t, 0], 1]
         bx, by = polygon[triangulation[t, 1], 0], polygon[triangulation[t, 1], 1]
@@ -76,28 +79,22 @@ def _fill(polygon: Array, triangulation: Array, mask: Array) -> bool:
         x0, x1 = math.floor(max(low_x, np.float32(-2))) - 1, math.ceil(min(high_x, np.float32(SIZE + 2))) + 1
         y0, y1 = math.floor(max(low_y, np.float32(-2))) - 1, math.ceil(min(high_y, np.float32(SIZE + 2))) + 1
         # The three side tests of reference/alignment.SIDE_TESTS: opposite edge, and which product stays exact.
-        dx_a, dy_a = cx - bx, cy - by
-        dx_b, dy_b = cx - ax, cy - ay
+        edge[0], edge[1], edge[2], edge[3] = ax, bx, low_x, high_x
+        edge[4], edge[5] = cx - bx, cy - by
+        edge[6], edge[7] = cx - ax, cy - ay
         dx_c, dy_c = bx - ax, by - ay
-        side_a = fma(dx_a, ay - by, (bx - ax) * dy_a)
-        side_b = dx_b * (by - ay) + (ax - bx) * dy_b
-        side_c = dx_c * (cy - ay) + (ax - cx) * dy_c
+        edge[8] = dy_c
+        edge[9] = fma(edge[4], ay - by, (bx - ax) * edge[5])
+        edge[10] = edge[6] * (by - ay) + (ax - bx) * edge[7]
+        edge[11] = dx_c * (cy - ay) + (ax - cx) * dy_c
+        edge[12] = np.float32(min(x1, SIZE - 1))
         for row in range(max(y0, 0), min(y1, SIZE - 1) + 1):
             y = np.float32(row)
+            edge[13], edge[14], edge[15] = y - by, y - ay, dx_c * (y - ay)
             in_y = low_y <= y <= high_y
-            stray = False
-            for column in range(max(x0, 0), min(x1, SIZE - 1) + 1):
-                x = np.float32(column)
-                of_a = fma(dx_a, y - by, (bx - x) * dy_a)
-                of_b = fma(dx_b, y - ay, (ax - x) * dy_b)
-                of_c = fma(ax - x, dy_c, dx_c * (y - ay))
-                passes = of_a * side_a >= 0 and of_b * side_b >= 0 and of_c * side_c >= 0
-                inside = in_y and low_x <= x <= high_x
-                if passes and inside:
-                    mask[row, column] = 1
-                stray |= passes and not inside
-            if stray:
-                return False
+            for column in range(max(x0, 0), min(x1, SIZE - 1) + 1, PIXELS):
+                if triangle_tile(edge, in_y, column, mask, row * mask.shape[1] + column):
+                    return False
     return True
 
 
@@ -165,6 +162,13 @@ def _warp(image: Array, matrix: Array, mask: Array, out: Array) -> None:
             x, y = px >> BITS, py >> BITS
             fx, fy = px & MASK, py & MASK
             gx, gy = (MASK + 1) - fx, (MASK + 1) - fy
+            if 0 <= x < width - 1 and 0 <= y < height - 1:
+                w00, w01, w10, w11 = gx * gy, fx * gy, gx * fy, fx * fy
+                for c in range(3):
+                    total = np.int64(image[y, x, c]) * w00 + np.int64(image[y, x + 1, c]) * w01
+                    total += np.int64(image[y + 1, x, c]) * w10 + np.int64(image[y + 1, x + 1, c]) * w11
+                    out[row, column, c] = np.uint8((total * (MASK + 1) + (1 << 14)) >> 15)
+                continue
             left, right = 0 <= x < width, 0 <= x + 1 < width
             top, bottom = 0 <= y < height, 0 <= y + 1 < height
             for c in range(3):
@@ -202,7 +206,7 @@ class Aligner:
         count = len(images)
         check_small(STAGE, "landmarks", landmarks, (count, self._n_points, 2), landmarks.dtype)
         check_small(STAGE, "params_global", params_global, (count, 6), params_global.dtype)
-        aligned, mask = np.empty((count, SIZE, SIZE, 3), np.uint8), np.empty((SIZE, SIZE), np.uint8)
+        aligned, mask = np.empty((count, SIZE, SIZE, 3), np.uint8), np.empty((SIZE, SIZE + PIXELS), np.uint8)
         for k in range(count):
             points = np.ascontiguousarray(landmarks[k], np.float32)
             matrix, good = _matrix(points, np.asarray(params_global[k], np.float32), self._mean_shape, RIGID)

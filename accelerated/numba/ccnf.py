@@ -3,8 +3,10 @@
 Positions of a map are the SIMD lanes. A neuron's weights are made to sum to zero, which takes the patch mean out of the
 product exactly, so that raw pixels are correlated and only divided by the patch's norm afterwards; pixels are taken
 relative to the area's mean, which is exact and keeps the sums small. Norms come from running sums of pixels and squares
-in float64, exact because pixels are multiples of 1/1024. Correlations run in register tiles of seven neurons by three
-rows (vectors.py), sigmoids in float64 by a polynomial (error below 1e-15), and Sigma is a product by rows.
+in float64, exact because pixels are multiples of 1/1024. The area is copied once for each column of taps, rows cut to
+the width of the map: then all positions of a map stand side by side whatever the tap, and no lane is spent on the ends
+of rows. Correlations run in register tiles of seven neurons by three vectors (vectors.py), sigmoids in float64 by a
+polynomial (error below 1e-15), and Sigma is a product by rows.
 """
 
 from __future__ import annotations
@@ -18,7 +20,15 @@ import numpy.typing as npt
 
 from auparity.accelerated.numba.compile import fma, kernel
 from auparity.accelerated.numba.imaging import areas_of_interest
-from auparity.accelerated.numba.vectors import LANES, TILE_NEURONS, TILE_ROWS, correlate_tile
+from auparity.accelerated.numba.vectors import (
+    LANES,
+    TILE_NEURONS,
+    TILE_POSITIONS,
+    copy_vector,
+    correlation_tile_1,
+    correlation_tile_2,
+    correlation_tile_3,
+)
 from auparity.errors import ContractError
 from auparity.models.types import CCNFExperts
 from auparity.reference.patch_experts import SMALLEST_ALPHA, field_covariance
@@ -39,30 +49,31 @@ def exp_f64(x: float) -> float:
     whole = (x * LOG2_E + TO_WHOLE) - TO_WHOLE
     r = (x - whole * LN2_HIGH) - whole * LN2_LOW
     y = 1.0 / 6227020800.0
-    y = y * r + 1.0 / 479001600.0
-    y = y * r + 1.0 / 39916800.0
-    y = y * r + 1.0 / 3628800.0
-    y = y * r + 1.0 / 362880.0
-    y = y * r + 1.0 / 40320.0
-    y = y * r + 1.0 / 5040.0
-    y = y * r + 1.0 / 720.0
-    y = y * r + 1.0 / 120.0
-    y = y * r + 1.0 / 24.0
-    y = y * r + 1.0 / 6.0
-    y = y * r + 0.5
-    y = y * r + 1.0
-    y = y * r + 1.0
+    y = fma(y, r, 1.0 / 479001600.0)
+    y = fma(y, r, 1.0 / 39916800.0)
+    y = fma(y, r, 1.0 / 3628800.0)
+    y = fma(y, r, 1.0 / 362880.0)
+    y = fma(y, r, 1.0 / 40320.0)
+    y = fma(y, r, 1.0 / 5040.0)
+    y = fma(y, r, 1.0 / 720.0)
+    y = fma(y, r, 1.0 / 120.0)
+    y = fma(y, r, 1.0 / 24.0)
+    y = fma(y, r, 1.0 / 6.0)
+    y = fma(y, r, 0.5)
+    y = fma(y, r, 1.0)
+    y = fma(y, r, 1.0)
     return y * np.int64((np.int64(whole) + 1023) << 52).view(np.float64)
 
 
 @kernel
-def _inverse_norms(area: Array, side: int, window: int, height: int, width: int, out: Array) -> None:
+def _inverse_norms(area: Array, level: np.float32, side: int, window: int, height: int, width: int, out: Array) -> None:
     """1 / norm of the centred patch at every position, into out (w * w,) float32; 1 where a patch is constant."""
     taps = np.float64(height * width)
     sums, squares = np.zeros(side, np.float64), np.zeros(side, np.float64)
+    spread = np.empty(window * window, np.float64)
     for column in range(side):
         for row in range(height):
-            value = np.float64(area[row * side + column])
+            value = np.float64(area[row * side + column] - level)
             sums[column] += value
             squares[column] += value * value
     for row in range(window):
@@ -74,13 +85,49 @@ def _inverse_norms(area: Array, side: int, window: int, height: int, width: int,
             if column:
                 total += sums[column + width - 1] - sums[column - 1]
                 square += squares[column + width - 1] - squares[column - 1]
-            spread = square - total * total / taps
-            out[row * window + column] = np.float32(1.0 / math.sqrt(spread)) if spread > 0 else np.float32(1)
+            spread[row * window + column] = square - total * total / taps
         if row + 1 < window:
             for column in range(side):
-                new, old = np.float64(area[(row + height) * side + column]), np.float64(area[row * side + column])
+                new = np.float64(area[(row + height) * side + column] - level)
+                old = np.float64(area[row * side + column] - level)
                 sums[column] += new - old
                 squares[column] += new * new - old * old
+    for q in range(window * window):
+        out[q] = np.float32(1.0 / math.sqrt(spread[q])) if spread[q] > 0 else np.float32(1)
+
+
+# In any order of sums: any level will do that is near the mean.
+@kernel(fastmath={"reassoc", "nsz"})
+def _level(area: Array, count: int) -> np.float32:
+    """A whole number near the mean of the first `count` pixels: taking it off is exact."""
+    total = np.float32(0)
+    for i in range(count):
+        total += area[i]
+    return np.float32(np.rint(total / np.float32(count)))
+
+
+@kernel
+def _correlate(
+    lines: Array, plane: int, window: int, vectors: int, weights: Array, first: int, height: int, width: int,
+    out: Array, out_start: int, out_neuron: int,
+) -> None:  # fmt: skip
+    """One tile of neurons at all positions of a map, `vectors` of them."""
+    done = 0
+    while done < vectors:
+        take, at = min(vectors - done, TILE_POSITIONS), done * LANES
+        if take == 3:
+            correlation_tile_3(
+                lines, at, plane, window, weights, first, height, width, out, out_start + at, out_neuron
+            )  # fmt: skip
+        elif take == 2:
+            correlation_tile_2(
+                lines, at, plane, window, weights, first, height, width, out, out_start + at, out_neuron
+            )  # fmt: skip
+        else:
+            correlation_tile_1(
+                lines, at, plane, window, weights, first, height, width, out, out_start + at, out_neuron
+            )  # fmt: skip
+        done += take
 
 
 @kernel
@@ -90,30 +137,27 @@ def _responses(
 ) -> None:  # fmt: skip
     """Maps of the landmarks in `chosen` (K,) into out (n, w, w); `areas` (K, side * side and some room)."""
     positions = window * window
-    neurons = alphas.shape[1]
-    rows = -(-window // TILE_ROWS) * TILE_ROWS
-    stride = rows * window + LANES
+    neurons, vectors = alphas.shape[1], -(-positions // LANES)
+    stride = vectors * LANES
     z = np.empty(neurons * stride, np.float32)
+    plane = side * window + LANES
+    lines = np.zeros(width * plane + LANES, np.float32)
     inverse, raw = np.empty(positions, np.float32), np.empty(positions, np.float32)
     padded = sigma.shape[2]
     smooth = np.empty(padded, np.float32)
     for k in range(chosen.shape[0]):
         landmark = chosen[k]
         area = areas[k]
-        level = np.float32(0)
-        for i in range(side * side):
-            level += area[i]
-        level = np.float32(np.rint(level / np.float32(side * side)))
-        for i in range(side * side):
-            area[i] -= level  # exact: both are multiples of 1/1024
-        _inverse_norms(area, side, window, height, width, inverse)
+        level = _level(area, side * side)
+        _inverse_norms(area, level, side, window, height, width, inverse)
+        for column in range(width):
+            for row in range(side):  # sixteen floats each, of which the next row overwrites what is too many
+                copy_vector(area, row * side + column, level, lines, column * plane + row * window)
         flat = weights[landmark]
         for first in range(0, neurons, TILE_NEURONS):
-            for row in range(0, window, TILE_ROWS):
-                correlate_tile(
-                    area, row * side, side, flat, first * height * width, height, width, z,
-                    first * stride + row * window, stride, window,
-                )  # fmt: skip
+            _correlate(
+                lines, plane, window, vectors, flat, first * height * width, height, width, z, first * stride, stride
+            )  # fmt: skip
         raw[:] = np.float32(0)
         for n in range(neurons):
             alpha, bias = alphas[landmark, n], biases[landmark, n]
@@ -144,7 +188,7 @@ class _Group:
     members: Array  #: (K,) int64
     height: int
     width: int
-    weights: Array  #: (n, neurons * height * width) float32: tiles of neurons innermost, see `correlate_tile`
+    weights: Array  #: (n, neurons * height * width) float32: tiles of neurons innermost, see `correlation_tile_1`
     biases: Array  #: (n, neurons) float32
     alphas: Array  #: (n, neurons) float64, twice the model's; 0 for padding and for those that are left out
 
@@ -248,4 +292,4 @@ class CCNFScale:
 
 def _room(side: int) -> int:
     """Floats of an area with what tiles read behind it."""
-    return side * (side + TILE_ROWS) + LANES
+    return side * side + LANES

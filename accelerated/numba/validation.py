@@ -16,7 +16,7 @@ import numpy.typing as npt
 from auparity.accelerated.checks import check_gray, check_small
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.convnet import Network
-from auparity.accelerated.numba.imaging import sample
+from auparity.accelerated.numba.imaging import BITS, MASK, SUBPIXEL, sample
 from auparity.models.types import Validator, ValidatorView
 from auparity.reference.imaging import SUBPIXELS
 from auparity.reference.validation import BOX_MARGIN
@@ -58,14 +58,22 @@ def _warp(
             q[t, c, 0] = first + side_a * alpha[t, 0] + side_b * beta[t, 0]
             q[t, c, 1] = side_a * alpha[t, 1] + side_b * beta[t, 1]
             q[t, c, 2] = side_a * alpha[t, 2] + side_b * beta[t, 2]
+    height, width = y1 - y0, x1 - x0
+    flat, line = gray.reshape(-1), gray.shape[1]
     for p in range(pixels.shape[0]):
-        t = triangle_of[p]
+        own = q[triangle_of[p]]
         xi, yi = np.float32(pixels[p, 1]) + min_x, np.float32(pixels[p, 0]) + min_y
-        x = q[t, 0, 0] + q[t, 0, 1] * xi + q[t, 0, 2] * yi
-        y = q[t, 1, 0] + q[t, 1, 1] * xi + q[t, 1, 2] * yi
-        out[p] = sample(
-            region, np.int64(np.rint(np.float64(x) * SUBPIXELS_F64)), np.int64(np.rint(np.float64(y) * SUBPIXELS_F64))
-        )
+        x = np.int64(np.rint(np.float64(own[0, 0] + own[0, 1] * xi + own[0, 2] * yi) * SUBPIXELS_F64))
+        y = np.int64(np.rint(np.float64(own[1, 0] + own[1, 1] * xi + own[1, 2] * yi) * SUBPIXELS_F64))
+        column, row = x >> BITS, y >> BITS
+        if 0 <= row < height - 1 and 0 <= column < width - 1:  # `sample` without a test for each neighbour
+            fx, fy = np.float32(x & MASK) * SUBPIXEL, np.float32(y & MASK) * SUBPIXEL
+            gx, gy = np.float32(1) - fx, np.float32(1) - fy
+            at = (y0 + row) * line + x0 + column
+            value = flat[at] * (gy * gx) + flat[at + 1] * (gy * fx)
+            out[p] = (value + flat[at + line] * (fy * gx)) + flat[at + line + 1] * (fy * fx)
+        else:
+            out[p] = sample(region, x, y)
     return True
 
 

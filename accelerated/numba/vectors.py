@@ -23,8 +23,8 @@ def has_wide_registers() -> bool:
     return bool(binding.get_host_cpu_features().get("avx512f", False))
 
 
-#: Neurons and rows of a tile: as many accumulators as fit beside what is loaded.
-TILE_NEURONS, TILE_ROWS = (7, 3) if has_wide_registers() else (4, 1)
+#: Neurons and vectors of positions of a correlation tile: as many accumulators as fit beside what is loaded.
+TILE_NEURONS, TILE_POSITIONS = (7, 3) if has_wide_registers() else (4, 1)
 
 
 def _pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, offset: Any) -> Any:
@@ -58,48 +58,64 @@ def _fused(builder: ir.IRBuilder, a: Any, b: Any, c: Any) -> Any:
     return builder.call(function, [a, b, c])
 
 
-@intrinsic
-def correlate_tile(
-    typing_context: Any, area: Any, start: Any, stride: Any, weights: Any, first: Any, rows: Any, columns: Any,
-    out: Any, out_start: Any, out_neuron: Any, out_row: Any,
-) -> Any:  # fmt: skip
-    """TILE_NEURONS correlations of TILE_ROWS rows of sixteen positions of an area.
+def _correlation_tile(vectors: int) -> Any:
+    @intrinsic
+    def correlation_tile(
+        typing_context: Any, lines: Any, start: Any, plane: Any, window: Any, weights: Any, first: Any, rows: Any,
+        columns: Any, out: Any, out_start: Any, out_neuron: Any,
+    ) -> Any:  # fmt: skip
+        signature = types.void(
+            lines, types.intp, types.intp, types.intp, weights, types.intp, types.intp, types.intp, out, types.intp,
+            types.intp,
+        )  # fmt: skip
 
-    out[out_start + n * out_neuron + i * out_row + lane] = sum over taps (v, u) of weights[first + (v * columns + u) *
-    TILE_NEURONS + n] * area[start + (i + v) * stride + u + lane]. Reads and writes sixteen floats at a time, rows in
-    order: callers leave room behind their arrays.
-    """
-    signature = types.void(
-        area, types.intp, types.intp, weights, types.intp, types.intp, types.intp, out, types.intp, types.intp,
-        types.intp,
-    )  # fmt: skip
+        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+            lines_, start_, plane_, window_, weights_, first_, rows_, columns_, out_, out_start_, out_neuron_ = args
+            zero, index = ir.Constant(VECTOR, [0.0] * LANES), start_.type
+            sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(vectors)] for _ in range(TILE_NEURONS)]
+            base = _pointer(context, builder, sig.args[0], lines_, start_)
+            taps = _pointer(context, builder, sig.args[4], weights_, first_)
+            with cgutils.for_range(builder, rows_) as down, cgutils.for_range(builder, columns_) as across:
+                at = builder.add(builder.mul(across.index, plane_), builder.mul(down.index, window_))
+                line = builder.gep(base, [at])
+                tap = builder.add(builder.mul(down.index, columns_), across.index)
+                column = builder.gep(taps, [builder.mul(tap, ir.Constant(index, TILE_NEURONS))])
+                loaded = [_load(builder, builder.gep(line, [ir.Constant(index, LANES * v)])) for v in range(vectors)]
+                for n in range(TILE_NEURONS):
+                    weight = _broadcast(builder, builder.gep(column, [ir.Constant(index, n)]))
+                    for v in range(vectors):
+                        builder.store(_fused(builder, weight, loaded[v], builder.load(sums[n][v])), sums[n][v])
+            target = _pointer(context, builder, sig.args[8], out_, out_start_)
+            for n in range(TILE_NEURONS):
+                row = builder.gep(target, [builder.mul(out_neuron_, ir.Constant(index, n))])
+                for v in range(vectors):
+                    _store(builder, builder.load(sums[n][v]), builder.gep(row, [ir.Constant(index, LANES * v)]))
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return correlation_tile
+
+
+#: correlation_tile_V(lines, start, plane, window, weights, first, rows, columns, out, out_start, out_neuron):
+#: out[out_start + n * out_neuron + lane] = sum over taps (v, u) of weights[first + (v * columns + u) * TILE_NEURONS +
+#: n] * lines[start + u * plane + v * window + lane], for TILE_NEURONS neurons and 16 V lanes.
+correlation_tile_1, correlation_tile_2, correlation_tile_3 = (_correlation_tile(count) for count in (1, 2, 3))
+
+
+@intrinsic
+def copy_vector(typing_context: Any, source: Any, start: Any, minus: Any, out: Any, out_start: Any) -> Any:
+    """out[out_start + lane] = source[start + lane] - minus, sixteen lanes of float32."""
+    signature = types.void(source, types.intp, types.float32, out, types.intp)
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        area_, start_, stride_, weights_, first_, rows_, columns_, out_, out_start_, out_neuron_, out_row_ = args
-        zero = ir.Constant(VECTOR, [0.0] * LANES)
-        sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(TILE_ROWS)] for _ in range(TILE_NEURONS)]
-        index = start_.type
-        base = _pointer(context, builder, sig.args[0], area_, start_)
-        taps = _pointer(context, builder, sig.args[3], weights_, first_)
-        with cgutils.for_range(builder, rows_) as down, cgutils.for_range(builder, columns_) as across:
-            at = builder.add(builder.mul(down.index, stride_), across.index)
-            tap = builder.add(builder.mul(down.index, columns_), across.index)
-            loaded = []
-            for i in range(TILE_ROWS):
-                place = builder.add(at, builder.mul(stride_, ir.Constant(index, i)))
-                loaded.append(_load(builder, builder.gep(base, [place])))
-            for n in range(TILE_NEURONS):
-                place = builder.add(builder.mul(tap, ir.Constant(index, TILE_NEURONS)), ir.Constant(index, n))
-                weight = _broadcast(builder, builder.gep(taps, [place]))
-                for i in range(TILE_ROWS):
-                    builder.store(_fused(builder, weight, loaded[i], builder.load(sums[n][i])), sums[n][i])
-        target = _pointer(context, builder, sig.args[7], out_, out_start_)
-        for n in range(TILE_NEURONS):
-            for i in range(TILE_ROWS):
-                place = builder.add(
-                    builder.mul(out_neuron_, ir.Constant(index, n)), builder.mul(out_row_, ir.Constant(index, i))
-                )
-                _store(builder, builder.load(sums[n][i]), builder.gep(target, [place]))
+        source_, start_, minus_, out_, out_start_ = args
+        undefined = ir.Constant(VECTOR, ir.Undefined)
+        first = builder.insert_element(undefined, minus_, ir.Constant(ir.IntType(32), 0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        values = _load(builder, _pointer(context, builder, sig.args[0], source_, start_))
+        level = builder.shuffle_vector(first, undefined, mask)
+        _store(builder, builder.fsub(values, level), _pointer(context, builder, sig.args[3], out_, out_start_))
         return context.get_dummy_value()
 
     return signature, generate
