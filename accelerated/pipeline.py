@@ -133,7 +133,8 @@ def choose_by_name(
 ) -> dict[str, Choice]:
     """The named variant of each stage; `default` for stages that `spec` does not name and that have one of that name.
 
-    Models of the bundle that a variant does not serve get the reference's, or another one's: ``onnx|numba``.
+    The default ``best`` is the choice of `choose_best`. Models of the bundle that a variant does not serve get the
+    default's, the reference's, or the one that is named after a bar: ``onnx|numba``.
 
     Raises
     ------
@@ -144,11 +145,16 @@ def choose_by_name(
     if unknown:
         raise ContractError("pipeline", "spec", f"stages among {', '.join(STAGES)}", ", ".join(unknown))
     known, parts = among or registry(), parts_of(bundle)
+    best = choose_best(bundle, among=known) if default == BEST else {}
     chosen = {}
     for stage in STAGES:
+        if stage in best and stage not in spec:
+            chosen[stage] = best[stage]
+            continue
+        fallback = best[stage].variant.name if stage in best else REFERENCE
         name = spec.get(stage, default if default in known.of_stage(stage) else REFERENCE)
         name, _, other = name.partition("|")
-        others = [known.get(stage, other or REFERENCE)]
+        others = [known.get(stage, other or fallback)]
         reason = "asked for" if stage in spec else "default"
         choice = choose(stage, known.get(stage, name), parts[stage], others, reason)
         if not isinstance(choice, Choice):
@@ -158,7 +164,7 @@ def choose_by_name(
 
 
 def parse_spec(bundle: Bundle, text: str) -> dict[str, Choice]:
-    """Choices from the text of a command line: ``best``, ``numba``, ``fhog=numba`` or ``numba,fhog=onnx``.
+    """Choices from the text of a command line: ``best``, ``numba``, ``fhog=numba`` or ``best,fhog=onnx``.
 
     A name without a stage is the default of the other stages (the reference's where a stage has none of that name).
 
@@ -167,11 +173,9 @@ def parse_spec(bundle: Bundle, text: str) -> dict[str, Choice]:
     ContractError : two defaults, or a stage that does not exist.
     VariantUnavailable : as of `choose_by_name`.
     """
-    if text == BEST:
-        return choose_best(bundle)
     words = [word.strip() for word in text.split(",") if word.strip()]
     defaults = [word for word in words if "=" not in word]
-    if len(defaults) > 1 or BEST in defaults:
+    if len(defaults) > 1:
         expected = 'one variant for all stages and "stage=variant" for single ones'
         raise ContractError("pipeline", "variants", expected, repr(text))
     spec = dict(word.split("=", 1) for word in words if "=" in word)
@@ -237,7 +241,7 @@ class Pipeline(StagedPipeline):
         default: str = REFERENCE,
         parameters: DetectorParameters | None = None,
     ) -> Pipeline:
-        """Named variants, e.g. ``{"fhog": "numba"}``; `default` for the other stages where they have it.
+        """Named variants, e.g. ``{"fhog": "numba"}``; the others are `default` where they have it (``"best"`` chooses).
 
         Raises
         ------

@@ -12,6 +12,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.hardware import hardware
-from auparity.accelerated.pipeline import Choice, Pipeline, choose_best, parse_spec
+from auparity.accelerated.pipeline import Choice, Pipeline, parse_spec
 from auparity.accelerated.registry import REFERENCE, STAGES, registry
 from auparity.benchmarks.stage_timer import StageTimes, timed_stages
 from auparity.benchmarks.yardstick import memory_gbs, sgemm_gflops
@@ -49,22 +50,28 @@ class Timing:
     staged_mean: float = 0.0  #: of the run whose stages were timed, which its stages are shares of
 
 
+def _stages(choices: dict[str, Choice]) -> Stages:
+    """Builders that build once for the same parts, as runs of a pipeline share its models; medians are a clip's own."""
+    built: dict[tuple[Any, ...], tuple[Any, Any]] = {}  # parts are kept as well, so that no other gets their id
+
+    def builder(stage: str) -> Callable[..., Any]:
+        def build(*parts: Any) -> Any:
+            key = (stage, *map(id, parts))
+            if key not in built:
+                built[key] = choices[stage].build(*parts), parts
+            return built[key][0]
+
+        return choices[stage].build if stage == "running_median" else build
+
+    return Stages(**{stage: builder(stage) for stage in STAGES})
+
+
 class _Run:
-    """One pipeline going through the frames; `by_stage` puts a clock around every stage, which costs a little."""
+    """One pass of a pipeline over the frames; with `times`, a clock stands around every stage, which costs a little."""
 
-    def __init__(self, bundle: Bundle, choices: dict[str, Choice], *, by_stage: bool = False) -> None:
-        self.variants = {stage: choice.name for stage, choice in choices.items()}
-        stages = Stages(**{stage: choices[stage].build for stage in STAGES})
-        self.times = StageTimes()
-        numerics = Pipeline(bundle, choices).numerics
-        stages = timed_stages(stages, self.times) if by_stage else stages
-        self.pipeline = StagedPipeline(bundle, stages, numerics)
-        self.restart()
-
-    def restart(self) -> None:
-        self.session = self.pipeline.start_video()
+    def __init__(self, pipeline: StagedPipeline, times: StageTimes | None = None) -> None:
+        self.session, self.times = pipeline.start_video(), times or StageTimes()
         self.milliseconds: list[float] = []
-        self.first_stages: dict[str, float] = {}
 
     def frame(self, image: Image) -> None:
         if len(self.milliseconds) == 1:
@@ -73,12 +80,12 @@ class _Run:
         self.session.process_frame(image, 0.0)
         self.milliseconds.append(1000 * (time.perf_counter() - start))
 
-    def result(self) -> Timing:
+    def result(self, choices: dict[str, Choice]) -> Timing:
         steady = np.array(self.milliseconds[1:])
         count = len(steady)
         return Timing(
-            self.variants, self.milliseconds[0], float(np.median(steady)), float(steady.mean()),
-            float(np.percentile(steady, 95)),
+            {stage: choice.name for stage, choice in choices.items()}, self.milliseconds[0], float(np.median(steady)),
+            float(steady.mean()), float(np.percentile(steady, 95)),
             {stage: 1000 * self.times.seconds[stage] / count for stage in STAGES if stage in self.times.seconds},
             {stage: self.times.calls[stage] / count for stage in STAGES if stage in self.times.calls},
         )  # fmt: skip
@@ -87,14 +94,24 @@ class _Run:
 def measure(
     bundle: Bundle, choices: dict[str, Choice], images: list[Image], *, golden_frames: int, passes: int = 3
 ) -> tuple[Timing, Timing | None]:
-    """Timing of a pipeline (the pass of lowest median) and of the golden one on the first `golden_frames` frames."""
-    warm = _Run(bundle, choices)  # compiles, packs weights
-    for image in images[:TURN]:
+    """Timing of a pipeline (the pass of lowest median) and of the golden one on the first `golden_frames` frames.
+
+    Before the clock starts, the pipeline has been over the clip once: kernels are compiled, the weights of all views
+    that the clip shows are packed.
+    """
+    numerics, stages, clocks = Pipeline(bundle, choices).numerics, _stages(choices), StageTimes()
+    pipeline = StagedPipeline(bundle, stages, numerics)
+    warm = _Run(pipeline)
+    for image in images:
         warm.frame(image)
-    runs = [_Run(bundle, choices) for _ in range(passes)]
-    staged = _Run(bundle, choices, by_stage=True)
+    runs = [_Run(pipeline) for _ in range(passes)]
+    staged = _Run(StagedPipeline(bundle, timed_stages(stages, clocks), numerics), clocks)
     reference = {stage: Choice(stage, registry().get(stage, REFERENCE), "the golden") for stage in STAGES}
-    golden = _Run(bundle, reference, by_stage=True) if golden_frames > 1 else None
+    golden = None
+    if golden_frames > 1:
+        times = StageTimes()
+        golden_numerics = Pipeline(bundle, reference).numerics
+        golden = _Run(StagedPipeline(bundle, timed_stages(_stages(reference), times), golden_numerics), times)
     for start in range(0, len(images), TURN):
         # Several frames at a time: in turns of one, each would find the others' models in the caches.
         for run in (*runs, staged):
@@ -103,10 +120,10 @@ def measure(
         if golden is not None:
             for image in images[start : min(start + TURN, golden_frames)]:
                 golden.frame(image)
-    best = min((run.result() for run in runs), key=lambda timing: timing.steady_median)
-    stages = staged.result()
-    best = replace(best, stages=stages.stages, calls=stages.calls, staged_mean=stages.steady_mean)
-    return best, golden.result() if golden is not None else None
+    best = min((run.result(choices) for run in runs), key=lambda timing: timing.steady_median)
+    by_stage = staged.result(choices)
+    best = replace(best, stages=by_stage.stages, calls=by_stage.calls, staged_mean=by_stage.steady_mean)
+    return best, golden.result(reference) if golden is not None else None
 
 
 def measure_photographs(bundle: Bundle, choices: dict[str, Choice], images: list[Image]) -> dict[str, float]:
@@ -154,7 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     bundle = open_bundle(chosen.models, chosen.landmark_model)
     bundle = bundle.widen() if chosen.widen else bundle
-    choices = choose_best(bundle) if chosen.variants == "best" else parse_spec(bundle, chosen.variants)
+    choices = parse_spec(bundle, chosen.variants)
     machine = hardware()
     gflops, gbs = sgemm_gflops(), memory_gbs()
     print(f"{machine.cpu}, {machine.vectors}; SGEMM {gflops:.0f} GFLOP/s, copy {gbs:.0f} GB/s on one thread")

@@ -90,7 +90,12 @@ def test_a_spec_is_read_from_text():
     assert {c.variant.name for c in parse_spec(BUNDLE, "reference").values()} == {REFERENCE}
     assert parse_spec(BUNDLE, "action_units=batched")["action_units"].variant.name == "batched"
     assert set(parse_spec(BUNDLE, "best")) == set(STAGES)
-    for wrong in ("numba,onnx", "best,fhog=numba"):
+    mixed = parse_spec(BUNDLE, "best,fhog=reference")
+    assert mixed["fhog"].variant.name == REFERENCE
+    assert {s: c.variant for s, c in mixed.items() if s != "fhog"} == {
+        s: c.variant for s, c in choose_best(BUNDLE).items() if s != "fhog"
+    }
+    for wrong in ("numba,onnx", "numba,best"):
         with pytest.raises(ContractError, match="variants"):
             parse_spec(BUNDLE, wrong)
 
