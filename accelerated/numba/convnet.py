@@ -8,6 +8,7 @@ pooling writes the next layer's compact maps. Fully connected layers take the ba
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from auparity.accelerated.numba.ccnf import exp_f64
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.gemm import SLACK, pack_weights, padded_units, product
-from auparity.accelerated.numba.vectors import LANES
+from auparity.accelerated.numba.vectors import LANES, copy_vector, largest_of_neighbours, largest_of_rows
 from auparity.errors import ContractError
 from auparity.models.types import ConvNet, Convolution, FullyConnected, Layer, MaxPool, PReLU, ReLU, Sigmoid
 from auparity.reference.convnet import pooled_length
@@ -42,6 +43,21 @@ class _Step:
     slopes: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     pool: tuple[int, int, int, int] | None = None  #: kernel y, x, stride y, x
 
+    @cached_property
+    def all(self) -> Array:
+        """Every unit."""
+        return np.arange(self.units)
+
+    @cached_property
+    def turning(self) -> Array:
+        """Units whose activation is not monotone."""
+        return np.flatnonzero(self.slopes < 0)
+
+    @cached_property
+    def keeping(self) -> Array:
+        """The others."""
+        return np.setdiff1d(self.all, self.turning)
+
 
 @kernel
 def _convolve(
@@ -54,10 +70,12 @@ def _convolve(
 
 
 @kernel
-def _activate(out: Array, plane: int, length: int, biases: Array, activation: int, slopes: Array) -> None:
-    """Bias and activation in place; out (N, units * plane), of which `length` values a plane count."""
+def _activate(
+    out: Array, plane: int, length: int, chosen: Array, biases: Array, activation: int, slopes: Array
+) -> None:
+    """Bias and activation of the chosen units in place; out (N, units * plane), of which `length` a plane count."""
     for n in range(out.shape[0]):
-        for unit in range(biases.shape[0]):
+        for unit in chosen:
             bias, at = biases[unit], unit * plane
             if activation == PRELU:
                 slope = slopes[unit]
@@ -81,29 +99,42 @@ def _pool(
     maps: Array, units: int, plane: int, row: int, height: int, width: int, kernel_y: int, kernel_x: int, stride_y: int,
     stride_x: int, rows: int, columns: int, out: Array, out_plane: int,
 ) -> None:  # fmt: skip
-    """Maximum over windows clipped at the border: (N, units * plane), rows of `row` floats, to compact planes."""
+    """Maximum over windows clipped at the border: (N, units * plane), rows of `row` floats, to compact planes.
+
+    First down the columns, then along the row that is left, both in vectors: rows are written in order, so that each
+    overwrites what the one before wrote too much.
+    """
+    line = np.empty(width + 3 * LANES, np.float32)
+    in_vectors = stride_x == 2 and (kernel_x == 2 or kernel_x == 3)
+    whole = min((width - kernel_x) // stride_x + 1, columns) if in_vectors and width >= kernel_x else 0
     for n in range(maps.shape[0]):
+        target = out[n]
         for unit in range(units):
             for y in range(rows):
-                for x in range(columns):
-                    best = np.float32(-np.inf)
-                    for dy in range(y * stride_y, min(y * stride_y + kernel_y, height)):
-                        at = unit * plane + dy * row
-                        for dx in range(x * stride_x, min(x * stride_x + kernel_x, width)):
-                            best = max(best, maps[n, at + dx])
-                    out[n, unit * out_plane + y * columns + x] = best
+                down = min(kernel_y, height - y * stride_y)
+                largest_of_rows(maps[n], unit * plane + y * stride_y * row, row, down, width, line)
+                to = unit * out_plane + y * columns
+                if whole:
+                    largest_of_neighbours(line, kernel_x == 3, whole, target, to)
+                for x in range(whole, columns):  # windows that the border cuts, and other strides
+                    best = line[x * stride_x]
+                    for dx in range(x * stride_x + 1, min(x * stride_x + kernel_x, width)):
+                        best = max(best, line[dx])
+                    target[to + x] = best
 
 
 @kernel
 def _compact(
     maps: Array, units: int, plane: int, row: int, height: int, width: int, out: Array, out_plane: int
 ) -> None:
-    """Planes with rows of `row` floats, of which `width` count, to compact ones."""
+    """Planes with rows of `row` floats, of which `width` count, to compact ones; in order, as in `_pool`."""
     for n in range(maps.shape[0]):
+        source, target = maps[n], out[n]
         for unit in range(units):
             for y in range(height):
-                for x in range(width):
-                    out[n, unit * out_plane + y * width + x] = maps[n, unit * plane + y * row + x]
+                for x in range(0, width, LANES):
+                    at, to = unit * plane + y * row + x, unit * out_plane + y * width + x
+                    copy_vector(source, at, np.float32(0), target, to)
 
 
 @kernel
@@ -205,21 +236,25 @@ class Network:
         plane, count = rows * maps.width + SLACK, len(maps.data)
         out = np.empty((count, padded_units(step.units) * plane + SLACK), np.float32)
         _convolve(maps.data, maps.plane, maps.width, positions, step.weights, step.units, offsets, out, plane)
-        _activate(out, plane, positions, step.biases, step.activation, step.slopes)
         if step.pool is None:
             made = np.empty((count, step.units * rows * columns + SLACK), np.float32)
             _compact(out, step.units, plane, maps.width, rows, columns, made, rows * columns)
+            _activate(made, rows * columns, rows * columns, step.all, step.biases, step.activation, step.slopes)
             return _Maps(made, step.units, rows, columns)
         pooled_rows, pooled_columns = (
             pooled_length(n, step.pool[k], step.pool[2 + k]) for k, n in enumerate((rows, columns))
         )
         if min(pooled_rows, pooled_columns) < 1:
             raise ContractError(STAGE, "maps", "maps as large as the pooling window", f"{rows} x {columns}")
-        made = np.empty((count, step.units * pooled_rows * pooled_columns + SLACK), np.float32)
+        # Bias and activation keep the order of values, unless a slope is negative: what is largest stays largest, and
+        # there is four times less of it after pooling.
+        _activate(out, plane, positions, step.turning, step.biases, step.activation, step.slopes)
+        length = pooled_rows * pooled_columns
+        made = np.empty((count, step.units * length + SLACK), np.float32)
         _pool(
-            out, step.units, plane, maps.width, rows, columns, *step.pool, pooled_rows, pooled_columns, made,
-            pooled_rows * pooled_columns,
+            out, step.units, plane, maps.width, rows, columns, *step.pool, pooled_rows, pooled_columns, made, length
         )  # fmt: skip
+        _activate(made, length, length, step.keeping, step.biases, step.activation, step.slopes)
         return _Maps(made, step.units, pooled_rows, pooled_columns)
 
     def _taps(self, inputs: int, kernel_y: int, kernel_x: int, height: int, width: int) -> Array:
@@ -243,5 +278,5 @@ class Network:
         out = np.empty(padded_units(step.units) * lanes + SLACK, np.float32)
         offsets = np.arange(step.inputs) * lanes
         product(step.weights, 0, step.units, maps.data, 0, offsets, step.inputs, lanes, out, 0, lanes)
-        _activate(out[None], lanes, lanes, step.biases, step.activation, step.slopes)
+        _activate(out[None], lanes, lanes, step.all, step.biases, step.activation, step.slopes)
         return _Maps(out, step.units, 1, 1), lanes

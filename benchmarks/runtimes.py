@@ -1,0 +1,116 @@
+"""One ONNX graph under several runtimes, one thread each: does another runtime earn variants of its own?
+
+``python -m auparity.benchmarks.runtimes [--models SOURCE]``, with `onnxruntime` and `openvino` installed (the latter is
+no dependency of auparity). The graphs are those of the ONNX variants, at the sizes of a 320x240 frame; the Numba
+networks run beside them on the same input. Runtimes take turns; the best time of each counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.numba.convnet import Network
+from auparity.accelerated.onnx.session import Session
+from auparity.benchmarks.yardstick import sgemm_gflops
+from auparity.conversion.onnx_graphs import grouped_experts, metadata_of, network
+from auparity.errors import VariantUnavailable
+from auparity.models.bundle import Bundle
+from auparity.models.sources import open_bundle
+from auparity.models.types import CENExperts, ConvNet
+
+Array = npt.NDArray[Any]
+Run = Callable[[Array], Array]
+
+POSITIONS = 82  # of a 9 x 9 map on its checkerboard, an area and its mirror image
+VIEW = 0  # frontal
+
+
+def openvino_runner(model: Any) -> Run:
+    """A graph compiled by OpenVINO for one thread in float32 (left alone it takes bfloat16 where there is any).
+
+    Raises
+    ------
+    VariantUnavailable : OpenVINO is not installed.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise VariantUnavailable("OpenVINO is not installed: pip install openvino") from error
+    settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
+    core = openvino.Core()
+    request = core.compile_model(core.read_model(model.SerializeToString()), "CPU", settings).create_infer_request()
+
+    def run(values: Array) -> Array:
+        return np.array(next(iter(request.infer([values]).values())))
+
+    return run
+
+
+def cases(bundle: Bundle) -> list[tuple[str, Any, Array, Run | None]]:
+    """Name, graph, input, and the Numba network if there is one for it alone."""
+    rng, metadata = np.random.default_rng(0), metadata_of("", "", "", "")
+    mtcnn, found = bundle.detector, []
+
+    def add(name: str, net: ConvNet, shape: tuple[int, ...], per_pixel: bool = False) -> None:
+        graph = network(net, shape[1], "net", metadata, per_pixel=per_pixel)
+        found.append((name, graph, rng.normal(size=shape).astype(np.float32), Network(net).forward))
+
+    add("P-Net, one level 144 x 192", mtcnn.pnet, (1, 3, 144, 192), True)
+    add("R-Net, 64 crops", mtcnn.rnet, (64, 3, 24, 24))
+    add("O-Net, 16 crops", mtcnn.onet, (16, 3, 48, 48))
+    if bundle.face.validator is not None:
+        add("validator", bundle.face.validator.views[VIEW].net, (1, 1, 60, 60))
+    result: list[tuple[str, Any, Array, Run | None]] = list(found)
+    for k, experts in enumerate(bundle.face.main.experts):
+        if isinstance(experts, CENExperts):
+            patches = [patch for patch in experts.patches[VIEW] if patch.layers]
+            inputs = patches[0].layers[0].weights.shape[1]
+            values = rng.normal(size=(len(patches), POSITIONS, inputs)).astype(np.float32)
+            graph = grouped_experts(patches, "experts", metadata)
+            result.append((f"CE-CLM experts, scale {k}, {len(patches)} in one graph", graph, values, None))
+    return result
+
+
+def best_times(runs: dict[str, Run], values: Array, rounds: int) -> dict[str, float]:
+    """Milliseconds of each, the best of `rounds` turns."""
+    for run in runs.values():
+        run(values)
+    best = dict.fromkeys(runs, float("inf"))
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run(values)
+            best[name] = min(best[name], 1000 * (time.perf_counter() - start))
+    return best
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m auparity.benchmarks.runtimes", description=__doc__)
+    parser.add_argument("--models", metavar="SOURCE", default="embedded")
+    parser.add_argument("--rounds", type=int, default=60)
+    chosen = parser.parse_args(arguments)
+    bundle = open_bundle(chosen.models, "auto")
+    bundle = bundle.widen() if chosen.models == "embedded" else bundle
+    print(f"bundle {bundle.meta.name} {bundle.short_hash}; SGEMM {sgemm_gflops():.0f} GFLOP/s on one thread\n")
+    print("| graph | ONNX Runtime, ms | OpenVINO, ms | Numba, ms | OpenVINO differs by |\n|---|---|---|---|---|")
+    for name, graph, values, numba in cases(bundle):
+        runs: dict[str, Run] = {"onnx": Session(graph), "openvino": openvino_runner(graph)}
+        if numba is not None:
+            runs["numba"] = numba
+        times = best_times(runs, values, chosen.rounds)
+        apart = float(np.abs(runs["onnx"](values) - runs["openvino"](values)).max())
+        ours = f"{times['numba']:.3f}" if "numba" in times else ""
+        print(f"| {name} | {times['onnx']:.3f} | {times['openvino']:.3f} | {ours} | {apart:.1e} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
