@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ Array = npt.NDArray[Any]
 #: Called after every frame with (what is running, frames done, frames in all).
 Progress = Callable[[str, int, int], None]
 
-PERTURBED: tuple[Precision, ...] = ("perturbed", "perturbed-2")
+PERTURBED: tuple[Precision, ...] = ("perturbed", "perturbed-2", "perturbed-3")
 
 
 def quiet(name: str, done: int, total: int) -> None:
@@ -39,8 +40,8 @@ class Clip:
     name: str
     frames: Sequence[Array]
     golden: ClipRun
+    twins: Sequence[ClipRun]  #: equally correct runs, whose rounding falls elsewhere
     states: Sequence[FaceState]  #: the golden tracker's, after every frame
-    floor: PlatformFloor
 
 
 def run_frames(
@@ -69,10 +70,30 @@ def prepare(name: str, bundle: Bundle, frames: Sequence[Array], progress: Progre
     """Run the golden and its perturbed selves over a clip."""
     golden, states = run_frames(ReferencePipeline(bundle), frames, f"{name}: golden", progress)
     twins = [run_frames(ReferencePipeline(bundle, precision=p), frames, f"{name}: {p}", progress)[0] for p in PERTURBED]
-    # Against the golden, and against each other: a pair is a small sample of what rounding does.
-    pairs = [(golden, twins[0]), (golden, twins[1]), (twins[0], twins[1])]
-    floors = [PlatformFloor.measured(compare_clips(a, b)) for a, b in pairs]
-    return Clip(name, frames, golden, states, PlatformFloor.worst_of(floors))
+    return Clip(name, frames, golden, twins, states)
+
+
+def floor_of(runs: Sequence[ClipRun]) -> PlatformFloor:
+    """The platform floor of a clip from the golden run over it and its perturbed twins'.
+
+    Against the golden, and against each other: a pair is a small sample of what rounding does.
+    """
+    return PlatformFloor.worst_of([PlatformFloor.measured(compare_clips(a, b)) for a, b in combinations(runs, 2)])
+
+
+def judge_run(run: ClipRun, golden: ClipRun, twins: Sequence[ClipRun]) -> tuple[ClipComparison, list[Judgement]]:
+    """A run over a clip against the golden, and its figures against the clip's floor.
+
+    How far the calibration of the worst AU moves is one number a clip, and a correct program may stand at any side of
+    the golden: pairs of them differ by anything between half the floor and the floor. It is therefore the mean of the
+    distances from the golden and from each twin; a program that is off is off from all of them.
+    """
+    comparison = compare_clips(golden, run)
+    offline = [compare_clips(other, run).au_offline for other in (golden, *twins)]
+    known = [found.worst_mean_error for found in offline if found is not None]
+    worst_mean = float(np.mean(known)) if known else None
+    factor = floor_factor(comparison.frames_compared)
+    return comparison, judge(comparison, floor_of([golden, *twins]), factor, GATE_ERRORS, worst_mean)
 
 
 def one_step(pipeline: StagedPipeline, clip: Clip, precision: str = "float32") -> list[ComparisonRecord]:
@@ -104,5 +125,5 @@ def chained(
 ) -> tuple[ClipComparison, list[Judgement], ClipRun]:
     """The clip by the candidate's own state, every figure against the clip's floor."""
     run, _ = run_frames(pipeline, clip.frames, f"{clip.name}: candidate", progress)
-    comparison = compare_clips(clip.golden, run)
-    return comparison, judge(comparison, clip.floor, floor_factor(comparison.frames_compared), GATE_ERRORS), run
+    comparison, judgements = judge_run(run, clip.golden, clip.twins)
+    return comparison, judgements, run

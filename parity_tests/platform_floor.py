@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from auparity.errors import ContractError
@@ -108,13 +108,18 @@ class Judgement:
 
 
 def judge(
-    comparison: ClipComparison, floor: PlatformFloor, factor: float = FLOOR_FACTOR, standard_errors: float = 1.0
+    comparison: ClipComparison,
+    floor: PlatformFloor,
+    factor: float = FLOOR_FACTOR,
+    standard_errors: float = 1.0,
+    worst_mean: float | None = None,
 ) -> list[Judgement]:
     """Every figure of a run that the floor has, against `factor` times the floor.
 
     Errors are limited by factor * floor. Agreements (r, equal presences) are limited by their distance from 1, so that
     "1.25 times the floor" means the same for them. Success flags must be equal in every frame. A figure that the floor
-    has and the run lacks is NaN, and fails: not to measure is not to pass.
+    has and the run lacks is NaN, and fails: not to measure is not to pass. `worst_mean` stands for the worst AU's mean
+    offline error where that is known from more than one comparison.
 
     Raises
     ------
@@ -125,6 +130,8 @@ def judge(
     flags = comparison.flags_equal
     judgements = [Judgement("success flags equal", flags, 1.0, 1.0, flags == 1.0)]
     ours = PlatformFloor.measured(comparison)
+    if worst_mean is not None:
+        ours = replace(ours, au_offline_worst_mean=worst_mean)
     for name, value in asdict(floor).items():
         if value is None or name == "presences":
             continue

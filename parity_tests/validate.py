@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import ContractError
-from auparity.parity_tests.clip_parity import PERTURBED
-from auparity.parity_tests.comparison import ClipRun, compare_clips
-from auparity.parity_tests.platform_floor import GATE_ERRORS, Judgement, PlatformFloor, floor_factor, judge
+from auparity.parity_tests.clip_parity import PERTURBED, judge_run
+from auparity.parity_tests.comparison import ClipRun
+from auparity.parity_tests.platform_floor import Judgement
 from auparity.reference.contracts import check_image
 from auparity.reference.pipeline import ReferencePipeline, StagedPipeline
 from auparity.reference.results import FrameResult
@@ -92,14 +92,7 @@ def validate_acceleration(
     twins = [ReferencePipeline(reference.bundle, precision=precision) for precision in PERTURBED]
     runs, times = _run_in_turns([reference, candidate, *twins], frames)
     golden, ours, *perturbed = runs
-    floors = [
-        PlatformFloor.measured(compare_clips(a, b))
-        for a, b in ((golden, perturbed[0]), (golden, perturbed[1]), (perturbed[0], perturbed[1]))
-    ]
-    comparison = compare_clips(golden, ours)
-    judgements = tuple(
-        judge(comparison, PlatformFloor.worst_of(floors), floor_factor(comparison.frames_compared), GATE_ERRORS)
-    )
+    comparison, judgements = judge_run(ours, golden, perturbed)
     per_au = comparison.au_offline.per_au if comparison.au_offline else {}
     reference_ms, candidate_ms = (1000 * float(np.mean(times[k][1:])) for k in (0, 1))
     return AccelerationReport(
@@ -113,7 +106,7 @@ def validate_acceleration(
         landmarks_max=comparison.landmarks_max,
         au_mean_error={name: au.mean_error for name, au in per_au.items()},
         au_correlation={name: au.r for name, au in per_au.items()},
-        judgements=judgements,
+        judgements=tuple(judgements),
         passed=all(judgement.passed for judgement in judgements),
     )
 

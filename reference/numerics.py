@@ -3,7 +3,7 @@
 The C++ program stores and multiplies in float32, and the golden runs come from a build with fused multiply-adds. A
 `Numerics` says in which dtype the reference computes, so that the same code runs as the golden (`FLOAT32`), in double
 precision to tell rounding from error (`FLOAT64`), and as a second, equally correct float32 program whose roundings fall
-elsewhere (`PERTURBED`, `PERTURBED_2`: no fused multiply-adds, sums in another order, as another compiler and BLAS
+elsewhere (`PERTURBED` and its like: no fused multiply-adds, sums in another order, as another compiler and BLAS
 would). What these differ by on a clip is the *platform floor* of that clip (spec 90.10): no implementation can be asked
 to come closer than that.
 """
@@ -31,7 +31,7 @@ class Numerics:
 
     name: str
     dtype: type[np.floating[Any]]
-    perturbed: Literal["", "reversed", "halved"] = ""
+    perturbed: Literal["", "reversed", "halved", "alternating"] = ""
 
     def cast(self, values: npt.ArrayLike) -> Array:
         """`values` in the working dtype."""
@@ -46,6 +46,10 @@ class Numerics:
             first, second = (b[:half], b[half:]) if b.ndim == 1 else (b[..., :half, :], b[..., half:, :])
             left, right = np.ascontiguousarray(a[..., :half]), np.ascontiguousarray(a[..., half:])
             return np.asarray(left @ first + right @ second)
+        if self.perturbed == "alternating" and a.shape[-1] > 1:
+            even, odd = (b[::2], b[1::2]) if b.ndim == 1 else (b[..., ::2, :], b[..., 1::2, :])
+            left, right = np.ascontiguousarray(a[..., ::2]), np.ascontiguousarray(a[..., 1::2])
+            return np.asarray(left @ np.ascontiguousarray(even) + right @ np.ascontiguousarray(odd))
         return a @ b
 
     def fma(self, a: Array, b: Array, c: Array) -> Array:
@@ -123,11 +127,13 @@ FLOAT32 = Numerics("float32", np.float32)
 FLOAT64 = Numerics("float64", np.float64)
 PERTURBED = Numerics("float32, no fused operations, sums reversed", np.float32, "reversed")
 PERTURBED_2 = Numerics("float32, no fused operations, sums in halves", np.float32, "halved")
+PERTURBED_3 = Numerics("float32, no fused operations, even and odd terms apart", np.float32, "alternating")
 
 PRECISIONS: dict[str, Numerics] = {
     "float32": FLOAT32,
     "float64": FLOAT64,
     "perturbed": PERTURBED,
     "perturbed-2": PERTURBED_2,
+    "perturbed-3": PERTURBED_3,
 }
-Precision = Literal["float32", "float64", "perturbed", "perturbed-2"]
+Precision = Literal["float32", "float64", "perturbed", "perturbed-2", "perturbed-3"]

@@ -67,7 +67,10 @@ def exp_f64(x: float) -> float:
 
 @kernel
 def _inverse_norms(area: Array, level: np.float32, side: int, window: int, height: int, width: int, out: Array) -> None:
-    """1 / norm of the centred patch at every position, into out (w * w,) float32; 1 where a patch is constant."""
+    """1 / norm of the centred patch at every position, into out (w * w,) float32; 0 where a patch is constant.
+
+    (The golden divides by 1 there, but what it divides is 0, where a correlation of raw pixels leaves its rounding.)
+    """
     taps = np.float64(height * width)
     sums, squares = np.zeros(side, np.float64), np.zeros(side, np.float64)
     spread = np.empty(window * window, np.float64)
@@ -93,7 +96,7 @@ def _inverse_norms(area: Array, level: np.float32, side: int, window: int, heigh
                 sums[column] += new - old
                 squares[column] += new * new - old * old
     for q in range(window * window):
-        out[q] = np.float32(1.0 / math.sqrt(spread[q])) if spread[q] > 0 else np.float32(1)
+        out[q] = np.float32(1.0 / math.sqrt(spread[q])) if spread[q] > 0 else np.float32(0)
 
 
 # In any order of sums: any level will do that is near the mean.

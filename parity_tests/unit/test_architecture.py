@@ -41,6 +41,7 @@ OURS = {
         "auparity.models",
         "auparity.reference",
         "auparity.accelerated",
+        "auparity.conversion.onnx_graphs",
         "auparity.benchmarks",
     ),
 }
@@ -51,7 +52,7 @@ OUTSIDE = {
     "reference": {"numpy"},
     "accelerated": {"numpy", "numba", "llvmlite", "onnx", "onnxruntime", "torch", "jax"},
     "conversion": {"numpy", "onnx"},
-    "benchmarks": {"numpy"},
+    "benchmarks": {"numpy", "openvino"},
 }
 #: Parts of a folder that are layers of their own: the renderer and the training are above the reference.
 LAYERS_WITHIN = {"models": ("synthetic",)}

@@ -12,7 +12,7 @@ from auparity.models.types import PDM
 from auparity.parity_tests.unit import factories
 from auparity.reference import calc_params
 from auparity.reference.calc_params import fit_shape
-from auparity.reference.numerics import FLOAT32, FLOAT64, PERTURBED, PERTURBED_2
+from auparity.reference.numerics import FLOAT32, FLOAT64, PERTURBED, PERTURBED_2, PERTURBED_3
 from auparity.reference.pdm import ShapeModel, rotation_from_euler
 
 N, M = 28, 10
@@ -191,7 +191,7 @@ def test_landmarks_that_are_none_are_refused(landmarks, complaint):
         fit_shape(ShapeModel(BASE, FLOAT64), landmarks)
 
 
-@pytest.mark.parametrize("numerics", [FLOAT64, PERTURBED, PERTURBED_2])
+@pytest.mark.parametrize("numerics", [FLOAT64, PERTURBED, PERTURBED_2, PERTURBED_3])
 @pytest.mark.parametrize("seed", range(3))
 def test_other_precisions_explain_the_same_landmarks(seed, numerics):
     landmarks = face(seed)[2]

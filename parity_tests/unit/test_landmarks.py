@@ -16,7 +16,7 @@ from auparity.parity_tests.unit import factories
 from auparity.reference.calc_params import fit_shape
 from auparity.reference.fitting import Fit, MeanShiftProblem
 from auparity.reference.landmarks import PART_PARAMETERS, DetectorParameters, LandmarkDetector
-from auparity.reference.numerics import FLOAT32, FLOAT64, PERTURBED, PERTURBED_2
+from auparity.reference.numerics import FLOAT32, FLOAT64, PERTURBED, PERTURBED_2, PERTURBED_3
 from auparity.reference.patch_experts import extract_areas
 from auparity.reference.validation import warp_to_frame
 
@@ -228,7 +228,7 @@ def test_in_double_precision_nothing_is_kept_in_single():
     assert warp_to_frame(third, found.landmarks, warp, FLOAT64).dtype == np.float64
 
 
-@pytest.mark.parametrize("numerics", [FLOAT64, PERTURBED, PERTURBED_2])
+@pytest.mark.parametrize("numerics", [FLOAT64, PERTURBED, PERTURBED_2, PERTURBED_3])
 def test_other_precisions_find_the_same_face(numerics):
     golden, other = (LandmarkDetector(MODEL, None, n) for n in (FLOAT32, numerics))
     found = []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auparity.reference.numerics import FLOAT32, FLOAT64, PERTURBED, PERTURBED_2, PRECISIONS
+from auparity.reference.numerics import FLOAT32, FLOAT64, PERTURBED, PERTURBED_2, PERTURBED_3, PRECISIONS
 
 ALL = tuple(PRECISIONS.values())
 #: A float32 sum of k products of unit normals is off by at most about k ulps of its largest partial sum (below 40).
@@ -64,7 +64,7 @@ def test_float64_sums_are_rounded_once():
     assert FLOAT32.matmul_f64(a, ones).dtype == np.float32
 
 
-@pytest.mark.parametrize("other", [PERTURBED, PERTURBED_2])
+@pytest.mark.parametrize("other", [PERTURBED, PERTURBED_2, PERTURBED_3])
 def test_a_perturbed_program_rounds_elsewhere(other):
     rng = np.random.default_rng(1)
     a, b = normal(rng, FLOAT32, 40, 121), normal(rng, FLOAT32, 121, 40)

@@ -160,7 +160,7 @@ def test_a_view_of_a_larger_image_is_an_image():
     assert_same(strided, certain(ReferencePipeline(BUNDLE)).process_image(IMAGES[0])[0])
 
 
-@pytest.mark.parametrize("precision", ["float64", "perturbed", "perturbed-2"])
+@pytest.mark.parametrize("precision", ["float64", "perturbed", "perturbed-2", "perturbed-3"])
 def test_every_precision_measures_the_same_face(precision):
     golden, other = (
         certain(ReferencePipeline(BUNDLE, precision=p)).start_video().process_frame(IMAGES[0], 0.0)
