@@ -1,0 +1,237 @@
+"""Result files: one JSON format for what benchmarks and parity runs measured, written by them and read by reports.
+
+A file holds one run: where and when (`Provenance`), on what (`Workload`), the speeds, the errors and their tolerances,
+the series that pictures are drawn from, and what was skipped and why. docs/formats.md describes every field. Readers
+refuse files of a later version; fields that a reader does not know are an error, because they would be lost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from auparity.errors import AuparityError
+
+FORMAT, VERSION = "auparity-results", 1
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where, when and from what a run came."""
+
+    date: str  #: ISO 8601 with the zone
+    command: str  #: the command line that repeats it, with placeholders for folders of this machine
+    commit: str  #: of auparity; "" where it is not run from a repository, "-dirty" behind it where files differ
+    version: str  #: of auparity
+    machine: dict[str, Any]  #: as `auparity.accelerated.hardware.Hardware`
+    sgemm_gflops: float | None = None  #: single-thread matrix product of this machine
+    memory_gbs: float | None = None  #: single-thread copy
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a pipeline was run on."""
+
+    name: str
+    bundle: str
+    bundle_hash: str
+    landmark_model: str
+    kind: str  #: "stream", "streams" or "photographs"
+    frames: int
+    width: int
+    height: int
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class StageSpeed:
+    """One stage of a pipeline in a workload, means over steady frames."""
+
+    stage: str
+    variant: str
+    ms: float  #: a frame, all calls
+    calls: float  #: a frame
+    golden_ms: float | None = None
+    floor_ms: float | None = None  #: least that this machine's arithmetic and memory allow, where it is known
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One pipeline on one workload; ms a frame (of photographs: a picture)."""
+
+    workload: str
+    pipeline: str  #: "golden", "best", a spec, or "peer: NAME"
+    variants: dict[str, str]  #: by stage; empty for peers
+    ms_median: float
+    ms_mean: float
+    ms_p95: float
+    repeats: list[float]  #: median of every interleaved pass
+    golden_ratio: float | None = None  #: times as fast as the golden on the same frames, in the same process
+    golden_ratios: list[float] = field(default_factory=list)  #: of every pass
+    first_frame_ms: float | None = None
+    peak_mib: float | None = None
+    start_s: float | None = None  #: from nothing to the first result, in a fresh process with warm caches
+    stages: list[StageSpeed] = field(default_factory=list)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Error:
+    """One measured error against its tolerance and, where there is one, its baseline."""
+
+    workload: str
+    way: str  #: "stage", "one step" or "chained"
+    stage: str  #: "" for whole pipelines
+    variant: str  #: or the pipeline
+    figure: str
+    error: float | None  #: None where it is not finite, which is a problem
+    tolerance: float | None  #: None where any finite error passes (a share of values has its own figure)
+    unit: str = ""
+    reason: str = ""  #: why the tolerance is what it is
+    baseline: float | None = None
+    margin: float | None = None
+    problem: str = ""  #: empty when it passed
+
+
+@dataclass(frozen=True)
+class Series:
+    """A candidate beside the golden over a clip, for pictures."""
+
+    workload: str
+    pipeline: str
+    seconds: list[float]
+    tracked: list[bool]  #: both have a face
+    golden: dict[str, list[float]]  #: AU intensity by name
+    candidate: dict[str, list[float]]
+    face: list[list[float]]  #: mean landmarks (68, 2), px
+    landmark_error: list[float]  #: mean distance from the golden of each landmark, px
+    landmark_floor: list[float] = field(default_factory=list)  #: the same for the golden with other roundings
+    au_floor: dict[str, float] = field(default_factory=dict)  #: mean AU difference of the golden with other roundings
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """What did not run, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """One run."""
+
+    kind: str  #: "parity", "benchmark" or "profile"
+    provenance: Provenance
+    workloads: list[Workload] = field(default_factory=list)
+    speeds: list[Speed] = field(default_factory=list)
+    errors: list[Error] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """No error has a problem."""
+        return not any(error.problem for error in self.errors)
+
+
+def save(results: Results, path: Path) -> None:
+    """Write atomically; sorted keys and one entry a line, so that a diff reads well.
+
+    Raises
+    ------
+    AuparityError : a number is NaN or infinite, which JSON has no word for.
+    """
+    content = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(results)}
+    _refuse_not_finite(content, "")
+    lines = []
+    for name in sorted(content):
+        value = content[name]
+        if isinstance(value, list) and value:
+            entries = ",\n  ".join(json.dumps(entry, sort_keys=True, allow_nan=False) for entry in value)
+            lines.append(f" {json.dumps(name)}: [\n  {entries}\n ]")
+        else:
+            lines.append(f" {json.dumps(name)}: {json.dumps(value, sort_keys=True, allow_nan=False)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    part.replace(path)
+
+
+def load(path: Path) -> Results:
+    """Read a result file.
+
+    Raises
+    ------
+    AuparityError : no result file, a later version, or damaged; with what to do.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AuparityError(f"{path}: cannot be read as a result file ({error}).") from None
+    if not is_results(content):
+        raise AuparityError(f'{path}: is no result file; those begin with "format": "{FORMAT}".')
+    if content.get("version") != VERSION:
+        raise AuparityError(
+            f"{path}: is of version {content.get('version')}, this auparity reads version {VERSION}; make it again, or "
+            "install the auparity that wrote it."
+        )
+    try:
+        found: Results = _build(Results, {k: v for k, v in content.items() if k not in ("format", "version")}, "")
+    except (TypeError, ValueError, KeyError) as error:
+        raise AuparityError(f"{path}: is damaged: {error}. Make it again.") from None
+    return found
+
+
+def is_results(content: Any) -> bool:
+    """Whether decoded JSON is a result file of any version."""
+    return isinstance(content, dict) and content.get("format") == FORMAT
+
+
+def _refuse_not_finite(value: Any, at: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise AuparityError(f"result {at} is {value}; leave out what could not be measured and say so in `skipped`.")
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            _refuse_not_finite(entry, f"{at}.{name}")
+    if isinstance(value, list | tuple):
+        for k, entry in enumerate(value):
+            _refuse_not_finite(entry, f"{at}[{k}]")
+
+
+def _build(kind: Any, value: Any, at: str) -> Any:
+    """A value of a type hint from decoded JSON; only the hints that the classes above use."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if origin is types.UnionType:
+        if value is None and type(None) in arguments:
+            return None
+        return _build(next(a for a in arguments if a is not type(None)), value, at)
+    if origin is list:
+        if not isinstance(value, list):
+            raise TypeError(f"{at} is no list")
+        return [_build(arguments[0], entry, f"{at}[{k}]") for k, entry in enumerate(value)]
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise TypeError(f"{at} is no object")
+        return {name: _build(arguments[1], entry, f"{at}.{name}") for name, entry in value.items()}
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise TypeError(f"{at or 'the file'} is no object")
+        hints = typing.get_type_hints(kind)
+        unknown = sorted(set(value) - set(hints))
+        if unknown:
+            raise TypeError(f"{at}.{unknown[0]} is not known")
+        return kind(**{name: _build(hints[name], entry, f"{at}.{name}") for name, entry in value.items()})  # type: ignore[operator]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise TypeError(f"{at} is {value!r}, not {kind.__name__}")
+    return value
