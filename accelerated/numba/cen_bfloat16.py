@@ -12,12 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.numba.cen import CENScale, activate, interpolate, normalised_inputs
-from auparity.accelerated.numba.compile import kernel
-from auparity.accelerated.numba.patch_experts import PatchExperts
-from auparity.accelerated.numba.vectors import (
-    LANES,
-    TILE_UNITS,
+from auparity.accelerated.numba.bfloat16_tiles import (
     has_bfloat16_products,
     pair_tile_1,
     pair_tile_2,
@@ -25,6 +20,10 @@ from auparity.accelerated.numba.vectors import (
     pair_tile_4,
     pair_tile_5,
 )
+from auparity.accelerated.numba.cen import CENScale, activate, interpolate, normalised_inputs
+from auparity.accelerated.numba.compile import kernel
+from auparity.accelerated.numba.patch_experts import PatchExperts
+from auparity.accelerated.numba.vectors import LANES, TILE_UNITS
 from auparity.errors import ContractError
 from auparity.models.types import CCNFExperts, CENExperts, LandmarkModel
 

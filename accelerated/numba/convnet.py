@@ -17,7 +17,8 @@ import numpy.typing as npt
 from auparity.accelerated.numba.ccnf import exp_f64
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.gemm import SLACK, pack_weights, padded_units, product
-from auparity.accelerated.numba.vectors import LANES, copy_vector, largest_of_neighbours, largest_of_rows
+from auparity.accelerated.numba.pooling_tiles import largest_of_neighbours, largest_of_rows
+from auparity.accelerated.numba.vectors import LANES, copy_vector
 from auparity.errors import ContractError
 from auparity.models.types import ConvNet, Convolution, FullyConnected, Layer, MaxPool, PReLU, ReLU, Sigmoid
 from auparity.reference.convnet import pooled_length

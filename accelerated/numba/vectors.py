@@ -27,18 +27,18 @@ def has_wide_registers() -> bool:
 TILE_NEURONS, TILE_POSITIONS = (7, 3) if has_wide_registers() else (4, 1)
 
 
-def _pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, offset: Any) -> Any:
+def address(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, offset: Any) -> Any:
     """Address of an element of a contiguous float32 array."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [offset], inbounds=True)
 
 
-def _load(builder: ir.IRBuilder, pointer: Any) -> Any:
+def load(builder: ir.IRBuilder, pointer: Any) -> Any:
     typed = builder.bitcast(pointer, VECTOR.as_pointer())
     return builder.load(typed, align=UNALIGNED)
 
 
-def _store(builder: ir.IRBuilder, value: Any, pointer: Any) -> None:
+def store(builder: ir.IRBuilder, value: Any, pointer: Any) -> None:
     typed = builder.bitcast(pointer, VECTOR.as_pointer())
     builder.store(value, typed, align=UNALIGNED)
 
@@ -73,23 +73,23 @@ def _correlation_tile(vectors: int) -> Any:
             lines_, start_, plane_, window_, weights_, first_, rows_, columns_, out_, out_start_, out_neuron_ = args
             zero, index = ir.Constant(VECTOR, [0.0] * LANES), start_.type
             sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(vectors)] for _ in range(TILE_NEURONS)]
-            base = _pointer(context, builder, sig.args[0], lines_, start_)
-            taps = _pointer(context, builder, sig.args[4], weights_, first_)
+            base = address(context, builder, sig.args[0], lines_, start_)
+            taps = address(context, builder, sig.args[4], weights_, first_)
             with cgutils.for_range(builder, rows_) as down, cgutils.for_range(builder, columns_) as across:
                 at = builder.add(builder.mul(across.index, plane_), builder.mul(down.index, window_))
                 line = builder.gep(base, [at])
                 tap = builder.add(builder.mul(down.index, columns_), across.index)
                 column = builder.gep(taps, [builder.mul(tap, ir.Constant(index, TILE_NEURONS))])
-                loaded = [_load(builder, builder.gep(line, [ir.Constant(index, LANES * v)])) for v in range(vectors)]
+                loaded = [load(builder, builder.gep(line, [ir.Constant(index, LANES * v)])) for v in range(vectors)]
                 for n in range(TILE_NEURONS):
                     weight = _broadcast(builder, builder.gep(column, [ir.Constant(index, n)]))
                     for v in range(vectors):
                         builder.store(_fused(builder, weight, loaded[v], builder.load(sums[n][v])), sums[n][v])
-            target = _pointer(context, builder, sig.args[8], out_, out_start_)
+            target = address(context, builder, sig.args[8], out_, out_start_)
             for n in range(TILE_NEURONS):
                 row = builder.gep(target, [builder.mul(out_neuron_, ir.Constant(index, n))])
                 for v in range(vectors):
-                    _store(builder, builder.load(sums[n][v]), builder.gep(row, [ir.Constant(index, LANES * v)]))
+                    store(builder, builder.load(sums[n][v]), builder.gep(row, [ir.Constant(index, LANES * v)]))
             return context.get_dummy_value()
 
         return signature, generate
@@ -113,71 +113,9 @@ def copy_vector(typing_context: Any, source: Any, start: Any, minus: Any, out: A
         undefined = ir.Constant(VECTOR, ir.Undefined)
         first = builder.insert_element(undefined, minus_, ir.Constant(ir.IntType(32), 0))
         mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        values = _load(builder, _pointer(context, builder, sig.args[0], source_, start_))
+        values = load(builder, address(context, builder, sig.args[0], source_, start_))
         level = builder.shuffle_vector(first, undefined, mask)
-        _store(builder, builder.fsub(values, level), _pointer(context, builder, sig.args[3], out_, out_start_))
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-def _larger(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
-    return builder.select(builder.fcmp_ordered(">", b, a), b, a)
-
-
-@intrinsic
-def largest_of_rows(typing_context: Any, source: Any, start: Any, stride: Any, rows: Any, length: Any, out: Any) -> Any:
-    """out[i] = the largest of source[start + k * stride + i], k < rows, for `length` i, rounded up to whole vectors."""
-    signature = types.void(source, types.intp, types.intp, types.intp, types.intp, out)
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        source_, start_, stride_, rows_, length_, out_ = args
-        one = ir.Constant(start_.type, 1)
-        base = _pointer(context, builder, sig.args[0], source_, start_)
-        target = context.make_array(sig.args[5])(context, builder, out_).data
-        lanes = ir.Constant(start_.type, LANES)
-        vectors = builder.sdiv(builder.add(length_, builder.sub(lanes, one)), lanes)
-        with cgutils.for_range(builder, vectors) as along:
-            column = builder.gep(base, [builder.mul(along.index, lanes)])
-            best = cgutils.alloca_once_value(builder, _load(builder, column))
-            with cgutils.for_range(builder, builder.sub(rows_, one)) as down:
-                at = builder.mul(builder.add(down.index, one), stride_)
-                builder.store(_larger(builder, builder.load(best), _load(builder, builder.gep(column, [at]))), best)
-            _store(builder, builder.load(best), builder.gep(target, [builder.mul(along.index, lanes)]))
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def largest_of_neighbours(typing_context: Any, line: Any, third: Any, length: Any, out: Any, start: Any) -> Any:
-    """out[start + i] = the largest of line[2 i], line[2 i + 1] and, with `third`, line[2 i + 2], for `length` i.
-
-    Rounded up to whole vectors: `line` has room for 2 * 16 + 2 floats behind, `out` for 16.
-    """
-    signature = types.void(line, types.boolean, types.intp, out, types.intp)
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        line_, third_, length_, out_, start_ = args
-        index = start_.type
-        lanes, one = ir.Constant(index, LANES), ir.Constant(index, 1)
-        source = context.make_array(sig.args[0])(context, builder, line_).data
-        target = _pointer(context, builder, sig.args[3], out_, start_)
-        mask = ir.VectorType(ir.IntType(32), LANES)
-
-        def every_other(pointer: Any, first: int) -> Any:
-            low, high = _load(builder, pointer), _load(builder, builder.gep(pointer, [lanes]))
-            return builder.shuffle_vector(low, high, ir.Constant(mask, [first + 2 * k for k in range(LANES)]))
-
-        vectors = builder.sdiv(builder.add(length_, builder.sub(lanes, one)), lanes)
-        with cgutils.for_range(builder, vectors) as along:
-            at = builder.mul(along.index, lanes)
-            pair = builder.gep(source, [builder.add(at, at)])
-            best = cgutils.alloca_once_value(builder, _larger(builder, every_other(pair, 0), every_other(pair, 1)))
-            with builder.if_then(builder.trunc(third_, ir.IntType(1))):
-                after = every_other(builder.gep(pair, [ir.Constant(index, 2)]), 0)
-                builder.store(_larger(builder, builder.load(best), after), best)
-            _store(builder, builder.load(best), builder.gep(target, [at]))
+        store(builder, builder.fsub(values, level), address(context, builder, sig.args[3], out_, out_start_))
         return context.get_dummy_value()
 
     return signature, generate
@@ -204,24 +142,24 @@ def _product_tile(vectors: int) -> Any:
             weights_, first_, inputs_, start_, offsets_, depth_, out_, out_start_, out_stride_ = args
             zero, index = ir.Constant(VECTOR, [0.0] * LANES), first_.type
             sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(vectors)] for _ in range(TILE_UNITS)]
-            taps = _pointer(context, builder, sig.args[0], weights_, first_)
-            base = _pointer(context, builder, sig.args[2], inputs_, start_)
+            taps = address(context, builder, sig.args[0], weights_, first_)
+            base = address(context, builder, sig.args[2], inputs_, start_)
             table = context.make_array(sig.args[4])(context, builder, offsets_).data
             with cgutils.for_range(builder, depth_) as along:
                 row = builder.gep(base, [builder.load(builder.gep(table, [along.index]))])
-                loaded = [_load(builder, builder.gep(row, [ir.Constant(index, LANES * v)])) for v in range(vectors)]
+                loaded = [load(builder, builder.gep(row, [ir.Constant(index, LANES * v)])) for v in range(vectors)]
                 column = builder.gep(taps, [builder.mul(along.index, ir.Constant(index, TILE_UNITS))])
                 for unit in range(TILE_UNITS):
                     weight = _broadcast(builder, builder.gep(column, [ir.Constant(index, unit)]))
                     for v in range(vectors):
                         total = _fused(builder, weight, loaded[v], builder.load(sums[unit][v]))
                         builder.store(total, sums[unit][v])
-            target = _pointer(context, builder, sig.args[6], out_, out_start_)
+            target = address(context, builder, sig.args[6], out_, out_start_)
             for unit in range(TILE_UNITS):
                 line = builder.gep(target, [builder.mul(out_stride_, ir.Constant(index, unit))])
                 for v in range(vectors):
                     place = builder.gep(line, [ir.Constant(index, LANES * v)])
-                    _store(builder, builder.load(sums[unit][v]), place)
+                    store(builder, builder.load(sums[unit][v]), place)
             return context.get_dummy_value()
 
         return signature, generate
@@ -234,79 +172,4 @@ def _product_tile(vectors: int) -> Any:
 #: for TILE_UNITS units u and 16 V lanes. `offsets` int64: rows of a matrix, or the taps of a convolution.
 product_tile_1, product_tile_2, product_tile_3, product_tile_4, product_tile_5 = (
     _product_tile(count) for count in range(1, MOST_VECTORS + 1)
-)
-
-
-def has_bfloat16_products() -> bool:
-    """Whether the processor multiplies pairs of bfloat16 (AVX512-BF16)."""
-    return bool(binding.get_host_cpu_features().get("avx512bf16", False))
-
-
-# The instruction has no name in this IR and is written as assembly, which needs LLVM's parser for it.
-binding.initialize_native_asmparser()
-WORDS = ir.VectorType(ir.IntType(32), LANES)
-
-
-def _pair_product(builder: ir.IRBuilder, total: Any, a: Any, b: Any) -> Any:
-    """total + a0 b0 + a1 b1 for sixteen pairs of bfloat16, added up in float32 (VDPBF16PS)."""
-    kind = ir.FunctionType(VECTOR, [VECTOR, WORDS, WORDS])
-    return builder.asm(kind, "vdpbf16ps $3, $2, $0", "=v,0,v,v", [total, a, b], side_effect=False)
-
-
-def _load_words(builder: ir.IRBuilder, pointer: Any) -> Any:
-    return builder.load(builder.bitcast(pointer, WORDS.as_pointer()), align=UNALIGNED)
-
-
-def _broadcast_word(builder: ir.IRBuilder, pointer: Any) -> Any:
-    undefined = ir.Constant(WORDS, ir.Undefined)
-    first = builder.insert_element(undefined, builder.load(pointer), ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(WORDS, [0] * LANES))
-
-
-def _pair_tile(vectors: int) -> Any:
-    """As `_product_tile` for words that hold two bfloat16 neighbours of the depth each."""
-
-    @intrinsic
-    def pair_tile(
-        typing_context: Any, weights: Any, first: Any, inputs: Any, start: Any, stride: Any, pairs: Any, out: Any,
-        out_start: Any, out_stride: Any,
-    ) -> Any:  # fmt: skip
-        signature = types.void(
-            weights, types.intp, inputs, types.intp, types.intp, types.intp, out, types.intp, types.intp
-        )
-
-        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-            weights_, first_, inputs_, start_, stride_, pairs_, out_, out_start_, out_stride_ = args
-            zero, index = ir.Constant(VECTOR, [0.0] * LANES), first_.type
-            sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(vectors)] for _ in range(TILE_UNITS)]
-            taps = _pointer(context, builder, sig.args[0], weights_, first_)
-            base = _pointer(context, builder, sig.args[2], inputs_, start_)
-            with cgutils.for_range(builder, pairs_) as along:
-                row = builder.gep(base, [builder.mul(along.index, stride_)])
-                loaded = [
-                    _load_words(builder, builder.gep(row, [ir.Constant(index, LANES * v)])) for v in range(vectors)
-                ]
-                column = builder.gep(taps, [builder.mul(along.index, ir.Constant(index, TILE_UNITS))])
-                for unit in range(TILE_UNITS):
-                    weight = _broadcast_word(builder, builder.gep(column, [ir.Constant(index, unit)]))
-                    for v in range(vectors):
-                        total = _pair_product(builder, builder.load(sums[unit][v]), weight, loaded[v])
-                        builder.store(total, sums[unit][v])
-            target = _pointer(context, builder, sig.args[6], out_, out_start_)
-            for unit in range(TILE_UNITS):
-                line = builder.gep(target, [builder.mul(out_stride_, ir.Constant(index, unit))])
-                for v in range(vectors):
-                    place = builder.gep(line, [ir.Constant(index, LANES * v)])
-                    _store(builder, builder.load(sums[unit][v]), place)
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    return pair_tile
-
-
-#: pair_tile_V(weights, first, inputs, start, stride, pairs, out, out_start, out_stride): as product_tile_V, rows of the
-#: inputs `stride` words apart, a word being two bfloat16 of neighbouring depth, the first in its lower half.
-pair_tile_1, pair_tile_2, pair_tile_3, pair_tile_4, pair_tile_5 = (
-    _pair_tile(count) for count in range(1, MOST_VECTORS + 1)
 )

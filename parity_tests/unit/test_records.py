@@ -31,7 +31,10 @@ RESULTS = Results(
             stages=[StageSpeed("fhog", "numba", 0.1, 1.0, 1.0, None)],
         )
     ],
-    [Error("clip", "stage", "fhog", "numba", "fhog", 1e-9, 1e-7, problem=""), Error("clip", "stage", "pdm", "x", "pdm", None, 1.0, problem="not finite")],
+    [
+        Error("clip", "stage", "fhog", "numba", "fhog", 1e-9, 1e-7, problem=""),
+        Error("clip", "stage", "pdm", "x", "pdm", None, 1.0, problem="not finite"),
+    ],
     [Series("clip", "numba", [0.0], [True], {"AU01": [0.5]}, {"AU01": [0.5]}, [[1.0, 2.0]], [0.0])],
     [Skipped("torch", "not installed")],
 )  # fmt: skip
@@ -41,7 +44,8 @@ def test_a_file_comes_back_as_it_was(tmp_path):
     path = tmp_path / "deep" / "run.json"
     save(RESULTS, path)
     assert load(path) == RESULTS
-    assert not RESULTS.passed and replace(RESULTS, errors=RESULTS.errors[:1]).passed
+    assert not RESULTS.passed
+    assert replace(RESULTS, errors=RESULTS.errors[:1]).passed
     # One entry a line: adding one is one more line of a diff.
     more = replace(RESULTS, skipped=[*RESULTS.skipped, Skipped("jax", "not installed")])
     before = path.read_text().splitlines()
