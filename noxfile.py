@@ -74,7 +74,7 @@ def parity(session: nox.Session, technology: str) -> None:
     if technology == "parallel":
         command = ["auparity.parity_tests.parallel"]
     else:
-        command = ["auparity.parity_tests.suite", "--technology", technology]
+        command = ["auparity", "parity", "--technology", technology]
     output = f"results/parity/{technology}.json"
     done = session.run(
         "python", "-m", *command, "-o", output, *session.posargs, env=ONE_THREAD, success_codes=[0, EXIT_NOTHING]
@@ -100,11 +100,45 @@ def truth(session: nox.Session) -> None:
     session.run("python", "-m", "auparity.parity_tests.truth", *page, *session.posargs, env=ONE_THREAD)
 
 
-@nox.session
-def bench(session: nox.Session) -> None:
-    """Milliseconds a frame, stage by stage, beside the golden: ``nox -s bench -- CLIP [--models SOURCE]``."""
+#: What each benchmark installs and which variants it times beside the fastest ones.
+BENCH_VARIANTS = {
+    "cpu": ("fast", ["best"]), "numba": ("numba", ["numba"]), "onnx": ("onnx,numba", ["best", "onnx"]),
+    "torch": ("torch,numba", ["best", "torch"]), "jax": ("jax,numba", ["best", "jax"]),
+    "batched": ("", ["batched"]),
+}  # fmt: skip
+
+
+def bench(session: nox.Session, technology: str) -> None:
+    """Time a technology in turns with the golden; the page is made by `auparity report`."""
+    extra, variants = BENCH_VARIANTS[technology]
+    session.install("-e", f".[{extra}]" if extra else ".")
+    output = f"results/bench/{technology}.json"
+    chosen = [word for name in variants for word in ("--variants", name)]
+    session.run("python", "-m", "auparity", "bench", *chosen, "-o", output, *session.posargs, env=ONE_THREAD)
+    session.run("python", "-m", "auparity", "report", output, env=ONE_THREAD)
+
+
+for _technology in BENCH_VARIANTS:
+
+    def _bench_session(session: nox.Session, technology: str = _technology) -> None:
+        bench(session, technology)
+
+    _bench_session.__doc__ = f"Milliseconds a frame of the {_technology} variants beside the golden, with a page."
+    nox.session(_bench_session, name=f"bench-{_technology}")
+
+
+@nox.session(name="bench-parallel")
+def bench_parallel(session: nox.Session) -> None:
+    """Frames a second of one and two processes, and of one stream over two threads: ``-- CLIP [--models SOURCE]``."""
     session.install("-e", ".[fast]")
-    session.run("python", "-m", "auparity.benchmarks.frames", *session.posargs, env=ONE_THREAD)
+    session.run("python", "-m", "auparity.benchmarks.throughput", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session(name="bench-stages")
+def bench_stages(session: nox.Session) -> None:
+    """Every variant of every stage under pytest-benchmark (arguments go to pytest)."""
+    session.install("-e", ".[fast,bench]")
+    session.run("python", "-m", "pytest", "benchmarks/bench_stages.py", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
@@ -132,3 +166,16 @@ def demo(session: nox.Session) -> None:
     session.run("auparity", "extract", *arguments, "-o", str(out), "--overwrite", env=ONE_THREAD)
     session.run("python", "-m", "auparity.summary", str(out))
     session.run("auparity", "report", str(out))
+    if session.posargs:
+        return
+    # That what was measured is also what the golden pipeline measures, and how fast: the page to end on.
+    results = [str(out / "parity.json"), str(out / "bench.json")]
+    session.run(
+        "auparity", "parity", "--technology", "numba", "--quick", "--no-recordings", "-o", results[0], env=ONE_THREAD,
+        success_codes=[0, 1],
+    )  # fmt: skip
+    session.run(
+        "auparity", "bench", "--workload", "clip-240p", "--frames", "60", "--passes", "3", "-o", results[1],
+        env=ONE_THREAD, success_codes=[0, 1],
+    )  # fmt: skip
+    session.run("auparity", "report", *results, "-o", str(out / "report.html"))

@@ -161,7 +161,7 @@ class BackendTiming:
 def benchmark_backends(patch: Array, iterations: int = 100, bundle: Bundle | None = None) -> list[BackendTiming]:
     """Every backend that runs here on one area (w + 10, w + 10) of landmark 30 (the nose tip), the fastest first.
 
-    A first impression only: in a pipeline all landmarks go through at once (`python -m auparity.benchmarks.frames`).
+    A first impression only: in a pipeline all landmarks go through at once (`auparity bench`).
     """
     bundle = bundle or default_bundle()
     golden = PatchExpertBackend("reference")

@@ -1,4 +1,4 @@
-"""The command line: ``auparity extract``, ``models``, ``report``, ``doctor``. Each loads what it needs when it runs."""
+"""The command line: ``auparity`` with its subcommands, each of which loads what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from auparity import __version__, cli_doctor, cli_extract, cli_models, cli_report
+from auparity import __version__, cli_bench, cli_doctor, cli_extract, cli_models, cli_parity, cli_profile, cli_report
 from auparity.errors import AuparityError
 
 EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
@@ -23,6 +23,9 @@ def build_parser() -> argparse.ArgumentParser:
     cli_models.add_parser(subparsers)
     cli_report.add_parser(subparsers)
     cli_doctor.add_parser(subparsers)
+    cli_parity.add_parser(subparsers)
+    cli_bench.add_parser(subparsers)
+    cli_profile.add_parser(subparsers)
     return parser
 
 

@@ -1,8 +1,12 @@
-"""``auparity report``: an overlay video and a page for tables that ``auparity extract`` wrote.
+"""``auparity report``: pages of extracted clips, and pages of parity runs and benchmarks.
 
-The table's sidecar says which clip it was made from; a rendered clip has its truth beside its frames, and then every
-figure is held against it. Writes ``NAME.overlay.webm``, ``NAME.overlay.jpg`` and ``NAME.html`` beside the table; for a
-photograph the picture alone.
+Tables of ``auparity extract``: the sidecar says which clip a table was made from; a rendered clip has its truth beside
+its frames, and then every figure is held against it. Writes ``NAME.overlay.webm``, ``NAME.overlay.jpg`` and
+``NAME.html`` beside the table; for a photograph the picture alone.
+
+Result files of ``auparity parity`` and ``auparity bench``: one page of all that are named, ``NAME.html``
+(self-contained, works offline, prints), with ``NAME.md`` for a pull request, ``NAME.junit.xml`` for CI and pictures in
+``NAME-plots``; NAME is the first file's, or that of ``-o``. Runs kept in ``reports/history`` are its drift chart.
 """
 
 from __future__ import annotations
@@ -18,15 +22,24 @@ from typing import Any
 from auparity.errors import AuparityError
 
 ASSUMED_FPS = 30.0
+_EPILOG = """\
+examples:
+  auparity report out/                                  a page and an overlay for every table in a folder
+  auparity report results/parity.json results/bench.json -o report.html
+
+exit status: 0 good (also for a report of what failed), 1 something could not be read or drawn, 2 usage"""
 
 
 def add_parser(subparsers: Any) -> None:
     """Add ``report`` to the command line."""
     parser = subparsers.add_parser(
-        "report", help="an overlay video and a page for extracted clips", description=__doc__,
+        "report", help="pages of extracted clips, parity runs and benchmarks", description=__doc__, epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE", help="CSV files, or folders of them")
+    parser.add_argument(
+        "tables", nargs="+", type=Path, metavar="FILE", help="tables (CSV) or folders of them, or result files (JSON)"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="PAGE", help="of result files; default: NAME.html")
     parser.add_argument("--clip", type=Path, help="video or folder of images, where the sidecar does not say it")
     parser.add_argument("--truth", type=Path, metavar="CSV", help="truth.csv, where it does not lie with the frames")
     parser.set_defaults(run=run)
@@ -43,6 +56,13 @@ class Written:
 
 def run(arguments: argparse.Namespace) -> int:
     """``auparity report``: 1 when a table could not be reported on; the others are."""
+    files = [path for path in arguments.tables if path.suffix == ".json"]
+    if files:
+        if len(files) != len(arguments.tables):
+            raise AuparityError("tables and result files are reported on one kind at a time.")
+        return report_results(files, arguments.output)
+    if arguments.output is not None:
+        raise AuparityError("-o names the page of result files; pages of tables are written beside them.")
     tables = [table for path in arguments.tables for table in _tables(path)]
     if (arguments.clip, arguments.truth) != (None, None) and len(tables) != 1:
         raise AuparityError(f"--clip and --truth are for one table; there are {len(tables)}.")
@@ -58,6 +78,32 @@ def run(arguments: argparse.Namespace) -> int:
     for made in written:
         print(f"Look at {made.page}" + ("" if made.video is None else f"\n    and {made.video}"))
     return 1 if failed else 0
+
+
+def report_results(files: list[Path], page: Path | None) -> int:
+    """One page, Markdown, JUnit and plots of result files.
+
+    Raises
+    ------
+    AuparityError : a file is no result file.
+    """
+    from auparity.reports.records import load
+    from auparity.reports.results_junit import write_junit
+    from auparity.reports.results_markdown import results_markdown
+    from auparity.reports.results_page import write_results_page
+    from auparity.reports.results_png import write_plots
+    from auparity.reports.stored import history
+
+    results = [load(path) for path in files]
+    page = page or files[0].with_suffix(".html")
+    machines = sorted({str(run.provenance.machine.get("id", "")) for run in results})
+    kept = [run for machine in machines for run in history(machine)]
+    write_results_page(results, kept, page)
+    page.with_suffix(".md").write_text("\n".join(results_markdown(run) for run in results), encoding="utf-8")
+    write_junit(results, page.with_suffix(".junit.xml"))
+    plots = write_plots(results, page.with_name(f"{page.stem}-plots"))
+    print(f"Look at {page}\n    and {page.with_suffix('.md')}, {page.with_suffix('.junit.xml')}, {len(plots)} plots")
+    return 0
 
 
 def report_clip(table: Path, *, clip: Path | None = None, truth: Path | None = None) -> Written | None:

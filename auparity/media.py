@@ -8,6 +8,7 @@ says what to do; a damaged image or a video that ends early is never passed on a
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -276,8 +277,9 @@ def images_in(folder: Path) -> list[Path]:
     return files
 
 
-def open_clip(path: Path) -> VideoFile | ImageSequence:
+def open_clip(path: str | os.PathLike[str]) -> VideoFile | ImageSequence:
     """Open a video file or a folder of images as one clip; raises `VideoError`."""
+    path = Path(path)
     return ImageSequence(path) if path.is_dir() else VideoFile(path)
 
 

@@ -16,12 +16,23 @@ from typing import Any
 from auparity.reference.stages import STAGE_METHODS, Stages
 
 
+@dataclass(frozen=True)
+class Event:
+    """One call of a stage."""
+
+    stage: str
+    start: float  #: s, of `time.perf_counter`
+    seconds: float  #: with the calls inside
+    depth: int  #: 0 for a call by the pipeline, 1 for one by another stage
+
+
 @dataclass
 class StageTimes:
-    """Seconds and calls by stage."""
+    """Seconds and calls by stage, and the calls since `take_events`."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    events: list[Event] = field(default_factory=list)
     _inner: list[float] = field(default_factory=list)  # seconds of the calls inside each call that is running
 
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,6 +47,7 @@ class StageTimes:
                 taken = time.perf_counter() - start
                 self.seconds[stage] += taken - self._inner.pop()
                 self.calls[stage] += 1
+                self.events.append(Event(stage, start, taken, len(self._inner)))
                 if self._inner:
                     self._inner[-1] += taken
 
@@ -45,6 +57,13 @@ class StageTimes:
         """Start counting anew."""
         self.seconds.clear()
         self.calls.clear()
+        self.events.clear()
+
+    def take_events(self) -> list[Event]:
+        """The calls since the last time, in order of their start."""
+        taken = sorted(self.events, key=lambda event: event.start)
+        self.events.clear()
+        return taken
 
 
 class _Timed:

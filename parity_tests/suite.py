@@ -1,40 +1,55 @@
 """The parity suite: hold variants against the golden, stage by stage and end to end, and against their baselines.
 
-``python -m auparity.parity_tests.suite --technology numba`` (or ``--variant stage=name`` or ``--variant
-package.module:factory``). Exit status: 0 all held, 1 something failed, 2 wrong usage, 5 nothing could run here.
+`auparity parity` is its command line; here it takes variants and gives a `Report`, judges that by the baselines, and
+makes a result file of it.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import math
 import sys
-import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from auparity.accelerated.hardware import hardware, hardware_id
+from auparity.accelerated.hardware import hardware_id
 from auparity.accelerated.pipeline import Choice, Pipeline, choose, choose_by_name, parts_of
 from auparity.accelerated.registry import REFERENCE, Variant, registry
 from auparity.errors import AuparityError, VariantUnavailable
 from auparity.models.bundle import Bundle
 from auparity.parity_tests import clip_parity, drift, workloads
 from auparity.parity_tests.drift import Figure
+from auparity.parity_tests.series import clip_series
 from auparity.parity_tests.stage_capture import capture
 from auparity.parity_tests.stage_parity import check_stage
+from auparity.parity_tests.tolerances import tolerance
+from auparity.reports.records import Error, Provenance, Results, Series, Skipped
+from auparity.reports.records import Workload as WorkloadRecord
 
-EXIT_GOOD, EXIT_FAILED, EXIT_NOTHING = 0, 1, 5
+PIPELINE = ""  # the stage of a figure that is of no single stage
 
 
 @dataclass
 class Report:
     """What a run found."""
 
+    prefix: str  #: "quick/" or "full/": baselines of one are not those of the other
     figures: list[Figure] = field(default_factory=list)
+    errors: list[Error] = field(default_factory=list)  #: the same figures with what they are of, in the same order
     texts: list[str] = field(default_factory=list)
+    workloads: list[WorkloadRecord] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)  #: variant and why it could not run
+
+    def add(self, name: str, error: Error) -> None:
+        """A figure under the name that its baseline has."""
+        infinite = error.error is None
+        tolerance = math.inf if error.tolerance is None else error.tolerance
+        value = math.inf if infinite or error.error is None else error.error
+        self.figures.append(Figure(self.prefix + name, value, tolerance))
+        self.errors.append(error)
 
 
 def variants_of(technology: str) -> list[Variant]:
@@ -86,9 +101,9 @@ def pipeline_of(bundle: Bundle, variants: list[Variant]) -> Pipeline:
     return Pipeline(bundle, choices)
 
 
-def run(variants: list[Variant], *, quick: bool, progress: bool = True) -> Report:
-    """The whole suite on some variants."""
-    report = Report()
+def run(variants: list[Variant], *, quick: bool, recordings: bool = True, progress: bool = True) -> Report:
+    """The whole suite on some variants; `recordings` also on the recorded clips, where they are."""
+    report = Report("quick/" if quick else "full/")
     for variant in variants:
         why = variant.why_not()
         if why:
@@ -96,7 +111,8 @@ def run(variants: list[Variant], *, quick: bool, progress: bool = True) -> Repor
     able = sorted((variant for variant in variants if not variant.why_not()), key=lambda variant: -variant.rank)
     if not able:
         return report
-    for work in [workloads.embedded(quick=quick), *workloads.openface(quick=quick)]:
+    works = [workloads.embedded(quick=quick), *(workloads.openface(quick=quick) if recordings else [])]
+    for work in works:
         _run_workload(report, work, able, _tell if progress else clip_parity.quiet)
     if progress:
         print(file=sys.stderr)
@@ -107,6 +123,13 @@ def _run_workload(report: Report, work: workloads.Workload, variants: list[Varia
     tell(f"{work.name}: golden stages", 0, 1)
     taken = capture(work.bundle, work.clips, work.photographs)
     parts = parts_of(work.bundle)
+    height, width = work.chained[0].shape[:2]
+    report.workloads.append(
+        WorkloadRecord(
+            work.name, work.bundle.meta.name, work.bundle.content_hash, work.bundle.face.name, "stream",
+            len(work.chained), width, height, "stages on golden inputs, one step and chained",
+        )
+    )  # fmt: skip
     for variant in variants:
         whys = [variant.why_not_for(*each) for each in parts[variant.stage]]
         if all(whys):
@@ -114,8 +137,15 @@ def _run_workload(report: Report, work: workloads.Workload, variants: list[Varia
             report.skipped[f"{variant.stage} {variant.name} on {work.name}"] = why
             continue
         for record in check_stage(variant, taken):
-            name = f"{work.name}/stage/{record.name}"
-            report.figures.append(Figure(name, record.tolerance_needed, record.tolerance))
+            figure = record.name.split(": ", 1)[1]
+            stated = tolerance("stage", figure, variant.precision)
+            report.add(
+                f"{work.name}/stage/{record.name}",
+                Error(
+                    work.name, "stage", variant.stage, variant.name, figure, _finite(record.tolerance_needed),
+                    _finite(record.tolerance), stated.unit, stated.reason,
+                ),
+            )  # fmt: skip
             report.texts.append(f"{work.name}: {record}")
     pipeline = pipeline_of(work.bundle, variants)
     under_test = [choice.variant.name for choice in pipeline.choices.values() if choice.variant.name != REFERENCE]
@@ -124,19 +154,36 @@ def _run_workload(report: Report, work: workloads.Workload, variants: list[Varia
     clip = clip_parity.prepare(work.name, work.bundle, work.chained, tell)
     label = "+".join(sorted(set(under_test)))
     for record in clip_parity.one_step(pipeline, clip):
-        report.figures.append(
-            Figure(f"{work.name}/one step/{label}: {record.name}", record.max_error, record.tolerance)
-        )
+        figure = record.name.rsplit(" ", 1)[1]
+        stated = tolerance("one_step", figure)
+        report.add(
+            f"{work.name}/one step/{label}: {record.name}",
+            Error(
+                work.name, "one step", PIPELINE, label, figure, _finite(record.max_error), _finite(record.tolerance),
+                stated.unit, stated.reason,
+            ),
+        )  # fmt: skip
         report.texts.append(str(record))
-    comparison, judgements, _ = clip_parity.chained(pipeline, clip, tell)
+    comparison, judgements, run_of_variants = clip_parity.chained(pipeline, clip, tell)
+    report.series.append(clip_series(clip, label, run_of_variants))
     report.texts.append(f"{work.name} chained, {label}:\n{comparison}")
+    reason = tolerance("chained", "floor_factor").reason
     for judgement in judgements:
-        name = f"{work.name}/chained/{label}: {judgement.figure}"
         # Agreements (r, equal presences) count by their distance from 1, so that smaller is better everywhere.
         agreement = judgement.figure.startswith(("smallest r", "presence", "success"))
         error, limit = (1 - judgement.value, 1 - judgement.limit) if agreement else (judgement.value, judgement.limit)
-        report.figures.append(Figure(name, error, limit))
+        unit = "1 - agreement" if agreement else "px" if "landmarks" in judgement.figure else "intensity"
+        report.add(
+            f"{work.name}/chained/{label}: {judgement.figure}",
+            Error(
+                work.name, "chained", PIPELINE, label, judgement.figure, _finite(error), _finite(limit), unit, reason
+            ),
+        )  # fmt: skip
         report.texts.append(f"{work.name}: {judgement}")
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def _tell(name: str, done: int, total: int) -> None:
@@ -144,81 +191,76 @@ def _tell(name: str, done: int, total: int) -> None:
         print(f"\r{name}: {done} of {total} ".ljust(70), end="" if sys.stderr.isatty() else "\n", file=sys.stderr)
 
 
-def as_dict(report: Report, arguments: dict[str, Any], verdicts: list[drift.Verdict]) -> dict[str, Any]:
-    """For JSON: the figures with everything that they depend on."""
-    return {
-        "schema": 1,
-        "machine": hardware().as_dict(),
-        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "asked": arguments,
-        "embedded_bundle": Bundle.embedded().content_hash,
-        "skipped": report.skipped,
-        "figures": [
-            {"name": v.figure.name, "error": v.figure.error, "tolerance": v.figure.tolerance, "problem": v.problem}
-            for v in verdicts
-        ],
-        "texts": report.texts,
-    }
+@dataclass(frozen=True)
+class Judged:
+    """A report against the baselines of this hardware."""
+
+    report: Report
+    verdicts: list[drift.Verdict]
+    gone: list[str]  #: figures that have a baseline and were not measured
+    file: Path  #: of the baselines
+    known: dict[str, drift.Baseline]
+
+    @property
+    def passed(self) -> bool:
+        """Every figure within tolerance and baseline, and none gone."""
+        return not self.gone and not any(verdict.problem for verdict in self.verdicts)
+
+    @property
+    def page(self) -> str:
+        """One page of Markdown: what failed, what is gone, what grew."""
+        return drift.page(self.verdicts, self.gone, hardware_id())
+
+    def update(self) -> None:
+        """Accept what was measured as the baselines.
+
+        Raises
+        ------
+        AuparityError : a figure is out of tolerance.
+        """
+        kept = {name: entry for name, entry in self.known.items() if name not in self.gone}
+        drift.save(self.file, kept | drift.updated(self.report.figures, {}, ""))
+
+    def results(self, provenance: Provenance) -> Results:
+        """For a result file."""
+        errors = []
+        for error, verdict in zip(self.report.errors, self.verdicts, strict=True):
+            known = verdict.baseline
+            errors.append(
+                replace(
+                    error, baseline=None if known is None else known.error,
+                    margin=None if known is None else known.margin, problem=verdict.problem,
+                )
+            )  # fmt: skip
+        errors += [Error("", "baseline", "", "", name, None, None, problem="NO LONGER MEASURED") for name in self.gone]
+        return Results(
+            "parity", provenance, self.report.workloads, [], errors, self.report.series,
+            [Skipped(what, why) for what, why in self.report.skipped.items()],
+        )  # fmt: skip
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m auparity.parity_tests.suite", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--technology", metavar="NAME", help="all its variants; cpu for every one that a processor runs")
-    what.add_argument("--variant", action="append", metavar="SPEC", help="stage=name or package.module:factory")
-    parser.add_argument("--quick", action="store_true", help="fewer frames; two minutes instead of ten")
-    parser.add_argument(
-        "--update-baseline", action="store_true", help="accept what was measured, and show what changes"
-    )
-    parser.add_argument(
-        "--baselines", type=Path, default=drift.BASELINES, metavar="DIR", help=f"default: {drift.BASELINES}"
-    )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="JSON; a Markdown page is written beside it")
-    chosen = parser.parse_args(arguments)
-    try:
-        return _main(chosen)
-    except AuparityError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
+def judge(report: Report, variants: list[Variant], baselines: Path, *, whole: bool) -> Judged:
+    """A report against the baselines in a folder.
 
-
-def _main(chosen: argparse.Namespace) -> int:
-    named = [variant for text in chosen.variant or () for variant in named_variant(text)]
-    variants = named or variants_of(chosen.technology)
-    report = run(variants, quick=chosen.quick)
-    for variant, why in report.skipped.items():
-        print(f"skipped {variant}: {why}")
-    if not report.figures:
-        print("nothing could run here")
-        return EXIT_NOTHING
-    prefix = f"{'quick' if chosen.quick else 'full'}/"
-    figures = [Figure(prefix + f.name, f.error, f.tolerance) for f in report.figures]
-    path = chosen.baselines / f"{hardware_id()}.json"
+    Parameters
+    ----------
+    whole : the variants are all of a technology, so that baselines of theirs that were not measured are missed.
+    """
+    path = baselines / f"{hardware_id()}.json"
     known = drift.load(path)
-    verdicts = drift.compare(figures, known)
-    own = [v.name for v in figures]
-    same = [name for name in known if any(f" {v.name}:" in name or f"/{v.name}:" in name for v in variants)]
-    gone = sorted(name for name in same if name.startswith(prefix) and name not in own) if not chosen.variant else []
-    page = drift.page(verdicts, gone, hardware_id())
-    print("\n".join(report.texts))
-    print()
-    print(page, end="")
-    if chosen.output:
-        chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        asked = {"variants": [f"{v.stage}={v.name}" for v in variants], "quick": chosen.quick}
-        chosen.output.write_text(json.dumps(as_dict(report, asked, verdicts), indent=1) + "\n", encoding="utf-8")
-        chosen.output.with_suffix(".md").write_text(page, encoding="utf-8")
-    if chosen.update_baseline:
-        kept = {name: entry for name, entry in known.items() if name not in gone}
-        drift.save(path, kept | drift.updated(figures, {}, ""))
-        print(f"{path}: {len(figures)} figures recorded")
-        return EXIT_GOOD
-    return EXIT_FAILED if gone or any(verdict.problem for verdict in verdicts) else EXIT_GOOD
+    gone = _gone(report, variants, known) if whole else []
+    return Judged(report, drift.compare(report.figures, known), gone, path, known)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _gone(report: Report, variants: list[Variant], known: Mapping[str, drift.Baseline]) -> list[str]:
+    """Baselines of these variants, and of pipelines of them, on the workloads of this run that it did not measure."""
+    measured = {figure.name for figure in report.figures}
+    ways = [f"/stage/{variant.stage} {variant.name}:" for variant in variants]
+    pipelines = {(error.way, error.variant) for error in report.errors if error.stage == PIPELINE}
+    ways += [f"/{way}/{label}:" for way, label in pipelines]
+    places = [f"{report.prefix}{work.name}/" for work in report.workloads]  # recordings may be absent here
+    return sorted(
+        name
+        for name in known
+        if name not in measured and any(map(name.startswith, places)) and any(way in name for way in ways)
+    )

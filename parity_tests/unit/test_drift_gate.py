@@ -9,13 +9,15 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from auparity import cli, cli_parity
 from auparity.accelerated.hardware import hardware_id
-from auparity.accelerated.registry import Variant
+from auparity.accelerated.registry import Variant, registry
 from auparity.errors import AuparityError
 from auparity.parity_tests import drift, suite
 from auparity.parity_tests.drift import Baseline, Figure
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.stages import golden_stages
+from auparity.reports.records import Error, Provenance, Workload, load
 
 GOLDEN = golden_stages(FLOAT32)
 #: Relative errors of the planted variant; changed by the tests.
@@ -80,6 +82,9 @@ def variants():
     return Variant("fhog", "drifting", build)
 
 
+PROVENANCE = Provenance("2026-11-21T09:00:00+0000", "auparity parity", "abc", "0.1.0", {"id": "x"})
+
+
 @pytest.fixture
 def gate(tmp_path, monkeypatch):
     """The suite on the drifting variant, its golden runs kept short; returns the exit code."""
@@ -89,23 +94,30 @@ def gate(tmp_path, monkeypatch):
     monkeypatch.setattr(suite.workloads, "openface", lambda quick: [])
     spec = "auparity.parity_tests.unit.test_drift_gate:variants"
     common = ["--variant", spec, "--quick", "--baselines", str(tmp_path), "-o", str(tmp_path / "out.json")]
-    return lambda *more: suite.main([*common, *more])
+    return lambda *more: cli.main(["parity", *common, *more])
 
 
 def test_the_gate_catches_drift_inside_the_tolerance(gate, tmp_path, capsys):
     size = import_module("auparity.parity_tests.unit.test_drift_gate").SIZE  # of the module as the suite imports it
     size["error"] = 6e-8
-    assert gate("--update-baseline") == suite.EXIT_GOOD
+    assert gate("--update-baseline") == cli_parity.EXIT_GOOD
     stored = json.loads((tmp_path / f"{hardware_id()}.json").read_text())
     assert any("fhog drifting: fhog" in name for name in stored)
-    assert gate() == suite.EXIT_GOOD
+    assert gate() == cli_parity.EXIT_GOOD
     size["error"] = 3e-7  # 1.2e-7 of the largest feature, 0.4: within 2e-7
-    assert gate() == suite.EXIT_FAILED
+    assert gate() == cli_parity.EXIT_FAILED
     assert "DRIFTED" in capsys.readouterr().out
     size["error"] = 1e-4
-    assert gate() == suite.EXIT_FAILED
+    assert gate() == cli_parity.EXIT_FAILED
     assert "OUT OF TOLERANCE" in capsys.readouterr().out
     assert (tmp_path / "out.md").read_text().startswith("# Drift on")
+    results = load(tmp_path / "out.json")
+    assert not results.passed
+    wrong = next(error for error in results.errors if error.problem)
+    assert (wrong.stage, wrong.variant, wrong.figure, wrong.way) == ("fhog", "drifting", "fhog", "stage")
+    assert wrong.baseline is not None
+    assert wrong.reason
+    assert [len(series.golden["AU12"]) for series in results.series] == [6]
 
 
 def test_nothing_that_can_run_is_not_a_pass(capsys):
@@ -113,3 +125,27 @@ def test_nothing_that_can_run_is_not_a_pass(capsys):
     report = suite.run([missing], quick=True, progress=False)
     assert report.figures == []
     assert "no_such_package" in report.skipped["fhog absent"]
+
+
+def test_only_what_this_run_could_have_measured_can_be_gone(tmp_path):
+    work = Workload("embedded", "embedded", "12ab", "main_ceclm_general", "stream", 6, 320, 240)
+    report = suite.Report("quick/", workloads=[work])
+    report.add("embedded/stage/fhog numba: fhog", Error("embedded", "stage", "fhog", "numba", "fhog", 0.0, 1.0))
+    report.add("embedded/chained/numba: au", Error("embedded", "chained", "", "numba", "au", 0.0, 1.0))
+    kept = [
+        "quick/embedded/stage/fhog numba: fhog_worst",  # gone
+        "quick/embedded/chained/numba: landmarks mean",  # gone
+        "quick/embedded/chained/batched: landmarks mean",  # of another technology's pipeline
+        "quick/embedded/stage/pdm torch: pdm",  # of another variant
+        "full/embedded/stage/fhog numba: fhog_worst",  # of the long run
+        "quick/openface-video01/stage/fhog numba: fhog",  # of recordings that are not here
+    ]
+    drift.save(tmp_path / f"{hardware_id()}.json", dict.fromkeys(kept, Baseline(0.0, 0.0)))
+    variants = [registry().get("fhog", "numba"), registry().get("action_units", "batched")]
+    judged = suite.judge(report, variants, tmp_path, whole=True)
+    assert judged.gone == sorted(kept[:2])
+    assert not judged.passed
+    assert [e.problem for e in judged.results(PROVENANCE).errors if e.problem] == ["NO LONGER MEASURED"] * 2
+    judged.update()
+    assert set(drift.load(tmp_path / f"{hardware_id()}.json")) == {f.name for f in report.figures} | set(kept[2:])
+    assert suite.judge(report, variants, tmp_path, whole=False).passed

@@ -115,7 +115,7 @@ def test_variants_are_named_on_command_lines():
     assert suite.named_variant("fhog=reference")[0].stage == "fhog"
     made = suite.named_variant("auparity.parity_tests.unit.test_stage_parity:some_variants")
     assert [variant.name for variant in made] == ["planted"]
-    for wrong in ("no.such.module:f", "auparity.parity_tests.suite:no_such", "auparity.parity_tests.suite:EXIT_GOOD"):
+    for wrong in ("no.such.module:f", "auparity.parity_tests.suite:no_such", "auparity.parity_tests.suite:PIPELINE"):
         with pytest.raises((VariantUnavailable, TypeError)):
             suite.named_variant(wrong)
     assert {v.name for v in suite.variants_of("batched")} == {"batched"}

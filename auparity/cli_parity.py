@@ -1,0 +1,106 @@
+"""``auparity parity``: hold variants against the golden and against their baselines."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+_DESCRIPTION = """\
+Prove that variants compute what the golden NumPy pipeline computes: every stage on the golden's own inputs, one step
+from golden states, and whole clips within the platform floor; on rendered clips with the embedded models, and on the
+recorded clips with OpenFace's models where AUPARITY_SHARED (or ../shared beside the repository) has them.
+
+Every figure is held against its tolerance (parity_tests/tolerances.toml, each with its reason) and against what it was
+when it was last accepted on this kind of hardware (reports/baselines). What cannot run here is skipped, with the
+reason, and never counts as passed."""
+_EPILOG = """\
+examples:
+  auparity parity --technology numba --quick
+  auparity parity --variant fhog=mine                  a registered variant, of your own package for example
+  auparity parity --variant my_package.fhog:variants   a function that returns one or several `Variant`
+  auparity parity --technology cpu --update-baseline   accept what was measured; review the diff of reports/baselines
+  auparity report results/parity.json                  a page of it
+
+exit status: 0 all held, 1 something failed or drifted, 2 usage, 5 nothing could run here, 130 interrupted"""
+EXIT_GOOD, EXIT_FAILED, EXIT_NOTHING = 0, 1, 5
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``parity`` to the command line."""
+    parser = subparsers.add_parser(
+        "parity", help="prove variants equal to the golden pipeline", description=_DESCRIPTION, epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--technology", metavar="NAME", help="all its variants: numba, onnx, torch ...; cpu for all that suit one"
+    )
+    what.add_argument(
+        "--variant", action="append", metavar="SPEC", help="stage=name or package.module:factory; may be given again"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer frames; two minutes instead of ten")
+    parser.add_argument("--no-recordings", action="store_true", help="rendered clips only, also where recordings are")
+    parser.add_argument(
+        "--update-baseline", action="store_true", help="accept what was measured, unless it is out of tolerance"
+    )
+    parser.add_argument(
+        "--baselines", type=Path, default=Path("reports") / "baselines", metavar="DIR",
+        help="default: reports/baselines",
+    )  # fmt: skip
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="result file for `auparity report`; a drift page beside it",
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="also keep the figures in reports/history, for the drift chart"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out ``auparity parity``; returns the exit code."""
+    if "numpy" not in sys.modules:  # sums of several BLAS threads depend on how many there are
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
+    from auparity.benchmarks.provenance import provenance
+    from auparity.parity_tests import suite
+    from auparity.reports.records import save
+    from auparity.reports.stored import record
+
+    named = [variant for text in arguments.variant or () for variant in suite.named_variant(text)]
+    variants = named or suite.variants_of(arguments.technology)
+    report = suite.run(variants, quick=arguments.quick, recordings=not arguments.no_recordings)
+    for variant, why in report.skipped.items():
+        print(f"skipped {variant}: {why}")
+    if not report.figures:
+        print("nothing could run here")
+        return EXIT_NOTHING
+    judged = suite.judge(report, variants, arguments.baselines, whole=not arguments.variant)
+    print("\n".join(report.texts))
+    print(f"\n{judged.page}", end="")
+    results = judged.results(provenance(_command(arguments), yardstick=False))
+    if arguments.output:
+        save(results, arguments.output)
+        arguments.output.with_suffix(".md").write_text(judged.page, encoding="utf-8")
+    if arguments.record:
+        print(f"Recorded: {record(results)}")
+    if arguments.update_baseline:
+        judged.update()
+        print(f"{judged.file}: {len(report.figures)} figures recorded")
+        return EXIT_GOOD
+    return EXIT_GOOD if judged.passed else EXIT_FAILED
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    words = ["auparity", "parity"]
+    words += ["--technology", arguments.technology] if arguments.technology else []
+    words += [word for text in arguments.variant or () for word in ("--variant", text)]
+    words += ["--quick"] if arguments.quick else []
+    return " ".join(map(shlex.quote, words + (["--no-recordings"] if arguments.no_recordings else [])))

@@ -1,0 +1,124 @@
+"""A whole benchmark: workloads times variants, and cold starts; written after every workload so that none is lost."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+
+from auparity.accelerated.pipeline import BEST, Pipeline, parse_spec
+from auparity.benchmarks.cold import cold_start
+from auparity.benchmarks.memory import peak_mib
+from auparity.benchmarks.peers.comparison import OurPipeline, compare
+from auparity.benchmarks.peers.peer import Clip, Peer
+from auparity.benchmarks.runner import GOLDEN, GOLDEN_FRAMES, PASSES, Progress, measure
+from auparity.benchmarks.workloads import Workload
+from auparity.errors import AuparityError, VariantUnavailable
+from auparity.reports.records import Provenance, Results, Skipped, Speed, save
+
+
+def quiet(name: str, done: int, total: int) -> None:
+    """No progress."""
+
+
+def bench(
+    works: Iterable[Workload],
+    specs: Sequence[str],
+    provenance: Provenance,
+    *,
+    passes: int = PASSES,
+    golden_frames: int = GOLDEN_FRAMES,
+    peers: Sequence[Peer] = (),
+    output: Path | None = None,
+    progress: Progress = quiet,
+) -> Results:
+    """Time every spec on every workload.
+
+    Parameters
+    ----------
+    specs : variants as of `parse_spec`; one that cannot run on a workload's models is skipped there, with the reason.
+    peers : other programs, run on workloads that are clips of the user's.
+    output : result file, written again after every workload: Ctrl-C loses only the workload that is running.
+
+    Raises
+    ------
+    AuparityError : nothing could be timed.
+    """
+    results = Results("benchmark", provenance)
+    for work in works:
+        able, whys = _able(work, specs)
+        results = replace(results, skipped=[*results.skipped, *whys])
+        if able:
+            speeds, errors = measure(
+                work, able, provenance, passes=passes, golden_frames=golden_frames, progress=progress
+            )  # fmt: skip
+            results = replace(
+                results,
+                workloads=[*results.workloads, work.record()],
+                speeds=[*results.speeds, *(_with_cold_start(work, speed) for speed in speeds)],
+                errors=[*results.errors, *errors],
+            )
+            if work.path is not None:
+                results = _with_peers(results, work, peers)
+        if output is not None:
+            save(results, output)
+    if not results.speeds:
+        raise AuparityError("nothing could be timed: " + "; ".join(f"{s.what}: {s.why}" for s in results.skipped))
+    return results
+
+
+def _with_peers(results: Results, work: Workload, peers: Sequence[Peer]) -> Results:
+    """Peers on the frames of a workload, each beside the fastest pipeline that runs again right before it."""
+    if not peers or work.path is None:
+        return results
+    clip = Clip(work.path, list(work.clips[0]), whole=work.whole)
+    golden = next((s.ms_median for s in results.speeds if (s.workload, s.pipeline) == (work.name, GOLDEN)), None)
+    ours: OurPipeline | None = None
+    speeds, skipped = list(results.speeds), list(results.skipped)
+    for peer in peers:
+        name = f"peer: {peer.name}"
+        if reason := peer.why_not():
+            skipped.append(Skipped(f"{name} on {work.name}", reason))
+            continue
+        ours = ours or OurPipeline(Pipeline.best(work.bundle), clip)
+        try:
+            row = compare(peer, ours, clip)
+        except AuparityError as error:
+            skipped.append(Skipped(f"{name} on {work.name}", f"failed: {error}"))
+            continue
+        apart = {"landmarks_px": "landmarks {:.3f} px", "aus": "AUs {:.3f}", "boxes_px": "boxes {:.2f} px"}
+        differs = ", ".join(text.format(row[key]) for key, text in apart.items() if row[key] is not None)
+        note = f"{row['version']}; {peer.measures}; differs from best by {differs or 'what cannot be compared'}"
+        note += f"; best is {row['ratio']:.1f} times as fast; peers use all threads. {row['note']}"
+        ms = float(row["ms"])
+        ratio = None if golden is None else golden / ms
+        speeds.append(Speed(work.name, name, {}, ms, ms, ms, [ms], ratio, note=note.strip()))
+    return replace(results, speeds=speeds, skipped=skipped)
+
+
+def _able(work: Workload, specs: Sequence[str]) -> tuple[list[str], list[Skipped]]:
+    able, whys = [], []
+    for spec in specs:
+        try:
+            parse_spec(work.bundle, spec)
+        except VariantUnavailable as error:
+            whys.append(Skipped(f"{spec} on {work.name}", str(error)))
+        else:
+            able.append(spec)
+    return able, whys
+
+
+def _with_cold_start(work: Workload, speed: Speed) -> Speed:
+    """Start and peak memory of a fresh process, for the pipeline that users get and for models that it can open."""
+    source = {"embedded": "embedded"}.get(work.bundle.meta.name)
+    if speed.pipeline != BEST or source is None or work.kind != "stream":
+        return speed
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "frame.png"
+        cv2.imwrite(str(picture), work.clips[0][0])
+        found = cold_start(source, "auto", BEST, picture)
+    note = f"import {found['import_s']:.2f} s; this process, which holds all workloads, {peak_mib()} MiB at most"
+    return replace(speed, start_s=found["first_result_s"], peak_mib=found["peak_mib"], note=note)

@@ -1,0 +1,57 @@
+"""Every variant of every stage on the arguments that the golden pipeline gives it, for pytest-benchmark.
+
+``pytest benchmarks/bench_stages.py --benchmark-json=stages.json`` (extra `bench`). Not collected by the test command:
+a time is no test. One round is all calls of a stage in a few tracked frames of a rendered clip.
+"""
+
+from __future__ import annotations
+
+import copy
+from functools import lru_cache
+from typing import Any
+
+import pytest
+
+from auparity.accelerated.registry import STAGES, Variant, registry
+from auparity.benchmarks.runner import synchronise
+from auparity.models.bundle import Bundle
+from auparity.models.synthetic.clips import render_clip
+from auparity.parity_tests.stage_capture import STATEFUL, Capture, capture
+
+CLIP_SEED, FRAMES = 3_400_000, 6
+
+
+@lru_cache(maxsize=1)
+def taken() -> Capture:
+    """The golden's calls over a clip."""
+    frames = [picture.image for picture in render_clip(CLIP_SEED, FRAMES)]
+    return capture(Bundle.embedded(), [frames], [], most=1 << 30)
+
+
+@pytest.mark.parametrize("variant", list(registry()), ids=lambda variant: f"{variant.stage}-{variant.name}")
+def test_stage(benchmark: Any, variant: Variant) -> None:
+    """One variant of one stage."""
+    if why := variant.why_not():
+        pytest.skip(why)
+    assert variant.stage in STAGES
+    calls = [call for call in taken().calls[variant.stage] if variant.why_not_for(*call.parts[:1]) is None]
+    if not calls:
+        pytest.skip("serves none of the models of the embedded bundle")
+    built: dict[int, Any] = {}
+
+    def prepare() -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if variant.stage in STATEFUL:
+            built.clear()
+        for call in calls:
+            if call.instance not in built:
+                built[call.instance] = variant.build(*call.parts)
+        return ([copy.deepcopy(call.arguments) for call in calls],), {}
+
+    def run(arguments: list[tuple[Any, ...]]) -> None:
+        for call, given in zip(calls, arguments, strict=True):
+            stage = built[call.instance]
+            (getattr(stage, call.method) if call.method else stage)(*given)
+        synchronise()
+
+    benchmark.extra_info.update(frames=FRAMES, calls=len(calls), precision=variant.precision)
+    benchmark.pedantic(run, setup=prepare, rounds=5, warmup_rounds=1)

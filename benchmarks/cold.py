@@ -1,0 +1,63 @@
+"""What a fresh process costs: ``python -m auparity.benchmarks.cold`` prints import, first result and peak memory.
+
+Caches of compiled kernels are as they are: run it twice for warm ones. One rendered frame, or the first of a clip.
+"""
+
+from __future__ import annotations
+
+import time
+
+START = time.perf_counter()  # before anything of ours is imported
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+from importlib import import_module  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+
+def cold_start(models: str, landmark_model: str, spec: str, picture: Path) -> dict[str, float]:
+    """Seconds from the start of a process to the import of auparity and to its first result, and its peak MiB.
+
+    Raises
+    ------
+    AuparityError : the process failed; with its last line.
+    """
+    from auparity.errors import AuparityError
+
+    command = [sys.executable, "-m", "auparity.benchmarks.cold", models, str(picture)]
+    command += ["--landmark-model", landmark_model, "--variants", spec]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise AuparityError(f"a fresh process failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m auparity.benchmarks.cold", description=__doc__)
+    parser.add_argument("models")
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--landmark-model", default="auto")
+    parser.add_argument("--variants", default="best")
+    chosen = parser.parse_args(arguments)
+    import_module("auparity")
+    imported = time.perf_counter() - START
+    from auparity.accelerated.pipeline import Pipeline, parse_spec
+    from auparity.media import read_image
+    from auparity.models.sources import open_bundle
+
+    bundle = open_bundle(chosen.models, chosen.landmark_model)
+    pipeline = Pipeline(bundle, parse_spec(bundle, chosen.variants))
+    pipeline.start_video().process_frame(read_image(chosen.picture), 0.0)
+    first = time.perf_counter() - START
+    from auparity.benchmarks.memory import peak_mib
+
+    print(json.dumps({"import_s": round(imported, 3), "first_result_s": round(first, 3), "peak_mib": peak_mib()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""The least time that a stage's arithmetic takes on this machine: multiply-adds over what its matrix product reaches.
+
+Counted are the two stages that are sums of products: the patch experts of a tracked frame (main model, frontal view,
+the windows of tracking; eye and inner-face models, which only larger faces have, come on top) and the landmark
+validator. Other stages move a few hundred kilobytes and are bound by nothing that can be counted so. A lower bound: no
+loads, no sampling, no activation functions.
+"""
+
+from __future__ import annotations
+
+from auparity.models.bundle import Bundle
+from auparity.models.types import CENExperts, CENPatch, ConvNet, Convolution, FullyConnected, MaxPool, PatchExperts
+from auparity.reference.convnet import pooled_length
+from auparity.reference.landmarks import DetectorParameters
+from auparity.reports.records import Provenance
+
+VIEW = 0
+
+
+def stage_floors(bundle: Bundle, provenance: Provenance) -> dict[str, float]:
+    """ms a tracked frame by stage, in float32; empty where the machine was not measured."""
+    if not provenance.sgemm_gflops:
+        return {}
+    flop = {"patch_experts": 0.0}
+    for experts, window in zip(bundle.face.main.experts, DetectorParameters().track_windows, strict=False):
+        flop["patch_experts"] += experts_flop(experts, window)
+    if bundle.face.validator is not None:
+        side = bundle.face.validator.views[VIEW].warp.mask.shape
+        flop["validation"] = network_flop(bundle.face.validator.views[VIEW].net, (int(side[0]), int(side[1])))
+    return {stage: count / provenance.sgemm_gflops / 1e6 for stage, count in flop.items()}
+
+
+def experts_flop(experts: PatchExperts, window: int) -> float:
+    """Floating-point operations of the maps (w, w) of all landmarks that the frontal view shows."""
+    if window == 0:
+        return 0.0
+    seen = [k for k, visible in enumerate(experts.visibility[VIEW]) if visible]
+    if isinstance(experts, CENExperts):
+        positions = (window * window - 1) // 2  # every other one; the rest is interpolated (spec 40.7)
+        patches = [_network_of(experts, k) for k in seen]
+        return float(sum(2 * layer.weights.size * positions for patch in patches for layer in patch.layers))
+    taps = sum(p.n_neurons * p.width * p.height for k, p in enumerate(experts.patches[VIEW]) if k in seen)
+    return 2.0 * (taps * window * window + len(seen) * window**4)  # correlations, and Sigma times the map
+
+
+def _network_of(experts: CENExperts, landmark: int) -> CENPatch:
+    """The network of a landmark, or the one of its partner, of whose mirror image it makes use."""
+    own = experts.patches[VIEW][landmark]
+    view, partner = int(experts.mirror_views.ravel()[VIEW]), int(experts.mirror_landmarks.ravel()[landmark])
+    return own if own.layers else experts.patches[view][partner]
+
+
+def network_flop(net: ConvNet, size: tuple[int, int]) -> float:
+    """Floating-point operations of a network on one map (H, W)."""
+    height, width = size
+    total = 0.0
+    for layer in net.layers:
+        if isinstance(layer, Convolution):
+            height, width = height - layer.weights.shape[2] + 1, width - layer.weights.shape[3] + 1
+            total += 2.0 * layer.weights.size * height * width
+        elif isinstance(layer, MaxPool):
+            (kernel_x, kernel_y), (stride_x, stride_y) = layer.kernel, layer.stride
+            height, width = pooled_length(height, kernel_y, stride_y), pooled_length(width, kernel_x, stride_x)
+        elif isinstance(layer, FullyConnected):
+            total += 2.0 * layer.weights.size
+    return total

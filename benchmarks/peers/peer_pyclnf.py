@@ -1,0 +1,74 @@
+"""pyclnf: OpenFace's CE-CLM landmark detection with its validator, tracking from frame to frame (no AUs).
+
+In: BGR frames. Out: 68 landmarks and whether the validator accepts them.
+
+The interface is that of pyclnf 0.4.1's README and docstrings: ``CLNF()`` builds the model with pymtcnn as its detector;
+for video ``detect_and_fit(image)`` is called on consecutive frames, gives landmarks (68, 2) and a dictionary, and
+raises ValueError without a face; ``reset_temporal_state()`` is to be called at the start of a video and after a
+tracking failure, which is where ``needs_redetection`` of the dictionary says so (``detect_and_fit`` by itself never
+detects again). ``validation_passed`` stands for success; a model that came without its validator has none. With PyTorch
+pyclnf computes on a GPU where there is one, and with as many threads as it likes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from auparity.benchmarks.peers.packages import PYCLNF, PYMTCNN
+from auparity.benchmarks.peers.peer import WARM_UP, Array, Clip, Image, PeerRun, as_array, timed
+from auparity.errors import VariantUnavailable
+
+NO_FACE = "No faces detected"  # how the ValueError begins that means an empty image; others are failures
+
+
+@dataclass(frozen=True)
+class PyCLNF:
+    """Landmarks in Python."""
+
+    name: str = "pyclnf"
+    measures: str = "landmarks (CE-CLM)"
+
+    def why_not(self) -> str | None:
+        """See `Peer`."""
+        return PYCLNF.why_not() or PYMTCNN.why_not()
+
+    def run(self, clip: Clip) -> PeerRun:
+        """See `Peer`."""
+        package = PYCLNF.load()
+        PYMTCNN.load()
+        with PYCLNF.at_work():
+            model = package.CLNF()
+            if model.detector is None:  # it only prints a warning when its detector cannot be built
+                raise VariantUnavailable(
+                    f"{PYCLNF.version} could not build its face detector (its warning is above): "
+                    f'pip install "{PYMTCNN.requirement}"'
+                )
+
+            def fit(image: Image) -> tuple[Array, bool]:
+                return _fit(model, image)
+
+            for image in clip.images[:WARM_UP]:
+                fit(image)
+            model.reset_temporal_state()
+            found, ms = timed(fit, clip.images)
+        return PeerRun(
+            version=f"{PYCLNF.version}, {PYMTCNN.version}", seconds=float(ms.sum()) / 1000, frames_timed=len(clip),
+            ms=ms, landmarks=np.stack([landmarks for landmarks, _ in found]),
+            success=np.array([success for _, success in found]), note="landmarks without AUs",
+        )  # fmt: skip
+
+
+def _fit(model: Any, image: Image) -> tuple[Array, bool]:
+    """Landmarks of the next frame, NaN without a face, and whether they are accepted."""
+    try:
+        landmarks, info = model.detect_and_fit(image)
+    except ValueError as error:
+        if not str(error).startswith(NO_FACE):
+            raise
+        return np.full((68, 2), np.nan), False
+    if info.get("needs_redetection", False):
+        model.reset_temporal_state()
+    return as_array(landmarks, (68, 2), "landmarks of pyclnf"), bool(info.get("validation_passed", True))

@@ -1,0 +1,128 @@
+"""Figures of result files as pages print them, and HTML of text that came from a file.
+
+Numbers in, short text out: a dash for what has no value, real minus signs, no break before a unit. Whatever is not
+finite is a dash too, because a page must never say NaN. Names, reasons and commands come from files that anybody may
+have written: `safe` is the only way that they get into a page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from html import escape
+
+from auparity.reports.page_text import NONE
+
+SPACE = "\N{NO-BREAK SPACE}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+MINUS = "\N{MINUS SIGN}"
+
+
+def safe(text: object) -> str:
+    """Text as HTML, good for attributes too; characters that HTML forbids become question marks."""
+    return escape("".join(c if c.isprintable() or c in "\n\t" else "?" for c in str(text)), quote=True)
+
+
+def short(value: float | None, digits: int = 3) -> str:
+    """So many significant digits, an exponent only where zeros would have to be counted."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    if value and not 1e-4 <= abs(value) < 1e6:
+        mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+        mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+        return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    text = f"{value:.{decimals}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text.replace("-", MINUS)
+
+
+def fixed(value: float | None, decimals: int) -> str:
+    """So many decimals: what stands in one column should be compared at a glance."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", MINUS)
+
+
+def milliseconds(value: float | None) -> str:
+    """ms to about three digits."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    return fixed(value, 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 0.1 else 4)
+
+
+def times(value: float | None) -> str:
+    """A ratio as "12.3×"."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    return f"{fixed(value, 0 if value >= 100 else 1 if value >= 10 else 2)}{TIMES}"
+
+
+def share(value: float | None) -> str:
+    """A share as percent; above 0 it is never printed as 0, and what is endless is said in words."""
+    if value is None or math.isnan(value):
+        return NONE
+    if math.isinf(value):
+        return f"above{SPACE}0"
+    if 0 < value < 0.001:
+        return f"<{SPACE}0.1{SPACE}%"
+    percent = 100 * value
+    if percent >= 1e5:
+        return f"{short(value)}{TIMES}"
+    # 99.96 % must not read as 100 %: the reader would take it for a figure at its limit.
+    decimals = 1 if percent < 10 or 99.5 <= percent < 100.5 else 0
+    text = f"{math.floor(percent * 10) / 10:.1f}" if 99.5 <= percent < 100 else f"{percent:.{decimals}f}"
+    return f"{text.removesuffix('.0')}{SPACE}%"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """ "1 figure", "3 figures"."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def listed(items: Iterable[str]) -> str:
+    """ "a, b and c"."""
+    items = list(items)
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+
+
+def moment(date: str) -> datetime | None:
+    """A date of a provenance; None where it is not ISO 8601. Without a zone it is taken as UTC, to be comparable."""
+    try:
+        found = datetime.fromisoformat(date)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def day(date: str) -> str:
+    """Date and minute of an ISO 8601 date as it was written; other text as it is."""
+    found = moment(date)
+    return date if found is None else f"{found:%Y-%m-%d} {found:%H:%M}"
+
+
+def table(label: str, heads: Sequence[str], rows: Sequence[str], caption: str = "", style: str = "") -> str:
+    """A table in a container of its own that scrolls sideways, which a keyboard can reach.
+
+    Parameters
+    ----------
+    label : plain text, what the container is called; once a page.
+    heads, rows : HTML of the head cells' content, and of whole ``<tr>`` elements or ``<tbody>`` groups.
+    caption : HTML.
+    """
+    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
+    body = "\n".join(rows)
+    body = body if body.startswith("<tbody") else f"<tbody>\n{body}\n</tbody>"
+    name = f' class="{style}"' if style else ""
+    above = f"<caption>{caption}</caption>\n" if caption else ""
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(label)}"><table{name}>\n{above}'
+        f"<thead><tr>{head}</tr></thead>\n{body}\n</table></div>"
+    )
+
+
+def row(head: str, cells: Iterable[str]) -> str:
+    """A table row of HTML; cells that begin with ``<td`` are taken as whole cells."""
+    inner = "".join(cell if cell.startswith("<td") else f"<td>{cell}</td>" for cell in cells)
+    return f'<tr><th scope="row">{head}</th>{inner}</tr>'
