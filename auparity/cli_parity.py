@@ -22,6 +22,7 @@ examples:
   auparity parity --technology numba --quick
   auparity parity --variant fhog=mine                  a registered variant, of your own package for example
   auparity parity --variant my_package.fhog:variants   a function that returns one or several `Variant`
+  auparity parity --variant fhog=mine --quick --stages-only --no-recordings
   auparity parity --technology cpu --update-baseline   accept what was measured; review the diff of reports/baselines
   auparity report results/parity.json                  a page of it
 
@@ -43,6 +44,9 @@ def add_parser(subparsers: Any) -> None:
         "--variant", action="append", metavar="SPEC", help="stage=name or package.module:factory; may be given again"
     )
     parser.add_argument("--quick", action="store_true", help="fewer frames; two minutes instead of ten")
+    parser.add_argument(
+        "--stages-only", action="store_true", help="stages on golden inputs; half a minute, while you write a variant"
+    )
     parser.add_argument("--no-recordings", action="store_true", help="rendered clips only, also where recordings are")
     parser.add_argument(
         "--update-baseline", action="store_true", help="accept what was measured, unless it is out of tolerance"
@@ -76,7 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     named = [variant for text in arguments.variant or () for variant in suite.named_variant(text)]
     variants = named or suite.variants_of(arguments.technology)
-    report = suite.run(variants, quick=arguments.quick, recordings=not arguments.no_recordings)
+    report = suite.run(
+        variants, quick=arguments.quick, recordings=not arguments.no_recordings, stages_only=arguments.stages_only
+    )
     for variant, why in report.skipped.items():
         print(f"skipped {variant}: {why}")
     if not report.figures:
@@ -103,4 +109,5 @@ def _command(arguments: argparse.Namespace) -> str:
     words += ["--technology", arguments.technology] if arguments.technology else []
     words += [word for text in arguments.variant or () for word in ("--variant", text)]
     words += ["--quick"] if arguments.quick else []
+    words += ["--stages-only"] if arguments.stages_only else []
     return " ".join(map(shlex.quote, words + (["--no-recordings"] if arguments.no_recordings else [])))

@@ -101,8 +101,18 @@ def pipeline_of(bundle: Bundle, variants: list[Variant]) -> Pipeline:
     return Pipeline(bundle, choices)
 
 
-def run(variants: list[Variant], *, quick: bool, recordings: bool = True, progress: bool = True) -> Report:
-    """The whole suite on some variants; `recordings` also on the recorded clips, where they are."""
+def run(
+    variants: list[Variant],
+    *,
+    quick: bool,
+    recordings: bool = True,
+    stages_only: bool = False,
+    progress: bool = True,
+) -> Report:
+    """The whole suite on some variants; `recordings` also on the recorded clips, where they are.
+
+    `stages_only` leaves out what needs whole clips.
+    """
     report = Report("quick/" if quick else "full/")
     for variant in variants:
         why = variant.why_not()
@@ -113,13 +123,16 @@ def run(variants: list[Variant], *, quick: bool, recordings: bool = True, progre
         return report
     works = [workloads.embedded(quick=quick), *(workloads.openface(quick=quick) if recordings else [])]
     for work in works:
-        _run_workload(report, work, able, _tell if progress else clip_parity.quiet)
+        tell = _tell if progress else clip_parity.quiet
+        _run_stages(report, work, able, tell)
+        if not stages_only:
+            _run_clip(report, work, able, tell)
     if progress:
         print(file=sys.stderr)
     return report
 
 
-def _run_workload(report: Report, work: workloads.Workload, variants: list[Variant], tell: Any) -> None:
+def _run_stages(report: Report, work: workloads.Workload, variants: list[Variant], tell: Any) -> None:
     tell(f"{work.name}: golden stages", 0, 1)
     taken = capture(work.bundle, work.clips, work.photographs)
     parts = parts_of(work.bundle)
@@ -147,6 +160,9 @@ def _run_workload(report: Report, work: workloads.Workload, variants: list[Varia
                 ),
             )  # fmt: skip
             report.texts.append(f"{work.name}: {record}")
+
+
+def _run_clip(report: Report, work: workloads.Workload, variants: list[Variant], tell: Any) -> None:
     pipeline = pipeline_of(work.bundle, variants)
     under_test = [choice.variant.name for choice in pipeline.choices.values() if choice.variant.name != REFERENCE]
     if not under_test:

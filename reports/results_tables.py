@@ -10,7 +10,7 @@ from typing import Any
 
 from auparity.reports.records import Results, Speed
 from auparity.reports.results_charts import speed_chart, stage_chart
-from auparity.reports.results_figures import PEER, golden_ratio, ordered_stages, peer_ratios
+from auparity.reports.results_figures import GOLDEN, PEER, golden_ratio, ordered_stages, peer_ratios
 from auparity.reports.results_history import machine_name, run_label
 from auparity.reports.results_text import (
     TIMES,
@@ -63,7 +63,7 @@ def _speed_table(key: str, speeds: Sequence[Speed], run: Results, workload: str)
         peers = [f"{times(value)} {safe(name)}" for name, value in peer_ratios(speed, run).items()]
         name = safe(speed.pipeline) + (f"<small>{safe(_variants(speed))}</small>" if speed.variants else "")
         rows.append(
-            row(
+            (
                 name,
                 [
                     milliseconds(speed.ms_median), milliseconds(speed.ms_mean), milliseconds(speed.ms_p95),
@@ -78,8 +78,11 @@ def _speed_table(key: str, speeds: Sequence[Speed], run: Results, workload: str)
         "pipeline", "median, ms", "mean, ms", "p95, ms", "frames a second", "times golden", "times peers",
         "first frame, ms", "start, s", "peak memory, MiB", "medians of passes, ms", "note",
     ]  # fmt: skip
+    kept = [k for k in range(len(heads) - 1) if any(cells[k] != NONE for _, cells in rows)]  # without empty columns
+    heads = [heads[0], *(heads[k + 1] for k in kept)]
+    lines = [row(name, [cells[k] for k in kept]) for name, cells in rows]
     label = f"Speed {key}: {workload}"
-    return table(label, heads, rows, f"{safe(workload)}: {counted(len(speeds), 'pipeline')}", "speed")
+    return table(label, heads, lines, f"{safe(workload)}: {counted(len(speeds), 'pipeline')}", "speed")
 
 
 def _variants(speed: Speed) -> str:
@@ -106,11 +109,12 @@ def _passes(values: Sequence[float]) -> str:
 
 
 def stage_section(results: Sequence[Results]) -> str:
-    """Chart and table of every pipeline whose stages were timed."""
+    """Chart and table of every pipeline whose stages were timed; the golden's are columns of the others' tables."""
     parts = []
     for k, run in enumerate(results):
         for j, speed in enumerate(run.speeds):
-            if speed.stages and not speed.pipeline.startswith(PEER):
+            alone = not any(s.stages and s.pipeline != GOLDEN for s in run.speeds if s.workload == speed.workload)
+            if speed.stages and not speed.pipeline.startswith(PEER) and (alone or speed.pipeline != GOLDEN):
                 title = f"{safe(speed.pipeline)} on {safe(speed.workload)}{_of(run, results)}"
                 chart = stage_chart(f"stage{k}-{j}", speed)
                 parts.append(f'<h3>{title}</h3>\n<div class="beside"><figure>{chart}</figure>')
@@ -147,7 +151,7 @@ def _stage_table(key: str, speed: Speed) -> str:
         rows.append(row("between the stages", [milliseconds(rest), share(rest / whole), *[NONE] * 5]))
     heads = ["stage", "ms a frame", "share", "calls a frame", "golden, ms", "times golden", "floor, ms", "distance"]
     caption = f"{safe(speed.pipeline)} on {safe(speed.workload)}, {milliseconds(speed.ms_mean)} ms a frame in the mean"
-    return table(f"Stages {key}: {speed.pipeline} on {speed.workload}", heads, rows, caption)
+    return table(f"Stages {key}: {speed.pipeline} on {speed.workload}", heads, rows, caption, "stages")
 
 
 def skipped_section(results: Sequence[Results]) -> str:

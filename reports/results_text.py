@@ -21,7 +21,7 @@ MINUS = "\N{MINUS SIGN}"
 
 def safe(text: object) -> str:
     """Text as HTML, good for attributes too; characters that HTML forbids become question marks."""
-    return escape("".join(c if c.isprintable() or c in "\n\t" else "?" for c in str(text)), quote=True)
+    return escape("".join(c if c.isprintable() or c in f"\n\t{SPACE}" else "?" for c in str(text)), quote=True)
 
 
 def short(value: float | None, digits: int = 3) -> str:
@@ -115,7 +115,7 @@ def table(label: str, heads: Sequence[str], rows: Sequence[str], caption: str = 
     body = "\n".join(rows)
     body = body if body.startswith("<tbody") else f"<tbody>\n{body}\n</tbody>"
     name = f' class="{style}"' if style else ""
-    above = f"<caption>{caption}</caption>\n" if caption else ""
+    above = f"<caption><span>{caption}</span></caption>\n" if caption else ""  # the span is as wide as the screen
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(label)}"><table{name}>\n{above}'
         f"<thead><tr>{head}</tr></thead>\n{body}\n</table></div>"
