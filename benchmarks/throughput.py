@@ -9,21 +9,20 @@ machine falls on both.
 from __future__ import annotations
 
 import argparse
-import json
+import statistics
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from auparity.accelerated.hardware import hardware
 from auparity.accelerated.parallel.streams import process_frames
 from auparity.accelerated.parallel.workers import Worker, Workers
 from auparity.accelerated.pipeline import Pipeline, parse_spec
-from auparity.benchmarks.yardstick import sgemm_gflops
+from auparity.benchmarks.provenance import provenance
 from auparity.errors import AuparityError
 from auparity.media import Frame, open_clip
 from auparity.models.sources import open_bundle
+from auparity.reports.records import Results, Speed, Workload, save
 
 START_UP = 30.0  # s a process may take until it is warm; kernels are compiled and cached by then
 
@@ -75,8 +74,8 @@ def _run(worker: Worker, job: _Job) -> float:
 
 def processes(
     pipeline: Pipeline, clip: Path, count: int, max_frames: int, seconds: float, rounds: int
-) -> tuple[float, float]:
-    """Best frames a second of one process, and of `count` at once."""
+) -> tuple[list[float], list[float]]:
+    """Frames a second of every round, of one process and of `count` at once."""
     one: list[float] = []
     several: list[float] = []
     with Workers(pipeline.bundle, pipeline.variants, count) as workers:
@@ -87,12 +86,13 @@ def processes(
             one.append(sum(workers.map(_run, [_Job(clip, max_frames, start, seconds)])))
             start = time.time() + 0.5
             print(f"round {k + 1}: {one[-1]:.0f} and {several[-1]:.0f} frames a second", file=sys.stderr)
-    return max(one), max(several)
+    return one, several
 
 
-def threads(pipeline: Pipeline, frames: list[Frame], rounds: int) -> tuple[float, float]:
-    """Best frames a second of one stream on one thread, and over two."""
-    best = [0.0, 0.0]
+def threads(pipeline: Pipeline, frames: list[Frame], rounds: int) -> tuple[list[float], list[float]]:
+    """Frames a second of every round, of one stream on one thread and over two."""
+    one: list[float] = []
+    two: list[float] = []
     _one_after_the_other(pipeline, frames)
     for _ in range(rounds):
         start = time.perf_counter()
@@ -100,9 +100,18 @@ def threads(pipeline: Pipeline, frames: list[Frame], rounds: int) -> tuple[float
         middle = time.perf_counter()
         for _ in process_frames(pipeline.start_video(), frames):
             pass
-        end = time.perf_counter()
-        best = [max(best[0], len(frames) / (middle - start)), max(best[1], len(frames) / (end - middle))]
-    return best[0], best[1]
+        one.append(len(frames) / (middle - start))
+        two.append(len(frames) / (time.perf_counter() - middle))
+    return one, two
+
+
+def speed(workload: str, pipeline: str, variants: dict[str, str], rates: list[float], alone: list[float]) -> Speed:
+    """Rates in frames a second of several rounds as a record, beside those of one process or thread."""
+    ms = [1000 / rate for rate in rates]
+    ratio = statistics.median(a / b for a, b in zip(rates, alone, strict=True))
+    best = max(rates)
+    note = f"{best:.0f} frames a second at best, {ratio:.2f} times one"
+    return Speed(workload, pipeline, variants, statistics.median(ms), statistics.fmean(ms), max(ms), ms, note=note)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -117,25 +126,30 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="of every turn")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-frames", type=int, default=200)
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="JSON")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="result file, for `auparity report`")
     chosen = parser.parse_args(arguments)
     bundle = open_bundle(chosen.models, chosen.landmark_model)
     bundle = bundle.widen() if chosen.widen else bundle
-    choices = parse_spec(bundle, chosen.variants)
-    pipeline, machine = Pipeline(bundle, choices), hardware()
-    record: dict[str, Any] = {"machine": machine.as_dict(), "sgemm_gflops": sgemm_gflops(), "clip": str(chosen.clip)}
-    record |= {"bundle": bundle.content_hash, "date": time.strftime("%Y-%m-%dT%H:%M:%S")}
-    print(f"{machine.cpu}, {machine.vectors}; bundle {bundle.meta.name} {bundle.short_hash}, {bundle.face.name}")
+    pipeline = Pipeline(bundle, parse_spec(bundle, chosen.variants))
+    where = provenance(f"python -m auparity.benchmarks.throughput {chosen.clip.name}", yardstick=True)
     frames = read_frames(chosen.clip, chosen.max_frames)
+    name, count = chosen.clip.stem, chosen.processes
     alone, over_two = threads(pipeline, frames, chosen.rounds)
-    print(f"1 thread {alone:.0f} frames/s, one stream over 2 threads {over_two:.0f}: {over_two / alone:.2f} times")
-    count = chosen.processes
     one, several = processes(pipeline, chosen.clip, count, chosen.max_frames, chosen.seconds, chosen.rounds)
-    print(f"1 process {one:.0f} frames/s, {count} processes {several:.0f}: {several / one:.2f} times")
-    record |= {"processes": {"1": one, str(count): several}, "threads": {"1": alone, "2": over_two}}
+    speeds = [
+        speed(name, f"{chosen.variants}, 1 thread", pipeline.variants, alone, alone),
+        speed(name, f"{chosen.variants}, one stream over 2 threads", pipeline.variants, over_two, alone),
+        speed(name, f"{chosen.variants}, 1 process", pipeline.variants, one, one),
+        speed(name, f"{chosen.variants}, {count} processes", pipeline.variants, several, one),
+    ]
+    print(f"{where.machine['cpu']}; bundle {bundle.meta.name} {bundle.short_hash}, {bundle.face.name}")
+    print("\n".join(f"{entry.pipeline}: {entry.note}" for entry in speeds))
     if chosen.output:
-        chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        chosen.output.write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+        height, width = frames[0].image.shape[:2]
+        work = Workload(
+            name, bundle.meta.name, bundle.content_hash, bundle.face.name, "stream", len(frames), width, height
+        )  # fmt: skip
+        save(Results("benchmark", where, [work], speeds), chosen.output)
     return 0
 
 

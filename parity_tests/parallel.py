@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.hardware import hardware
 from auparity.accelerated.parallel import chunks
 from auparity.accelerated.parallel.chunks import process_in_parts
 from auparity.accelerated.parallel.streams import process_frames
 from auparity.accelerated.parallel.workers import Worker, Workers
 from auparity.accelerated.pipeline import Pipeline
+from auparity.benchmarks.provenance import provenance
 from auparity.media import Frame, open_clip
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
 from auparity.parity_tests import golden_data
 from auparity.parity_tests.tolerances import tolerance
 from auparity.reference.results import FrameResult
+from auparity.reports.records import Error, Results, Workload, save
 
 Array = npt.NDArray[Any]
 
@@ -85,48 +85,71 @@ def measure(bundle: Bundle, folder: Path) -> dict[str, Any]:
     return found
 
 
-def judge(found: dict[str, Any]) -> list[str]:
-    """What is wrong; empty when all holds."""
-    wrong = [name for name, value in found.items() if isinstance(value, float) and value != 0]
+def errors_of(workload: str, found: dict[str, Any]) -> list[Error]:
+    """What `measure` found against what it may be: nothing, but for what comes after a seam."""
+    stated = tolerance("parallel", "seam_landmarks")
+    errors = [
+        _error(workload, name, value, 0.0, "px, degrees, intensity", "the same work in the same order")
+        for name, value in found.items()
+        if isinstance(value, float)
+    ]
     default = found[f"parts, warm-up {chunks.WARM_UP}"]
-    limit = tolerance("parallel", "seam_landmarks").tolerance
-    if default["before the seam"] != 0:
-        wrong.append("parts: frames before the seam differ")
-    if not default["mean after it"] <= limit:
-        wrong.append(f"parts: landmarks after the seam are {default['mean after it']:.4f} px off, limit {limit}")
-    return wrong
+    errors.append(
+        _error(workload, "parts: before the seam", default["before the seam"], 0.0, "px", "no part has begun there yet")
+    )
+    errors.append(
+        _error(
+            workload, "parts: mean after the seam", default["mean after it"], stated.tolerance, "px", stated.reason
+        )
+    )  # fmt: skip
+    return errors
+
+
+def _error(workload: str, figure: str, value: float, limit: float, unit: str, reason: str) -> Error:
+    problem = "" if value <= limit else "OUT OF TOLERANCE"
+    return Error(workload, "parallel", "", "best", figure, value, limit, unit, reason, problem=problem)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m auparity.parity_tests.parallel", description=__doc__)
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="JSON")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="result file, for `auparity report`")
     chosen = parser.parse_args(arguments)
     found: dict[str, Any] = {}
+    works: list[Workload] = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "clip"
         folder.mkdir()
         for k, picture in enumerate(render_clip(CLIP_SEED, FRAMES)):
             cv2.imwrite(str(folder / f"{k:04}.png"), picture.image)
         found["embedded"] = measure(Bundle.embedded(), folder)
+        works.append(_workload("embedded", Bundle.embedded(), folder))
     shared = golden_data.shared_dir()
     if shared is not None:
         bundle = Bundle.from_openface(shared / "openface", landmark_model="clnf")
         for clip in ("video01", "default"):
             found[clip] = measure(bundle, shared / "clips" / clip)
-    wrong = [f"{clip}: {problem}" for clip, figures in found.items() for problem in judge(figures)]
+            works.append(_workload(clip, bundle, shared / "clips" / clip))
+    errors = [error for clip, figures in found.items() for error in errors_of(clip, figures)]
+    wrong = [error for error in errors if error.problem]
     print(json.dumps(found, indent=1))
-    print("\n".join(wrong) if wrong else "processes and threads give the numbers of one process; seams hold")
+    for error in wrong:
+        print(f"{error.workload}: {error.figure}: {error.error:.4g}, limit {error.tolerance:.4g} {error.unit}")
+    if not wrong:
+        print("processes and threads give the numbers of one process; seams hold")
     if chosen.output:
-        chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        record = {
-            "machine": hardware().as_dict(),
-            "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "found": found,
-            "wrong": wrong,
-        }
-        chosen.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        where = provenance("python -m auparity.parity_tests.parallel", yardstick=False)
+        save(Results("parity", where, works, errors=errors), chosen.output)
     return 1 if wrong else 0
+
+
+def _workload(name: str, bundle: Bundle, folder: Path) -> Workload:
+    with open_clip(folder) as source:
+        shapes = [frame.image.shape for frame in source]
+    height, width = shapes[0][:2]
+    return Workload(
+        name, bundle.meta.name, bundle.content_hash, bundle.face.name, "stream", len(shapes), width, height
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def skipped_section(results: Sequence[Results]) -> str:
     rows = [row(safe(entry.what), [safe(entry.why), safe(run_label(run))]) for run in results for entry in run.skipped]
     if not rows:
         return "<p>Nothing was skipped.</p>"
-    return table("What was not run", ["what", "why", "run"], rows, "What was not run is not passed.", "words")
+    return table("What was not run, and why", ["what", "why", "run"], rows, "What was not run is not passed.", "words")
 
 
 def reproduce_section(results: Sequence[Results]) -> str:
