@@ -113,12 +113,11 @@ def _able(work: Workload, specs: Sequence[str]) -> tuple[list[str], list[Skipped
 
 def _with_cold_start(work: Workload, speed: Speed) -> Speed:
     """Start and peak memory of a fresh process, for the pipeline that users get and for models that it can open."""
-    source = {"embedded": "embedded"}.get(work.bundle.meta.name)
-    if speed.pipeline != BEST or source is None or work.kind != "stream":
+    if speed.pipeline != BEST or work.models is None or work.kind != "stream":
         return speed
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "frame.png"
         cv2.imwrite(str(picture), work.clips[0][0])
-        found = cold_start(source, "auto", BEST, picture)
+        found = cold_start(*work.models, BEST, picture)
     note = f"import {found['import_s']:.2f} s; this process, which holds all workloads, {peak_mib()} MiB at most"
     return replace(speed, start_s=found["first_result_s"], peak_mib=found["peak_mib"], note=note)

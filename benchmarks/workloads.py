@@ -48,6 +48,7 @@ class Workload:
     clips: Sequence[Sequence[Image]]
     description: str
     path: Path | None = None  #: of a clip of the user's
+    models: tuple[str, str] | None = None  #: source and landmark model by which a fresh process can open the bundle
     whole: bool = False  #: the frames are all that the clip at `path` has
 
     def record(self) -> WorkloadRecord:
@@ -68,7 +69,9 @@ def _rendered(name: str, frames: int, size: str, *, widen: bool = False, streams
     ]
     of = f"{streams} rendered clips in turns" if streams > 1 else "a rendered clip"
     layers = ", CE-CLM layers of OpenFace's sizes" if widen else ""
-    return Workload(name, "streams" if streams > 1 else "stream", bundle, clips, f"{of}, {width}x{height}{layers}")
+    about = f"{of}, {width}x{height}{layers}"
+    models = None if widen else ("embedded", "auto")
+    return Workload(name, "streams" if streams > 1 else "stream", bundle, clips, about, models=models)
 
 
 def _photographs(frames: int) -> Workload:
@@ -112,7 +115,8 @@ def own(path: Path, models: str | None, landmark_model: str, frames: int) -> Wor
     if not images:
         raise AuparityError(f"{path}: has no frames.")
     whole = len(images) <= frames
-    return Workload(path.stem, "stream", bundle, [images[:frames]], "recorded clip", path, whole)
+    opened_by = (models, landmark_model) if models else None
+    return Workload(path.stem, "stream", bundle, [images[:frames]], "recorded clip", path, opened_by, whole)
 
 
 def own_photographs(folder: Path, models: str | None, landmark_model: str) -> Workload:

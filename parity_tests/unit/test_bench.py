@@ -27,7 +27,7 @@ from auparity.reports.stored import history, record
 BUNDLE = Bundle.embedded()
 FRAMES = [picture.image for picture in render_clip(3_420_000, 4)]
 WHERE = Provenance("2026-11-21T09:00:00+0000", "auparity bench", "abc", "0.1.0", {"id": "some-cpu"}, 100.0, 20.0)
-WORK = workloads.Workload("short", "stream", BUNDLE, [FRAMES], "four frames")
+WORK = workloads.Workload("short", "stream", BUNDLE, [FRAMES], "four frames", models=("embedded", "auto"))
 
 
 def test_every_pass_times_every_frame_and_every_stage():
