@@ -127,7 +127,7 @@ class Skipped:
 class Results:
     """One run."""
 
-    kind: str  #: "parity", "benchmark" or "profile"
+    kind: str  #: "parity" or "benchmark"
     provenance: Provenance
     workloads: list[Workload] = field(default_factory=list)
     speeds: list[Speed] = field(default_factory=list)
