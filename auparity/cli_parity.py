@@ -60,7 +60,7 @@ def add_parser(subparsers: Any) -> None:
         "--output",
         type=Path,
         metavar="FILE",
-        help="result file for `auparity report`; a drift page beside it",
+        help="result file for `auparity report`; NAME.drift.md beside it",
     )
     parser.add_argument(
         "--record", action="store_true", help="also keep the figures in reports/history, for the drift chart"
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     results = judged.results(provenance(_command(arguments), yardstick=False))
     if arguments.output:
         save(results, arguments.output)
-        arguments.output.with_suffix(".md").write_text(judged.page, encoding="utf-8")
+        arguments.output.with_suffix(".drift.md").write_text(judged.page, encoding="utf-8")
     if arguments.record:
         print(f"Recorded: {record(results)}")
     if arguments.update_baseline:

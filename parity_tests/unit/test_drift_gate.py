@@ -110,7 +110,7 @@ def test_the_gate_catches_drift_inside_the_tolerance(gate, tmp_path, capsys):
     size["error"] = 1e-4
     assert gate() == cli_parity.EXIT_FAILED
     assert "OUT OF TOLERANCE" in capsys.readouterr().out
-    assert (tmp_path / "out.md").read_text().startswith("# Drift on")
+    assert (tmp_path / "out.drift.md").read_text().startswith("# Drift on")
     results = load(tmp_path / "out.json")
     assert not results.passed
     wrong = next(error for error in results.errors if error.problem)
