@@ -6,7 +6,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from auparity import __version__, cli_bench, cli_doctor, cli_extract, cli_models, cli_parity, cli_profile, cli_report
+from auparity import (
+    __version__,
+    cli_bench,
+    cli_convert,
+    cli_doctor,
+    cli_extract,
+    cli_models,
+    cli_parity,
+    cli_profile,
+    cli_report,
+)
 from auparity.errors import AuparityError
 
 EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
@@ -22,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     cli_extract.add_parser(subparsers)
     cli_models.add_parser(subparsers)
     cli_report.add_parser(subparsers)
+    cli_convert.add_parser(subparsers)
     cli_doctor.add_parser(subparsers)
     cli_parity.add_parser(subparsers)
     cli_bench.add_parser(subparsers)

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from auparity.errors import ContractError
 from auparity.models.types import (
     AUPredictors,
+    CCNFPatch,
     CENPatch,
     ConvNet,
     Convolution,
@@ -29,6 +30,7 @@ from auparity.models.types import (
     Sigmoid,
 )
 from auparity.reference.action_units import ActionUnitModels
+from auparity.reference.patch_experts import SMALLEST_ALPHA
 
 Array = npt.NDArray[Any]
 
@@ -149,6 +151,64 @@ def grouped_experts(patches: Sequence[CENPatch], name: str, metadata: dict[str, 
             at = graph.add("Sigmoid" if layer.activation == 0 else "Relu", at)
     graph.add("Squeeze", at, graph.constant([2], np.int64), output="responses")
     count, inputs = len(patches), patches[0].layers[0].weights.shape[1]
+    return graph.model(
+        name, [helper.make_tensor_value_info("patches", TensorProto.FLOAT, [count, "P", inputs])],
+        [helper.make_tensor_value_info("responses", TensorProto.FLOAT, [count, "P"])], metadata,
+    )  # fmt: skip
+
+
+def expert(patch: CENPatch, name: str, metadata: dict[str, str]) -> onnx.ModelProto:
+    """One CEN expert: normalised patches (P, inputs) to responses (P,), P dynamic.
+
+    Raises
+    ------
+    ContractError : an expert without layers, which makes use of its partner's.
+    """
+    if not patch.layers:
+        raise ContractError(STAGE, "patch", "an expert with layers", "one that makes use of its partner's")
+    graph, at = _Graph(), "patches"
+    for layer in patch.layers:
+        weights, bias = graph.constant(np.asarray(layer.weights).T), graph.constant(np.ravel(layer.bias))
+        at = graph.add("Gemm", at, weights, bias)
+        if layer.activation in (0, 2):
+            at = graph.add("Sigmoid" if layer.activation == 0 else "Relu", at)
+    graph.add("Squeeze", at, graph.constant([1], np.int64), output="responses")
+    inputs = patch.layers[0].weights.shape[1]
+    return graph.model(
+        name, [helper.make_tensor_value_info("patches", TensorProto.FLOAT, ["P", inputs])],
+        [helper.make_tensor_value_info("responses", TensorProto.FLOAT, ["P"])], metadata,
+    )  # fmt: skip
+
+
+def grouped_neurons(patches: Sequence[CCNFPatch], name: str, metadata: dict[str, str]) -> onnx.ModelProto:
+    """The neurons of K CCNF experts as one graph: patches (K, P, 1 + taps) to raw responses (K, P), before Sigma.
+
+    Sigmoids and their sum are float64, as the reference computes the terms; products are float32.
+
+    Raises
+    ------
+    ContractError : patches of different sizes, or none.
+    """
+    sizes = {(patch.height, patch.width) for patch in patches}
+    if len(sizes) != 1:
+        raise ContractError(STAGE, "patches", "patches of one size", f"{len(sizes)} sizes")
+    ((height, width),) = sizes
+    most = max(patch.n_neurons for patch in patches)
+    weights = np.zeros((len(patches), 1 + height * width, most), np.float32)
+    alphas = np.zeros((len(patches), most, 1))
+    for row, patch in enumerate(patches):
+        count = patch.n_neurons
+        taps = np.asarray(patch.weights, np.float32).transpose(0, 2, 1).reshape(count, -1)
+        weights[row, 1:, :count] = (taps * np.asarray(patch.norm_weights, np.float32)[:, None]).T
+        weights[row, 0, :count] = patch.biases
+        alphas[row, :count, 0] = np.where(patch.alphas > SMALLEST_ALPHA, 2 * np.asarray(patch.alphas), 0)
+    graph = _Graph()
+    z = graph.add("MatMul", "patches", graph.constant(weights))
+    terms = graph.add("Sigmoid", graph.add("Cast", z, to=TensorProto.DOUBLE))
+    summed = graph.add("MatMul", terms, graph.constant(alphas, np.float64))
+    single = graph.add("Cast", summed, to=TensorProto.FLOAT)
+    graph.add("Squeeze", single, graph.constant([2], np.int64), output="responses")
+    count, inputs = len(patches), weights.shape[1]
     return graph.model(
         name, [helper.make_tensor_value_info("patches", TensorProto.FLOAT, [count, "P", inputs])],
         [helper.make_tensor_value_info("responses", TensorProto.FLOAT, [count, "P"])], metadata,

@@ -57,7 +57,7 @@ OUTSIDE = {
     "reports": {"numpy", "cv2"},
     "reference": {"numpy"},
     "accelerated": {"numpy", "numba", "llvmlite", "onnx", "onnxruntime", "torch", "jax"},
-    "conversion": {"numpy", "onnx"},
+    "conversion": {"numpy", "onnx", "onnxruntime", "coremltools"},
     "benchmarks": {"numpy", "cv2", "openvino", "pytest"},
 }
 #: Parts of a folder that are layers of their own: the renderer and the training are above the reference.

@@ -1,0 +1,182 @@
+"""What of a bundle is exported: every network and model by name, with its contract and a check against the reference.
+
+A `Bundle` in, `Item`s out, the same for every target format; a target knows how to write an item's `kind`. Names are
+paths without a suffix: ``detection/pnet``, ``patch_experts/main/scale_0.25/view_0`` (all experts of a view in one
+graph), ``patch_experts/main/scale_0.25/landmark_30`` (one expert of the frontal view, as integrators of single experts
+expect them: 68 landmarks by 4 scales), ``validation/view_0``, ``action_units/video``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.models.bundle import Bundle
+from auparity.models.types import AUPredictors, CCNFPatch, CENExperts, CENPatch, ConvNet, LandmarkModel, PatchExperts
+from auparity.reference.action_units import ActionUnitModels
+from auparity.reference.convnet import forward
+from auparity.reference.patch_experts import SMALLEST_ALPHA
+
+Array = npt.NDArray[Any]
+Kind = Literal["network", "per_pixel_network", "grouped_experts", "expert", "grouped_neurons", "action_units"]
+
+POSITIONS = 40  #: of a 9 x 9 map on its checkerboard: how many the checks evaluate
+FRONTAL = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One thing to export."""
+
+    name: str
+    stage: str
+    kind: Kind
+    model: Any  #: what the kind is built from: a `ConvNet`, experts, `AUPredictors`
+    channels: int  #: of a network's input; 0 for other kinds
+    contract: str  #: what goes in and comes out
+    inputs: Callable[[np.random.Generator], tuple[Array, ...]]  #: an example
+    reference: Callable[..., Array]  #: the same by the reference
+    note: str = ""
+
+
+def items(bundle: Bundle) -> Iterator[Item]:
+    """Everything that can be exported of a bundle."""
+    detector = bundle.detector
+    for name, net, size in (("pnet", detector.pnet, 40), ("rnet", detector.rnet, 24), ("onet", detector.onet, 48)):
+        contract = (
+            "maps (N, 3, H, W) float32 R,G,B, (value - 127.5) / 128, to two logits, four of the box, ten of points"
+        )
+        kind: Kind = "per_pixel_network" if name == "pnet" else "network"
+        yield _network(f"detection/{name}", "detection", kind, net, (2, 3, size, size), contract)
+    models = [("main", bundle.face.main), *((part.name, part.model) for part in bundle.face.parts)]
+    for part, model in models:
+        yield from _experts(part, model)
+    for view, held in enumerate(bundle.face.validator.views):
+        height, width = held.warp.mask.shape
+        contract = f"faces (N, 1, {height}, {width}) float32, normalised, to scores of the bins of the error"
+        yield _network(f"validation/view_{view}", "validation", "network", held.net, (2, 1, height, width), contract)
+    for name, predictors in (("video", bundle.video_aus), ("image", bundle.image_aus)):
+        yield _action_units(f"action_units/{name}", predictors)
+
+
+def _network(name: str, stage: str, kind: Kind, net: ConvNet, shape: tuple[int, ...], contract: str) -> Item:
+    return Item(
+        name, stage, kind, net, shape[1], contract,
+        lambda rng: (rng.normal(size=shape).astype(np.float32),),
+        lambda maps: forward(net, maps, np.float32),
+    )  # fmt: skip
+
+
+def _experts(part: str, model: LandmarkModel) -> Iterator[Item]:
+    for experts in model.experts:
+        folder = f"patch_experts/{part}/scale_{experts.scale:g}"
+        for view in range(len(experts.patches)):
+            yield from _grouped(f"{folder}/view_{view}", experts, view)
+        if isinstance(experts, CENExperts):
+            for landmark, patch in enumerate(experts.patches[FRONTAL]):
+                yield _single(f"{folder}/landmark_{landmark:02}", experts, landmark, patch)
+
+
+def _grouped(name: str, experts: PatchExperts, view: int) -> Iterator[Item]:
+    """All experts of a view that look at patches of one size; a suffix where there is more than one size."""
+    patches = cast(Sequence[CENPatch | CCNFPatch], experts.patches[view])
+    chosen = [(k, patch) for k, patch in enumerate(patches) if _has_its_own(patch)]
+    sizes = list(dict.fromkeys((patch.height, patch.width) for _, patch in chosen))
+    for number, size in enumerate(sizes):
+        some = [(k, patch) for k, patch in chosen if (patch.height, patch.width) == size]
+        yield _group(name if len(sizes) == 1 else f"{name}_{number}", [k for k, _ in some], [p for _, p in some], size)
+
+
+def _has_its_own(patch: CENPatch | CCNFPatch) -> bool:
+    """Whether an expert is more than an empty record."""
+    return bool(patch.layers) if isinstance(patch, CENPatch) else patch.n_neurons > 0
+
+
+def _group(name: str, landmarks: list[int], patches: Sequence[CENPatch | CCNFPatch], size: tuple[int, int]) -> Item:
+    neurons = isinstance(patches[0], CCNFPatch)
+    shape = (len(patches), POSITIONS, 1 + size[0] * size[1])
+    contract = (
+        f"normalised patches ({shape[0]}, P, {shape[2]}) float32 of landmarks {', '.join(map(str, landmarks))}, a one "
+        f"before the {size[0]} x {size[1]} pixels, column by column, to responses ({shape[0]}, P)"
+    )
+
+    def reference(values: Array) -> Array:
+        return np.stack([_response(patch, rows) for patch, rows in zip(patches, values, strict=True)])
+
+    return Item(
+        name, "patch_experts", "grouped_neurons" if neurons else "grouped_experts", list(patches), 0, contract,
+        lambda rng: (_patches(rng, shape),), reference,
+        "before Sigma and the minimum of the map, which stay with the caller" if neurons else "",
+    )  # fmt: skip
+
+
+def _response(patch: CENPatch | CCNFPatch, values: Array) -> Array:
+    return _cen(patch, values) if isinstance(patch, CENPatch) else _ccnf(patch, values)
+
+
+def _single(name: str, experts: CENExperts, landmark: int, patch: CENPatch) -> Item:
+    note = ""
+    if not patch.layers:
+        partner = int(experts.mirror_landmarks.ravel()[landmark])
+        patch = experts.patches[int(experts.mirror_views.ravel()[FRONTAL])][partner]
+        note = f"the expert of landmark {partner}: give it mirrored patches, and mirror the map"
+    inputs = 1 + patch.height * patch.width
+    contract = f"normalised patches (P, {inputs}) float32, a one before the pixels, column by column, to responses (P,)"
+    return Item(
+        name, "patch_experts", "expert", patch, 0, contract, lambda rng: (_patches(rng, (POSITIONS, inputs)),),
+        lambda values: _cen(patch, values), note,
+    )  # fmt: skip
+
+
+def _patches(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Patches as the stage normalises them: zero mean, norm one, a one before them."""
+    values = rng.normal(size=shape)
+    values[..., 1:] -= values[..., 1:].mean(axis=-1, keepdims=True)
+    values[..., 1:] /= np.linalg.norm(values[..., 1:], axis=-1, keepdims=True)
+    values[..., 0] = 1
+    return values.astype(np.float32)
+
+
+def _cen(patch: CENPatch, values: Array) -> Array:
+    for layer in patch.layers:
+        values = values @ np.asarray(layer.weights, np.float32).T + np.ravel(layer.bias).astype(np.float32)
+        if layer.activation == 0:
+            values = 1 / (1 + np.exp(-values))
+        elif layer.activation == 2:
+            values = np.maximum(values, 0)
+    return np.asarray(values[:, 0], np.float32)
+
+
+def _ccnf(patch: CCNFPatch, values: Array) -> Array:
+    taps = np.asarray(patch.weights, np.float32).transpose(0, 2, 1).reshape(patch.n_neurons, -1)
+    taps = taps * np.asarray(patch.norm_weights, np.float32)[:, None]
+    weights = np.concatenate([np.asarray(patch.biases, np.float32)[:, None], taps], axis=1)
+    z = (values @ weights.T).astype(np.float64)
+    alphas = np.where(patch.alphas > SMALLEST_ALPHA, 2 * np.asarray(patch.alphas, np.float64), 0)
+    return np.asarray((alphas / (1 + np.exp(-z))).sum(axis=1), np.float32)
+
+
+def _action_units(name: str, predictors: AUPredictors) -> Item:
+    models = ActionUnitModels(predictors)
+    length = models.intensity.weights.shape[1]
+
+    def reference(features: Array, medians: Array) -> Array:
+        found = []
+        for part in (models.intensity, models.presence):
+            centred = features[:, None] - part.means[None] - medians[:, None] * part.dynamic[None, :, None]
+            found.append((centred * part.weights[None]).sum(axis=2) + part.biases)
+        return np.concatenate(found, axis=1)
+
+    def inputs(rng: np.random.Generator) -> tuple[Array, ...]:
+        hog = rng.uniform(0, 0.4, (3, length))  # the range of FHOG features
+        return hog, hog * rng.uniform(0.8, 1.2, (3, length))
+
+    contract = (
+        f"features and running medians (N, {length}), FHOG before geometry, to {len(models.intensity.biases)} "
+        f"intensities and {len(models.presence.biases)} presences before their threshold (N, 35)"
+    )
+    return Item(name, "action_units", "action_units", predictors, 0, contract, inputs, reference)

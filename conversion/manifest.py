@@ -1,0 +1,84 @@
+"""The manifest of an export: what every file is, its hash and size, and how it was verified.
+
+``manifest.json`` lies in the folder of the export and is written again after every file, so that an export that was
+stopped goes on where it was: files whose hash still agrees are kept. It names the bundle; another bundle's export into
+the same folder is refused, and so is verifying files that were changed since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from auparity.errors import AuparityError
+
+NAME, FORMAT, VERSION = "manifest.json", "auparity-export", 1
+
+
+@dataclass
+class Entry:
+    """One exported file or package."""
+
+    stage: str
+    contract: str
+    sha256: str
+    bytes: int
+    note: str = ""
+    error: float | None = None  #: against the reference when it was verified, relative to the largest value
+    tolerance: float | None = None
+
+
+@dataclass
+class Manifest:
+    """All files of an export."""
+
+    target: str  #: "onnx", "coreml" ...
+    bundle: str
+    bundle_hash: str
+    version: str  #: of auparity
+    entries: dict[str, Entry] = field(default_factory=dict)  #: by path relative to the folder
+
+
+def load(folder: Path) -> Manifest | None:
+    """The manifest of a folder; None where there is none.
+
+    Raises
+    ------
+    AuparityError : it is damaged, or of a later version.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT or content["version_of_format"] != VERSION:
+            raise AuparityError(f"{path}: is not of format {FORMAT} {VERSION}; export into another folder.")
+        entries = {name: Entry(**entry) for name, entry in content["entries"].items()}
+        return Manifest(
+            content["target"], content["bundle"], content["bundle_hash"], content["version"], entries
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError) as error:
+        raise AuparityError(f"{path}: is damaged ({error}); delete it and export again.") from None
+
+
+def save(manifest: Manifest, folder: Path) -> None:
+    """Write atomically, sorted."""
+    content = {"format": FORMAT, "version_of_format": VERSION, **asdict(manifest)}
+    part = folder / (NAME + ".part")
+    part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    part.replace(folder / NAME)
+
+
+def digest(path: Path) -> tuple[str, int]:
+    """SHA-256 and size of a file, or of all files of a package (names included, in order)."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
+    together, size = hashlib.sha256(), 0
+    for each in sorted(p for p in path.rglob("*") if p.is_file()):
+        data = each.read_bytes()
+        together.update(each.relative_to(path).as_posix().encode() + b"\0" + data + b"\0")
+        size += len(data)
+    return together.hexdigest(), size
