@@ -23,12 +23,6 @@ BUNDLE = Bundle.embedded()
 SOME = (
     "detection/*", "validation/view_0", "action_units/*", "patch_experts/*/scale_0.25/*", "patch_experts/*/*/view_0*",
 )  # fmt: skip
-    "detection/*",
-    "validation/view_0",
-    "action_units/*",
-    "patch_experts/*/scale_0.25/*",
-    "patch_experts/*/*/view_0*",
-)
 
 
 def run(folder: Path, **named):
