@@ -31,7 +31,7 @@ TECHNOLOGIES = ("batched", "numba", "onnx", "torch", "jax")
 
 #: Classes of parity_tests/tolerances.toml that a variant can be held to.
 PrecisionClass = Literal["float64", "float32", "bfloat16", "float16"]
-Device = Literal["cpu", "cuda", "mps"]
+Device = Literal["cpu", "cuda", "mps", "coreml", "directml"]
 
 
 @dataclass(frozen=True)

@@ -85,10 +85,16 @@ def _none_of(whys: list[str | None]) -> str | None:
 
 def _variant_lines(bundle: Bundle, known: Registry, chosen: dict[str, Choice]) -> list[str]:
     lines = [f"variants on bundle {bundle.meta.name} {bundle.short_hash} (* = what Pipeline.best() chooses)"]
+    missing: dict[tuple[str, str], list[str]] = {}  # stages by variant and reason: said once, below
     for stage, states in _states(bundle, known).items():
         can = [f"{name}{'*' if name == chosen[stage].variant.name else ''}" for name, why in states.items() if not why]
         lines.append(f"  {stage:<15} {'  '.join(can)}")
-        lines += [f"  {'':<15} no {name}: {why}" for name, why in states.items() if why]
+        for name, why in states.items():
+            if why:
+                missing.setdefault((name, why), []).append(stage)
+    if missing:
+        lines += ["", "variants that cannot run here"]
+        lines += [f"  {name:<15} {why} ({', '.join(stages)})" for (name, why), stages in missing.items()]
     lines += [f"  package {name} could not be loaded: {error}" for name, error in known.broken.items()]
     return lines
 

@@ -1,12 +1,42 @@
-"""Stages whose networks run in ONNX Runtime on the CPU, on graphs from `auparity.conversion`; registers them."""
+"""Stages whose networks run in ONNX Runtime, on graphs from `auparity.conversion`, by provider; registers them.
+
+The CPU's are measured and have a rank; the others are taken by name only (``detection=onnx-cuda``), as nobody has
+measured them yet.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from auparity.accelerated.registry import from_module, variant
 
-_ABOUT = {"requires": ("onnx", "onnxruntime"), "extra": "onnx", "rank": 30}
+_REQUIRES = ("onnx", "onnxruntime")
+#: Provider's name to device and class of tolerances: what providers.py says, without importing it here.
+_OTHERS = {
+    "onnx-tensorrt": ("cuda", "float32"),
+    "onnx-cuda": ("cuda", "float32"),
+    "onnx-directml": ("directml", "float32"),
+    "onnx-coreml": ("coreml", "float16"),
+    "onnx-openvino": ("cpu", "float32"),
+}
 
-for _stage in ("detection", "validation", "action_units"):
-    variant(_stage, "onnx", **_ABOUT)(from_module(f"{__name__}.{_stage}"))
-_experts = f"{__name__}.patch_experts"
-variant("patch_experts", "onnx", serves=from_module(_experts, "serves"), **_ABOUT)(from_module(_experts))
+
+def _on(module: str, provider: str) -> Callable[..., Any]:
+    build = from_module(module)
+    return lambda *parts: build(*parts, provider)
+
+
+def _why_not(provider: str) -> Callable[[], str | None]:
+    ask = from_module(f"{__name__}.providers", "why_not")
+    return lambda: ask(provider)
+
+
+for _stage in ("detection", "validation", "action_units", "patch_experts"):
+    _module = f"{__name__}.{_stage}"
+    _serves = from_module(_module, "serves") if _stage == "patch_experts" else None
+    _about = {"requires": _REQUIRES, "extra": "onnx", "serves": _serves}
+    variant(_stage, "onnx", rank=30, **_about)(from_module(_module))
+    for _name, (_device, _precision) in _OTHERS.items():
+        _more = {"devices": (_device,), "precision": _precision, "check": _why_not(_name)}
+        variant(_stage, _name, rank=-1, **_about, **_more)(_on(_module, _name))

@@ -19,11 +19,11 @@ F64 = npt.NDArray[np.float64]
 class ActionUnits(BatchedActionUnits):
     """Stage `action_units` of one set of predictors."""
 
-    def __init__(self, predictors: AUPredictors) -> None:
+    def __init__(self, predictors: AUPredictors, provider: str) -> None:
         super().__init__(predictors)
         contract = "features and running medians (N, D) float64 to 17 intensities, not clamped, and 18 decision values"
         metadata = onnx_graphs.metadata_of("", "", "action_units", contract)
-        self._session = Session(onnx_graphs.action_units(predictors, "action_units", metadata))
+        self._session = Session(onnx_graphs.action_units(predictors, "action_units", metadata), provider)
 
     def values(self, features: F64, medians: F64 | None) -> F64:
         """Values (N, 35); frames one by one, so that a value does not depend on the batch."""
@@ -32,6 +32,6 @@ class ActionUnits(BatchedActionUnits):
         return np.concatenate([self._session(one[None], other[None]) for one, other in pairs])
 
 
-def build(predictors: AUPredictors) -> ActionUnits:
+def build(predictors: AUPredictors, provider: str = "onnx") -> ActionUnits:
     """Stage `action_units`."""
-    return ActionUnits(predictors)
+    return ActionUnits(predictors, provider)

@@ -19,13 +19,13 @@ from auparity.reference.detection import Detections, detect_faces
 Array = npt.NDArray[Any]
 
 
-def build(mtcnn: MTCNN) -> Callable[[Array], Detections]:
+def build(mtcnn: MTCNN, provider: str = "onnx") -> Callable[[Array], Detections]:
     """Stage `detection`: images (H, W, 3) uint8 B,G,R to `Detections`."""
     contract = "maps (N, 3, H, W) float32 R,G,B, (value - 127.5) / 128, to two logits, four of the box, ten of points"
     sessions = {}
     for name, net in (("pnet", mtcnn.pnet), ("rnet", mtcnn.rnet), ("onet", mtcnn.onet)):
         metadata = metadata_of("", "", "detection", contract)
-        sessions[id(net)] = Session(network(net, 3, name, metadata, per_pixel=name == "pnet"))
+        sessions[id(net)] = Session(network(net, 3, name, metadata, per_pixel=name == "pnet"), provider)
 
     def run(net: ConvNet, maps: Array, dtype: npt.DTypeLike) -> Array:
         return sessions[id(net)](np.asarray(maps, np.float32))

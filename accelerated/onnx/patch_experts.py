@@ -7,6 +7,7 @@ time in the runtime's overhead.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -27,20 +28,20 @@ def serves(model: LandmarkModel) -> str | None:
     return None if model.kind == "cen" else "serves CE-CLM experts only, these are CCNF"
 
 
-def _runner(patches: list[CENPatch]) -> Callable[[Array], Array]:
+def _runner(patches: list[CENPatch], provider: str) -> Callable[[Array], Array]:
     contract = "normalised patches (experts, positions, 1 + 121) float32 to responses (experts, positions)"
-    session = Session(grouped_experts(patches, "experts", metadata_of("", "", "patch_experts", contract)))
+    session = Session(grouped_experts(patches, "experts", metadata_of("", "", "patch_experts", contract)), provider)
     return lambda values: session(values)
 
 
 class PatchExperts(PatchExpertBank):
     """Stage `patch_experts` of one CE-CLM model: the reference's plumbing around grouped graphs."""
 
-    def __init__(self, model: LandmarkModel) -> None:
+    def __init__(self, model: LandmarkModel, provider: str) -> None:
         super().__init__(model, ShapeModel(model.pdm, FLOAT32))
         last = model.experts[-1]
         self._grouped = [
-            GroupedScale(experts, last, _runner)
+            GroupedScale(experts, last, partial(_runner, provider=provider))
             for experts in model.experts
             if isinstance(experts, CENExperts) and isinstance(last, CENExperts)
         ]
@@ -50,6 +51,6 @@ class PatchExperts(PatchExpertBank):
         return self._grouped[scale_index]
 
 
-def build(model: LandmarkModel) -> PatchExperts:
+def build(model: LandmarkModel, provider: str = "onnx") -> PatchExperts:
     """Stage `patch_experts`."""
-    return PatchExperts(model)
+    return PatchExperts(model, provider)

@@ -1,6 +1,5 @@
-"""The one place that makes ONNX Runtime sessions: provider asked for or error, one thread unless told otherwise.
+"""The one place that makes ONNX Runtime sessions: the provider asked for or an error, one thread unless told otherwise.
 
-ONNX Runtime only warns about a provider that it cannot load and falls back to the CPU; here that is an error.
 ``AUPARITY_ONNX_THREADS`` sets the threads of a session; one is the default, because processes are the parallelism
 (docs/parallel.md) and results must not depend on the number of cores.
 """
@@ -15,30 +14,38 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
+from auparity.accelerated.onnx.providers import BY_NAME, CPU
 from auparity.errors import AuparityError, VariantUnavailable
 
 Array = npt.NDArray[Any]
 
 THREADS_VARIABLE = "AUPARITY_ONNX_THREADS"
-CPU = "CPUExecutionProvider"
 
 
 class Session:
-    """A graph that runs on one provider.
+    """A graph that runs on one provider, named as in providers.py.
 
     Raises
     ------
     VariantUnavailable : the provider is not what ONNX Runtime took.
     """
 
-    def __init__(self, model: onnx.ModelProto, provider: str = CPU) -> None:
+    def __init__(self, model: onnx.ModelProto, name: str = CPU.name) -> None:
+        provider = BY_NAME[name]
+        if why := provider.why_not():
+            raise VariantUnavailable(why)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = _threads()
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[provider])
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=provider.settings()
+        )  # fmt: skip
         taken = self._session.get_providers()
-        if not taken or taken[0] != provider:
-            raise VariantUnavailable(f"ONNX Runtime does not run on {provider} here; it took {', '.join(taken)}")
+        if not taken or taken[0] != provider.execution:
+            needs = f"; it needs {provider.needs}" if provider.needs else ""
+            raise VariantUnavailable(
+                f"ONNX Runtime could not load {provider.execution} and took {', '.join(taken)}{needs}."
+            )
         self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     def __call__(self, *arrays: Array) -> Array:

@@ -16,14 +16,15 @@ from auparity.reference.validation import LandmarkValidator
 Array = npt.NDArray[Any]
 
 
-def build(validator: Validator) -> LandmarkValidator:
+def build(validator: Validator, provider: str = "onnx") -> LandmarkValidator:
     """Stage `validation`: gray (N, H, W), landmarks (N, 68, 2), rotations (N, 3) to certainties (N,)."""
     contract = "faces (N, 1, 60, 60) float32, normalised, to scores of the bins of the error"
     sessions: dict[int, Session] = {}
 
     def run(net: ConvNet, maps: Array, dtype: npt.DTypeLike) -> Array:
         if id(net) not in sessions:
-            sessions[id(net)] = Session(network(net, 1, "validator", metadata_of("", "", "validation", contract)))
+            graph = network(net, 1, "validator", metadata_of("", "", "validation", contract))
+            sessions[id(net)] = Session(graph, provider)
         return sessions[id(net)](np.asarray(maps, np.float32))
 
     return LandmarkValidator(validator, FLOAT32, run)

@@ -1,0 +1,100 @@
+"""ONNX Runtime's execution providers: what each is called, which package has it, on which device it computes and how.
+
+ONNX Runtime only warns about a provider that it cannot load and computes on the CPU instead; here a provider that was
+asked for and is not taken is an error with its remedy. `why_not` asks the installed package without loading anything;
+that a library or a driver is missing shows when the first session is made (session.py).
+
+Settings keep float32: no TF32, no half precision. Core ML chooses for itself where it computes, in float16 on its
+neural engine, and is therefore of the float16 class.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from auparity.accelerated.registry import Device, PrecisionClass
+
+CACHE_VARIABLE = "AUPARITY_CACHE"
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One execution provider."""
+
+    name: str  #: of our variants
+    execution: str  #: ONNX Runtime's name of it
+    package: str  #: distribution of ONNX Runtime that has it; they overwrite each other: one in an environment
+    device: Device
+    precision: PrecisionClass = "float32"
+    options: dict[str, str] = field(default_factory=dict)
+    needs: str = ""  #: beside the package
+    beside: tuple[str, ...] = ()  #: providers for what this one cannot compute
+
+    def settings(self) -> list[tuple[str, dict[str, str]]]:
+        """Providers and options in the order in which ONNX Runtime shall try them."""
+        options = dict(self.options)
+        if self.name == "onnx-tensorrt":  # building an engine takes minutes: kept
+            folder = engine_folder()
+            folder.mkdir(parents=True, exist_ok=True)
+            options["trt_engine_cache_path"] = str(folder)
+        return [(self.execution, options), *((name, _OPTIONS_BESIDE.get(name, {})) for name in self.beside)]
+
+    def why_not(self) -> str | None:
+        """Why it cannot run here, and what to do; None when the installed ONNX Runtime has it."""
+        import onnxruntime
+
+        if self.execution in onnxruntime.get_available_providers():
+            return None
+        needs = f"needs {self.needs}" if self.needs else ""
+        if self.package != CPU.package:
+            swap = f"uninstall onnxruntime and install {self.package}, one of them per environment"
+            needs = f"{swap}; {needs}" if needs else swap
+        return f"this ONNX Runtime has no {self.execution}: {needs}"
+
+
+def engine_folder() -> Path:
+    """Where TensorRT's engines are kept: in AUPARITY_CACHE, or in the user's folder for caches."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named) / "tensorrt-engines"
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "auparity" / "tensorrt-engines"
+
+
+_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+_OPTIONS_BESIDE: dict[str, dict[str, Any]] = {"CUDAExecutionProvider": _CUDA_OPTIONS}
+
+CPU = Provider("onnx", "CPUExecutionProvider", "onnxruntime", "cpu")
+#: In order of preference where several can run.
+PROVIDERS: tuple[Provider, ...] = (
+    Provider(
+        "onnx-tensorrt", "TensorrtExecutionProvider", "onnxruntime-gpu", "cuda",
+        options={"trt_engine_cache_enable": "1", "trt_fp16_enable": "0"}, needs="TensorRT 10, CUDA and cuDNN",
+        beside=("CUDAExecutionProvider",),
+    ),
+    Provider(
+        "onnx-cuda", "CUDAExecutionProvider", "onnxruntime-gpu", "cuda", options=_CUDA_OPTIONS, needs="CUDA and cuDNN"
+    ),
+    Provider("onnx-directml", "DmlExecutionProvider", "onnxruntime-directml", "directml", needs="Windows 10 or newer"),
+    Provider(
+        "onnx-coreml", "CoreMLExecutionProvider", "onnxruntime", "coreml", "float16",
+        options={"ModelFormat": "MLProgram", "MLComputeUnits": "ALL"}, needs="macOS 13 or newer",
+    ),
+    Provider(
+        "onnx-openvino", "OpenVINOExecutionProvider", "onnxruntime-openvino", "cpu",
+        options={"device_type": "CPU", "precision": "FP32", "num_of_threads": "1"},
+    ),
+    CPU,
+)  # fmt: skip
+BY_NAME = {provider.name: provider for provider in PROVIDERS}
+
+
+def why_not(name: str) -> str | None:
+    """`Provider.why_not` by name."""
+    return BY_NAME[name].why_not()
