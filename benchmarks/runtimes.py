@@ -19,7 +19,7 @@ import numpy.typing as npt
 from auparity.accelerated.numba.convnet import Network
 from auparity.accelerated.onnx.session import Session
 from auparity.benchmarks.yardstick import sgemm_gflops
-from auparity.conversion.onnx_graphs import grouped_experts, metadata_of, network
+from auparity.conversion.onnx_graphs import expert, grouped_experts, metadata_of, network
 from auparity.errors import VariantUnavailable
 from auparity.models.bundle import Bundle
 from auparity.models.sources import open_bundle
@@ -91,6 +91,30 @@ def best_times(runs: dict[str, Run], values: Array, rounds: int) -> dict[str, fl
     return best
 
 
+def grouped_or_single(bundle: Bundle, rounds: int) -> list[str]:
+    """Experts of the frontal view in one ONNX graph, and in a graph each: rows of a table."""
+    metadata, rng, rows = metadata_of("", "", "", ""), np.random.default_rng(0), []
+    for k, experts in enumerate(bundle.face.main.experts):
+        if not isinstance(experts, CENExperts):
+            continue
+        patches = [patch for patch in experts.patches[VIEW] if patch.layers]
+        inputs = patches[0].layers[0].weights.shape[1]
+        values = rng.normal(size=(len(patches), POSITIONS, inputs)).astype(np.float32)
+        together = Session(grouped_experts(patches, "experts", metadata))
+        sessions = [Session(expert(patch, "expert", metadata)) for patch in patches]
+
+        def singly(values: Array, sessions: list[Session] = sessions) -> Array:
+            return np.stack([session(rows) for session, rows in zip(sessions, values, strict=True)])
+
+        times = best_times({"one": together, "each": singly}, values, rounds)
+        apart = float(np.abs(together(values) - singly(values)).max())
+        rows.append(
+            f"| scale {k}, {len(patches)} experts | {times['one']:.3f} | {times['each']:.3f} "
+            f"| {times['each'] / times['one']:.2f} | {apart:.1e} |"
+        )
+    return rows
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m auparity.benchmarks.runtimes", description=__doc__)
@@ -100,6 +124,8 @@ def main(arguments: list[str] | None = None) -> int:
     bundle = open_bundle(chosen.models, "auto")
     bundle = bundle.widen() if chosen.models == "embedded" else bundle
     print(f"bundle {bundle.meta.name} {bundle.short_hash}; SGEMM {sgemm_gflops():.0f} GFLOP/s on one thread\n")
+    print("| experts | one graph, ms | a graph each, ms | times as fast | differ by |\n|---|---|---|---|---|")
+    print("\n".join(grouped_or_single(bundle, chosen.rounds)) + "\n")
     print("| graph | ONNX Runtime, ms | OpenVINO, ms | Numba, ms | OpenVINO differs by |\n|---|---|---|---|---|")
     for name, graph, values, numba in cases(bundle):
         runs: dict[str, Run] = {"onnx": Session(graph), "openvino": openvino_runner(graph)}
