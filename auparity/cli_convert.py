@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from auparity.cli_types import whole
 from auparity.errors import AuparityError
 
 _DESCRIPTION = """\
@@ -20,6 +21,7 @@ examples:
   auparity convert --to onnx -o exported/                       the models that auparity extract would take
   auparity convert --to onnx --models DIR -o exported/ --verify
   auparity convert --to onnx --models embedded --widen -o exported/ --only "patch_experts/main/*/view_0"
+  auparity convert --to coreml --precision float16 --models embedded -o packages/ --verify
   auparity convert --inspect exported/detection/pnet.onnx
 
 exit status: 0 good, 1 a file failed its verification or a problem, 2 usage, 130 interrupted"""
@@ -28,13 +30,18 @@ exit status: 0 good, 1 a file failed its verification or a problem, 2 usage, 130
 def add_parser(subparsers: Any) -> None:
     """Add ``convert`` to the command line."""
     parser = subparsers.add_parser(
-        "convert", help="models as ONNX files", description=_DESCRIPTION, epilog=_EPILOG,
+        "convert", help="models as ONNX files or Core ML packages", description=_DESCRIPTION, epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--to", choices=("onnx",), help="the target format")
+    parser.add_argument("--to", choices=("onnx", "coreml"), help="the target format")
+    parser.add_argument(
+        "--precision", choices=("float32", "float16"), default="float32",
+        help="what weights are stored and layers computed in; default: float32",
+    )  # fmt: skip
     parser.add_argument("--models", metavar="SOURCE", help="embedded, openface, a folder or a file")
     parser.add_argument("--landmark-model", default="auto", choices=("auto", "clnf", "ceclm"), help="default: auto")
     parser.add_argument("--widen", action="store_true", help="CE-CLM layers of OpenFace's sizes (embedded bundle)")
+    parser.add_argument("--jobs", type=whole(1), metavar="N", help="processes side by side; default: one a core")
     parser.add_argument("--only", action="append", metavar="PATTERN", help="names of items; may be given again")
     parser.add_argument("--verify", action="store_true", help="run what was written against the reference")
     parser.add_argument("--inspect", type=Path, metavar="FILE", help="say what an exported file holds, and end")
@@ -45,6 +52,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Carry out ``auparity convert``; returns the exit code."""
     from auparity import __version__
+    from auparity.accelerated.hardware import usable_cores
     from auparity.conversion.export import export, inspect
     from auparity.models.sources import open_bundle
 
@@ -52,18 +60,20 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(inspect(arguments.inspect), indent=1))
         return 0
     if arguments.to is None or arguments.output is None:
-        raise AuparityError("say what to write and where: --to onnx -o DIR (or --inspect FILE).")
+        raise AuparityError("say what to write and where: --to onnx|coreml -o DIR (or --inspect FILE).")
     bundle = open_bundle(arguments.models, arguments.landmark_model)
     bundle = bundle.widen() if arguments.widen else bundle
     done = export(
-        bundle, arguments.to, arguments.output, version=__version__, only=arguments.only or (),
-        verify=arguments.verify, progress=_tell,
+        bundle, arguments.to, arguments.output, version=__version__, precision=arguments.precision,
+        only=arguments.only or (), verify=arguments.verify, jobs=arguments.jobs or usable_cores(), progress=_tell,
     )  # fmt: skip
     for name, why in done.wrong.items():
         print(f"{name}: {why}", file=sys.stderr)
     said = f"{len(done.written)} files written, {len(done.kept)} were there"
     said += f", {len(done.wrong)} FAILED verification" if done.wrong else ", all verified" if arguments.verify else ""
-    print(f"{bundle.meta.name} {bundle.short_hash} as {arguments.to}: {said}. See {done.folder / 'manifest.json'}")
+    print(
+        f"{bundle.meta.name} {bundle.short_hash} as {arguments.to} ({arguments.precision}): {said}. See {done.folder / 'manifest.json'}"
+    )
     return 0 if done.passed else 1
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auparity.cli_types import positive, whole
 from auparity.errors import AuparityError
 
 if TYPE_CHECKING:
@@ -118,16 +118,16 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--photographs", action="store_true", help="a folder holds photographs, not the frames of a clip"
     )
-    group.add_argument("--camera", type=_whole(0), metavar="N", help="record from camera N (the first is 0)")
-    group.add_argument("--max-frames", type=_whole(1), metavar="N", help="stop each clip after N frames")
-    group.add_argument("--seconds", type=_positive, metavar="S", help="stop the camera after S seconds")
+    group.add_argument("--camera", type=whole(0), metavar="N", help="record from camera N (the first is 0)")
+    group.add_argument("--max-frames", type=whole(1), metavar="N", help="stop each clip after N frames")
+    group.add_argument("--seconds", type=positive, metavar="S", help="stop the camera after S seconds")
     for name, meaning in (
         ("fx", "focal length"),
         ("fy", "focal length (default: fx)"),
         ("cx", "image centre"),
         ("cy", "image centre"),
     ):
-        group.add_argument(f"--{name}", type=_positive, metavar="PX", help=f"{meaning} in pixels; guessed if not given")
+        group.add_argument(f"--{name}", type=positive, metavar="PX", help=f"{meaning} in pixels; guessed if not given")
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +140,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--landmark-model", choices=("auto", "ceclm", "clnf"), default="auto")
     group.add_argument(
-        "--processes", type=_whole(1), default=1, metavar="N", help="inputs at a time, each in a process of its own"
+        "--processes", type=whole(1), default=1, metavar="N", help="inputs at a time, each in a process of its own"
     )
     group.add_argument(
         "--variants",
@@ -213,28 +213,3 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         max_seconds=arguments.seconds,
         overwrite=arguments.overwrite,
     )
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    """An argparse type: whole numbers from `least`."""
-
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = least - 1
-        if number < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
-        return number
-
-    return parse
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number

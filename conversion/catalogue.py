@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from auparity.errors import AuparityError
 from auparity.models.bundle import Bundle
 from auparity.models.types import AUPredictors, CCNFPatch, CENExperts, CENPatch, ConvNet, LandmarkModel, PatchExperts
 from auparity.reference.action_units import ActionUnitModels
@@ -24,13 +26,32 @@ from auparity.reference.patch_experts import SMALLEST_ALPHA
 Array = npt.NDArray[Any]
 Kind = Literal["network", "per_pixel_network", "grouped_experts", "expert", "grouped_neurons", "action_units"]
 
+#: What weights are stored and layers computed in.
+Precision = Literal["float32", "float16"]
+
 POSITIONS = 40  #: of a 9 x 9 map on its checkerboard: how many the checks evaluate
 FRONTAL = 0
 
 
+@dataclass(frozen=True)
+class About:
+    """What every exported file says of itself beside its contract."""
+
+    bundle_hash: str
+    licence: str
+    version: str  #: of auparity
+    precision: Precision
+
+    def refuse_others(self, path: object, bundle_hash: str) -> None:
+        """Raise `AuparityError` when a file says that it is of another bundle."""
+        if bundle_hash != self.bundle_hash:
+            said = f"of bundle {bundle_hash[:12]}" if bundle_hash else "of no bundle that it names"
+            raise AuparityError(f"{path}: is {said}, not of {self.bundle_hash[:12]}. Export it again.")
+
+
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One thing to export."""
+    """One thing to export; it goes to other processes, so that its functions are module-level ones."""
 
     name: str
     stage: str
@@ -64,11 +85,15 @@ def items(bundle: Bundle) -> Iterator[Item]:
 
 
 def _network(name: str, stage: str, kind: Kind, net: ConvNet, shape: tuple[int, ...], contract: str) -> Item:
-    return Item(
-        name, stage, kind, net, shape[1], contract,
-        lambda rng: (rng.normal(size=shape).astype(np.float32),),
-        lambda maps: forward(net, maps, np.float32),
-    )  # fmt: skip
+    return Item(name, stage, kind, net, shape[1], contract, partial(_maps, shape), partial(_outputs, net))
+
+
+def _maps(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, ...]:
+    return (rng.normal(size=shape).astype(np.float32),)
+
+
+def _outputs(net: ConvNet, maps: Array) -> Array:
+    return forward(net, maps, np.float32)
 
 
 def _experts(part: str, model: LandmarkModel) -> Iterator[Item]:
@@ -103,15 +128,15 @@ def _group(name: str, landmarks: list[int], patches: Sequence[CENPatch | CCNFPat
         f"normalised patches ({shape[0]}, P, {shape[2]}) float32 of landmarks {', '.join(map(str, landmarks))}, a one "
         f"before the {size[0]} x {size[1]} pixels, column by column, to responses ({shape[0]}, P)"
     )
-
-    def reference(values: Array) -> Array:
-        return np.stack([_response(patch, rows) for patch, rows in zip(patches, values, strict=True)])
-
     return Item(
         name, "patch_experts", "grouped_neurons" if neurons else "grouped_experts", list(patches), 0, contract,
-        lambda rng: (_patches(rng, shape),), reference,
+        partial(_patches, shape), partial(_responses, patches),
         "before Sigma and the minimum of the map, which stay with the caller" if neurons else "",
     )  # fmt: skip
+
+
+def _responses(patches: Sequence[CENPatch | CCNFPatch], values: Array) -> Array:
+    return np.stack([_response(patch, rows) for patch, rows in zip(patches, values, strict=True)])
 
 
 def _response(patch: CENPatch | CCNFPatch, values: Array) -> Array:
@@ -127,18 +152,18 @@ def _single(name: str, experts: CENExperts, landmark: int, patch: CENPatch) -> I
     inputs = 1 + patch.height * patch.width
     contract = f"normalised patches (P, {inputs}) float32, a one before the pixels, column by column, to responses (P,)"
     return Item(
-        name, "patch_experts", "expert", patch, 0, contract, lambda rng: (_patches(rng, (POSITIONS, inputs)),),
-        lambda values: _cen(patch, values), note,
+        name, "patch_experts", "expert", patch, 0, contract, partial(_patches, (POSITIONS, inputs)),
+        partial(_cen, patch), note,
     )  # fmt: skip
 
 
-def _patches(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+def _patches(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, ...]:
     """Patches as the stage normalises them: zero mean, norm one, a one before them."""
     values = rng.normal(size=shape)
     values[..., 1:] -= values[..., 1:].mean(axis=-1, keepdims=True)
     values[..., 1:] /= np.linalg.norm(values[..., 1:], axis=-1, keepdims=True)
     values[..., 0] = 1
-    return values.astype(np.float32)
+    return (values.astype(np.float32),)
 
 
 def _cen(patch: CENPatch, values: Array) -> Array:
@@ -163,20 +188,22 @@ def _ccnf(patch: CCNFPatch, values: Array) -> Array:
 def _action_units(name: str, predictors: AUPredictors) -> Item:
     models = ActionUnitModels(predictors)
     length = models.intensity.weights.shape[1]
-
-    def reference(features: Array, medians: Array) -> Array:
-        found = []
-        for part in (models.intensity, models.presence):
-            centred = features[:, None] - part.means[None] - medians[:, None] * part.dynamic[None, :, None]
-            found.append((centred * part.weights[None]).sum(axis=2) + part.biases)
-        return np.concatenate(found, axis=1)
-
-    def inputs(rng: np.random.Generator) -> tuple[Array, ...]:
-        hog = rng.uniform(0, 0.4, (3, length))  # the range of FHOG features
-        return hog, hog * rng.uniform(0.8, 1.2, (3, length))
-
     contract = (
         f"features and running medians (N, {length}), FHOG before geometry, to {len(models.intensity.biases)} "
         f"intensities and {len(models.presence.biases)} presences before their threshold (N, 35)"
     )
+    inputs, reference = partial(_descriptors, length), partial(_values, predictors)
     return Item(name, "action_units", "action_units", predictors, 0, contract, inputs, reference)
+
+
+def _descriptors(length: int, rng: np.random.Generator) -> tuple[Array, ...]:
+    hog = rng.uniform(0, 0.4, (3, length))  # the range of FHOG features
+    return hog, hog * rng.uniform(0.8, 1.2, (3, length))
+
+
+def _values(predictors: AUPredictors, features: Array, medians: Array) -> Array:
+    models, found = ActionUnitModels(predictors), []
+    for part in (models.intensity, models.presence):
+        centred = features[:, None] - part.means[None] - medians[:, None] * part.dynamic[None, :, None]
+        found.append((centred * part.weights[None]).sum(axis=2) + part.biases)
+    return np.concatenate(found, axis=1)

@@ -7,21 +7,37 @@ manifest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from auparity.conversion import manifest as manifests
-from auparity.conversion.catalogue import Item, items
+from auparity.conversion.catalogue import About, Item, Precision, items
 from auparity.conversion.manifest import Entry, Manifest
 from auparity.errors import AuparityError
 from auparity.models.bundle import Bundle
 
-#: Modules that write a target: each has SUFFIX, `write`, `verify` and `inspect`.
-TARGETS = {"onnx": "auparity.conversion.to_onnx"}
+
+@dataclass(frozen=True)
+class Target:
+    """A format."""
+
+    module: str  #: it has SUFFIX, `write`, `verify` and `inspect`
+    precisions: tuple[Precision, ...]
+
+
+TARGETS = {
+    "onnx": Target("auparity.conversion.to_onnx", ("float32",)),
+    "coreml": Target("auparity.conversion.to_coreml", ("float32", "float16")),
+}
+#: Called with the name of what was done last, how many items are done, and how many there are.
 Progress = Callable[[str, int, int], None]
 
 
@@ -49,7 +65,7 @@ def target_module(target: str) -> Any:
     """
     if target not in TARGETS:
         raise AuparityError(f"no target {target!r}; there are {', '.join(TARGETS)}.")
-    return import_module(TARGETS[target])
+    return import_module(TARGETS[target].module)
 
 
 def export(
@@ -58,8 +74,10 @@ def export(
     folder: Path,
     *,
     version: str,
+    precision: Precision = "float32",
     only: Sequence[str] = (),
     verify: bool = False,
+    jobs: int = 1,
     progress: Progress = lambda name, done, total: None,
 ) -> Exported:
     """Write a bundle's items.
@@ -67,54 +85,115 @@ def export(
     Parameters
     ----------
     version : of auparity, for the manifest.
+    precision : what weights are stored and layers computed in.
     only : names or patterns (``patch_experts/main/*/view_0``) of items; empty for all.
+    jobs : processes that write items side by side.
 
     Raises
     ------
-    AuparityError : the folder holds another bundle's or another target's export; nothing is of these names.
+    AuparityError : the folder holds another bundle's or another target's export; nothing is of these names; the target
+        does not have the precision.
     VariantUnavailable : what the target needs is not installed.
     """
     module = target_module(target)
+    if precision not in TARGETS[target].precisions:
+        raise AuparityError(f"{target} is written in {' and '.join(TARGETS[target].precisions)}, not in {precision}.")
     chosen = [item for item in items(bundle) if not only or any(fnmatch(item.name, pattern) for pattern in only)]
     if not chosen:
         raise AuparityError(f"nothing in bundle {bundle.meta.name} is called {' or '.join(only)}.")
     folder.mkdir(parents=True, exist_ok=True)
     known = manifests.load(folder)
-    if known is not None and (known.bundle_hash, known.target) != (bundle.content_hash, target):
+    if known is not None and (known.bundle_hash, known.target, known.precision) != (
+        bundle.content_hash, target, precision,
+    ):  # fmt: skip
         raise AuparityError(
-            f"{folder}: holds the {known.target} export of bundle {known.bundle} {known.bundle_hash[:12]}; choose "
-            "another folder, or delete it."
+            f"{folder}: holds the {known.target} export ({known.precision}) of bundle {known.bundle} "
+            f"{known.bundle_hash[:12]}; choose another folder, or delete it."
         )
-    held = known or Manifest(target, bundle.meta.name, bundle.content_hash, version)
+    about = About(bundle.content_hash, bundle.meta.licence, version, precision)
+    held = known or Manifest(target, precision, bundle.meta.name, bundle.content_hash, version)
     done = Exported(folder)
-    for number, item in enumerate(chosen):
-        progress(item.name, number, len(chosen))
-        name = item.name + module.SUFFIX
-        path, entry = folder / name, held.entries.get(name)
-        if entry is None or not path.exists() or manifests.digest(path) != (entry.sha256, entry.bytes):
-            module.write(item, path, bundle.content_hash, bundle.meta.licence)
-            sha256, size = manifests.digest(path)
-            entry = held.entries[name] = Entry(item.stage, item.contract, sha256, size, item.note)
-            done.written.append(name)
-            manifests.save(held, folder)
-        else:
-            done.kept.append(name)
-        if verify:
-            _verify(module, item, path, entry, done)
-    manifests.save(held, folder)
-    progress("", len(chosen), len(chosen))
+    progress("", 0, len(chosen))
+    tasks = []
+    for item in chosen:
+        entry = held.entries.get(item.name + module.SUFFIX)
+        tasks.append(_Task(target, item, folder, about, entry, verify))
+    for count, (name, result) in enumerate(_carried_out(tasks, jobs), 1):
+        held.entries[name] = result.entry
+        (done.written if result.written else done.kept).append(name)
+        if result.wrong:
+            done.wrong[name] = result.wrong
+        manifests.save(held, folder)
+        progress(name, count, len(chosen))
     return done
 
 
-def _verify(module: Any, item: Item, path: Path, entry: Entry, done: Exported) -> None:
-    name = item.name + module.SUFFIX
-    try:
-        entry.error, entry.tolerance = module.verify(item, path)
-    except AuparityError as error:
-        done.wrong[name] = str(error)
+@dataclass(frozen=True)
+class _Task:
+    """One item to be written, or kept where it is what the manifest says."""
+
+    target: str
+    item: Item
+    folder: Path
+    about: About
+    entry: Entry | None
+    verify: bool
+
+
+@dataclass(frozen=True)
+class _Result:
+    entry: Entry
+    written: bool
+    wrong: str = ""
+
+
+def _carried_out(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[str, _Result]]:
+    """Results as they come; stopping in between lets the processes end what they are at."""
+    if jobs == 1 or len(tasks) == 1:
+        yield from map(_carry_out, tasks)
         return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(tasks)), context, _ignore_interrupts) as pool:
+        try:
+            # A few at a time: an item carries its weights, and those that wait would be copies of the whole bundle.
+            waiting, left = set[Future[tuple[str, _Result]]](), iter(tasks)
+            while True:
+                waiting |= {pool.submit(_carry_out, task) for task in islice(left, 2 * jobs - len(waiting))}
+                if not waiting:
+                    return
+                ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+
+
+def _carry_out(task: _Task) -> tuple[str, _Result]:
+    module = target_module(task.target)
+    name = task.item.name + module.SUFFIX
+    path, entry = task.folder / name, task.entry
+    written = entry is None or not path.exists() or manifests.digest(path) != (entry.sha256, entry.bytes)
+    if written or entry is None:
+        module.write(task.item, path, task.about)
+        sha256, size = manifests.digest(path)
+        entry = Entry(task.item.stage, task.item.contract, sha256, size, task.item.note)
+    return name, _Result(entry, written, _verified(module, task, path, entry) if task.verify else "")
+
+
+def _verified(module: Any, task: _Task, path: Path, entry: Entry) -> str:
+    """What is wrong with a file, nothing if it is good; the error goes into the entry."""
+    try:
+        entry.error, entry.tolerance = module.verify(task.item, path, task.about)
+    except AuparityError as error:
+        return str(error)
     if not entry.error <= entry.tolerance:
-        done.wrong[name] = f"differs from the reference by {entry.error:.3g}, tolerance {entry.tolerance:.3g}"
+        return f"differs from the reference by {entry.error:.3g}, tolerance {entry.tolerance:.3g}"
+    return ""
 
 
 def inspect(path: Path) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class Manifest:
     """All files of an export."""
 
     target: str  #: "onnx", "coreml" ...
+    precision: str  #: "float32" or "float16"
     bundle: str
     bundle_hash: str
     version: str  #: of auparity
@@ -56,9 +57,8 @@ def load(folder: Path) -> Manifest | None:
         if content["format"] != FORMAT or content["version_of_format"] != VERSION:
             raise AuparityError(f"{path}: is not of format {FORMAT} {VERSION}; export into another folder.")
         entries = {name: Entry(**entry) for name, entry in content["entries"].items()}
-        return Manifest(
-            content["target"], content["bundle"], content["bundle_hash"], content["version"], entries
-        )  # fmt: skip
+        named = {key: content[key] for key in ("target", "precision", "bundle", "bundle_hash", "version")}
+        return Manifest(**named, entries=entries)
     except (ValueError, KeyError, TypeError) as error:
         raise AuparityError(f"{path}: is damaged ({error}); delete it and export again.") from None
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.conversion.catalogue import Item
+from auparity.conversion.catalogue import About, Item
 from auparity.errors import AuparityError, VariantUnavailable
 
 Array = npt.NDArray[Any]
@@ -24,8 +24,8 @@ TOLERANCE = {"action_units": 1e-12}
 FLOAT32_TOLERANCE = 1e-5
 
 
-def write(item: Item, path: Path, bundle_hash: str, licence: str) -> None:
-    """Write one item.
+def write(item: Item, path: Path, about: About) -> None:
+    """Write one item; its precision is float32, of the AU models float64.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def write(item: Item, path: Path, bundle_hash: str, licence: str) -> None:
         from auparity.conversion import onnx_graphs as graphs
     except ModuleNotFoundError as error:
         raise VariantUnavailable(f"{error.name} is not installed: pip install 'auparity[onnx]'") from None
-    metadata = graphs.metadata_of(bundle_hash, licence, item.stage, item.contract)
+    metadata = graphs.metadata_of(about.bundle_hash, about.licence, item.stage, item.contract)
     if item.note:
         metadata["note"] = item.note
     name = item.name.rsplit("/", 1)[1]
@@ -56,12 +56,12 @@ def write(item: Item, path: Path, bundle_hash: str, licence: str) -> None:
     part.replace(path)
 
 
-def verify(item: Item, path: Path) -> tuple[float, float]:
+def verify(item: Item, path: Path, about: About) -> tuple[float, float]:
     """Error of a written file against the reference, relative to the largest value, and its tolerance.
 
     Raises
     ------
-    AuparityError : the file is damaged or does not run.
+    AuparityError : the file is damaged, does not run, or is of another bundle.
     VariantUnavailable : ONNX Runtime is not installed.
     """
     try:
@@ -79,6 +79,7 @@ def verify(item: Item, path: Path) -> tuple[float, float]:
     except Exception as error:  # ONNX Runtime has no common base of its errors
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AuparityError(f"{path}: does not run ({first}). Export it again.") from None
+    about.refuse_others(path, session.get_modelmeta().custom_metadata_map.get("bundle", ""))
     expected = item.reference(*arrays)
     if found.shape != expected.shape:
         raise AuparityError(f"{path}: gives {found.shape}, the reference {expected.shape}. Export it again.")

@@ -13,13 +13,14 @@ pytest.importorskip("onnxruntime")
 
 from auparity import __version__, cli
 from auparity.conversion import to_onnx
-from auparity.conversion.catalogue import items
+from auparity.conversion.catalogue import About, items
 from auparity.conversion.export import export, inspect
 from auparity.conversion.manifest import load
 from auparity.errors import AuparityError
 from auparity.models.bundle import Bundle
 
 BUNDLE = Bundle.embedded()
+ABOUT = About(BUNDLE.content_hash, "", __version__, "float32")
 SOME = (
     "detection/*", "validation/view_0", "action_units/*", "patch_experts/*/scale_0.25/*", "patch_experts/*/*/view_0*",
 )  # fmt: skip
@@ -70,7 +71,7 @@ def test_an_export_goes_on_where_it_stopped(tmp_path):
 
     def stop(name, done, total):
         seen.append(name)
-        if done == 2:
+        if done == 2:  # two are in the manifest
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -83,6 +84,16 @@ def test_an_export_goes_on_where_it_stopped(tmp_path):
     assert not run(tmp_path, only=only).written
 
 
+def test_processes_write_what_one_process_writes(tmp_path):
+    only = ["action_units/*", "patch_experts/main/scale_0.25/landmark_0*"]
+    alone = run(tmp_path / "alone", only=only, verify=True)
+    together = run(tmp_path / "together", only=only, verify=True, jobs=2)
+    assert together.passed
+    assert sorted(together.written) == sorted(alone.written)
+    assert len(alone.written) == 12
+    assert load(tmp_path / "together") == load(tmp_path / "alone")
+
+
 def test_a_changed_file_is_noticed_and_written_again(tmp_path):
     only = ["action_units/video"]
     run(tmp_path, only=only)
@@ -92,7 +103,7 @@ def test_a_changed_file_is_noticed_and_written_again(tmp_path):
     path.write_bytes(data)
     assert "CHANGED" in inspect(path)["manifest"]
     (item,) = [item for item in items(BUNDLE) if item.name == "action_units/video"]
-    error, tolerance = to_onnx.verify(item, path)
+    error, tolerance = to_onnx.verify(item, path, ABOUT)
     assert error > tolerance, "one flipped bit"
     assert run(tmp_path, only=only, verify=True).written == ["action_units/video.onnx"]
     assert "verified" in inspect(path)["manifest"]
@@ -113,19 +124,25 @@ def test_damaged_foreign_and_unknown_things_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     (item,) = [item for item in items(BUNDLE) if item.name == "detection/rnet"]
     with pytest.raises(AuparityError, match="does not run"):
-        to_onnx.verify(item, path)
+        to_onnx.verify(item, path, ABOUT)
     with pytest.raises(AuparityError, match="no ONNX file"):
         inspect(path)
+    run(tmp_path, only=["detection/rnet"])
+    other = About("0" * 64, "", __version__, "float32")
+    with pytest.raises(AuparityError, match="is of bundle 8126e4734430, not of 000000000000"):
+        to_onnx.verify(item, path, other)
     with pytest.raises(AuparityError, match="does not exist"):
         inspect(tmp_path / "none.onnx")
     with pytest.raises(AuparityError, match="no format"):
         inspect(tmp_path / "manifest.json")
-    with pytest.raises(AuparityError, match="holds the onnx export of bundle embedded"):
+    with pytest.raises(AuparityError, match=r"holds the onnx export \(float32\) of bundle embedded"):
         export(BUNDLE.widen(), "onnx", tmp_path, version=__version__)
     with pytest.raises(AuparityError, match="nothing in bundle embedded is called detection/qnet"):
         run(tmp_path / "other", only=["detection/qnet"])
     with pytest.raises(AuparityError, match="no target 'abacus'"):
         export(BUNDLE, "abacus", tmp_path, version=__version__)
+    with pytest.raises(AuparityError, match="onnx is written in float32, not in float16"):
+        run(tmp_path / "other", precision="float16")
     (tmp_path / "manifest.json").write_text(json.dumps({"format": "auparity-export"}))
     with pytest.raises(AuparityError, match="damaged"):
         run(tmp_path)
@@ -138,7 +155,7 @@ def test_the_command_writes_and_inspects(tmp_path, capsys):
     assert cli.main(["convert", "--inspect", str(tmp_path / "detection" / "onet.onnx")]) == 0
     assert json.loads(capsys.readouterr().out)["format"] == "ONNX"
     assert cli.main(["convert", "--to", "onnx"]) == 1
-    assert "--to onnx -o DIR" in capsys.readouterr().err
+    assert "-o DIR" in capsys.readouterr().err
 
 
 def test_examples_are_what_the_stage_gives_its_networks():
