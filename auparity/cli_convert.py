@@ -71,9 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{name}: {why}", file=sys.stderr)
     said = f"{len(done.written)} files written, {len(done.kept)} were there"
     said += f", {len(done.wrong)} FAILED verification" if done.wrong else ", all verified" if arguments.verify else ""
-    print(
-        f"{bundle.meta.name} {bundle.short_hash} as {arguments.to} ({arguments.precision}): {said}. See {done.folder / 'manifest.json'}"
-    )
+    what = f"{bundle.meta.name} {bundle.short_hash} as {arguments.to} ({arguments.precision})"
+    print(f"{what}: {said}. See {done.folder / 'manifest.json'}")
     return 0 if done.passed else 1
 
 
