@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import nox
@@ -63,7 +64,10 @@ def fidelity(session: nox.Session) -> None:
 #: What each technology of the parity suite installs; the embedded bundle serves all of them.
 PARITY_EXTRAS = {
     "cpu": "fast", "numba": "numba", "onnx": "onnx", "torch": "torch", "jax": "jax", "batched": "", "parallel": "numba",
+    "coreml": "coreml",
 }  # fmt: skip
+#: Without a Mac, the packages that ship are interpreted: proven, not timed.
+COREML_ELSEWHERE = [] if sys.platform == "darwin" else ["--emulate-coreml"]
 EXIT_NOTHING = 5  # of the suite: nothing could run here
 
 
@@ -75,6 +79,8 @@ def parity(session: nox.Session, technology: str) -> None:
         command = ["auparity.parity_tests.parallel"]
     else:
         command = ["auparity", "parity", "--technology", technology]
+    if technology == "coreml":
+        command += COREML_ELSEWHERE
     output = f"results/parity/{technology}.json"
     done = session.run(
         "python", "-m", *command, "-o", output, *session.posargs, env=ONE_THREAD, success_codes=[0, EXIT_NOTHING]
@@ -100,11 +106,18 @@ def truth(session: nox.Session) -> None:
     session.run("python", "-m", "auparity.parity_tests.truth", *page, *session.posargs, env=ONE_THREAD)
 
 
+def _on_coreml(variant: str) -> str:
+    stages = ("detection", "patch_experts", "validation", "action_units")
+    return ",".join(["best", *(f"{stage}={variant}" for stage in stages)])
+
+
 #: What each benchmark installs and which variants it times beside the fastest ones.
 BENCH_VARIANTS = {
     "cpu": ("fast", ["best"]), "numba": ("numba", ["numba"]), "onnx": ("onnx,numba", ["best", "onnx"]),
     "torch": ("torch,numba", ["best", "torch"]), "jax": ("jax,numba", ["best", "jax"]),
     "batched": ("", ["batched"]),
+    # Core ML's four stages beside the fastest of the others.
+    "coreml": ("coreml,numba", ["best", *(_on_coreml(name) for name in ("coreml", "coreml-float16"))]),
 }  # fmt: skip
 
 
@@ -114,6 +127,7 @@ def bench(session: nox.Session, technology: str) -> None:
     session.install("-e", f".[{extra}]" if extra else ".")
     output = f"results/bench/{technology}.json"
     chosen = [word for name in variants for word in ("--variants", name)]
+    chosen += COREML_ELSEWHERE if technology == "coreml" else []
     session.run("python", "-m", "auparity", "bench", *chosen, "-o", output, *session.posargs, env=ONE_THREAD)
     session.run("python", "-m", "auparity", "report", output, env=ONE_THREAD)
 

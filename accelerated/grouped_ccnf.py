@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import ContractError
-from auparity.models.types import CCNFExperts
+from auparity.models.types import CCNFExperts, CCNFPatch
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.patch_experts import SMALLEST_ALPHA, extract_areas, field_covariance, normalised_patches
 
@@ -30,6 +30,7 @@ class Fields:
     weights: Array  #: (K, 1 + taps, neurons) float32, bias first
     alphas: Array  #: (K, neurons) float64, 0 for those that are left out
     sigma: Array  #: (K, P, P) float32
+    experts: tuple[CCNFPatch, ...]  #: (K,) what the arrays were made of
 
 
 class GroupedFields:
@@ -103,4 +104,5 @@ class GroupedFields:
             weights[row, 0, :count] = patch.biases
             alphas[row, :count] = np.where(patch.alphas > SMALLEST_ALPHA, patch.alphas, 0)
             sigma[row] = field_covariance(patch, window, self._components.get(window, ()))
-        return Fields(members, (height, width), weights, alphas, sigma)
+        experts = tuple(patches[k] for k in members)
+        return Fields(members, (height, width), weights, alphas, sigma, experts)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 #: A pipeline is of the class of its coarsest variant.
-COARSEST_FIRST: tuple[PrecisionClass, ...] = ("float16", "bfloat16", "float32", "float64")
+COARSEST_FIRST: tuple[PrecisionClass, ...] = ("float16", "bfloat16", "float32-only", "float32", "float64")
 #: On command lines: what `Pipeline.best` chooses.
 BEST = "best"
 

@@ -25,12 +25,15 @@ from auparity.reference.stages import Stages, golden_stages
 #: The stages of a pipeline, in the order in which a frame meets them.
 STAGES: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Stages))
 REFERENCE = "reference"
+#: Ends the names of variants that interpret what another one of that name computes with: never chosen, only asked for.
+EMULATED = "-emulated"
 ENTRY_POINTS = "auparity.variants"
 #: Packages of ours whose import registers variants.
-TECHNOLOGIES = ("batched", "numba", "onnx", "torch", "jax")
+TECHNOLOGIES = ("batched", "numba", "onnx", "torch", "jax", "coreml")
 
-#: Classes of parity_tests/tolerances.toml that a variant can be held to.
-PrecisionClass = Literal["float64", "float32", "bfloat16", "float16"]
+#: Classes of parity_tests/tolerances.toml that a variant can be held to. "float32" keeps float64 where the specification
+#: has it (AU models, some sums); "float32-only" is for devices that have none.
+PrecisionClass = Literal["float64", "float32", "float32-only", "bfloat16", "float16"]
 Device = Literal["cpu", "cuda", "mps", "coreml", "directml"]
 
 

@@ -57,6 +57,10 @@ def add_parser(subparsers: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--models", metavar="SOURCE", help="for your own clips: as `auparity extract`")
     parser.add_argument("--landmark-model", default="auto", choices=("auto", "clnf", "ceclm"), help="default: auto")
+    parser.add_argument(
+        "--emulate-coreml", action="store_true",
+        help="interpret the Core ML packages of coreml variants in NumPy, where there is no Mac; times mean little",
+    )  # fmt: skip
     parser.add_argument("--frames", type=int, default=100, metavar="N", help="of each workload (default: 100)")
     parser.add_argument("--passes", type=int, default=5, metavar="N", help="interleaved repeats (default: 5)")
     parser.add_argument(
@@ -77,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     if "numpy" not in sys.modules:  # too late once BLAS is loaded
         for name in _THREADS:
             os.environ.setdefault(name, "1")
+    from auparity.accelerated.coreml.modes import emulated
     from auparity.benchmarks.bench import bench
     from auparity.benchmarks.peers import named_peers
     from auparity.benchmarks.provenance import provenance
@@ -95,7 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
     command = " ".join(["auparity", "bench", *map(shlex.quote, _portable(sys.argv[2:]))])
     peers = [] if arguments.peers is None else named_peers(arguments.peers or None, works[0].bundle.face.name)
     results = bench(
-        works, arguments.variants or ["best"], provenance(command, yardstick=True), passes=arguments.passes,
+        works, [emulated(spec) if arguments.emulate_coreml else spec for spec in arguments.variants or ["best"]],
+        provenance(command, yardstick=True), passes=arguments.passes,
         golden_frames=arguments.golden_frames, peers=peers, output=arguments.output, progress=_tell,
     )  # fmt: skip
     print(results_markdown(results), end="")

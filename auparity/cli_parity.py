@@ -23,6 +23,7 @@ examples:
   auparity parity --variant fhog=mine                  a registered variant, of your own package for example
   auparity parity --variant my_package.fhog:variants   a function that returns one or several `Variant`
   auparity parity --variant fhog=mine --quick --stages-only --no-recordings
+  auparity parity --technology coreml --emulate-coreml
   auparity parity --technology cpu --update-baseline   accept what was measured; review the diff of reports/baselines
   auparity report results/parity.json                  a page of it
 
@@ -48,6 +49,10 @@ def add_parser(subparsers: Any) -> None:
         "--stages-only", action="store_true", help="stages on golden inputs; half a minute, while you write a variant"
     )
     parser.add_argument("--no-recordings", action="store_true", help="rendered clips only, also where recordings are")
+    parser.add_argument(
+        "--emulate-coreml", action="store_true",
+        help="with --technology coreml: interpret the Core ML packages in NumPy, where there is no Mac",
+    )  # fmt: skip
     parser.add_argument(
         "--update-baseline", action="store_true", help="accept what was measured, unless it is out of tolerance"
     )
@@ -79,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     from auparity.reports.stored import record
 
     named = [variant for text in arguments.variant or () for variant in suite.named_variant(text)]
-    variants = named or suite.variants_of(arguments.technology)
+    variants = named or suite.variants_of(arguments.technology, emulated=arguments.emulate_coreml)
     report = suite.run(
         variants, quick=arguments.quick, recordings=not arguments.no_recordings, stages_only=arguments.stages_only
     )
@@ -108,6 +113,7 @@ def _command(arguments: argparse.Namespace) -> str:
     words = ["auparity", "parity"]
     words += ["--technology", arguments.technology] if arguments.technology else []
     words += [word for text in arguments.variant or () for word in ("--variant", text)]
+    words += ["--emulate-coreml"] if arguments.emulate_coreml else []
     words += ["--quick"] if arguments.quick else []
     words += ["--stages-only"] if arguments.stages_only else []
     return " ".join(map(shlex.quote, words + (["--no-recordings"] if arguments.no_recordings else [])))

@@ -11,12 +11,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import logging
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from auparity.conversion.coreml_log import quiet_log
 from auparity.errors import AuparityError, VariantUnavailable
 
 STAGE = "conversion"
@@ -67,7 +67,7 @@ def coremltools() -> Any:
     VariantUnavailable : it is not installed, or is a build that cannot write packages.
     """
     try:
-        with _quiet_log():
+        with quiet_log():
             import coremltools as module
     except ImportError as error:
         raise VariantUnavailable(f"coremltools cannot be loaded ({error}): pip install 'auparity[coreml]'") from None
@@ -135,7 +135,7 @@ def convert(
     if full_precision and precision == "FLOAT16":
         chosen = ct.transform.FP16ComputePrecision(op_selector=lambda op: op.op_type not in full_precision)
     target = ct.target.macOS13
-    with _quiet_log(), warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # it draws its progress
+    with quiet_log(), warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # it draws its progress
         warnings.simplefilter("ignore")
         program = mb.program(input_specs=specs, opset_version=target)(build)
         model = ct.convert(
@@ -169,7 +169,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     folder = Path(tempfile.mkdtemp(prefix=f".{target.stem}.", dir=target.parent))
     try:
         written, before = folder / f"new{SUFFIX}", folder / f"before{SUFFIX}"
-        with _quiet_log():
+        with quiet_log():
             model.save(str(written))
         _share(written)
         # A folder cannot be renamed over another one; in between there is none for a moment, never half of one.
@@ -190,15 +190,3 @@ def _share(package: Path) -> None:
     for_files, for_folders = (package / "Manifest.json").stat().st_mode, (package / "Data").stat().st_mode
     for part in package.rglob("*"):
         part.chmod(for_folders if part.is_dir() else for_files)
-
-
-@contextlib.contextmanager
-def _quiet_log() -> Iterator[None]:
-    """Leave out the log's warnings: on what was never tested with coremltools, and that nothing runs off a Mac."""
-    logger = logging.getLogger("coremltools")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

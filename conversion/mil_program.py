@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from auparity.conversion.coreml_log import quiet_log
 from auparity.errors import ModelFormatError, VariantUnavailable
 
 Array = npt.NDArray[Any]
@@ -151,7 +152,8 @@ def read(path: str | Path) -> Content:
 
 def _protobuf() -> tuple[Any, Any]:
     try:
-        from coremltools.proto import MIL_pb2, Model_pb2  # loads slowly, hence only where it is needed
+        with quiet_log():
+            from coremltools.proto import MIL_pb2, Model_pb2  # loads slowly, hence only where it is needed
     except ImportError as error:
         raise VariantUnavailable(
             f"Core ML packages are read with coremltools ({error}): pip install 'auparity[coreml]'"

@@ -111,6 +111,13 @@ class Bundle:
         layout.write(directory, self.meta, self.detector, self.face, self.video_aus, self.image_aus)
 
 
+def content_hash_of(*values: Any) -> str:
+    """SHA-256 (64 hexadecimal digits) over parts of a bundle, or anything else of their types."""
+    digest = hashlib.sha256()
+    _digest(digest.update, values)
+    return digest.hexdigest()
+
+
 def _digest(update: Any, value: Any) -> None:
     """Feed a value to a hash so that two different values never feed the same bytes."""
     if isinstance(value, np.ndarray):

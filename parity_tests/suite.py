@@ -16,7 +16,7 @@ from typing import Any
 
 from auparity.accelerated.hardware import hardware_id
 from auparity.accelerated.pipeline import Choice, Pipeline, choose, choose_by_name, parts_of
-from auparity.accelerated.registry import REFERENCE, Variant, registry
+from auparity.accelerated.registry import EMULATED, REFERENCE, PrecisionClass, Variant, registry
 from auparity.errors import AuparityError, VariantUnavailable
 from auparity.models.bundle import Bundle
 from auparity.parity_tests import clip_parity, drift, workloads
@@ -29,6 +29,12 @@ from auparity.reports.records import Error, Provenance, Results, Series, Skipped
 from auparity.reports.records import Workload as WorkloadRecord
 
 PIPELINE = ""  # the stage of a figure that is of no single stage
+#: Classes of whole clips, and the classes of variants that run together in one: what a device without float64 rounds
+#: is far below the platform floor.
+CLIP_CLASSES: dict[str, tuple[PrecisionClass, ...]] = {
+    "float32": ("float32", "float32-only", "float64"),
+    "float16": ("float16",),
+}
 
 
 @dataclass
@@ -52,12 +58,16 @@ class Report:
         self.errors.append(error)
 
 
-def variants_of(technology: str) -> list[Variant]:
-    """The registered variants of a technology; "cpu" is every one that runs on a processor and comes with auparity."""
+def variants_of(technology: str, *, emulated: bool = False) -> list[Variant]:
+    """The registered variants of a technology; "cpu" is every one that runs on a processor and comes with auparity.
+
+    Those that interpret instead of computing (Core ML's) are there when they are asked for, and only they.
+    """
     chosen = [
         variant
         for variant in registry()
         if variant.name != REFERENCE
+        and variant.name.endswith(EMULATED) == emulated
         and (variant.name.split("-")[0] == technology or (technology == "cpu" and variant.rank >= 30))
     ]
     if not chosen:
@@ -88,12 +98,12 @@ def named_variant(text: str) -> list[Variant]:
     return found
 
 
-def pipeline_of(bundle: Bundle, variants: list[Variant]) -> Pipeline:
-    """A pipeline with these variants where they serve the bundle, golden in every other stage."""
+def pipeline_of(bundle: Bundle, variants: list[Variant], clip_class: str = "float32") -> Pipeline:
+    """A pipeline with these variants of a class where they serve the bundle, golden in every other stage."""
     choices, parts = choose_by_name(bundle, {}), parts_of(bundle)
     for variant in variants:
         golden = choices[variant.stage].variant if choices[variant.stage].variant.name == REFERENCE else None
-        if variant.precision != "float32" or golden is None:
+        if variant.precision not in CLIP_CLASSES[clip_class] or golden is None:
             continue  # another class, or a faster one of the same stage is in already
         choice = choose(variant.stage, variant, parts[variant.stage], [golden], "under test")
         if isinstance(choice, Choice):
@@ -126,7 +136,7 @@ def run(
         tell = _tell if progress else clip_parity.quiet
         _run_stages(report, work, able, tell)
         if not stages_only:
-            _run_clip(report, work, able, tell)
+            _run_clips(report, work, able, tell)
     if progress:
         print(file=sys.stderr)
     return report
@@ -162,40 +172,48 @@ def _run_stages(report: Report, work: workloads.Workload, variants: list[Variant
             report.texts.append(f"{work.name}: {record}")
 
 
-def _run_clip(report: Report, work: workloads.Workload, variants: list[Variant], tell: Any) -> None:
-    pipeline = pipeline_of(work.bundle, variants)
-    under_test = [choice.variant.name for choice in pipeline.choices.values() if choice.variant.name != REFERENCE]
-    if not under_test:
-        return
-    clip = clip_parity.prepare(work.name, work.bundle, work.chained, tell)
-    label = "+".join(sorted(set(under_test)))
-    for record in clip_parity.one_step(pipeline, clip):
+def _run_clips(report: Report, work: workloads.Workload, variants: list[Variant], tell: Any) -> None:
+    """A whole clip for every class that is there."""
+    clip: clip_parity.Clip | None = None
+    for clip_class in CLIP_CLASSES:
+        pipeline = pipeline_of(work.bundle, variants, clip_class)
+        under_test = {choice.variant.name for choice in pipeline.choices.values()} - {REFERENCE}
+        if under_test:
+            clip = clip or clip_parity.prepare(work.name, work.bundle, work.chained, tell)
+            _run_clip(report, clip, pipeline, "+".join(sorted(under_test)), clip_class, tell)
+
+
+def _run_clip(
+    report: Report, clip: clip_parity.Clip, pipeline: Pipeline, label: str, clip_class: str, tell: Any
+) -> None:
+    for record in clip_parity.one_step(pipeline, clip, clip_class):
         figure = record.name.rsplit(" ", 1)[1]
-        stated = tolerance("one_step", figure)
+        stated = tolerance("one_step", figure, clip_class)
         report.add(
-            f"{work.name}/one step/{label}: {record.name}",
+            f"{clip.name}/one step/{label}: {record.name}",
             Error(
-                work.name, "one step", PIPELINE, label, figure, _finite(record.max_error), _finite(record.tolerance),
+                clip.name, "one step", PIPELINE, label, figure, _finite(record.max_error), _finite(record.tolerance),
                 stated.unit, stated.reason,
             ),
         )  # fmt: skip
         report.texts.append(str(record))
-    comparison, judgements, run_of_variants = clip_parity.chained(pipeline, clip, tell)
+    comparison, judgements, run_of_variants = clip_parity.chained(pipeline, clip, tell, clip_class)
     report.series.append(clip_series(clip, label, run_of_variants))
-    report.texts.append(f"{work.name} chained, {label}:\n{comparison}")
-    reason = tolerance("chained", "floor_factor").reason
+    report.texts.append(f"{clip.name} chained, {label}:\n{comparison}")
     for judgement in judgements:
         # Agreements (r, equal presences) count by their distance from 1, so that smaller is better everywhere.
         agreement = judgement.figure.startswith(("smallest r", "presence", "success"))
         error, limit = (1 - judgement.value, 1 - judgement.limit) if agreement else (judgement.value, judgement.limit)
         unit = "1 - agreement" if agreement else "px" if "landmarks" in judgement.figure else "intensity"
+        entry = "floor_factor" if clip_class == "float32" else judgement.figure.replace(" ", "_")
         report.add(
-            f"{work.name}/chained/{label}: {judgement.figure}",
+            f"{clip.name}/chained/{label}: {judgement.figure}",
             Error(
-                work.name, "chained", PIPELINE, label, judgement.figure, _finite(error), _finite(limit), unit, reason
+                clip.name, "chained", PIPELINE, label, judgement.figure, _finite(error), _finite(limit), unit,
+                tolerance("chained", entry, clip_class).reason,
             ),
         )  # fmt: skip
-        report.texts.append(f"{work.name}: {judgement}")
+        report.texts.append(f"{clip.name}: {judgement}")
 
 
 def _finite(value: float) -> float | None:

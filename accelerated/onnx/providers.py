@@ -10,15 +10,11 @@ neural engine, and is therefore of the float16 class.
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from auparity.accelerated.cache import cache_folder
 from auparity.accelerated.registry import Device, PrecisionClass
-
-CACHE_VARIABLE = "AUPARITY_CACHE"
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ class Provider:
         """Providers and options in the order in which ONNX Runtime shall try them."""
         options = dict(self.options)
         if self.name == "onnx-tensorrt":  # building an engine takes minutes: kept
-            folder = engine_folder()
+            folder = cache_folder("tensorrt-engines")
             folder.mkdir(parents=True, exist_ok=True)
             options["trt_engine_cache_path"] = str(folder)
         return [(self.execution, options), *((name, _OPTIONS_BESIDE.get(name, {})) for name in self.beside)]
@@ -54,17 +50,6 @@ class Provider:
             swap = f"uninstall onnxruntime and install {self.package}, one of them per environment"
             needs = f"{swap}; {needs}" if needs else swap
         return f"this ONNX Runtime has no {self.execution}: {needs}"
-
-
-def engine_folder() -> Path:
-    """Where TensorRT's engines are kept: in AUPARITY_CACHE, or in the user's folder for caches."""
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named) / "tensorrt-engines"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "auparity" / "tensorrt-engines"
 
 
 _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}

@@ -33,6 +33,10 @@ OURS = {
         "auparity.reference",
         "auparity.accelerated",
         "auparity.conversion.onnx_graphs",  # a graph is how the ONNX variants are written down
+        # Likewise a package, and what interprets it.
+        "auparity.conversion.coreml_programs",
+        "auparity.conversion.coreml_builder",
+        "auparity.conversion.mil",
     ),
     "conversion": ("auparity.errors", "auparity.models", "auparity.reference", "auparity.conversion"),
     "benchmarks": (
@@ -56,7 +60,7 @@ OUTSIDE = {
     "models/synthetic": {"numpy", "cv2", "torch"},
     "reports": {"numpy", "cv2"},
     "reference": {"numpy"},
-    "accelerated": {"numpy", "numba", "llvmlite", "onnx", "onnxruntime", "torch", "jax"},
+    "accelerated": {"numpy", "numba", "llvmlite", "onnx", "onnxruntime", "torch", "jax", "coremltools"},
     "conversion": {"numpy", "onnx", "onnxruntime", "coremltools"},
     "benchmarks": {"numpy", "cv2", "openvino", "pytest"},
 }

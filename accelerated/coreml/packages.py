@@ -1,0 +1,84 @@
+"""Core ML packages as functions: written once for each set of weights, kept on disk, run by Core ML or interpreted.
+
+A package is made by the functions that `auparity convert` exports with, lies in the folder for caches under a name
+that holds the hash of its weights, and says that hash itself: a file that was changed or put there by somebody else is
+refused. On a Mac, Core ML compiles it when it is first loaded and chooses among processor, GPU and neural engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.cache import cache_folder
+from auparity.accelerated.coreml.modes import MODES, Mode
+from auparity.conversion import coreml_programs as programs
+from auparity.conversion.coreml_builder import COMPUTE_UNITS, SUFFIX, Precision, coremltools
+from auparity.conversion.mil import Program
+from auparity.errors import AuparityError, VariantUnavailable
+from auparity.models.bundle import content_hash_of
+
+Array = npt.NDArray[Any]
+
+COMPUTE: dict[str, Precision] = {"float32": "FLOAT32", "float16": "FLOAT16"}
+#: Part of the hash: packages of another layout must not be taken for today's.
+LAYOUT = 1
+#: Metadata in which a package says the hash of what it was made from.
+MODEL = "model"
+#: Writes a model: called with its metadata and precision, gives coremltools' model.
+Make = Callable[[dict[str, str], Precision], Any]
+
+
+class Package:
+    """A function of arrays to the one output of a package.
+
+    Parameters
+    ----------
+    name : of the package's file.
+    mode : a name of `MODES`.
+    weights : parts of a bundle that the package is made from; they are its identity.
+    stage, contract : for its metadata.
+    make : writes it where it is not there yet.
+
+    Raises
+    ------
+    VariantUnavailable : packages cannot be run in this mode here, or coremltools is not installed.
+    AuparityError : the kept package is damaged, or of other weights.
+    """
+
+    def __init__(self, name: str, mode: str, weights: tuple[Any, ...], stage: str, contract: str, make: Make) -> None:
+        how = MODES[mode]
+        if why := how.why_not():
+            raise VariantUnavailable(why)
+        fingerprint = content_hash_of(LAYOUT, name, how.precision, *weights)
+        self.path = cache_folder("coreml") / f"{name}-{how.precision}-{fingerprint[:16]}{SUFFIX}"
+        if not self.path.exists():
+            metadata = programs.metadata_of("", "", stage, contract, "") | {MODEL: fingerprint}
+            programs.save(make(metadata, COMPUTE[how.precision]), self.path)
+        self._run = _opened(self.path, fingerprint, how)
+
+    def __call__(self, *arrays: Array) -> Array:
+        """The output for the inputs in order, as float32."""
+        return self._run(tuple(np.ascontiguousarray(array, np.float32) for array in arrays))
+
+
+def _opened(path: Path, fingerprint: str, how: Mode) -> Callable[[tuple[Array, ...]], Array]:
+    program = Program.load(path)
+    if program.metadata.user_defined.get(MODEL) != fingerprint:
+        raise AuparityError(f"{path}: is not made of these models; delete it, and it is written again.")
+    names = list(program.inputs)
+    (output,) = program.outputs
+    if how.emulated:
+        return lambda arrays: program.run(dict(zip(names, arrays, strict=True)))[output]
+    ct: Any = coremltools()
+    model = ct.models.MLModel(str(path), compute_units=getattr(ct.ComputeUnit, COMPUTE_UNITS))
+
+    def predict(arrays: tuple[Array, ...]) -> Array:
+        found = model.predict(dict(zip(names, arrays, strict=True)))[output]
+        return np.asarray(found, np.float32)
+
+    return predict

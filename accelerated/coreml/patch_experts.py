@@ -1,0 +1,77 @@
+"""Patch experts as grouped Core ML packages: one for each scale and view, all landmarks in one run (spec 40.7, 40.8).
+
+CE-CLM: whole networks. CCNF: the neurons and their sums; Sigma and the minimum of a map stay here, in float32, because
+a package of neurons serves every window and Sigma is most of a CCNF expert's bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.coreml.packages import Package
+from auparity.accelerated.grouped_ccnf import Fields, GroupedFields
+from auparity.accelerated.grouped_experts import GroupedScale
+from auparity.conversion import coreml_programs as programs
+from auparity.conversion.coreml_builder import Precision
+from auparity.models.types import CCNFExperts, CCNFPatch, CENExperts, CENPatch, LandmarkModel
+from auparity.reference.numerics import FLOAT32
+from auparity.reference.patch_experts import PatchExpertBank
+from auparity.reference.pdm import ShapeModel
+
+Array = npt.NDArray[Any]
+
+CONTRACT = "normalised patches (experts, positions, 1 + pixels) float32 to responses (experts, positions)"
+
+
+class PatchExperts(PatchExpertBank):
+    """Stage `patch_experts` of one landmark model: the reference's plumbing around packages."""
+
+    def __init__(self, model: LandmarkModel, mode: str) -> None:
+        super().__init__(model, ShapeModel(model.pdm, FLOAT32))
+        self._mode, last = mode, model.experts[-1]
+        self._neurons: dict[tuple[int, ...], Package] = {}  # by experts: the same for all windows of a view
+        self._grouped: list[GroupedFields | GroupedScale] = []
+        for experts in model.experts:
+            if isinstance(experts, CCNFExperts) and isinstance(last, CCNFExperts):
+                self._grouped.append(GroupedFields(experts, last, self._fields))
+            elif isinstance(experts, CENExperts) and isinstance(last, CENExperts):
+                self._grouped.append(GroupedScale(experts, last, self._networks))
+
+    def experts_at(self, scale_index: int) -> Any:
+        """The experts of one scale."""
+        return self._grouped[scale_index]
+
+    def _networks(self, patches: list[CENPatch]) -> Callable[[Array], Array]:
+        make = partial(_networks, patches)
+        return Package("experts", self._mode, tuple(patches), "patch_experts", CONTRACT, make)
+
+    def _fields(self, fields: Fields) -> Callable[[Array], Array]:
+        key = tuple(map(id, fields.experts))
+        if key not in self._neurons:
+            make = partial(_neurons, fields.experts)
+            self._neurons[key] = Package("neurons", self._mode, fields.experts, "patch_experts", CONTRACT, make)
+        package = self._neurons[key]
+
+        def run(patches: Array) -> Array:
+            smooth: Array = np.matmul(fields.sigma, package(patches)[..., None])[..., 0]
+            return smooth
+
+        return run
+
+
+def _networks(patches: Sequence[CENPatch], metadata: dict[str, str], precision: Precision) -> Any:
+    return programs.grouped_experts(patches, "experts", metadata, precision=precision)
+
+
+def _neurons(patches: Sequence[CCNFPatch], metadata: dict[str, str], precision: Precision) -> Any:
+    return programs.grouped_ccnf(patches, "neurons", metadata, precision=precision)
+
+
+def build(model: LandmarkModel, mode: str) -> PatchExperts:
+    """Stage `patch_experts`."""
+    return PatchExperts(model, mode)
