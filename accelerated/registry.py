@@ -31,8 +31,8 @@ ENTRY_POINTS = "auparity.variants"
 #: Packages of ours whose import registers variants.
 TECHNOLOGIES = ("batched", "numba", "onnx", "torch", "jax", "coreml")
 
-#: Classes of parity_tests/tolerances.toml that a variant can be held to. "float32" keeps float64 where the specification
-#: has it (AU models, some sums); "float32-only" is for devices that have none.
+#: Classes of parity_tests/tolerances.toml that a variant can be held to. "float32" keeps float64 where the golden has
+#: it (AU models, some sums); "float32-only" is for devices that have none.
 PrecisionClass = Literal["float64", "float32", "float32-only", "bfloat16", "float16"]
 Device = Literal["cpu", "cuda", "mps", "coreml", "directml"]
 

@@ -28,6 +28,11 @@ def _table() -> dict[str, Any]:
     return tomllib.loads(FILE.read_text(encoding="utf-8"))
 
 
+def is_stated(way: str, name: str, precision: str) -> bool:
+    """Whether there is an entry."""
+    return name in _table().get(way, {}).get(precision, {})
+
+
 def tolerance(way: str, name: str, precision: str = "float32") -> Tolerance:
     """The tolerance of `name` for one way of judging ("stage", "one_step", "chained", "photographs").
 
