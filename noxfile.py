@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -64,8 +65,10 @@ def fidelity(session: nox.Session) -> None:
 #: What each technology of the parity suite installs; the embedded bundle serves all of them.
 PARITY_EXTRAS = {
     "cpu": "fast", "numba": "numba", "onnx": "onnx", "torch": "torch", "jax": "jax", "batched": "", "parallel": "numba",
-    "coreml": "coreml",
+    "coreml": "coreml", "openvino": "openvino", "tensorrt": "tensorrt",
 }  # fmt: skip
+#: What the suite calls the technology, where that is another name: providers of ONNX Runtime.
+PARITY_NAMES = {"openvino": "onnx-openvino", "tensorrt": "onnx-tensorrt"}
 #: Without a Mac, the packages that ship are interpreted: proven, not timed.
 COREML_ELSEWHERE = [] if sys.platform == "darwin" else ["--emulate-coreml"]
 EXIT_NOTHING = 5  # of the suite: nothing could run here
@@ -73,12 +76,16 @@ EXIT_NOTHING = 5  # of the suite: nothing could run here
 
 def parity(session: nox.Session, technology: str) -> None:
     """Hold a technology's variants against the golden and against their baselines."""
+    if technology == "tensorrt" and not shutil.which("nvidia-smi"):
+        session.skip("TensorRT needs an NVIDIA GPU and its driver; there is no nvidia-smi here")
     extra = PARITY_EXTRAS[technology]
     session.install("-e", f".[{extra}]" if extra else ".")
+    if technology == "tensorrt":
+        session.install("onnxruntime-gpu>=1.20")
     if technology == "parallel":
         command = ["auparity.parity_tests.parallel"]
     else:
-        command = ["auparity", "parity", "--technology", technology]
+        command = ["auparity", "parity", "--technology", PARITY_NAMES.get(technology, technology)]
     if technology == "coreml":
         command += COREML_ELSEWHERE
     output = f"results/parity/{technology}.json"
@@ -106,7 +113,8 @@ def truth(session: nox.Session) -> None:
     session.run("python", "-m", "auparity.parity_tests.truth", *page, *session.posargs, env=ONE_THREAD)
 
 
-def _on_coreml(variant: str) -> str:
+def _networks_on(variant: str) -> str:
+    """The stages that are networks in a variant, the fastest of the others around them."""
     stages = ("detection", "patch_experts", "validation", "action_units")
     return ",".join(["best", *(f"{stage}={variant}" for stage in stages)])
 
@@ -117,7 +125,8 @@ BENCH_VARIANTS = {
     "torch": ("torch,numba", ["best", "torch"]), "jax": ("jax,numba", ["best", "jax"]),
     "batched": ("", ["batched"]),
     # Core ML's four stages beside the fastest of the others.
-    "coreml": ("coreml,numba", ["best", *(_on_coreml(name) for name in ("coreml", "coreml-float16"))]),
+    "coreml": ("coreml,numba", ["best", *(_networks_on(name) for name in ("coreml", "coreml-float16"))]),
+    "openvino": ("openvino,numba", ["best", _networks_on("onnx-openvino")]),
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -30,6 +31,8 @@ PACKAGES = (
     "numpy", "opencv-python-headless", "numba", "llvmlite", "onnx", "onnxruntime", "torch", "jax", "openvino",
     "cupy-cuda12x", "cupy-cuda13x", "coremltools",
 )  # fmt: skip
+#: Where Windows keeps its graphics adapters.
+DISPLAY_ADAPTERS = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -144,13 +147,39 @@ def _memory_gib() -> float | None:
 
 
 def _gpus() -> tuple[str, ...]:
-    """NVIDIA GPUs by the driver's own tool; Apple's by the processor's name. Neither loads a framework."""
+    """NVIDIA GPUs by the driver's own tool ("name, driver"), others of Windows by its registry, Apple's by the
+    processor's name. None of this loads a framework."""
     if shutil.which("nvidia-smi"):
         asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
         done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=20)
         if done.returncode == 0:
             return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
+    if sys.platform == "win32":
+        import winreg
+
+        return display_adapters(winreg)
     return (f"{_cpu_name()} (Metal)",) if _vendor() == "apple" else ()
+
+
+def display_adapters(winreg: Any) -> tuple[str, ...]:
+    """Names of a Windows machine's graphics adapters, by the registry; Microsoft's substitutes are none.
+
+    Parameters
+    ----------
+    winreg : the standard library's module, which there is on Windows only. Not run on Windows yet.
+    """
+    found = []
+    try:
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, DISPLAY_ADAPTERS) as adapters:
+            for index in range(winreg.QueryInfoKey(adapters)[0]):
+                try:
+                    with winreg.OpenKey(adapters, winreg.EnumKey(adapters, index)) as adapter:
+                        found.append(str(winreg.QueryValueEx(adapter, "DriverDesc")[0]))
+                except OSError:  # a key of another kind, or one that only administrators may read
+                    continue
+    except OSError:  # no such class: a server without display
+        return ()
+    return tuple(dict.fromkeys(name for name in found if not name.startswith("Microsoft ")))
 
 
 def _packages() -> dict[str, str]:

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from auparity.accelerated.advice import Advice
     from auparity.accelerated.hardware import Hardware
     from auparity.accelerated.pipeline import Choice
     from auparity.accelerated.registry import Registry
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Say what this machine has (processor, vector instructions, BLAS, threads, GPUs, versions), which variants of each stage
-can run here on a bundle and why the others cannot, and which ones `Pipeline.best()` chooses. Report a problem with the
-output of `auparity doctor --json`."""
+can run here on a bundle and why the others cannot, which ones `Pipeline.best()` chooses, and what would suit
+the machine. Report a problem with the output of `auparity doctor --json`."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -35,6 +36,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out ``auparity doctor``; returns the exit code."""
+    from auparity.accelerated.advice import advise
     from auparity.accelerated.hardware import hardware
     from auparity.accelerated.pipeline import choose_best
     from auparity.accelerated.registry import registry
@@ -42,10 +44,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     bundle, known = open_bundle(arguments.models), registry()
     machine, chosen = hardware(), choose_best(bundle)
+    advice = advise(machine, _by_name(_states(bundle, known)))
     if arguments.json:
-        print(json.dumps(_as_dict(machine, bundle, known, chosen), indent=1, sort_keys=True))
+        print(json.dumps(_as_dict(machine, bundle, known, chosen, advice), indent=1, sort_keys=True))
         return 0
-    print("\n".join([*_machine_lines(machine), "", *_variant_lines(bundle, known, chosen)]))
+    parts = (_machine_lines(machine), _advice_lines(advice), _variant_lines(bundle, known, chosen))
+    print("\n\n".join("\n".join(lines) for lines in parts))
     return 0
 
 
@@ -62,6 +66,17 @@ def _machine_lines(machine: Hardware) -> list[str]:
         "packages": ", ".join(f"{name} {version}" for name, version in machine.packages.items()),
     }
     return [f"{name:<10} {value}" for name, value in rows.items()]
+
+
+def _advice_lines(advice: Advice) -> list[str]:
+    first, *others = advice.lines()
+    return [f"{'advice':<10} {first}", *(f"{'':<10} {line}" for line in others)]
+
+
+def _by_name(states: dict[str, dict[str, str | None]]) -> dict[str, str | None]:
+    """Variants by name: None for one that can run in some stage."""
+    names = dict.fromkeys(name for stage in states.values() for name in stage)
+    return {name: _none_of([stage[name] for stage in states.values() if name in stage]) for name in names}
 
 
 def _states(bundle: Bundle, known: Registry) -> dict[str, dict[str, str | None]]:
@@ -100,10 +115,11 @@ def _variant_lines(bundle: Bundle, known: Registry, chosen: dict[str, Choice]) -
 
 
 def _as_dict(
-    machine: Hardware, bundle: Bundle, known: Registry, chosen: dict[str, Choice]
+    machine: Hardware, bundle: Bundle, known: Registry, chosen: dict[str, Choice], advice: Advice
 ) -> dict[str, dict[str, Any]]:
     return {
         "machine": machine.as_dict(),
+        "advice": advice.as_dict(),
         "bundle": {"name": bundle.meta.name, "hash": bundle.content_hash},
         "variants": _states(bundle, known),
         "chosen": {stage: choice.variant.name for stage, choice in chosen.items()},

@@ -87,3 +87,7 @@ class ContractError(AuparityError, ValueError):
 
 class VariantUnavailable(AuparityError):
     """Something optional is missing: says what, and how to install it."""
+
+
+class DeviceError(AuparityError):
+    """A GPU ran out of memory, was lost, or refuses work: says what happened, what is kept, and what to do."""

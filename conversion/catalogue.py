@@ -3,7 +3,8 @@
 A `Bundle` in, `Item`s out, the same for every target format; a target knows how to write an item's `kind`. Names are
 paths without a suffix: ``detection/pnet``, ``patch_experts/main/scale_0.25/view_0`` (all experts of a view in one
 graph), ``patch_experts/main/scale_0.25/landmark_30`` (one expert of the frontal view, as integrators of single experts
-expect them: 68 landmarks by 4 scales), ``validation/view_0``, ``action_units/video``.
+expect them: 68 landmarks by 4 scales), ``validation/view_0``, ``action_units/video``, ``analysis/image``
+(from the aligned face of a photograph to its AUs).
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from auparity.conversion import analysis_examples as examples
 from auparity.errors import AuparityError
 from auparity.models.bundle import Bundle
 from auparity.models.types import AUPredictors, CCNFPatch, CENExperts, CENPatch, ConvNet, LandmarkModel, PatchExperts
@@ -24,7 +27,9 @@ from auparity.reference.convnet import forward
 from auparity.reference.patch_experts import SMALLEST_ALPHA
 
 Array = npt.NDArray[Any]
-Kind = Literal["network", "per_pixel_network", "grouped_experts", "expert", "grouped_neurons", "action_units"]
+Kind = Literal[
+    "network", "per_pixel_network", "grouped_experts", "expert", "grouped_neurons", "action_units", "fhog", "analysis"
+]
 
 #: What weights are stored and layers computed in.
 Precision = Literal["float32", "float16"]
@@ -60,8 +65,27 @@ class Item:
     channels: int  #: of a network's input; 0 for other kinds
     contract: str  #: what goes in and comes out
     inputs: Callable[[np.random.Generator], tuple[Array, ...]]  #: an example
-    reference: Callable[..., Array]  #: the same by the reference
+    reference: Callable[..., Array | tuple[Array, ...]]  #: the same by the reference; a tuple of several outputs
     note: str = ""
+
+    def error(self, path: Path, arrays: Sequence[Array], found: Sequence[Array]) -> float:
+        """Largest error of what a written file gives for `arrays`, each output relative to its largest value.
+
+        Raises
+        ------
+        AuparityError : other outputs than the reference's.
+        """
+        said = self.reference(*arrays)
+        expected = said if isinstance(said, tuple) else (said,)
+        shapes, wanted = ([array.shape for array in some] for some in (found, expected))
+        if shapes != wanted:
+            raise AuparityError(f"{path}: gives {_listed(shapes)}, the reference {_listed(wanted)}. Export it again.")
+        pairs = zip(found, expected, strict=True)
+        return float(np.max([np.abs(a - b).max() / max(float(np.abs(b).max()), 1e-30) for a, b in pairs]))
+
+
+def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
+    return " and ".join(map(str, shapes))
 
 
 def items(bundle: Bundle) -> Iterator[Item]:
@@ -82,6 +106,7 @@ def items(bundle: Bundle) -> Iterator[Item]:
         yield _network(f"validation/view_{view}", "validation", "network", held.net, (2, 1, height, width), contract)
     for name, predictors in (("video", bundle.video_aus), ("image", bundle.image_aus)):
         yield _action_units(f"action_units/{name}", predictors)
+    yield from _analysis(bundle)
 
 
 def _network(name: str, stage: str, kind: Kind, net: ConvNet, shape: tuple[int, ...], contract: str) -> Item:
@@ -192,18 +217,29 @@ def _action_units(name: str, predictors: AUPredictors) -> Item:
         f"features and running medians (N, {length}), FHOG before geometry, to {len(models.intensity.biases)} "
         f"intensities and {len(models.presence.biases)} presences before their threshold (N, 35)"
     )
-    inputs, reference = partial(_descriptors, length), partial(_values, predictors)
+    inputs, reference = partial(examples.descriptors, length), partial(examples.values, predictors)
     return Item(name, "action_units", "action_units", predictors, 0, contract, inputs, reference)
 
 
-def _descriptors(length: int, rng: np.random.Generator) -> tuple[Array, ...]:
-    hog = rng.uniform(0, 0.4, (3, length))  # the range of FHOG features
-    return hog, hog * rng.uniform(0.8, 1.2, (3, length))
+_ALIGNED = "aligned faces (N, 112, 112, 3) B,G,R, whole numbers from 0 to 255,"
 
 
-def _values(predictors: AUPredictors, features: Array, medians: Array) -> Array:
-    models, found = ActionUnitModels(predictors), []
-    for part in (models.intensity, models.presence):
-        centred = features[:, None] - part.means[None] - medians[:, None] * part.dynamic[None, :, None]
-        found.append((centred * part.weights[None]).sum(axis=2) + part.biases)
-    return np.concatenate(found, axis=1)
+def _analysis(bundle: Bundle) -> Iterator[Item]:
+    """From aligned faces on. With videos, the medians that a frame is compared with know the frame itself (spec 60.5):
+    a state between the two graphs ``analysis/fhog`` and ``action_units/video``, so there is no one graph for both."""
+    yield Item(
+        "analysis/fhog", "fhog", "fhog", None, 0, f"{_ALIGNED} to FHOG features (N, 4464), cell by cell",
+        examples.aligned_faces, examples.described,
+        "float32; videos: update the running medians (spec 60.5), then action_units/video",
+    )  # fmt: skip
+    predictors = bundle.image_aus
+    models = ActionUnitModels(predictors)
+    if models.needs_medians:
+        return
+    geometry = 3 * predictors.pdm.n_points + predictors.pdm.n_modes
+    contract = (
+        f"{_ALIGNED} and geometry (N, {geometry}) to FHOG features (N, 4464) and {len(models.intensity.biases)} "
+        f"intensities, not clamped, and {len(models.presence.biases)} presences before their threshold (N, 35)"
+    )
+    inputs, reference = partial(examples.photographs, geometry), partial(examples.analysed, predictors)
+    yield Item("analysis/image", "analysis", "analysis", predictors, 0, contract, inputs, reference)

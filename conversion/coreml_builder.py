@@ -1,6 +1,6 @@
 """The one place that talks to coremltools: an ML Program from a function of the MIL builder, and its package on disk.
 
-A function that takes the builder's variables and gives one variable goes in, with the shapes of its inputs; a model
+A function that takes the builder's variables and gives one or several goes in, with the shapes of its inputs; a model
 comes out that states its deployment target (macOS 13), precision and compute units, takes and gives float32 whatever
 it computes in, and is never loaded: building and saving need no Mac. coremltools is imported when it is first used;
 what it logs and the progress it draws while converting is kept quiet without changing its settings for others.
@@ -97,11 +97,11 @@ def convert(
     build: Callable[..., Any], inputs: Mapping[str, Shape], name: str, metadata: Mapping[str, str],
     precision: Precision, *, full_precision: tuple[str, ...] = (),
 ) -> Any:  # fmt: skip
-    """A Core ML model of one output.
+    """A Core ML model.
 
     Parameters
     ----------
-    build : its parameters are the inputs by name; called once, it gives the output.
+    build : its parameters are the inputs by name; called once, it gives the output, or a tuple of them.
     inputs : shapes of the inputs, all float32.
     name : of the model, shown with its contract.
     metadata : from `metadata_of`.

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from auparity.conversion.centred_models import centred
 from auparity.conversion.coreml_builder import STAGE, Flexible, Precision, builder, convert, f32
 from auparity.conversion.coreml_builder import metadata_of as metadata_of
 from auparity.conversion.coreml_builder import save as save
 from auparity.conversion.coreml_networks import network as network
 from auparity.errors import ContractError
 from auparity.models.types import AUPredictors, CCNFPatch, CENPatch
-from auparity.reference.action_units import ActionUnitModels
 from auparity.reference.patch_experts import SMALLEST_ALPHA, field_covariance
 
 Array = npt.NDArray[Any]
@@ -157,24 +157,14 @@ def action_units(
     ------
     VariantUnavailable : coremltools is not installed.
     """
-    models = ActionUnitModels(predictors)
-    both = (models.intensity, models.presence)
-    means, weights = (np.concatenate([getattr(part, kind) for part in both]) for kind in ("means", "weights"))
-    dynamic = np.concatenate([part.dynamic for part in both])
-    biases = np.concatenate([part.biases for part in both])
-    mb = builder()
-    centres = [
-        f32(means[chosen].mean(axis=0) if chosen.any() else np.zeros(means.shape[1])) for chosen in (~dynamic, dynamic)
-    ]
-    rest = means - np.where(dynamic[:, None], centres[1], centres[0]).astype(np.float64)
-    biases = biases - np.array([row @ weight for row, weight in zip(rest, weights, strict=True)])
-    static_weights, dynamic_weights = (f32(weights * chosen[:, None]) for chosen in (~dynamic, dynamic))
+    models, mb = centred(predictors), builder()
 
     def build(features: Any, medians: Any) -> Any:
-        plain = mb.linear(x=mb.sub(x=features, y=centres[0]), weight=static_weights, bias=f32(biases))
-        moved = mb.sub(x=mb.sub(x=features, y=medians), y=centres[1])
-        return mb.add(x=plain, y=mb.linear(x=moved, weight=dynamic_weights), name="values")
+        still = mb.sub(x=features, y=f32(models.still))
+        plain = mb.linear(x=still, weight=f32(models.static), bias=f32(models.biases))
+        moved = mb.sub(x=mb.sub(x=features, y=medians), y=f32(models.moved))
+        return mb.add(x=plain, y=mb.linear(x=moved, weight=f32(models.dynamic)), name="values")
 
-    shape = (Flexible("N", 1, MAX_FRAMES), weights.shape[1])
+    shape = (Flexible("N", 1, MAX_FRAMES), len(models.still))
     inputs = {"features": shape, "medians": shape}
     return convert(build, inputs, name, metadata, precision, full_precision=("sub",))

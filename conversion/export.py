@@ -31,11 +31,16 @@ class Target:
 
     module: str  #: it has SUFFIX, `write`, `verify` and `inspect`
     precisions: tuple[Precision, ...]
+    beside: str = ""  #: suffix, after the whole name, of a file that belongs to each; the manifest's hash covers both
+    bound: bool = False  #: to the machine that wrote them: the module's `fits` says whether a file is for this one
+    jobs: int | None = None  #: processes that are good for it; None for one a core
 
 
 TARGETS = {
     "onnx": Target("auparity.conversion.to_onnx", ("float32",)),
     "coreml": Target("auparity.conversion.to_coreml", ("float32", "float16")),
+    # Kernels are chosen by timing them on the GPU: another process would be timed with them.
+    "tensorrt": Target("auparity.conversion.to_tensorrt", ("float32", "float16"), beside=".json", bound=True, jobs=1),
 }
 #: Called with the name of what was done last, how many items are done, and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -177,12 +182,22 @@ def _carry_out(task: _Task) -> tuple[str, _Result]:
     module = target_module(task.target)
     name = task.item.name + module.SUFFIX
     path, entry = task.folder / name, task.entry
-    written = entry is None or not path.exists() or manifests.digest(path) != (entry.sha256, entry.bytes)
+    target = TARGETS[task.target]
+    written = entry is None or not path.exists() or _digest(target, path) != (entry.sha256, entry.bytes)
+    if not written and target.bound:
+        written = not module.fits(path)
     if written or entry is None:
         module.write(task.item, path, task.about)
-        sha256, size = manifests.digest(path)
+        sha256, size = _digest(target, path)
         entry = Entry(task.item.stage, task.item.contract, sha256, size, task.item.note)
     return name, _Result(entry, written, _verified(module, task, path, entry) if task.verify else "")
+
+
+def _digest(target: Target, path: Path) -> tuple[str, int]:
+    """Hash and size of what a target wrote under a name."""
+    return (
+        manifests.digest(path, path.with_name(path.name + target.beside)) if target.beside else manifests.digest(path)
+    )
 
 
 def _verified(module: Any, task: _Task, path: Path, entry: Entry) -> str:
@@ -222,7 +237,7 @@ def _said(path: Path) -> str:
         entry = held.entries.get(path.resolve().relative_to(folder).as_posix())
         if entry is None:
             return f"{folder / manifests.NAME} does not name it"
-        if manifests.digest(path) != (entry.sha256, entry.bytes):
+        if _digest(TARGETS[held.target], path) != (entry.sha256, entry.bytes):
             return f"CHANGED since it was exported: its hash is not that of {folder / manifests.NAME}"
         checked = "not verified" if entry.error is None else f"verified, {entry.error:.2g} from the reference"
         return f"as exported from bundle {held.bundle} {held.bundle_hash[:12]}; {checked}"

@@ -71,14 +71,20 @@ def save(manifest: Manifest, folder: Path) -> None:
     part.replace(folder / NAME)
 
 
-def digest(path: Path) -> tuple[str, int]:
-    """SHA-256 and size of a file, or of all files of a package (names included, in order)."""
-    if path.is_file():
+def digest(path: Path, *beside: Path) -> tuple[str, int]:
+    """SHA-256 and size of a file, or of all files of a package (names included, in order).
+
+    Parameters
+    ----------
+    beside : files of the same folder that belong to the first; with it they are hashed as a package is.
+    """
+    if path.is_file() and not beside:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
+    folder = path.parent if beside else path
     together, size = hashlib.sha256(), 0
-    for each in sorted(p for p in path.rglob("*") if p.is_file()):
+    for each in sorted(p for p in ([path, *beside] if beside else path.rglob("*")) if p.is_file()):
         data = each.read_bytes()
-        together.update(each.relative_to(path).as_posix().encode() + b"\0" + data + b"\0")
+        together.update(each.relative_to(folder).as_posix().encode() + b"\0" + data + b"\0")
         size += len(data)
     return together.hexdigest(), size

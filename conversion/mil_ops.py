@@ -364,6 +364,22 @@ def _gather(
     return np.take(x, indices.astype(np.int64), axis=at)
 
 
+def _gather_nd(
+    how: Arithmetic, x: Array, indices: Array, batch_dims: Array | int = 0, validate_indices: Array | bool = False
+) -> Array:
+    """Each row of `indices` (its last axis) names a place on the first axes of `x`."""
+    depth = indices.shape[-1]
+    if int(batch_dims):
+        raise ValueError("batch_dims other than 0")
+    if not 1 <= depth <= x.ndim:
+        raise ValueError(f"places of {depth} indices in {x.shape}")
+    # What indices outside of an axis give, negative ones among them, is not defined for all versions.
+    lengths = np.array(x.shape[:depth])
+    if np.any((indices < 0) | (indices >= lengths)):
+        raise ValueError(f"indices outside of {x.shape[:depth]}")
+    return x[tuple(np.moveaxis(indices.astype(np.int64), -1, 0))]
+
+
 def _pad(
     how: Arithmetic, x: Array, pad: Array, mode: Array | str = "constant", constant_val: Array | float = 0
 ) -> Array:
@@ -419,5 +435,5 @@ OPERATORS: dict[str, Operator] = {
     "transpose": lambda how, x, perm: np.transpose(x, _ints(perm, ())),
     "stack": lambda how, values, axis: np.stack(values, axis=int(axis)),
     "split": _split, "slice_by_index": _slice_by_index, "slice_by_size": _slice_by_size, "gather": _gather,
-    "pad": _pad, "tile": _tile, "fill": _fill,
+    "gather_nd": _gather_nd, "pad": _pad, "tile": _tile, "fill": _fill,
 }  # fmt: skip

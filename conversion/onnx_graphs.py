@@ -40,7 +40,7 @@ PRODUCER = "auparity"
 
 
 @dataclass
-class _Graph:
+class Graph:
     """A graph under construction; the last output is what the next node takes."""
 
     nodes: list[onnx.NodeProto] = field(default_factory=list)
@@ -89,7 +89,7 @@ def network(
     ------
     ContractError : a layer that there is no operator for.
     """
-    graph, at, flat = _Graph(), "maps", False
+    graph, at, flat = Graph(), "maps", False
     for layer in net.layers:
         if isinstance(layer, FullyConnected) and not per_pixel and not flat:
             # Column-major inside a map (spec 10.5): height and width change places before flattening.
@@ -105,7 +105,7 @@ def network(
     )  # fmt: skip
 
 
-def _layer(graph: _Graph, layer: Layer, at: str, *, per_pixel: bool, flat: bool) -> str:
+def _layer(graph: Graph, layer: Layer, at: str, *, per_pixel: bool, flat: bool) -> str:
     match layer:
         case Convolution():
             return graph.add("Conv", at, graph.constant(layer.weights), graph.constant(np.ravel(layer.bias)))
@@ -142,7 +142,7 @@ def grouped_experts(patches: Sequence[CENPatch], name: str, metadata: dict[str, 
     forms = {tuple((*layer.weights.shape, layer.activation) for layer in patch.layers) for patch in patches}
     if len(forms) != 1 or not next(iter(forms)):
         raise ContractError(STAGE, "patches", "experts of one form", f"{len(forms)} forms")
-    graph, at = _Graph(), "patches"
+    graph, at = Graph(), "patches"
     for k, layer in enumerate(patches[0].layers):
         weights = np.stack([np.asarray(patch.layers[k].weights).T for patch in patches])
         biases = np.stack([np.ravel(patch.layers[k].bias) for patch in patches])[:, None, :]
@@ -166,7 +166,7 @@ def expert(patch: CENPatch, name: str, metadata: dict[str, str]) -> onnx.ModelPr
     """
     if not patch.layers:
         raise ContractError(STAGE, "patch", "an expert with layers", "one that makes use of its partner's")
-    graph, at = _Graph(), "patches"
+    graph, at = Graph(), "patches"
     for layer in patch.layers:
         weights, bias = graph.constant(np.asarray(layer.weights).T), graph.constant(np.ravel(layer.bias))
         at = graph.add("Gemm", at, weights, bias)
@@ -202,7 +202,7 @@ def grouped_neurons(patches: Sequence[CCNFPatch], name: str, metadata: dict[str,
         weights[row, 1:, :count] = (taps * np.asarray(patch.norm_weights, np.float32)[:, None]).T
         weights[row, 0, :count] = patch.biases
         alphas[row, :count, 0] = np.where(patch.alphas > SMALLEST_ALPHA, 2 * np.asarray(patch.alphas), 0)
-    graph = _Graph()
+    graph = Graph()
     z = graph.add("MatMul", "patches", graph.constant(weights))
     terms = graph.add("Sigmoid", graph.add("Cast", z, to=TensorProto.DOUBLE))
     summed = graph.add("MatMul", terms, graph.constant(alphas, np.float64))
@@ -220,7 +220,7 @@ def action_units(predictors: AUPredictors, name: str, metadata: dict[str, str]) 
 
     The training means are folded into the biases; medians count for dynamic models only.
     """
-    models, graph = ActionUnitModels(predictors), _Graph()
+    models, graph = ActionUnitModels(predictors), Graph()
     both = (models.intensity, models.presence)
     means, weights = (np.concatenate([getattr(part, kind) for part in both]) for kind in ("means", "weights"))
     biases = np.concatenate([part.biases for part in both])

@@ -1,7 +1,7 @@
 """A bundle as ONNX files, one for every item of the catalogue, checked by `onnx.checker` and by running them.
 
-Graphs are built with `onnx.helper` from the bundle's arrays (onnx_graphs.py); no other framework takes part. Opset 17,
-weights float32 as stored (AU models float64), metadata: bundle hash, stage, contract, licence.
+Graphs are built with `onnx.helper` from the bundle's arrays (onnx_graphs.py, onnx_fhog.py); no other framework takes
+part. Opset 17, weights float32 as stored (AU models float64), metadata: bundle hash, stage, contract, licence.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ Array = npt.NDArray[Any]
 
 SUFFIX = ".onnx"
 #: Largest error against the reference, relative to the largest value: float32 sums in another order; the AU models are
-#: float64 as the reference is.
-TOLERANCE = {"action_units": 1e-12}
+#: float64 as the reference is. FHOG: votes summed in another order; the suite's 2e-7 of a feature, the largest of which
+#: are 0.4 and more. AU values of aligned faces: 4464 features with that error, in a sum (1e-7 was measured).
+TOLERANCE = {"action_units": 1e-12, "fhog": 5e-7, "analysis": 1e-6}
 FLOAT32_TOLERANCE = 1e-5
 
 
-def write(item: Item, path: Path, about: About) -> None:
-    """Write one item; its precision is float32, of the AU models float64.
+def graph_of(item: Item, about: About) -> Any:
+    """The checked `onnx.ModelProto` of one item, with its metadata; precision float32, of the AU models float64.
 
     Raises
     ------
     VariantUnavailable : onnx is not installed.
     """
     try:
+        from auparity.conversion import onnx_fhog
         from auparity.conversion import onnx_graphs as graphs
     except ModuleNotFoundError as error:
         raise VariantUnavailable(f"{error.name} is not installed: pip install 'auparity[onnx]'") from None
@@ -41,15 +43,28 @@ def write(item: Item, path: Path, about: About) -> None:
     name = item.name.rsplit("/", 1)[1]
     if item.kind in ("network", "per_pixel_network"):
         per_pixel = item.kind == "per_pixel_network"
-        model = graphs.network(item.model, item.channels, name, metadata, per_pixel=per_pixel)
-    elif item.kind == "grouped_experts":
-        model = graphs.grouped_experts(item.model, name, metadata)
-    elif item.kind == "expert":
-        model = graphs.expert(item.model, name, metadata)
-    elif item.kind == "grouped_neurons":
-        model = graphs.grouped_neurons(item.model, name, metadata)
-    else:
-        model = graphs.action_units(item.model, name, metadata)
+        return graphs.network(item.model, item.channels, name, metadata, per_pixel=per_pixel)
+    if item.kind == "grouped_experts":
+        return graphs.grouped_experts(item.model, name, metadata)
+    if item.kind == "expert":
+        return graphs.expert(item.model, name, metadata)
+    if item.kind == "grouped_neurons":
+        return graphs.grouped_neurons(item.model, name, metadata)
+    if item.kind == "fhog":
+        return onnx_fhog.fhog(name, metadata)
+    if item.kind == "analysis":
+        return onnx_fhog.analysis(item.model, name, metadata)
+    return graphs.action_units(item.model, name, metadata)
+
+
+def write(item: Item, path: Path, about: About) -> None:
+    """Write one item, atomically.
+
+    Raises
+    ------
+    VariantUnavailable : onnx is not installed.
+    """
+    model = graph_of(item, about)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.write_bytes(model.SerializeToString())
@@ -75,16 +90,12 @@ def verify(item: Item, path: Path, about: About) -> tuple[float, float]:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         names = [entry.name for entry in session.get_inputs()]
-        (found,) = session.run(None, dict(zip(names, arrays, strict=True)))
+        found = session.run(None, dict(zip(names, arrays, strict=True)))
     except Exception as error:  # ONNX Runtime has no common base of its errors
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AuparityError(f"{path}: does not run ({first}). Export it again.") from None
     about.refuse_others(path, session.get_modelmeta().custom_metadata_map.get("bundle", ""))
-    expected = item.reference(*arrays)
-    if found.shape != expected.shape:
-        raise AuparityError(f"{path}: gives {found.shape}, the reference {expected.shape}. Export it again.")
-    apart = float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-30))
-    return apart, TOLERANCE.get(item.kind, FLOAT32_TOLERANCE)
+    return item.error(path, arrays, found), TOLERANCE.get(item.kind, FLOAT32_TOLERANCE)
 
 
 def inspect(path: Path) -> dict[str, Any]:

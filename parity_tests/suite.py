@@ -29,6 +29,8 @@ from auparity.reports.records import Error, Provenance, Results, Series, Skipped
 from auparity.reports.records import Workload as WorkloadRecord
 
 PIPELINE = ""  # the stage of a figure that is of no single stage
+#: Why what an emulated variant stands for was not run itself.
+INTERPRETED = "its packages were interpreted in NumPy, Core ML has not run them; on a Mac: nox -s parity-coreml"
 #: Classes of whole clips, and the classes of variants that run together in one: what a device without float64 rounds
 #: is far below the platform floor.
 CLIP_CLASSES: dict[str, tuple[PrecisionClass, ...]] = {
@@ -59,7 +61,9 @@ class Report:
 
 
 def variants_of(technology: str, *, emulated: bool = False) -> list[Variant]:
-    """The registered variants of a technology; "cpu" is every one that runs on a processor and comes with auparity.
+    """The registered variants of a technology ("onnx"), or of a variant's whole name ("onnx-openvino").
+
+    "cpu" is every one that runs on a processor and comes with auparity.
 
     Those that interpret instead of computing (Core ML's) are there when they are asked for, and only they.
     """
@@ -68,11 +72,11 @@ def variants_of(technology: str, *, emulated: bool = False) -> list[Variant]:
         for variant in registry()
         if variant.name != REFERENCE
         and variant.name.endswith(EMULATED) == emulated
-        and (variant.name.split("-")[0] == technology or (technology == "cpu" and variant.rank >= 30))
+        and (technology in (variant.name, variant.name.split("-")[0]) or (technology == "cpu" and variant.rank >= 30))
     ]
     if not chosen:
         known = sorted({variant.name.split("-")[0] for variant in registry()} - {REFERENCE})
-        raise AuparityError(f"no variants of {technology!r}; there are cpu, {', '.join(known)}")
+        raise AuparityError(f"no variants of {technology!r}; there are cpu, {', '.join(known)} (or a whole name)")
     return chosen
 
 
@@ -128,6 +132,8 @@ def run(
         why = variant.why_not()
         if why:
             report.skipped[f"{variant.stage} {variant.name}"] = why
+        elif variant.name.endswith(EMULATED):
+            report.skipped[f"{variant.stage} {variant.name.removesuffix(EMULATED)}"] = INTERPRETED
     able = sorted((variant for variant in variants if not variant.why_not()), key=lambda variant: -variant.rank)
     if not able:
         return report

@@ -93,10 +93,14 @@ class StagedPipeline:
                 state, camera, success, with_gaze=True, index=0, face_id=face_id, timestamp=0.0,
                 au_intensity=intensity, au_presence=presence,
             )  # fmt: skip
-            if self.eyes is None:
-                result = replace(result, gaze=np.tile(self.numerics.cast(GAZE_WITHOUT_EYES), (2, 1)))
-            results.append(result)
+            results.append(self.without_eyes(result))
         return results
+
+    def without_eyes(self, result: FrameResult) -> FrameResult:
+        """A result of a photograph as OpenFace gives it where the model has no eyes; as it is where there are some."""
+        if self.eyes is not None:
+            return result
+        return replace(result, gaze=np.tile(self.numerics.cast(GAZE_WITHOUT_EYES), (2, 1)))
 
     def find_face(self, image: Array) -> Array | None:
         """The box (4,) of the widest face, or None (spec 20.10)."""

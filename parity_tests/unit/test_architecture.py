@@ -60,8 +60,8 @@ OUTSIDE = {
     "models/synthetic": {"numpy", "cv2", "torch"},
     "reports": {"numpy", "cv2"},
     "reference": {"numpy"},
-    "accelerated": {"numpy", "numba", "llvmlite", "onnx", "onnxruntime", "torch", "jax", "coremltools"},
-    "conversion": {"numpy", "onnx", "onnxruntime", "coremltools"},
+    "accelerated": {"numpy", "numba", "llvmlite", "onnx", "onnxruntime", "torch", "jax", "coremltools", "cupy"},
+    "conversion": {"numpy", "onnx", "onnxruntime", "coremltools", "tensorrt", "cupy", "torch"},
     "benchmarks": {"numpy", "cv2", "openvino", "pytest"},
 }
 #: Parts of a folder that are layers of their own: the renderer and the training are above the reference.

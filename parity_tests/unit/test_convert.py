@@ -22,7 +22,8 @@ from auparity.models.bundle import Bundle
 BUNDLE = Bundle.embedded()
 ABOUT = About(BUNDLE.content_hash, "", __version__, "float32")
 SOME = (
-    "detection/*", "validation/view_0", "action_units/*", "patch_experts/*/scale_0.25/*", "patch_experts/*/*/view_0*",
+    "detection/*", "validation/view_0", "action_units/*", "analysis/*", "patch_experts/*/scale_0.25/*",
+    "patch_experts/*/*/view_0*",
 )  # fmt: skip
 
 
@@ -35,10 +36,13 @@ def test_the_catalogue_has_one_expert_for_each_landmark_and_scale():
     names = [item.name for item in found]
     assert len(names) == len(set(names))
     assert sum(item.kind == "expert" for item in found) == 272
-    assert {item.stage for item in found} == {"detection", "patch_experts", "validation", "action_units"}
+    assert {item.stage for item in found} == {
+        "detection", "patch_experts", "validation", "action_units", "fhog", "analysis",
+    }  # fmt: skip
     kinds = {item.kind for item in found}
     assert kinds == {
         "network", "per_pixel_network", "grouped_experts", "expert", "grouped_neurons", "action_units",
+        "fhog", "analysis",
     }  # fmt: skip
 
 
@@ -146,6 +150,21 @@ def test_damaged_foreign_and_unknown_things_are_refused(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({"format": "auparity-export"}))
     with pytest.raises(AuparityError, match="damaged"):
         run(tmp_path)
+
+
+def test_a_newer_version_of_the_format_is_refused(tmp_path):
+    import onnx
+
+    run(tmp_path, only=["detection/rnet"])
+    path = tmp_path / "detection" / "rnet.onnx"
+    model = onnx.load(str(path))
+    model.ir_version = 99
+    path.write_bytes(model.SerializeToString())
+    (item,) = [item for item in items(BUNDLE) if item.name == "detection/rnet"]
+    with pytest.raises(AuparityError, match=r"does not run .*version"):
+        to_onnx.verify(item, path, ABOUT)
+    with pytest.raises(AuparityError, match=r"no ONNX file that can be used here .*version"):
+        inspect(path)
 
 
 def test_the_command_writes_and_inspects(tmp_path, capsys):

@@ -28,11 +28,13 @@ def test_doctor_lists_every_stage_and_what_would_be_chosen(capsys):
         assert f"  {stage} " in said
     assert said.count("*") == len(STAGES) + 1  # and the legend
     assert "BLAS" in said
+    assert "\nadvice     " in said
 
 
 def test_doctor_for_programs(capsys):
     assert main(["doctor", "--models", "embedded", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
+    assert set(said["advice"]) == {"technology", "because", "install", "also"}
     assert set(said["chosen"]) == set(STAGES)
     for stage, name in said["chosen"].items():
         assert said["variants"][stage][name] is None

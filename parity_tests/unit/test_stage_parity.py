@@ -119,6 +119,8 @@ def test_variants_are_named_on_command_lines():
         with pytest.raises((VariantUnavailable, TypeError)):
             suite.named_variant(wrong)
     assert {v.name for v in suite.variants_of("batched")} == {"batched"}
+    assert {v.name for v in suite.variants_of("onnx-openvino")} == {"onnx-openvino"}, "one of a technology's"
+    assert {"onnx", "onnx-openvino"} < {v.name for v in suite.variants_of("onnx")}
 
 
 def some_variants():
