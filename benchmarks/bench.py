@@ -9,7 +9,9 @@ from pathlib import Path
 
 import cv2
 
+from auparity.accelerated.coreml.modes import INTERPRETED
 from auparity.accelerated.pipeline import BEST, Pipeline, parse_spec
+from auparity.accelerated.registry import EMULATED
 from auparity.benchmarks.cold import cold_start
 from auparity.benchmarks.memory import peak_mib
 from auparity.benchmarks.peers.comparison import OurPipeline, compare
@@ -108,6 +110,8 @@ def _able(work: Workload, specs: Sequence[str]) -> tuple[list[str], list[Skipped
             whys.append(Skipped(f"{spec} on {work.name}", str(error)))
         else:
             able.append(spec)
+            if EMULATED in spec:
+                whys.append(Skipped(f"{spec.replace(EMULATED, '')} on {work.name}", INTERPRETED))
     return able, whys
 
 

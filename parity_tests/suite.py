@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from auparity.accelerated.coreml.modes import INTERPRETED
 from auparity.accelerated.hardware import hardware_id
 from auparity.accelerated.pipeline import Choice, Pipeline, choose, choose_by_name, parts_of
 from auparity.accelerated.registry import EMULATED, REFERENCE, PrecisionClass, Variant, registry
@@ -29,8 +30,6 @@ from auparity.reports.records import Error, Provenance, Results, Series, Skipped
 from auparity.reports.records import Workload as WorkloadRecord
 
 PIPELINE = ""  # the stage of a figure that is of no single stage
-#: Why what an emulated variant stands for was not run itself.
-INTERPRETED = "its packages were interpreted in NumPy, Core ML has not run them; on a Mac: nox -s parity-coreml"
 #: Classes of whole clips, and the classes of variants that run together in one: what a device without float64 rounds
 #: is far below the platform floor.
 CLIP_CLASSES: dict[str, tuple[PrecisionClass, ...]] = {
