@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -65,8 +66,11 @@ def fidelity(session: nox.Session) -> None:
 #: What each technology of the parity suite installs; the embedded bundle serves all of them.
 PARITY_EXTRAS = {
     "cpu": "fast", "numba": "numba", "onnx": "onnx", "torch": "torch", "jax": "jax", "batched": "", "parallel": "numba",
-    "coreml": "coreml", "openvino": "openvino", "tensorrt": "tensorrt",
+    "coreml": "coreml", "openvino": "openvino", "tensorrt": "tensorrt", "cuda": "torch", "cupy": "", "mps": "torch",
 }  # fmt: skip
+#: Technologies that CuPy's extra comes to as well.
+NEEDS_CUDA = ("tensorrt", "cuda", "cupy")
+FIRST_DRIVER_OF_CUDA_13 = 580
 #: What the suite calls the technology, where that is another name: providers of ONNX Runtime.
 PARITY_NAMES = {"openvino": "onnx-openvino", "tensorrt": "onnx-tensorrt"}
 #: Without a Mac, the packages that ship are interpreted: proven, not timed.
@@ -74,11 +78,24 @@ COREML_ELSEWHERE = [] if sys.platform == "darwin" else ["--emulate-coreml"]
 EXIT_NOTHING = 5  # of the suite: nothing could run here
 
 
+def cuda_extra(session: nox.Session) -> str:
+    """The extra of CuPy for the driver that is here; skips the session where there is none."""
+    if not shutil.which("nvidia-smi"):
+        session.skip("needs an NVIDIA GPU and its driver; there is no nvidia-smi here")
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    driver = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip().splitlines()
+    if not driver:
+        session.skip("nvidia-smi lists no GPU")
+    return "cuda13" if int(driver[0].split(".")[0]) >= FIRST_DRIVER_OF_CUDA_13 else "cuda12"
+
+
 def parity(session: nox.Session, technology: str) -> None:
     """Hold a technology's variants against the golden and against their baselines."""
-    if technology == "tensorrt" and not shutil.which("nvidia-smi"):
-        session.skip("TensorRT needs an NVIDIA GPU and its driver; there is no nvidia-smi here")
+    if technology == "mps" and sys.platform != "darwin":
+        session.skip("MPS is part of macOS")
     extra = PARITY_EXTRAS[technology]
+    if technology in NEEDS_CUDA:
+        extra = ",".join(filter(None, (extra, cuda_extra(session))))
     session.install("-e", f".[{extra}]" if extra else ".")
     if technology == "tensorrt":
         session.install("onnxruntime-gpu>=1.20")

@@ -62,7 +62,7 @@ class Report:
 def variants_of(technology: str, *, emulated: bool = False) -> list[Variant]:
     """The registered variants of a technology ("onnx"), or of a variant's whole name ("onnx-openvino").
 
-    "cpu" is every one that runs on a processor and comes with auparity.
+    "cpu" is every one that runs on a processor and comes with auparity, "cuda" and "mps" all on such a device.
 
     Those that interpret instead of computing (Core ML's) are there when they are asked for, and only they.
     """
@@ -71,12 +71,18 @@ def variants_of(technology: str, *, emulated: bool = False) -> list[Variant]:
         for variant in registry()
         if variant.name != REFERENCE
         and variant.name.endswith(EMULATED) == emulated
-        and (technology in (variant.name, variant.name.split("-")[0]) or (technology == "cpu" and variant.rank >= 30))
+        and (technology in (variant.name, variant.name.split("-")[0]) or _is_of_device(variant, technology))
     ]
     if not chosen:
         known = sorted({variant.name.split("-")[0] for variant in registry()} - {REFERENCE})
         raise AuparityError(f"no variants of {technology!r}; there are cpu, {', '.join(known)} (or a whole name)")
     return chosen
+
+
+def _is_of_device(variant: Variant, device: str) -> bool:
+    if device == "cpu":
+        return variant.rank >= 30
+    return device in ("cuda", "mps") and device in variant.devices
 
 
 def named_variant(text: str) -> list[Variant]:

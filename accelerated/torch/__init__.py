@@ -1,8 +1,34 @@
-"""Stages in PyTorch: the same code serves the CPU, CUDA and MPS. Registers the variants."""
+"""Stages in PyTorch: the same code serves the CPU, CUDA and MPS. Registers the variants.
+
+``torch-cuda`` and ``torch-mps`` are taken by name only: neither has been run yet.
+"""
 
 from __future__ import annotations
 
-from auparity.accelerated.registry import from_module, variant
+from collections.abc import Callable
+from typing import Any
 
+from auparity.accelerated.registry import Device, PrecisionClass, from_module, variant
+
+
+def _on(module: str, device: str) -> Callable[..., Any]:
+    build = from_module(module)
+    return lambda *parts: build(*parts, device)
+
+
+def _why_not(device: str) -> Callable[[], str | None]:
+    ask = from_module(f"{__name__}.device", "why_not")
+    return lambda: ask(device)
+
+
+_GPUS: tuple[Device, ...] = ("cuda", "mps")
 for _stage in ("calc_params", "patch_experts", "action_units"):
-    variant(_stage, "torch", requires=("torch",), extra="torch", rank=20)(from_module(f"{__name__}.{_stage}"))
+    _module = f"{__name__}.{_stage}"
+    variant(_stage, "torch", requires=("torch",), extra="torch", rank=20)(from_module(_module))
+    for _device in _GPUS:
+        # AU values are float64 in the specification, and MPS has none.
+        _class: PrecisionClass = "float32-only" if (_device, _stage) == ("mps", "action_units") else "float32"
+        variant(
+            _stage, f"torch-{_device}", requires=("torch",), extra="torch", rank=-1, devices=(_device,),
+            precision=_class, check=_why_not(_device),
+        )(_on(_module, _device))  # fmt: skip

@@ -7,6 +7,25 @@ import torch
 from auparity.errors import VariantUnavailable
 
 
+def why_not(name: str) -> str | None:
+    """Why PyTorch has no device of this name here, and what to do; None when it has."""
+    if name == "cpu":
+        return None
+    if name == "cuda":
+        if torch.cuda.is_available():
+            return None
+        if torch.version.cuda is None:
+            return f"PyTorch {torch.__version__} was built without CUDA: install a build that has it"
+        return "PyTorch sees no CUDA GPU (nvidia-smi says whether the driver does)"
+    if name == "mps":
+        return (
+            None
+            if torch.backends.mps.is_available()
+            else "PyTorch has no MPS here: it is part of macOS on Apple silicon"
+        )
+    return f"PyTorch has no device {name!r}"
+
+
 def device_of(name: str | None) -> torch.device:
     """A device that is there: "cpu" (default), "cuda" or "mps".
 
@@ -14,10 +33,6 @@ def device_of(name: str | None) -> torch.device:
     ------
     VariantUnavailable : PyTorch has no such device here.
     """
-    if name in (None, "cpu"):
-        return torch.device("cpu")
-    if name == "cuda" and torch.cuda.is_available():
-        return torch.device("cuda")
-    if name == "mps" and torch.backends.mps.is_available():
-        return torch.device("mps")
-    raise VariantUnavailable(f"PyTorch has no device {name!r} here; install a build that has it, or use cpu")
+    if why := why_not(name or "cpu"):
+        raise VariantUnavailable(why)
+    return torch.device(name or "cpu")

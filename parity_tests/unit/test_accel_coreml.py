@@ -166,6 +166,8 @@ def test_the_switch_names_the_interpreting_variants():
 
 
 def test_reports_say_that_core_ml_has_not_run(cache):
-    report = suite.run([registry().get("validation", "coreml-emulated")], quick=True, recordings=False, stages_only=True)
+    report = suite.run(
+        [registry().get("validation", "coreml-emulated")], quick=True, recordings=False, stages_only=True
+    )
     assert "Core ML has not run them; on a Mac: nox -s parity-coreml" in report.skipped["validation coreml"]
     assert {error.variant for error in report.errors} == {"coreml-emulated"}

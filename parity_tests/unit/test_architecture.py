@@ -33,6 +33,7 @@ OURS = {
         "auparity.reference",
         "auparity.accelerated",
         "auparity.conversion.onnx_graphs",  # a graph is how the ONNX variants are written down
+        "auparity.conversion.centred_models",
         # Likewise a package, and what interprets it.
         "auparity.conversion.coreml_programs",
         "auparity.conversion.coreml_builder",
