@@ -33,8 +33,9 @@ def shared() -> Path | None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit, property and golden tests (arguments go to pytest); the variants of the extra `fast` among them."""
-    session.install("-e", ".[test,fast]")
+    """Unit, property and golden tests (arguments go to pytest), those of the extras `fast` and `coreml` as well."""
+    # There are no wheels of coremltools for Windows.
+    session.install("-e", ".[test,fast]" if sys.platform == "win32" else ".[test,fast,coreml]")
     session.run("python", "-m", "pytest", *session.posargs, env=ONE_THREAD)
 
 

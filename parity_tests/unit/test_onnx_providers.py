@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from auparity.accelerated.onnx import _OTHERS, providers
+from auparity.accelerated.cache import CACHE_VARIABLE
+from auparity.accelerated.onnx import _OTHERS
 from auparity.accelerated.onnx.providers import BY_NAME, PROVIDERS
 from auparity.accelerated.onnx.session import Session
 from auparity.accelerated.pipeline import Pipeline, choose_best
@@ -66,7 +67,7 @@ def test_a_provider_that_falls_back_silently_is_an_error(monkeypatch):
 
 
 def test_engines_are_kept_where_the_user_says(monkeypatch, tmp_path):
-    monkeypatch.setenv(providers.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     (first, options), (second, _) = BY_NAME["onnx-tensorrt"].settings()
     assert (first, second) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
     assert options["trt_engine_cache_path"] == str(tmp_path / "tensorrt-engines")
