@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 #: A pipeline is of the class of its coarsest variant.
 COARSEST_FIRST: tuple[PrecisionClass, ...] = ("float16", "bfloat16", "float32-only", "float32", "float64")
-#: On command lines: what `Pipeline.best` chooses.
-BEST = "best"
+#: On command lines: what `Pipeline.best` chooses, and the pipeline that stays on a GPU.
+BEST, ON_GPU = "best", "gpu"
 
 
 def parts_of(bundle: Bundle) -> dict[str, list[tuple[Any, ...]]]:
@@ -222,15 +223,22 @@ class Pipeline(StagedPipeline):
     def best(
         cls, bundle: Bundle | None = None, *, device: str | None = None, parameters: DetectorParameters | None = None
     ) -> Pipeline:
-        """The fastest float32 variants that run on this machine.
+        """The fastest float32 pipeline that runs on this machine: a GPU's where one has proven itself, else the CPU's.
 
         Parameters
         ----------
         bundle : the models; None for OpenFace's where they are installed, else the embedded ones.
-        device : "cpu", "cuda" or "mps" to stay on one kind of device.
+        device : "cpu", "cuda" or "mps" to stay on one kind of device. "cuda" takes the GPU also where the parity suite
+            has not passed on it yet (docs/gpu.md).
+
+        Raises
+        ------
+        VariantUnavailable : the device asked for is not there, with the reason.
         """
         bundle = bundle or default_bundle()
-        return cls(bundle, choose_best(bundle, device), parameters)
+        if device != "cuda" and (device is not None or gpu_not_chosen()):
+            return cls(bundle, choose_best(bundle, device), parameters)
+        return on_gpu(bundle, parameters)
 
     @classmethod
     def from_spec(
@@ -272,6 +280,45 @@ class Pipeline(StagedPipeline):
     def __str__(self) -> str:
         head = f"pipeline on bundle {self.bundle.meta.name} {self.bundle.short_hash}"
         return "\n".join([head, *(f"  {choice}" for choice in self.choices.values())])
+
+
+def gpu_not_chosen() -> str | None:
+    """Why `Pipeline.best` does not take a GPU here; None when it does."""
+    if find_spec("cupy") is None:
+        return "CuPy is not installed (extras cuda12 and cuda13)"
+    from auparity.accelerated.cupy.proof import why_not_chosen
+
+    return why_not_chosen()
+
+
+def on_gpu(bundle: Bundle, parameters: DetectorParameters | None = None, streams: int = 1) -> Pipeline:
+    """The pipeline that stays on the GPU, whose sessions advance together (docs/gpu.md).
+
+    Raises
+    ------
+    VariantUnavailable : there is no GPU that can be used, with the reason.
+    """
+    from auparity.accelerated.cupy.gpus import device_pipeline
+
+    return device_pipeline(bundle, parameters, streams)
+
+
+def open_pipeline(
+    bundle: Bundle, text: str = BEST, parameters: DetectorParameters | None = None, streams: int = 1
+) -> Pipeline:
+    """The pipeline that a command line names: ``best``, ``gpu`` (all of it on the GPU), or variants as of `parse_spec`.
+
+    Parameters
+    ----------
+    streams : clips that will be open together, where that matters.
+
+    Raises
+    ------
+    ContractError, VariantUnavailable : as of `parse_spec` and `on_gpu`.
+    """
+    if text.strip() == ON_GPU or (text.strip() == BEST and gpu_not_chosen() is None):
+        return on_gpu(bundle, parameters, streams)
+    return Pipeline(bundle, parse_spec(bundle, text), parameters)
 
 
 def default_bundle() -> Bundle:

@@ -29,7 +29,7 @@ REFERENCE = "reference"
 EMULATED = "-emulated"
 ENTRY_POINTS = "auparity.variants"
 #: Packages of ours whose import registers variants.
-TECHNOLOGIES = ("batched", "numba", "onnx", "torch", "jax", "coreml")
+TECHNOLOGIES = ("batched", "numba", "onnx", "torch", "jax", "coreml", "cupy")
 
 #: Classes of parity_tests/tolerances.toml that a variant can be held to. "float32" keeps float64 where the golden has
 #: it (AU models, some sums); "float32-only" is for devices that have none.

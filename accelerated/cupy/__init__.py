@@ -1,0 +1,23 @@
+"""Stages as CUDA kernels that CuPy launches, `.cu` files beside the Python that knows them. Registers the variants.
+
+Stage by stage they are taken by name only: moving every stage's arrays to the GPU and back costs more than the kernels
+save. That is for proving them; what people use is pipeline.py, in which arrays stay on the device.
+
+No GPU has run them yet. What is known: NVRTC and nvcc compile every source for compute capability 7.5 and 9.0, and the
+same sources, run on the host by parity_tests/cuda_on_host, give the reference's numbers. On a GPU,
+``auparity parity --technology cupy`` tells.
+"""
+
+from __future__ import annotations
+
+from auparity.accelerated.registry import from_module, variant
+
+_why_not = from_module(f"{__name__}.device", "why_not")
+
+for _stage in (
+    "imaging", "detection", "pdm", "patch_experts", "fitting", "validation", "calc_params", "alignment", "fhog",
+    "geometry", "running_median", "action_units",
+):  # fmt: skip
+    variant(_stage, "cupy", requires=("cupy",), extra="cuda12", devices=("cuda",), rank=-1, check=_why_not)(
+        from_module(f"{__name__}.{_stage}")
+    )

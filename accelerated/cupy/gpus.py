@@ -1,0 +1,111 @@
+"""All GPUs of a machine as one pipeline: clips and photographs are shared out among them.
+
+Every GPU has a `DevicePipeline` of its own with the same models; a clip stays on the one that it began on, the one with
+the fewest open clips then. Which one that is changes no number. Nothing here has run on a GPU yet.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from auparity.accelerated.cupy.device import shared_device
+from auparity.accelerated.cupy.pipeline import DevicePipeline
+from auparity.accelerated.cupy.sessions import DeviceSession
+from auparity.reference.head_pose import Camera
+from auparity.reference.landmarks import DetectorParameters
+from auparity.reference.results import FrameResult
+
+if TYPE_CHECKING:
+    from auparity.accelerated.cupy.device import Device
+    from auparity.models.bundle import Bundle
+
+Array = npt.NDArray[Any]
+
+
+class ManyDevices(DevicePipeline):
+    """Several devices behind the interface of one; the first is also what `device` and the stages belong to."""
+
+    def __init__(
+        self, bundle: Bundle, devices: Sequence[Device], parameters: DetectorParameters | None = None, streams: int = 1
+    ) -> None:
+        each = -(-streams // len(devices))
+        super().__init__(bundle, devices[0], parameters, each)
+        self.others = [DevicePipeline(bundle, device, parameters, each) for device in devices[1:]]
+        self._open = [0] * len(devices)
+        self._sharing = threading.Lock()
+
+    @property
+    def pipelines(self) -> list[DevicePipeline]:
+        """One a device."""
+        return [self, *self.others]
+
+    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> DeviceSession:  # type: ignore[override]
+        """Begin a clip on the device that has the fewest."""
+        with self._sharing:
+            number = min(range(len(self._open)), key=self._open.__getitem__)
+            self._open[number] += 1
+        chosen = self.pipelines[number]
+        session = DeviceSession(chosen.streams, camera, online, ended=lambda: self._ended(number))
+        return session
+
+    def _ended(self, number: int) -> None:
+        with self._sharing:
+            self._open[number] -= 1
+
+    def advance(
+        self, sessions: Sequence[DeviceSession], images: Sequence[Array], timestamps: Sequence[float]
+    ) -> list[FrameResult]:
+        """The next frame of each of several videos, on all devices at once; errors as of `process_frame`."""
+        groups: dict[int, list[int]] = {}
+        for k, session in enumerate(sessions):
+            groups.setdefault(id(session.streams), []).append(k)
+        results: dict[int, FrameResult] = {}
+
+        def run(own: list[int]) -> None:
+            found = sessions[own[0]].streams.advance(
+                [sessions[k] for k in own], [images[k] for k in own], [timestamps[k] for k in own]
+            )
+            results.update(zip(own, found, strict=True))
+
+        with ThreadPoolExecutor(len(groups)) as pool:
+            list(pool.map(run, groups.values()))
+        return [results[k] for k in range(len(sessions))]
+
+    def process_images(
+        self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool = True
+    ) -> list[list[FrameResult]]:
+        """Every face of many photographs, those of a device side by side; errors as of `DevicePipeline`."""
+        count = len(self.pipelines)
+        shares = [list(range(k, len(images), count)) for k in range(count)]
+        results: list[list[FrameResult]] = [[] for _ in images]
+
+        def run(pair: tuple[DevicePipeline, list[int]]) -> None:
+            pipeline, own = pair
+            found = DevicePipeline.process_images(
+                pipeline, [images[k] for k in own], camera=camera, multi_view=multi_view
+            )
+            for k, faces in zip(own, found, strict=True):
+                results[k] = faces
+
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(run, [pair for pair in zip(self.pipelines, shares, strict=True) if pair[1]]))
+        return results
+
+
+def device_pipeline(bundle: Bundle, parameters: DetectorParameters | None = None, streams: int = 1) -> DevicePipeline:
+    """A pipeline on all visible GPUs (CUDA_VISIBLE_DEVICES says which those are).
+
+    Raises
+    ------
+    VariantUnavailable : there is no GPU that can be used, with the reason.
+    """
+    first = shared_device()
+    count = first.xp.cuda.runtime.getDeviceCount()
+    if count == 1 or streams == 1:
+        return DevicePipeline(bundle, first, parameters, streams)
+    return ManyDevices(bundle, [shared_device(k) for k in range(min(count, streams))], parameters, streams)

@@ -1,0 +1,196 @@
+"""The whole pipeline on a GPU: decoded frames go up, results come down, and nothing else crosses in between.
+
+Many videos advance together. A `DeviceSession` is used like any other session, from as many threads as there are
+videos: frames that wait at the same moment go into one batch, and because no result depends on what else is in a batch
+it does not matter which ones meet. `advance` does the same from one thread. Head pose and gaze, a few small numbers a
+face, are computed on the host from what came down, by the fastest variants there. Nothing here has run on a GPU yet.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.batched.action_units import BatchedActionUnits
+from auparity.accelerated.cupy.action_units import ActionUnitBatch
+from auparity.accelerated.cupy.analysis import DescriberBatch
+from auparity.accelerated.cupy.detection import Detector
+from auparity.accelerated.cupy.device import Device, shared_device
+from auparity.accelerated.cupy.hypotheses import detect_in_boxes
+from auparity.accelerated.cupy.imaging import to_gray
+from auparity.accelerated.cupy.landmarks import DetectorBatch
+from auparity.accelerated.cupy.readback import read_back
+from auparity.accelerated.cupy.sessions import DeviceSession, Streams
+from auparity.accelerated.pipeline import Pipeline, choose_best
+from auparity.errors import ContractError
+from auparity.reference.action_units import clamp_intensity
+from auparity.reference.contracts import check_image
+from auparity.reference.detection import Detections, select_face
+from auparity.reference.fitting import INITIAL_LIKELIHOOD
+from auparity.reference.head_pose import Camera
+from auparity.reference.landmarks import DetectorParameters
+from auparity.reference.results import INTENSITY_AUS, FrameResult
+
+if TYPE_CHECKING:
+    from auparity.models.bundle import Bundle
+
+Array = npt.NDArray[Any]
+
+TECHNOLOGY = "cupy"
+#: Stages whose work is done on the device; the others follow on the host.
+ON_DEVICE = (
+    "imaging", "detection", "pdm", "patch_experts", "fitting", "validation", "calc_params", "alignment", "fhog",
+    "geometry", "running_median", "action_units",
+)  # fmt: skip
+#: Faces of photographs whose hypotheses are fitted together: eleven each, and response maps of all landmarks of each.
+FACES_AT_ONCE = 24
+
+
+class DevicePipeline(Pipeline):
+    """OpenFace 2.2's pipeline on one device.
+
+    Used like `Pipeline`; `start_video` may be called for many videos at once, `process_images` takes many photographs.
+
+    Parameters
+    ----------
+    bundle : the models.
+    device : None for the shared first GPU.
+    parameters : settings of landmark detection; None for those of OpenFace's command-line programs.
+    streams : videos that are expected to be open together; more make room for themselves.
+
+    Raises
+    ------
+    VariantUnavailable : there is no GPU that can be used, with the reason.
+    DeviceError : its memory does not suffice.
+    """
+
+    #: Sessions of several threads meet in one batch.
+    advances_together = True
+
+    def __init__(
+        self, bundle: Bundle, device: Device | None = None, parameters: DetectorParameters | None = None,
+        streams: int = 1,
+    ) -> None:  # fmt: skip
+        self.device = device or shared_device()
+        super().__init__(bundle, choose_best(bundle, "cpu"), parameters)
+        self.variants = {stage: TECHNOLOGY if stage in ON_DEVICE else name for stage, name in self.variants.items()}
+        with self.device.active():
+            self.detector = DetectorBatch(self.device, bundle.face, self.landmark_detector.parameters)
+            self.face_detector = Detector(self.device, bundle.detector)
+        #: One thread at a time: stages keep scratch memory, and all work goes onto one stream of the device anyway.
+        self.lock = threading.RLock()
+        self._photographs: _Photographs | None = None
+        self.streams = Streams(self, streams)
+
+    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> DeviceSession:  # type: ignore[override]
+        """Begin a clip; any number may be open, each used by one thread at a time."""
+        return DeviceSession(self.streams, camera, online)
+
+    def advance(
+        self, sessions: Sequence[DeviceSession], images: Sequence[Array], timestamps: Sequence[float]
+    ) -> list[FrameResult]:
+        """The next frame of each of several videos of one size, in one batch; errors as of `process_frame`."""
+        return self.streams.advance(sessions, images, timestamps)
+
+    def find_faces(self, images: Any, which: Sequence[int]) -> list[Array | None]:
+        """The box (4,) of the widest face of each of some images (S, H, W, 3) on the device, or None (spec 20.10)."""
+        rows = self.device.upload(np.asarray(which, np.int64))
+        found = [select_face(detections) for detections in self.face_detector.detect(images[rows])]
+        return [None if face is None else face.box for face in found]
+
+    def process_image(
+        self, image: Array, *, camera: Camera | None = None, multi_view: bool = True
+    ) -> list[FrameResult]:
+        """Every face of a photograph, as `StagedPipeline.process_image`."""
+        return self.process_images([image], camera=camera, multi_view=multi_view)[0]
+
+    def process_images(
+        self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool = True
+    ) -> list[list[FrameResult]]:
+        """Every face of many photographs (H, W, 3) uint8 BGR; those of one size are worked on together.
+
+        Raises
+        ------
+        ContractError : wrong shape or dtype.
+        DeviceError : too many at once for the device's memory.
+        """
+        for image in images:
+            check_image("pipeline", image)
+        results: list[list[FrameResult]] = [[] for _ in images]
+        with self.lock, self.device.active():
+            self._photographs = self._photographs or _Photographs(self)
+            for shape in dict.fromkeys(image.shape for image in images):
+                group = [k for k, image in enumerate(images) if image.shape == shape]
+                stack = np.stack([images[k] for k in group])
+                for k, faces in zip(group, self._photographs.measure(stack, camera, multi_view), strict=True):
+                    results[k] = faces
+        return results
+
+    def __str__(self) -> str:
+        head = f"pipeline on bundle {self.bundle.meta.name} {self.bundle.short_hash}, on {self.device.name}"
+        host = (f"  {choice}" for stage, choice in self.choices.items() if stage not in ON_DEVICE)
+        return "\n".join([head, f"  {TECHNOLOGY}: {', '.join(ON_DEVICE)}", *host])
+
+
+@dataclass(frozen=True)
+class _Face:
+    """A face of a photograph: which image, which of its faces."""
+
+    image: int
+    face_id: int
+    box: Array
+
+
+class _Photographs:
+    """Photographs of one size at a time: static AU models, no state between images."""
+
+    def __init__(self, pipeline: DevicePipeline) -> None:
+        self._pipeline, self._device = pipeline, pipeline.device
+        self._models = BatchedActionUnits(pipeline.bundle.image_aus)
+        if self._models.needs_medians:
+            raise ContractError("analysis", "predictors", "static models only (AU_all_static.txt)", "dynamic ones too")
+        self._batch = ActionUnitBatch(self._device, self._models)
+        self._describe = DescriberBatch(self._device, pipeline.bundle.image_aus)
+
+    def measure(self, stack: Array, camera: Camera | None, multi_view: bool) -> list[list[FrameResult]]:
+        """Results by image of (S, H, W, 3) uint8."""
+        camera = camera or Camera.for_image(stack.shape[2], stack.shape[1])
+        images = self._device.upload(stack)
+        gray = to_gray(self._device, images)
+        found: list[Detections] = self._pipeline.face_detector.detect(images)
+        faces = [_Face(k, n, box) for k, one in enumerate(found) for n, box in enumerate(one.boxes)]
+        results: list[list[FrameResult]] = [[] for _ in found]
+        for first in range(0, len(faces), FACES_AT_ONCE):
+            some = faces[first : first + FACES_AT_ONCE]
+            for face, result in zip(some, self._some(images, gray, some, camera, multi_view), strict=True):
+                results[face.image].append(result)
+        return results
+
+    def _some(
+        self, images: Any, gray: Any, faces: Sequence[_Face], camera: Camera, multi_view: bool
+    ) -> list[FrameResult]:
+        pipeline, device = self._pipeline, self._device
+        frames = [face.image for face in faces]
+        empty = [i for i, face in enumerate(faces) if face.box[2] <= 0]
+        if empty:
+            raise ContractError("hypotheses", "box", "a width above 0", str(faces[empty[0]].box))
+        returned, states = detect_in_boxes(
+            pipeline.detector, gray, frames, np.stack([face.box for face in faces]),
+            [INITIAL_LIKELIHOOD] * len(faces), multi_view=multi_view,
+        )  # fmt: skip
+        whole = device.upload(np.ones(len(faces), np.uint8))
+        hog, geometry = self._describe(images, device.upload(np.array(frames, np.int32)), states.landmarks, whole)
+        values = device.download(self._batch(hog, geometry))
+        split, results = len(INTENSITY_AUS), []
+        for k, (face, state) in enumerate(zip(faces, read_back(device, states, pipeline.eyes), strict=True)):
+            result = pipeline.describe(
+                state, camera, bool(returned[k]), with_gaze=True, index=0, face_id=face.face_id, timestamp=0.0,
+                au_intensity=clamp_intensity(values[k, :split]), au_presence=values[k, split:].copy(),
+            )  # fmt: skip
+            results.append(pipeline.without_eyes(result))
+        return results

@@ -1,0 +1,60 @@
+"""Whether the GPU pipeline has proven itself here: the parity suite's verdict on this GPU, driver and these kernels.
+
+`Pipeline.best` takes the GPU only where the suite has passed on it (``auparity parity --technology cupy``), because a
+wrong number from a fast pipeline is worth less than a right one from a slow one. A verdict is a small file in the
+folder for caches, under a name made of all that could change the numbers; another driver or auparity asks anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from auparity.accelerated.cache import cache_folder
+from auparity.accelerated.cupy.device import CudaDevice, shared_device, why_not
+from auparity.accelerated.cupy.sources import FOLDER
+
+COMMAND = "auparity parity --technology cupy"
+
+
+def conditions(device: CudaDevice) -> dict[str, Any]:
+    """What the numbers may depend on."""
+    runtime = device.xp.cuda.runtime
+    digest = hashlib.sha256()
+    for path in sorted(FOLDER.glob("*")):
+        if path.suffix in (".py", ".cu", ".cuh"):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return {
+        "gpu": device.name, "capability": device.capability, "driver": runtime.driverGetVersion(),
+        "runtime": runtime.runtimeGetVersion(), "cupy": device.xp.__version__, "sources": digest.hexdigest(),
+    }  # fmt: skip
+
+
+def _file(found: dict[str, Any]) -> Path:
+    name = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:24]
+    return cache_folder("proofs") / f"cupy-{name}.json"
+
+
+def record(device: CudaDevice) -> Path:
+    """Remember that the suite passed on a device."""
+    found = conditions(device)
+    path = _file(found)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    content = found | {"passed": datetime.now(UTC).isoformat(timespec="seconds"), "command": COMMAND}
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+def why_not_chosen() -> str | None:
+    """Why `Pipeline.best` leaves the GPU alone; None when it takes it."""
+    if why := why_not():
+        return why
+    device = shared_device()
+    if _file(conditions(device)).is_file():
+        return None
+    return f"{device.name} has not passed the parity suite here yet: {COMMAND} (then it is chosen)"

@@ -1,0 +1,69 @@
+"""Faces come down from the device: one array for all of them, taken apart into the reference's `FaceState`s."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.cupy.device import Device
+from auparity.accelerated.cupy.landmarks import FacesBatch
+from auparity.reference.landmarks import FaceState, PartState
+
+Array = npt.NDArray[Any]
+
+#: Of a part that nobody asks for on the host.
+NO_PART = PartState(np.zeros(6, np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
+
+
+def read_back(device: Device, faces: FacesBatch, parts: Sequence[int] | None) -> list[FaceState]:
+    """The faces (B) on the host.
+
+    Parameters
+    ----------
+    parts : numbers of the part models whose landmarks are wanted; the others' states are empty. None for none.
+    """
+    return unpack(device.download(pack(device, faces, parts)), faces, parts)
+
+
+def pack(device: Device, faces: FacesBatch, parts: Sequence[int] | None) -> Any:
+    """All that the host needs of the faces as one array (B, K) float32, in which whole numbers are exact."""
+    count = len(faces.params_global)
+    columns = [
+        faces.params_global, faces.params_local, faces.landmarks, faces.likelihood, faces.detection_success,
+        faces.certainty, faces.view, faces.finite,
+    ]  # fmt: skip
+    for k in parts or ():
+        part = faces.parts[k]
+        columns += [part.params_global, part.params_local, part.landmarks]
+    return device.xp.concatenate([column.reshape(count, -1).astype(np.float32) for column in columns], axis=1)
+
+
+def unpack(rows: Array, faces: FacesBatch, parts: Sequence[int] | None) -> list[FaceState]:
+    """States from what `pack` gave; `faces` tells the shapes."""
+    return [_state(row, faces, parts) for row in rows]
+
+
+def _state(row: Array, faces: FacesBatch, parts: Sequence[int] | None) -> FaceState:
+    at = 0
+
+    def next_of(shape: tuple[int, ...]) -> Array:
+        nonlocal at
+        size = int(np.prod(shape))
+        found = row[at : at + size].reshape(shape).copy()
+        at += size
+        return found
+
+    g, p, landmarks = (next_of(a.shape[1:]) for a in (faces.params_global, faces.params_local, faces.landmarks))
+    likelihood, success, certainty, view, _ = next_of((5,))
+    states = [NO_PART] * len(faces.parts)
+    for k in parts or ():
+        part = faces.parts[k]
+        states[k] = PartState(*(next_of(a.shape[1:]) for a in (part.params_global, part.params_local, part.landmarks)))
+    return FaceState(
+        params_global=g, params_local=p, landmarks=landmarks, likelihood=float(likelihood),
+        landmark_likelihoods=np.zeros(0, np.float32), detection_success=bool(success), certainty=float(certainty),
+        view=int(view), parts=tuple(states),
+    )  # fmt: skip

@@ -1,0 +1,20 @@
+"""Runs CUDA kernels of accelerated/cupy on the host, thread by thread, so that their logic is tested without a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from auparity.accelerated.cupy.sources import FOLDER
+from auparity.parity_tests.cuda_on_host.host_device import HostDevice, KernelFault, why_not
+
+__all__ = ["HostDevice", "KernelFault", "host_device", "why_not"]
+
+
+def host_device(folder: Path = FOLDER, both_orders: bool = True, strict: bool = False) -> HostDevice:
+    """A `HostDevice` for a test, which is skipped where no compiler is there."""
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    return HostDevice(folder, both_orders, strict)

@@ -1,0 +1,42 @@
+"""The CUDA variants on the host: ``auparity parity --variant auparity.parity_tests.cuda_on_host.variants``.
+
+Proves the kernels' arithmetic on the golden's own inputs where there is no GPU, and nothing about their speed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from importlib import import_module
+from typing import Any
+
+from auparity.accelerated.registry import EMULATED, Variant, registry
+from auparity.parity_tests.cuda_on_host.host_device import HostDevice, why_not
+
+TECHNOLOGY = "cupy"
+
+
+@functools.cache
+def _device() -> HostDevice:
+    return HostDevice(both_orders=False)  # orders are what unit tests look at
+
+
+def _build(stage: str, *parts: Any) -> Any:
+    return import_module(f"auparity.accelerated.{TECHNOLOGY}.{stage}").build(*parts, device=_device())
+
+
+def variants() -> list[Variant]:
+    """One for each registered CUDA variant, named "cupy-emulated"."""
+    return [
+        dataclasses.replace(
+            variant,
+            name=TECHNOLOGY + EMULATED,
+            build=functools.partial(_build, variant.stage),
+            requires=(),
+            extra=None,
+            devices=("cpu",),
+            check=why_not,
+        )
+        for variant in registry()
+        if variant.name == TECHNOLOGY
+    ]
