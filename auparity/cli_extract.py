@@ -62,6 +62,8 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
         with StopSwitch() as stop, reporter:
             if arguments.processes > 1 and len(jobs) > 1:
                 outcomes = _in_processes(pipeline, arguments, jobs, settings, reporter, stop)
+            elif arguments.streams > 1 and len(jobs) > 1:
+                outcomes = _in_streams(pipeline, arguments, jobs, settings, reporter, stop)
             else:
                 outcomes = run_jobs(pipeline, jobs, settings, reporter, stop)
     except KeyboardInterrupt:
@@ -86,12 +88,29 @@ def _in_processes(
 
     if not isinstance(pipeline, accelerated.Pipeline):
         raise AuparityError("--processes needs --precision float32.")
+    if getattr(pipeline, "advances_together", False):
+        raise AuparityError("--processes is for processors; on a GPU clips advance together: --streams N.")
     return run_jobs_in_processes(pipeline, jobs, settings, reporter, stop, arguments.processes)
+
+
+def _in_streams(
+    pipeline: Pipeline,
+    arguments: argparse.Namespace,
+    jobs: list[Job],
+    settings: ExtractionSettings,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+) -> list[Outcome]:
+    from auparity.extraction_streams import run_jobs_in_streams
+
+    if not getattr(pipeline, "advances_together", False):
+        raise AuparityError("--streams is for the GPU (--variants gpu); on processors --processes does the same.")
+    return run_jobs_in_streams(pipeline, jobs, settings, reporter, stop, min(arguments.streams, len(jobs)))
 
 
 def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
     """The pipeline that the arguments name; raises `AuparityError`."""
-    from auparity.accelerated.pipeline import BEST, Pipeline, parse_spec
+    from auparity.accelerated.pipeline import BEST, open_pipeline
     from auparity.models.sources import EMBEDDED_NOTICE, is_embedded, open_bundle
     from auparity.reference.pipeline import ReferencePipeline
 
@@ -106,7 +125,7 @@ def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
         if arguments.variants not in (None, "reference"):
             raise AuparityError(f"--precision {arguments.precision} is the reference's: leave --variants out.")
         return ReferencePipeline(bundle, precision=arguments.precision)
-    chosen = Pipeline(bundle, parse_spec(bundle, arguments.variants or BEST))
+    chosen = open_pipeline(bundle, arguments.variants or BEST, streams=arguments.streams)
     if not arguments.quiet:
         used = ", ".join(sorted(set(chosen.variants.values())))
         print(f"Variants: {used} (`auparity doctor` says which and why)", file=sys.stderr)
@@ -143,10 +162,14 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "--processes", type=whole(1), default=1, metavar="N", help="inputs at a time, each in a process of its own"
     )
     group.add_argument(
+        "--streams", type=whole(1), default=1, metavar="N", help="inputs that advance together on a GPU (docs/gpu.md)"
+    )
+    group.add_argument(
         "--variants",
         metavar="SPEC",
         help='implementations of the stages: "best" (default: the fastest that run here), "reference" (the golden '
-        'one), another name for all stages that have it, or single ones: "numba,fhog=reference"',
+        'one), "gpu" (all of it on an NVIDIA GPU), another name for all stages that have it, or single ones: '
+        '"numba,fhog=reference"',
     )
     group.add_argument(
         "--precision",

@@ -54,6 +54,10 @@ def add_parser(subparsers: Any) -> None:
         help="with --technology coreml: interpret the Core ML packages in NumPy, where there is no Mac",
     )  # fmt: skip
     parser.add_argument(
+        "--emulate-cuda", action="store_true",
+        help="with --technology cupy: run the CUDA kernels thread by thread on the host (needs g++), where is no GPU",
+    )  # fmt: skip
+    parser.add_argument(
         "--update-baseline", action="store_true", help="accept what was measured, unless it is out of tolerance"
     )
     parser.add_argument(
@@ -78,16 +82,23 @@ def run(arguments: argparse.Namespace) -> int:
     if "numpy" not in sys.modules:  # sums of several BLAS threads depend on how many there are
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(name, "1")
+    from auparity.accelerated.cupy.device import Device
     from auparity.benchmarks.provenance import provenance
     from auparity.parity_tests import suite
     from auparity.reports.records import save
     from auparity.reports.stored import record
 
     named = [variant for text in arguments.variant or () for variant in suite.named_variant(text)]
-    variants = named or suite.variants_of(arguments.technology, emulated=arguments.emulate_coreml)
+    device: Device | None
+    if arguments.emulate_cuda:
+        variants, device = suite.emulated_cuda()
+    else:
+        variants = named or suite.variants_of(arguments.technology, emulated=arguments.emulate_coreml)
+        device = suite.device_for(arguments.technology)
     report = suite.run(
-        variants, quick=arguments.quick, recordings=not arguments.no_recordings, stages_only=arguments.stages_only
-    )
+        variants, quick=arguments.quick, recordings=not arguments.no_recordings, stages_only=arguments.stages_only,
+        device=device,
+    )  # fmt: skip
     for variant, why in report.skipped.items():
         print(f"skipped {variant}: {why}")
     if not report.figures:
@@ -102,6 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.output.with_suffix(".drift.md").write_text(judged.page, encoding="utf-8")
     if arguments.record:
         print(f"Recorded: {record(results)}")
+    if device is not None and suite.prove(report, device):
+        print(f"{device.name} has proven itself: Pipeline.best() takes it from now on")
     if arguments.update_baseline:
         judged.update()
         print(f"{judged.file}: {len(report.figures)} figures recorded")
@@ -114,6 +127,7 @@ def _command(arguments: argparse.Namespace) -> str:
     words += ["--technology", arguments.technology] if arguments.technology else []
     words += [word for text in arguments.variant or () for word in ("--variant", text)]
     words += ["--emulate-coreml"] if arguments.emulate_coreml else []
+    words += ["--emulate-cuda"] if arguments.emulate_cuda else []
     words += ["--quick"] if arguments.quick else []
     words += ["--stages-only"] if arguments.stages_only else []
     return " ".join(map(shlex.quote, words + (["--no-recordings"] if arguments.no_recordings else [])))

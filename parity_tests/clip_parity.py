@@ -45,16 +45,21 @@ class Clip:
 
 
 def run_frames(
-    pipeline: StagedPipeline, frames: Sequence[Array], name: str = "", progress: Progress = quiet
-) -> tuple[ClipRun, list[FaceState]]:
-    """A pipeline over frames (H, W, 3) uint8: results and the tracker's state after every frame."""
-    session, results, states = pipeline.start_video(), [], []
+    pipeline: StagedPipeline,
+    frames: Sequence[Array],
+    name: str = "",
+    progress: Progress = quiet,
+    states: list[FaceState] | None = None,
+) -> ClipRun:
+    """A pipeline over frames (H, W, 3) uint8; to `states` it adds the tracker's state after every frame."""
+    session, results = pipeline.start_video(), []
     for index, image in enumerate(frames):
         results.append(session.process_frame(image, index / 30))
-        states.append(session.tracker.state)
+        if states is not None:
+            states.append(session.tracker.state)
         progress(name, index + 1, len(frames))
     offline = session.finish()
-    run = ClipRun(
+    return ClipRun(
         returned=np.array([r.success for r in results]),
         landmarks=np.stack([r.landmarks for r in results]),
         au_r_online=np.stack([r.au_intensity for r in results]),
@@ -63,13 +68,13 @@ def run_frames(
         au_c_offline=offline.presence,
         pose=np.stack([r.pose for r in results]),
     )
-    return run, states
 
 
 def prepare(name: str, bundle: Bundle, frames: Sequence[Array], progress: Progress = quiet) -> Clip:
     """Run the golden and its perturbed selves over a clip."""
-    golden, states = run_frames(ReferencePipeline(bundle), frames, f"{name}: golden", progress)
-    twins = [run_frames(ReferencePipeline(bundle, precision=p), frames, f"{name}: {p}", progress)[0] for p in PERTURBED]
+    states: list[FaceState] = []
+    golden = run_frames(ReferencePipeline(bundle), frames, f"{name}: golden", progress, states)
+    twins = [run_frames(ReferencePipeline(bundle, precision=p), frames, f"{name}: {p}", progress) for p in PERTURBED]
     return Clip(name, frames, golden, twins, states)
 
 
@@ -125,16 +130,21 @@ def one_step(pipeline: StagedPipeline, clip: Clip, precision: str = "float32") -
         start = replace(detector.initial_state(), params_global=before.params_global, params_local=before.params_local)
         found = detector.detect(pipeline.to_gray(clip.frames[k]), start, detector.parameters.track_windows)
         errors.append(float(np.abs(found.landmarks - after.landmarks).max()))
+    return one_step_records(errors, clip.name, precision)
+
+
+def one_step_records(errors: Sequence[float], name: str, precision: str = "float32") -> list[ComparisonRecord]:
+    """Median, 95th percentile and worst of the frames' largest landmark errors, each with its tolerance."""
     values = np.array(errors)
     figures: tuple[tuple[str, Callable[[Array], Any]], ...] = (
         ("landmarks_median", np.median), ("landmarks_p95", lambda e: np.percentile(e, 95)), ("landmarks_worst", np.max),
     )  # fmt: skip
     return [
         compare_arrays(
-            f"{clip.name}: one step {name}", np.zeros(1), np.array([statistic(values)]),
-            tolerance("one_step", name, precision).tolerance,
+            f"{name}: one step {figure}", np.zeros(1), np.array([statistic(values)]),
+            tolerance("one_step", figure, precision).tolerance,
         )
-        for name, statistic in figures
+        for figure, statistic in figures
         if len(values)
     ]  # fmt: skip
 
@@ -143,7 +153,7 @@ def chained(
     pipeline: StagedPipeline, clip: Clip, progress: Progress = quiet, precision: str = "float32"
 ) -> tuple[ClipComparison, list[Judgement], ClipRun]:
     """The clip by the candidate's own state, every figure against the clip's floor, or against its class."""
-    run, _ = run_frames(pipeline, clip.frames, f"{clip.name}: candidate", progress)
+    run = run_frames(pipeline, clip.frames, f"{clip.name}: candidate", progress)
     if precision == "float32":
         comparison, judgements = judge_run(run, clip.golden, clip.twins)
     else:

@@ -6,57 +6,27 @@ makes a result file of it.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from auparity.accelerated.coreml.modes import INTERPRETED
+from auparity.accelerated.cupy.device import Device
 from auparity.accelerated.hardware import hardware_id
-from auparity.accelerated.pipeline import Choice, Pipeline, choose, choose_by_name, parts_of
-from auparity.accelerated.registry import EMULATED, REFERENCE, PrecisionClass, Variant, registry
+from auparity.accelerated.pipeline import parts_of
+from auparity.accelerated.registry import EMULATED, REFERENCE, Variant, registry
 from auparity.errors import AuparityError, VariantUnavailable
-from auparity.models.bundle import Bundle
 from auparity.parity_tests import clip_parity, drift, workloads
-from auparity.parity_tests.drift import Figure
-from auparity.parity_tests.series import clip_series
 from auparity.parity_tests.stage_capture import capture
 from auparity.parity_tests.stage_parity import check_stage
+from auparity.parity_tests.suite_clips import ON_DEVICE, run_clips
+from auparity.parity_tests.suite_report import PIPELINE, Report, finite
 from auparity.parity_tests.tolerances import tolerance
-from auparity.reports.records import Error, Provenance, Results, Series, Skipped
+from auparity.reports.records import Error, Provenance, Results, Skipped
 from auparity.reports.records import Workload as WorkloadRecord
-
-PIPELINE = ""  # the stage of a figure that is of no single stage
-#: Classes of whole clips, and the classes of variants that run together in one: what a device without float64 rounds
-#: is far below the platform floor.
-CLIP_CLASSES: dict[str, tuple[PrecisionClass, ...]] = {
-    "float32": ("float32", "float32-only", "float64"),
-    "float16": ("float16",),
-}
-
-
-@dataclass
-class Report:
-    """What a run found."""
-
-    prefix: str  #: "quick/" or "full/": baselines of one are not those of the other
-    figures: list[Figure] = field(default_factory=list)
-    errors: list[Error] = field(default_factory=list)  #: the same figures with what they are of, in the same order
-    texts: list[str] = field(default_factory=list)
-    workloads: list[WorkloadRecord] = field(default_factory=list)
-    series: list[Series] = field(default_factory=list)
-    skipped: dict[str, str] = field(default_factory=dict)  #: variant and why it could not run
-
-    def add(self, name: str, error: Error) -> None:
-        """A figure under the name that its baseline has."""
-        infinite = error.error is None
-        tolerance = math.inf if error.tolerance is None else error.tolerance
-        value = math.inf if infinite or error.error is None else error.error
-        self.figures.append(Figure(self.prefix + name, value, tolerance))
-        self.errors.append(error)
 
 
 def variants_of(technology: str, *, emulated: bool = False) -> list[Variant]:
@@ -85,6 +55,44 @@ def _is_of_device(variant: Variant, device: str) -> bool:
     return device in ("cuda", "mps") and device in variant.devices
 
 
+def device_for(technology: str | None) -> Device | None:
+    """The GPU whose own pipeline a technology stands for, where there is one."""
+    if technology not in ("cuda", "cupy"):
+        return None
+    from auparity.accelerated.cupy.device import shared_device, why_not
+
+    return None if why_not() else shared_device()
+
+
+def emulated_cuda() -> tuple[list[Variant], Device]:
+    """The CUDA kernels on the host: their variants, and a device for the whole pipeline.
+
+    Raises
+    ------
+    VariantUnavailable : there is no compiler.
+    """
+    from auparity.parity_tests.cuda_on_host.host_device import HostDevice, why_not
+    from auparity.parity_tests.cuda_on_host.variants import variants
+
+    if why := why_not():
+        raise VariantUnavailable(f"the CUDA kernels cannot be emulated: {why}")
+    return variants(), HostDevice(both_orders=False)
+
+
+def prove(report: Report, device: Device) -> bool:
+    """Remember that a GPU passed, so that `Pipeline.best` takes it; False where it did not, or is an emulation."""
+    from auparity.accelerated.cupy.device import CudaDevice
+    from auparity.accelerated.cupy.proof import record
+
+    whole = [error for error in report.errors if error.variant == ON_DEVICE]
+    ways = {error.way for error in whole}
+    held = all(e.error is not None and e.tolerance is not None and e.error <= e.tolerance for e in report.errors)
+    if not isinstance(device, CudaDevice) or not held or not {"one step", "chained", "batch"} <= ways:
+        return False
+    record(device)
+    return True
+
+
 def named_variant(text: str) -> list[Variant]:
     """``stage=name`` of the registry, or ``package.module:factory``, which returns one `Variant` or several.
 
@@ -107,30 +115,18 @@ def named_variant(text: str) -> list[Variant]:
     return found
 
 
-def pipeline_of(bundle: Bundle, variants: list[Variant], clip_class: str = "float32") -> Pipeline:
-    """A pipeline with these variants of a class where they serve the bundle, golden in every other stage."""
-    choices, parts = choose_by_name(bundle, {}), parts_of(bundle)
-    for variant in variants:
-        golden = choices[variant.stage].variant if choices[variant.stage].variant.name == REFERENCE else None
-        if variant.precision not in CLIP_CLASSES[clip_class] or golden is None:
-            continue  # another class, or a faster one of the same stage is in already
-        choice = choose(variant.stage, variant, parts[variant.stage], [golden], "under test")
-        if isinstance(choice, Choice):
-            choices[variant.stage] = choice
-    return Pipeline(bundle, choices)
-
-
 def run(
     variants: list[Variant],
     *,
     quick: bool,
     recordings: bool = True,
     stages_only: bool = False,
+    device: Device | None = None,
     progress: bool = True,
 ) -> Report:
     """The whole suite on some variants; `recordings` also on the recorded clips, where they are.
 
-    `stages_only` leaves out what needs whole clips.
+    `stages_only` leaves out what needs whole clips. With a `device`, the pipeline that stays on it is held as well.
     """
     report = Report("quick/" if quick else "full/")
     for variant in variants:
@@ -147,7 +143,7 @@ def run(
         tell = _tell if progress else clip_parity.quiet
         _run_stages(report, work, able, tell)
         if not stages_only:
-            _run_clips(report, work, able, tell)
+            run_clips(report, work, able, device, tell)
     if progress:
         print(file=sys.stderr)
     return report
@@ -176,59 +172,11 @@ def _run_stages(report: Report, work: workloads.Workload, variants: list[Variant
             report.add(
                 f"{work.name}/stage/{record.name}",
                 Error(
-                    work.name, "stage", variant.stage, variant.name, figure, _finite(record.tolerance_needed),
-                    _finite(record.tolerance), stated.unit, stated.reason,
+                    work.name, "stage", variant.stage, variant.name, figure, finite(record.tolerance_needed),
+                    finite(record.tolerance), stated.unit, stated.reason,
                 ),
             )  # fmt: skip
             report.texts.append(f"{work.name}: {record}")
-
-
-def _run_clips(report: Report, work: workloads.Workload, variants: list[Variant], tell: Any) -> None:
-    """A whole clip for every class that is there."""
-    clip: clip_parity.Clip | None = None
-    for clip_class in CLIP_CLASSES:
-        pipeline = pipeline_of(work.bundle, variants, clip_class)
-        under_test = {choice.variant.name for choice in pipeline.choices.values()} - {REFERENCE}
-        if under_test:
-            clip = clip or clip_parity.prepare(work.name, work.bundle, work.chained, tell)
-            _run_clip(report, clip, pipeline, "+".join(sorted(under_test)), clip_class, tell)
-
-
-def _run_clip(
-    report: Report, clip: clip_parity.Clip, pipeline: Pipeline, label: str, clip_class: str, tell: Any
-) -> None:
-    for record in clip_parity.one_step(pipeline, clip, clip_class):
-        figure = record.name.rsplit(" ", 1)[1]
-        stated = tolerance("one_step", figure, clip_class)
-        report.add(
-            f"{clip.name}/one step/{label}: {record.name}",
-            Error(
-                clip.name, "one step", PIPELINE, label, figure, _finite(record.max_error), _finite(record.tolerance),
-                stated.unit, stated.reason,
-            ),
-        )  # fmt: skip
-        report.texts.append(str(record))
-    comparison, judgements, run_of_variants = clip_parity.chained(pipeline, clip, tell, clip_class)
-    report.series.append(clip_series(clip, label, run_of_variants))
-    report.texts.append(f"{clip.name} chained, {label}:\n{comparison}")
-    for judgement in judgements:
-        # Agreements (r, equal presences) count by their distance from 1, so that smaller is better everywhere.
-        agreement = judgement.figure.startswith(("smallest r", "presence", "success"))
-        error, limit = (1 - judgement.value, 1 - judgement.limit) if agreement else (judgement.value, judgement.limit)
-        unit = "1 - agreement" if agreement else "px" if "landmarks" in judgement.figure else "intensity"
-        entry = "floor_factor" if clip_class == "float32" else judgement.figure.replace(" ", "_")
-        report.add(
-            f"{clip.name}/chained/{label}: {judgement.figure}",
-            Error(
-                clip.name, "chained", PIPELINE, label, judgement.figure, _finite(error), _finite(limit), unit,
-                tolerance("chained", entry, clip_class).reason,
-            ),
-        )  # fmt: skip
-        report.texts.append(f"{clip.name}: {judgement}")
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def _tell(name: str, done: int, total: int) -> None:

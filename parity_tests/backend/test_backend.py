@@ -14,7 +14,7 @@ from auparity.errors import ContractError
 from auparity.parity_tests import clip_parity, workloads
 from auparity.parity_tests.stage_capture import STATEFUL, capture
 from auparity.parity_tests.stage_parity import check_stage
-from auparity.parity_tests.suite import pipeline_of
+from auparity.parity_tests.suite_clips import pipeline_of
 
 
 @pytest.fixture(scope="session")

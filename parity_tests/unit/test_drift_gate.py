@@ -15,6 +15,7 @@ from auparity.accelerated.registry import Variant, registry
 from auparity.errors import AuparityError
 from auparity.parity_tests import drift, suite
 from auparity.parity_tests.drift import Baseline, Figure
+from auparity.parity_tests.suite_report import Report
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.stages import golden_stages
 from auparity.reports.records import Error, Provenance, Workload, load
@@ -129,7 +130,7 @@ def test_nothing_that_can_run_is_not_a_pass(capsys):
 
 def test_only_what_this_run_could_have_measured_can_be_gone(tmp_path):
     work = Workload("embedded", "embedded", "12ab", "main_ceclm_general", "stream", 6, 320, 240)
-    report = suite.Report("quick/", workloads=[work])
+    report = Report("quick/", workloads=[work])
     report.add("embedded/stage/fhog numba: fhog", Error("embedded", "stage", "fhog", "numba", "fhog", 0.0, 1.0))
     report.add("embedded/chained/numba: au", Error("embedded", "chained", "", "numba", "au", 0.0, 1.0))
     kept = [
