@@ -74,6 +74,21 @@ class Device(Protocol):
     def synchronize(self) -> None:
         """Wait until everything is done."""
 
+    def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """An array on the host from which copies run beside the work."""
+
+    def copy_aside(self, target: Any, source: Array, after: Any = None) -> Any:
+        """Copy `pinned` memory into an array of the device beside the work there; gives what `wait_for` takes.
+
+        `after` is a `mark` that the copy must wait for.
+        """
+
+    def mark(self) -> Any:
+        """A mark in the order of the work, with a method `synchronize` by which the host waits for it."""
+
+    def wait_for(self, mark: Any) -> None:
+        """Let the work that follows wait for a mark or a copy."""
+
 
 class CudaKernel:
     """A kernel on the GPU, bound to its device."""
@@ -119,6 +134,7 @@ class CudaDevice:
                 self.stream = cupy.cuda.Stream(non_blocking=True) if stream is None else stream
         self._modules: dict[tuple[str, tuple[str, ...]], Any] = {}
         self._kernels: dict[tuple[Any, ...], CudaKernel] = {}
+        self._side: Any = None  # stream of copies, made with the first
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -169,6 +185,30 @@ class CudaDevice:
     def synchronize(self) -> None:
         with self.active():
             self.stream.synchronize()
+
+    def copy_aside(self, target: Any, source: Array, after: Any = None) -> Any:
+        """See `Device`; the copy has a stream of its own."""
+        with self.active():
+            if self._side is None:
+                self._side = self.xp.cuda.Stream(non_blocking=True)
+            if after is not None:
+                self._side.wait_event(after)
+            target.set(source, stream=self._side)
+            event = self.xp.cuda.Event(disable_timing=True)
+            event.record(self._side)
+            return event
+
+    def mark(self) -> Any:
+        """See `Device`."""
+        with self.active():
+            event = self.xp.cuda.Event(disable_timing=True)
+            event.record(self.stream)
+            return event
+
+    def wait_for(self, mark: Any) -> None:
+        """See `Device`."""
+        with self.active():
+            self.stream.wait_event(mark)
 
     def memory(self) -> tuple[int, int]:
         """Bytes free, counting those that CuPy holds for reuse, and bytes in all."""

@@ -7,7 +7,7 @@ the fewest open clips then. Which one that is changes no number. Nothing here ha
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ class ManyDevices(DevicePipeline):
         super().__init__(bundle, devices[0], parameters, each)
         self.others = [DevicePipeline(bundle, device, parameters, each) for device in devices[1:]]
         self._open = [0] * len(devices)
-        self._sharing = threading.Lock()
+        self._sharing = threading.RLock()  # also taken by the garbage collector, at any moment
 
     @property
     def pipelines(self) -> list[DevicePipeline]:
@@ -75,6 +75,13 @@ class ManyDevices(DevicePipeline):
         with ThreadPoolExecutor(len(groups)) as pool:
             list(pool.map(run, groups.values()))
         return [results[k] for k in range(len(sessions))]
+
+    def stream(
+        self, sessions: Sequence[DeviceSession], rounds: Iterable[tuple[Sequence[Array], Sequence[float]]]
+    ) -> Iterator[list[FrameResult]]:
+        """As `DevicePipeline.stream`; rounds end together on all devices, so only the devices overlap."""
+        for images, timestamps in rounds:
+            yield self.advance(sessions, images, timestamps)
 
     def process_images(
         self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool = True

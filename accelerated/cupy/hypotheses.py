@@ -37,14 +37,17 @@ class _Seen:
 
     @classmethod
     def of(cls, detector: DetectorBatch, faces: FacesBatch) -> _Seen:
-        refuse_unfinite(detector, faces)
-        down = detector.device.download
-        return cls(*map(down, (faces.likelihood, faces.has_likelihood, faces.view, faces.detection_success)))
+        xp = detector.device.xp
+        asked = (faces.likelihood, faces.has_likelihood, faces.view, faces.detection_success, faces.finite)
+        # In one piece; whole numbers are exact in float32.
+        told = detector.device.download(xp.stack([array.astype(np.float32) for array in asked]))
+        refuse_unfinite(told[4])
+        return cls(told[0], told[1] != 0, told[2].astype(int), told[3] != 0)
 
 
-def refuse_unfinite(detector: DetectorBatch, faces: FacesBatch) -> None:
+def refuse_unfinite(finite: Array) -> None:
     """Raise `ContractError` where response maps led to parameters that are no numbers, as the golden does."""
-    if not detector.device.download(faces.finite).all():
+    if not finite.all():
         raise ContractError("fitting", "response_maps", "finite values", "maps that lead to parameters of no value")
 
 
@@ -103,7 +106,7 @@ def _best_of_all(
         take(faces, detector.device.upload(np.array(chosen))),
         likelihood=detector.device.upload(np.array(found, np.float32)),
     )
-    return seen.success[chosen] != 0, faces
+    return seen.success[chosen], faces
 
 
 def _best(seen: _Seen, rows: Iterable[int], before: float) -> tuple[int, float]:
@@ -170,4 +173,4 @@ def _finalists(
         take(faces, device.upload(np.array(chosen))), certainty=certainty,
         likelihood=device.upload(np.array(found, np.float32)),
     )  # fmt: skip
-    return seen.success[last] != 0, faces
+    return seen.success[last], faces

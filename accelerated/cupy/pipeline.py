@@ -9,7 +9,7 @@ face, are computed on the host from what came down, by the fastest variants ther
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,23 @@ class DevicePipeline(Pipeline):
     ) -> list[FrameResult]:
         """The next frame of each of several videos of one size, in one batch; errors as of `process_frame`."""
         return self.streams.advance(sessions, images, timestamps)
+
+    def stream(
+        self, sessions: Sequence[DeviceSession], rounds: Iterable[tuple[Sequence[Array], Sequence[float]]]
+    ) -> Iterator[list[FrameResult]]:
+        """Frame after frame of several videos: `advance` for every round, with everything that can overlapped.
+
+        While the device works on one round, the next one's frames go up and the results of the one before are made.
+
+        Parameters
+        ----------
+        rounds : images and timestamps, one of each session.
+
+        Raises
+        ------
+        ContractError : as of `advance`; the sessions do not fit into one batch (`streams` of the pipeline).
+        """
+        return self.streams.stream(sessions, rounds)
 
     def find_faces(self, images: Any, which: Sequence[int]) -> list[Array | None]:
         """The box (4,) of the widest face of each of some images (S, H, W, 3) on the device, or None (spec 20.10)."""

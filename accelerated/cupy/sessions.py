@@ -1,15 +1,11 @@
-"""Many videos in one batch: sessions, which frames meet, and the batches of one frame size.
-
-A frame waits until every open session of its size has one, or for `PATIENCE` at most, and the thread that sees this
-takes the batch through the device while the others sleep; so a slow decoder holds nobody up, and one session alone
-waits for nothing. State of a stream is a row of the batch's arrays, handed on when its session ends.
-"""
+"""Sessions: a clip each, used like any other pipeline's; their frames meet those of other clips in a batch (batches.py)."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.batched.action_units import BatchedActionUnits
-from auparity.accelerated.cupy.analysis import AnalysisBatch, StreamHistory
-from auparity.accelerated.cupy.imaging import to_gray
-from auparity.accelerated.cupy.landmarks import take
-from auparity.accelerated.cupy.readback import pack, unpack
-from auparity.accelerated.cupy.tracking import TrackerBatch
+from auparity.accelerated.cupy.analysis import StreamHistory
+from auparity.accelerated.cupy.batches import Batch, Measured, Shape
+from auparity.accelerated.cupy.upload import Uploaded
 from auparity.errors import ContractError
 from auparity.reference.action_units import OnlineCorrection
 from auparity.reference.contracts import check_image
 from auparity.reference.head_pose import Camera
-from auparity.reference.landmarks import FaceState
 from auparity.reference.pipeline import TrackedFrame
 from auparity.reference.results import FrameResult, OfflineAUs
 
@@ -34,30 +27,6 @@ if TYPE_CHECKING:
     from auparity.accelerated.cupy.pipeline import DevicePipeline
 
 Array = npt.NDArray[Any]
-Shape = tuple[int, ...]
-
-PATIENCE = 0.004  #: seconds that a frame waits for those of other sessions
-
-
-@dataclass(eq=False)
-class _Waiting:
-    """A frame on its way."""
-
-    session: DeviceSession
-    image: Array
-    done: bool = False
-    measured: Measured | None = None
-    error: BaseException | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What came down for one frame."""
-
-    state: FaceState
-    success: bool  #: what the tracker returned
-    values: Array  #: (35,) as predicted
-    plain: Array  #: (35,) without medians
 
 
 class DeviceSession:
@@ -85,7 +54,7 @@ class DeviceSession:
         """
         self.prepare(image)
         assert self.batch is not None
-        return self.result(self.batch.submit(self, image), timestamp)
+        return self.result(self.batch.submit(self.row, image), timestamp)
 
     def prepare(self, image: Array) -> None:
         """Check a frame; the first one says which batch the session belongs to."""
@@ -116,7 +85,7 @@ class DeviceSession:
         self.prepare(image)
         assert self.batch is not None
         assert self._camera is not None
-        measured = self.batch.submit(self, image)
+        measured = self.batch.submit(self.row, image)
         return _Tracked(self._frames, timestamp, measured.state, measured.success, self._camera, measured)
 
     def describe(self, image: Array, tracked: TrackedFrame) -> None:
@@ -189,97 +158,48 @@ class Streams:
         for batch in {id(session.batch): session.batch for session in sessions}.values():
             assert batch is not None
             own = [k for k, session in enumerate(sessions) if session.batch is batch]
-            found = batch.run([sessions[k].row for k in own], [images[k] for k in own])
+            found = batch.run([sessions[k].row for k in own], batch.send([images[k] for k in own]))
             measured |= dict(zip(own, found, strict=True))
         return [session.result(measured[k], timestamps[k]) for k, session in enumerate(sessions)]
 
+    def stream(
+        self, sessions: Sequence[DeviceSession], rounds: Iterable[tuple[Sequence[Array], Sequence[float]]]
+    ) -> Iterator[list[FrameResult]]:
+        """See `DevicePipeline.stream`."""
+        with ThreadPoolExecutor(1) as feeder, ThreadPoolExecutor(1) as describer:
+            sent: deque[tuple[Future[Uploaded], Sequence[float]]] = deque()
+            results: deque[Future[list[FrameResult]]] = deque()
+            batch: Batch | None = None
+            for images, timestamps in rounds:
+                for session, image in zip(sessions, images, strict=True):
+                    session.prepare(image)
+                batch = self._one_batch(sessions)
+                sent.append((feeder.submit(batch.send, images), timestamps))
+                if len(sent) > 1:
+                    results.append(self._run_next(batch, sessions, sent, describer))
+                if len(results) > 1:
+                    yield results.popleft().result()
+            while batch is not None and sent:
+                results.append(self._run_next(batch, sessions, sent, describer))
+            while results:
+                yield results.popleft().result()
 
-class Batch:
-    """Streams of one frame size, a row each."""
+    @staticmethod
+    def _run_next(
+        batch: Batch, sessions: Sequence[DeviceSession], sent: deque[tuple[Future[Uploaded], Sequence[float]]],
+        describer: ThreadPoolExecutor,
+    ) -> Future[list[FrameResult]]:  # fmt: skip
+        uploaded, timestamps = sent.popleft()
+        measured = batch.run([session.row for session in sessions], uploaded.result())
+        return describer.submit(
+            lambda: [s.result(m, t) for s, m, t in zip(sessions, measured, timestamps, strict=True)]
+        )  # fmt: skip
 
-    def __init__(self, pipeline: DevicePipeline, shape: Shape, rows: int) -> None:
-        self.shape, self.rows = shape, rows
-        self._pipeline, self._device = pipeline, pipeline.device
-        self._free = list(range(rows))[::-1]
-        self._waiting: list[_Waiting] = []
-        self._running = False
-        self._changed = threading.Condition()
-        with pipeline.lock, self._device.active():
-            self._tracker = TrackerBatch(pipeline.detector, pipeline.find_faces, rows)
-            self._analysis = AnalysisBatch(self._device, pipeline.bundle.video_aus, rows)
-
-    def enter(self) -> int | None:
-        """A free row, as of a clip that has not begun; None when there is none."""
-        with self._changed:
-            row = self._free.pop() if self._free else None
-        if row is not None:
-            with self._pipeline.lock, self._device.active():
-                self._tracker.reset(row)
-                self._analysis.reset(row)
-        return row
-
-    def leave(self, row: int) -> None:
-        """Give a row back; frames that waited for its session need not any more."""
-        with self._changed:
-            self._free.append(row)
-            self._changed.notify_all()
-
-    def submit(self, session: DeviceSession, image: Array) -> Measured:
-        """A frame of a session, with those of other sessions that come meanwhile."""
-        own = _Waiting(session, image)
-        deadline = time.monotonic() + PATIENCE
-        with self._changed:
-            self._waiting.append(own)
-            self._changed.notify_all()
-            while not own.done:
-                left = deadline - time.monotonic()
-                if not self._running and (len(self._waiting) >= self.rows - len(self._free) or left <= 0):
-                    together, self._waiting, self._running = self._waiting, [], True
-                    break
-                self._changed.wait(None if self._running else left)
-            else:
-                together = []
-        if together:
-            self._lead(together)
-        if own.error is not None:
-            raise own.error
-        assert own.measured is not None
-        return own.measured
-
-    def _lead(self, together: list[_Waiting]) -> None:
-        error: BaseException | None = None
-        measured: list[Measured] = []
-        try:
-            measured = self.run([each.session.row for each in together], [each.image for each in together])
-        except BaseException as caught:  # an interrupt too: whoever waits must learn of it
-            error = caught
-        with self._changed:
-            for k, each in enumerate(together):
-                each.measured = None if error else measured[k]
-                each.error, each.done = error, True
-            self._running = False
-            self._changed.notify_all()
-
-    def run(self, rows: Sequence[int], images: Sequence[Array]) -> list[Measured]:
-        """A frame of each of some rows through the device."""
-        device = self._device
-        with self._pipeline.lock, device.active():
-            stack = device.upload(np.stack(images))
-            gray = to_gray(device, stack)
-            returned = self._tracker.track(stack, gray, rows)
-            places = device.upload(np.asarray(rows, np.int32))
-            faces = take(self._tracker.faces, places)
-            values, plain = self._analysis(stack, faces.landmarks, faces.detection_success, places)
-            eyes = self._pipeline.eyes
-            states = unpack(device.download(pack(device, faces, eyes)), faces, eyes)
-            numbers = device.download(device.xp.concatenate([values, plain], axis=1))
-        split = numbers.shape[1] // 2
-        return [
-            Measured(state, bool(success), line[:split].copy(), line[split:].copy())
-            for state, success, line in zip(states, returned, numbers, strict=True)
-        ]
-
-    def final_medians(self, row: int) -> Array:
-        """Of the stream in a row."""
-        with self._pipeline.lock, self._device.active():
-            return self._analysis.final_medians(row)
+    @staticmethod
+    def _one_batch(sessions: Sequence[DeviceSession]) -> Batch:
+        batches = {id(session.batch): session.batch for session in sessions}
+        (batch, *more) = batches.values()
+        if more or batch is None or len(set(map(id, sessions))) != len(sessions):
+            expected = "different ones that fit into one batch (streams=... of the pipeline), with frames of one size"
+            raise ContractError("pipeline", "sessions", expected, f"{len(sessions)} in {len(batches)} batches")
+        return batch

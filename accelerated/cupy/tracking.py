@@ -36,6 +36,17 @@ class TrackerBatch:
         self.failures_in_a_row = np.full(streams, -1)
         self.detection_success = np.zeros(streams, np.bool_)  #: the model's own flag, as it is on the device
 
+    def of(self, streams: Indices) -> FacesBatch:
+        """The faces of some streams."""
+        return self.faces if self._is_all(streams) else take(self.faces, self._upload(streams))
+
+    def _store(self, streams: Indices, found: FacesBatch) -> None:
+        self.faces = found if self._is_all(streams) else put(self.faces, self._upload(streams), found)
+
+    def _is_all(self, streams: Indices) -> bool:
+        """Whether these are all streams in order, which needs no gathering."""
+        return len(streams) == len(self.detection_success) and bool((np.diff(streams) == 1).all())
+
     def reset(self, stream: int) -> None:
         """Begin another clip."""
         rows = self._upload(np.array([stream]))
@@ -43,7 +54,7 @@ class TrackerBatch:
         self.tracking_initialised[stream] = self.detection_success[stream] = False
         self.failures_in_a_row[stream] = -1
 
-    def track(self, images: Any, gray: Any, streams: Sequence[int]) -> Flags:
+    def track(self, images: Any, gray: Any, streams: Sequence[int] | Indices) -> Flags:
         """Follow the faces into the next frame.
 
         Parameters
@@ -87,13 +98,9 @@ class TrackerBatch:
             if not group.any():
                 continue
             own = frames[group]
-            rows = self._upload(places[own])
-            found = self._detector.detect(
-                gray, self._upload(own.astype(np.int32)), take(self.faces, rows), windows
-            )  # fmt: skip
-            refuse_unfinite(self._detector, found)
-            self.faces = put(self.faces, rows, found)
-            success = self._detector.device.download(found.detection_success) != 0
+            found = self._detector.detect(gray, self._upload(own.astype(np.int32)), self.of(places[own]), windows)
+            success = self._flags_of(found)
+            self._store(places[own], found)
             self.detection_success[places[own]] = success
             before = self.failures_in_a_row[places[own]]
             self.failures_in_a_row[places[own]] = np.where(success, -1, before + 1)
@@ -111,8 +118,7 @@ class TrackerBatch:
         xp, device = self._detector.device.xp, self._detector.device
         streams = places[frames]
         self.tracking_initialised[streams] = True
-        rows = self._upload(streams)
-        before = take(self.faces, rows)
+        before = self.of(streams)
         likelihood = [float(value) for value in device.download(before.likelihood)]
         returned, found = detect_in_boxes(self._detector, gray, list(frames), boxes, likelihood, multi_view=True)
         lost = was_initialised[frames] & ~returned
@@ -125,11 +131,18 @@ class TrackerBatch:
             landmarks=xp.where(kept[:, None, None], before.landmarks, found.landmarks),
             likelihood=xp.where(kept, before.likelihood, found.likelihood),
         )
-        self.faces = put(self.faces, rows, found)
+        self._store(streams, found)
         self.detection_success[streams] = device.download(found.detection_success) != 0
         # What the attempt returned, not the flag, ends a row of failures.
         self.failures_in_a_row[streams[~lost]] = -1
         return np.where(lost, False, True)
+
+    def _flags_of(self, faces: FacesBatch) -> Flags:
+        """Which faces were found: the one question to the device in a frame without surprises."""
+        xp, device = self._detector.device.xp, self._detector.device
+        success, finite = device.download(xp.stack([faces.detection_success, faces.finite])) != 0
+        refuse_unfinite(finite)
+        return np.asarray(success)
 
     def _upload(self, array: Array) -> Any:
         return self._detector.device.upload(array)

@@ -59,6 +59,13 @@ def why_not() -> str | None:
     return None if shutil.which("g++") else "needs g++ to compile the CUDA sources for the host"
 
 
+class _Done:
+    """A mark in work that is never under way."""
+
+    def synchronize(self) -> None:
+        """It is done."""
+
+
 class HostDevice:
     """A `Device` of accelerated/cupy/device.py that needs no GPU.
 
@@ -119,6 +126,16 @@ class HostDevice:
 
     def synchronize(self) -> None:
         """Nothing is ever under way."""
+
+    def copy_aside(self, target: Any, source: Array, after: Any = None) -> _Done:
+        np.copyto(self._taken(target), source)
+        return _Done()
+
+    def mark(self) -> _Done:
+        return _Done()
+
+    def wait_for(self, mark: _Done) -> None:
+        """It is done."""
 
 
 @dataclass

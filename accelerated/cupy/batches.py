@@ -1,0 +1,153 @@
+"""Streams of one frame size on a device, a row each; frames of different sessions meet here and go as one batch.
+
+A frame waits until every row that is taken has one, or for `PATIENCE` at most, and the thread that sees this takes the
+batch through the device while the others sleep; so a slow decoder holds nobody up, and one session alone waits for
+nothing. A row is handed on when its session ends.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.cupy.analysis import AnalysisBatch
+from auparity.accelerated.cupy.imaging import to_gray
+from auparity.accelerated.cupy.readback import pack, unpack
+from auparity.accelerated.cupy.tracking import TrackerBatch
+from auparity.accelerated.cupy.upload import FrameUploader, Uploaded
+from auparity.reference.landmarks import FaceState
+
+if TYPE_CHECKING:
+    from auparity.accelerated.cupy.pipeline import DevicePipeline
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+PATIENCE = 0.004  #: seconds that a frame waits for those of other sessions
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A frame on its way."""
+
+    row: int
+    image: Array
+    done: bool = False
+    measured: Measured | None = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What came down for one frame."""
+
+    state: FaceState
+    success: bool  #: what the tracker returned
+    values: Array  #: (35,) as predicted
+    plain: Array  #: (35,) without medians
+
+
+class Batch:
+    """Streams of one frame size, a row each."""
+
+    def __init__(self, pipeline: DevicePipeline, shape: Shape, rows: int) -> None:
+        self.shape, self.rows = shape, rows
+        self._pipeline, self._device = pipeline, pipeline.device
+        self._free = list(range(rows))[::-1]
+        self._waiting: list[_Waiting] = []
+        self._running = False
+        self._changed = threading.Condition()
+        with pipeline.lock, self._device.active():
+            self._tracker = TrackerBatch(pipeline.detector, pipeline.find_faces, rows)
+            self._analysis = AnalysisBatch(self._device, pipeline.bundle.video_aus, rows)
+            self._uploader = FrameUploader(self._device, rows, shape)
+
+    def enter(self) -> int | None:
+        """A free row, as of a clip that has not begun; None when there is none."""
+        with self._changed:
+            row = self._free.pop() if self._free else None
+        if row is not None:
+            with self._pipeline.lock, self._device.active():
+                self._tracker.reset(row)
+                self._analysis.reset(row)
+        return row
+
+    def leave(self, row: int) -> None:
+        """Give a row back; frames that waited for its session need not any more."""
+        with self._changed:
+            self._free.append(row)
+            self._changed.notify_all()
+
+    def submit(self, row: int, image: Array) -> Measured:
+        """A frame of a row, with those of other rows that come meanwhile."""
+        own = _Waiting(row, image)
+        deadline = time.monotonic() + PATIENCE
+        with self._changed:
+            self._waiting.append(own)
+            self._changed.notify_all()
+            while not own.done:
+                left = deadline - time.monotonic()
+                if not self._running and (len(self._waiting) >= self.rows - len(self._free) or left <= 0):
+                    together, self._waiting, self._running = self._waiting, [], True
+                    break
+                self._changed.wait(None if self._running else left)
+            else:
+                together = []
+        if together:
+            self._lead(together)
+        if own.error is not None:
+            raise own.error
+        assert own.measured is not None
+        return own.measured
+
+    def _lead(self, together: list[_Waiting]) -> None:
+        error: BaseException | None = None
+        measured: list[Measured] = []
+        try:
+            sent = self.send([each.image for each in together])
+            measured = self.run([each.row for each in together], sent)
+        except BaseException as caught:  # an interrupt too: whoever waits must learn of it
+            error = caught
+        with self._changed:
+            for k, each in enumerate(together):
+                each.measured = None if error else measured[k]
+                each.error, each.done = error, True
+            self._running = False
+            self._changed.notify_all()
+
+    def send(self, images: Sequence[Array]) -> Uploaded:
+        """Frames on their way up, for `run`; from any thread."""
+        return self._uploader.begin(images)
+
+    def run(self, rows: Sequence[int], uploaded: Uploaded) -> list[Measured]:
+        """A frame of each of some rows through the device."""
+        try:
+            with self._pipeline.lock, self._device.active():
+                return self._run(np.asarray(rows, np.int64), self._uploader.take(uploaded))
+        finally:
+            self._uploader.release(uploaded)
+
+    def _run(self, places: Array, images: Any) -> list[Measured]:
+        device, eyes = self._device, self._pipeline.eyes
+        returned = self._tracker.track(images, to_gray(device, images), places)
+        faces = self._tracker.of(places)
+        streams = device.upload(places.astype(np.int32))
+        values, plain = self._analysis(images, faces.landmarks, faces.detection_success, streams)
+        states = unpack(device.download(pack(device, faces, eyes)), faces, eyes)
+        numbers = device.download(device.xp.concatenate([values, plain], axis=1))
+        split = numbers.shape[1] // 2
+        return [
+            Measured(state, bool(success), line[:split].copy(), line[split:].copy())
+            for state, success, line in zip(states, returned, numbers, strict=True)
+        ]
+
+    def final_medians(self, row: int) -> Array:
+        """Of the stream in a row."""
+        with self._pipeline.lock, self._device.active():
+            return self._analysis.final_medians(row)

@@ -1,0 +1,167 @@
+"""A `Device` that is watched: launches, calls of array functions and bytes up and down are counted by stage, and stages
+are timed with the device waited for before and after.
+
+Waiting keeps what one stage launched out of another's time; it also takes away what host and device do side by side, so
+that the stages of a step add up to more than an unwatched step. Floors are computed once the clocks stand still.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.cupy.device import Device
+from auparity.benchmarks.device_floors import Work, of_array
+from auparity.benchmarks.device_rates import Rates
+from auparity.benchmarks.stage_timer import StageTimes
+
+Array = npt.NDArray[Any]
+
+#: Where calls count that no stage makes.
+BETWEEN = "between the stages"
+#: Kernels that are a stage of their own, wherever they are launched from.
+LONE_KERNELS = {"imaging": "imaging"}
+#: What a call must do, from its arguments and its result; device arrays may be looked at.
+Counting = Callable[[tuple[Any, ...], Any], Work]
+
+
+@dataclass
+class Counts:
+    """Of one stage."""
+
+    launches: int = 0  #: of our own kernels
+    array_calls: int = 0  #: of array functions of the device, which launch one kernel or a few
+    up: int = 0  #: bytes
+    down: int = 0
+
+
+@dataclass
+class StageFigures:
+    """What a watched device found since `reset`, by stage."""
+
+    times: StageTimes = field(default_factory=StageTimes)
+    counts: dict[str, Counts] = field(default_factory=lambda: defaultdict(Counts))
+    least: dict[str, float] = field(default_factory=dict)  #: s
+
+
+class WatchedDevice:
+    """`Device` with everything of another one; its stages are those that `timed` was given.
+
+    Parameters
+    ----------
+    device : does the work. rates : of that device, for floors.
+    """
+
+    def __init__(self, device: Device, rates: Rates) -> None:
+        self.watched, self._rates = device, rates
+        self.figures = StageFigures()
+        self.xp: Any = _WatchedFunctions(device.xp, self)
+        self._running = [BETWEEN]
+        self._to_count: list[tuple[str, Counting, tuple[Any, ...], Any]] = []
+        self.upload = self.timed("upload", self._upload, lambda given, _: Work(up=of_array(given[0])))
+        self.download = self.timed("download", self._download, lambda _, result: Work(down=of_array(result)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.watched, name)
+
+    @property
+    def counts(self) -> Counts:
+        """Of the stage that runs."""
+        return self.figures.counts[self._running[-1]]
+
+    def kernel(self, source: str, name: str, **defines: Any) -> Any:
+        """See `Device`."""
+        kernel = _WatchedKernel(self.watched.kernel(source, name, **defines), self)
+        stage = LONE_KERNELS.get(source)
+        return self.timed(stage, kernel, self._bytes_of_arrays) if stage else kernel
+
+    def timed(self, stage: str, function: Callable[..., Any], counting: Counting | None = None) -> Callable[..., Any]:
+        """`function`, its own time and what it launches counted for `stage`; `counting` says what it must do."""
+
+        def finished(*arguments: Any, **named: Any) -> Any:
+            result = function(*arguments, **named)
+            self.watched.synchronize()
+            return result
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            self.watched.synchronize()
+            self._running.append(stage)
+            try:
+                result = self.figures.times.timed(stage, finished)(*arguments, **named)
+            finally:
+                self._running.pop()
+            if counting is not None:
+                self._to_count.append((stage, counting, arguments, result))
+            return result
+
+        return call
+
+    def counted(self, stage: str, function: Callable[..., Any], counting: Counting) -> Callable[..., Any]:
+        """`function` as it is; what it must do counts for `stage`, within which it is called."""
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            result = function(*arguments, **named)
+            self._to_count.append((stage, counting, arguments, result))
+            return result
+
+        return call
+
+    def settle(self) -> None:
+        """Count what the calls since the last time had to do; between steps, when no clock runs."""
+        least = self.figures.least
+        for stage, counting, arguments, result in self._to_count:
+            least[stage] = least.get(stage, 0.0) + self._rates.seconds(counting(arguments, result))
+        self._to_count.clear()
+        self.figures.times.events.clear()
+
+    def reset(self) -> None:
+        """Forget all figures."""
+        self._to_count.clear()
+        self.figures = StageFigures()
+
+    def _upload(self, array: Array) -> Any:
+        self.counts.up += array.nbytes
+        return self.watched.upload(array)
+
+    def _download(self, array: Any, *out: Any) -> Array:
+        found: Array = self.watched.download(array, *out)
+        self.counts.down += found.nbytes
+        return found
+
+    def _bytes_of_arrays(self, given: tuple[Any, ...], _: Any) -> Work:
+        """Every array of a launch read or written once."""
+        return Work(moved=sum(of_array(a) for a in given[2] if not isinstance(a, np.generic)))
+
+
+class _WatchedKernel:
+    def __init__(self, kernel: Any, device: WatchedDevice) -> None:
+        self._kernel, self._device = kernel, device
+
+    def __call__(
+        self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...], shared_bytes: int = 0
+    ) -> None:
+        self._device.counts.launches += 1
+        self._kernel(grid, block, arguments, shared_bytes)
+
+
+class _WatchedFunctions:
+    """The device's array module, its functions counted; arithmetic and indexing of arrays go by unseen."""
+
+    def __init__(self, xp: Any, device: WatchedDevice) -> None:
+        self._xp, self._device = xp, device
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._xp, name)
+        if isinstance(found, type) or not callable(found):
+            return found
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            self._device.counts.array_calls += 1
+            return found(*arguments, **named)
+
+        return call
