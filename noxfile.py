@@ -95,7 +95,7 @@ def parity(session: nox.Session, technology: str) -> None:
     if technology == "mps" and sys.platform != "darwin":
         session.skip("MPS is part of macOS")
     extra = PARITY_EXTRAS[technology]
-    if technology in NEEDS_CUDA:
+    if technology in NEEDS_CUDA and "--emulate-cuda" not in session.posargs:
         extra = ",".join(filter(None, (extra, cuda_extra(session))))
     session.install("-e", f".[{extra}]" if extra else ".")
     if technology == "tensorrt":

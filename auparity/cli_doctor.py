@@ -99,7 +99,14 @@ def _none_of(whys: list[str | None]) -> str | None:
 
 
 def _variant_lines(bundle: Bundle, known: Registry, chosen: dict[str, Choice]) -> list[str]:
-    lines = [f"variants on bundle {bundle.meta.name} {bundle.short_hash} (* = what Pipeline.best() chooses)"]
+    from auparity.accelerated.pipeline import gpu_not_chosen
+
+    left_alone = gpu_not_chosen()
+    gpu = f"left alone: {left_alone}" if left_alone else "what Pipeline.best() chooses, all of it (docs/gpu.md)"
+    lines = [
+        f"GPU pipeline {gpu}", "",
+        f"variants on bundle {bundle.meta.name} {bundle.short_hash} (* = what Pipeline.best() chooses on the processor)",
+    ]  # fmt: skip
     missing: dict[tuple[str, str], list[str]] = {}  # stages by variant and reason: said once, below
     for stage, states in _states(bundle, known).items():
         can = [f"{name}{'*' if name == chosen[stage].variant.name else ''}" for name, why in states.items() if not why]
@@ -117,11 +124,14 @@ def _variant_lines(bundle: Bundle, known: Registry, chosen: dict[str, Choice]) -
 def _as_dict(
     machine: Hardware, bundle: Bundle, known: Registry, chosen: dict[str, Choice], advice: Advice
 ) -> dict[str, dict[str, Any]]:
+    from auparity.accelerated.pipeline import gpu_not_chosen
+
     return {
         "machine": machine.as_dict(),
         "advice": advice.as_dict(),
         "bundle": {"name": bundle.meta.name, "hash": bundle.content_hash},
         "variants": _states(bundle, known),
+        "gpu_pipeline": {"chosen": gpu_not_chosen() is None, "why_not": gpu_not_chosen()},
         "chosen": {stage: choice.variant.name for stage, choice in chosen.items()},
         "broken": known.broken,
     }
