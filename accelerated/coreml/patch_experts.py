@@ -14,37 +14,24 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.coreml.packages import Package
-from auparity.accelerated.grouped_ccnf import Fields, GroupedFields
-from auparity.accelerated.grouped_experts import GroupedScale
+from auparity.accelerated.grouped import GroupedPatchExperts
+from auparity.accelerated.grouped_ccnf import Fields
 from auparity.conversion import coreml_programs as programs
 from auparity.conversion.coreml_builder import Precision
-from auparity.models.types import CCNFExperts, CCNFPatch, CENExperts, CENPatch, LandmarkModel
-from auparity.reference.numerics import FLOAT32
-from auparity.reference.patch_experts import PatchExpertBank
-from auparity.reference.pdm import ShapeModel
+from auparity.models.types import CCNFPatch, CENPatch, LandmarkModel
 
 Array = npt.NDArray[Any]
 
 CONTRACT = "normalised patches (experts, positions, 1 + pixels) float32 to responses (experts, positions)"
 
 
-class PatchExperts(PatchExpertBank):
-    """Stage `patch_experts` of one landmark model: the reference's plumbing around packages."""
+class PatchExperts(GroupedPatchExperts):
+    """Stage `patch_experts` of one landmark model."""
 
     def __init__(self, model: LandmarkModel, mode: str) -> None:
-        super().__init__(model, ShapeModel(model.pdm, FLOAT32))
-        self._mode, last = mode, model.experts[-1]
+        self._mode = mode
         self._neurons: dict[tuple[int, ...], Package] = {}  # by experts: the same for all windows of a view
-        self._grouped: list[GroupedFields | GroupedScale] = []
-        for experts in model.experts:
-            if isinstance(experts, CCNFExperts) and isinstance(last, CCNFExperts):
-                self._grouped.append(GroupedFields(experts, last, self._fields))
-            elif isinstance(experts, CENExperts) and isinstance(last, CENExperts):
-                self._grouped.append(GroupedScale(experts, last, self._networks))
-
-    def experts_at(self, scale_index: int) -> Any:
-        """The experts of one scale."""
-        return self._grouped[scale_index]
+        super().__init__(model, self._networks, self._fields)
 
     def _networks(self, patches: list[CENPatch]) -> Callable[[Array], Array]:
         make = partial(_networks, patches)

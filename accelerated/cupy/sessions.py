@@ -1,4 +1,4 @@
-"""Sessions: a clip each, used like any other pipeline's; their frames meet those of other clips in a batch (batches.py)."""
+"""Sessions: a clip each, used like any other pipeline's; their frames meet in batches (batches.py)."""
 
 from __future__ import annotations
 

@@ -14,35 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.grouped_ccnf import Fields, GroupedFields
-from auparity.accelerated.grouped_experts import GroupedScale
+from auparity.accelerated.grouped import GroupedPatchExperts
+from auparity.accelerated.grouped_ccnf import Fields
 from auparity.accelerated.jax.precision import float64
-from auparity.models.types import CCNFExperts, CENExperts, CENPatch, LandmarkModel
-from auparity.reference.numerics import FLOAT32
-from auparity.reference.patch_experts import PatchExpertBank
-from auparity.reference.pdm import ShapeModel
+from auparity.models.types import CENPatch, LandmarkModel
 
 Array = npt.NDArray[Any]
 #: Products in full float32, also on devices that would rather not.
 EXACT = jax.lax.Precision.HIGHEST
-
-
-class PatchExperts(PatchExpertBank):
-    """Stage `patch_experts` of one landmark model: the reference's plumbing around batched products."""
-
-    def __init__(self, model: LandmarkModel) -> None:
-        super().__init__(model, ShapeModel(model.pdm, FLOAT32))
-        last = model.experts[-1]
-        self._grouped: list[GroupedFields | GroupedScale] = []
-        for experts in model.experts:
-            if isinstance(experts, CCNFExperts) and isinstance(last, CCNFExperts):
-                self._grouped.append(GroupedFields(experts, last, _fields))
-            elif isinstance(experts, CENExperts) and isinstance(last, CENExperts):
-                self._grouped.append(GroupedScale(experts, last, _networks))
-
-    def experts_at(self, scale_index: int) -> Any:
-        """The experts of one scale."""
-        return self._grouped[scale_index]
 
 
 def _fields(fields: Fields) -> Callable[[Array], Array]:
@@ -83,6 +62,6 @@ def _networks(patches: list[CENPatch]) -> Callable[[Array], Array]:
     return run
 
 
-def build(model: LandmarkModel) -> PatchExperts:
+def build(model: LandmarkModel) -> GroupedPatchExperts:
     """Stage `patch_experts`."""
-    return PatchExperts(model)
+    return GroupedPatchExperts(model, _networks, _fields)

@@ -12,13 +12,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from auparity.accelerated.grouped_experts import GroupedScale
+from auparity.accelerated.grouped import GroupedPatchExperts
 from auparity.accelerated.onnx.session import Session
 from auparity.conversion.onnx_graphs import grouped_experts, metadata_of
-from auparity.models.types import CENExperts, CENPatch, LandmarkModel
-from auparity.reference.numerics import FLOAT32
-from auparity.reference.patch_experts import PatchExpertBank
-from auparity.reference.pdm import ShapeModel
+from auparity.models.types import CENPatch, LandmarkModel
 
 Array = npt.NDArray[Any]
 
@@ -34,23 +31,6 @@ def _runner(patches: list[CENPatch], provider: str) -> Callable[[Array], Array]:
     return lambda values: session(values)
 
 
-class PatchExperts(PatchExpertBank):
-    """Stage `patch_experts` of one CE-CLM model: the reference's plumbing around grouped graphs."""
-
-    def __init__(self, model: LandmarkModel, provider: str) -> None:
-        super().__init__(model, ShapeModel(model.pdm, FLOAT32))
-        last = model.experts[-1]
-        self._grouped = [
-            GroupedScale(experts, last, partial(_runner, provider=provider))
-            for experts in model.experts
-            if isinstance(experts, CENExperts) and isinstance(last, CENExperts)
-        ]
-
-    def experts_at(self, scale_index: int) -> Any:
-        """The experts of one scale."""
-        return self._grouped[scale_index]
-
-
-def build(model: LandmarkModel, provider: str = "onnx") -> PatchExperts:
+def build(model: LandmarkModel, provider: str = "onnx") -> GroupedPatchExperts:
     """Stage `patch_experts`."""
-    return PatchExperts(model, provider)
+    return GroupedPatchExperts(model, partial(_runner, provider=provider))

@@ -13,33 +13,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from auparity.accelerated.grouped_ccnf import Fields, GroupedFields
-from auparity.accelerated.grouped_experts import GroupedScale
+from auparity.accelerated.grouped import GroupedPatchExperts
+from auparity.accelerated.grouped_ccnf import Fields
 from auparity.accelerated.torch.device import device_of
-from auparity.models.types import CCNFExperts, CENExperts, CENPatch, LandmarkModel
-from auparity.reference.numerics import FLOAT32
-from auparity.reference.patch_experts import PatchExpertBank
-from auparity.reference.pdm import ShapeModel
+from auparity.models.types import CENPatch, LandmarkModel
 
 Array = npt.NDArray[Any]
 
 
-class PatchExperts(PatchExpertBank):
-    """Stage `patch_experts` of one landmark model on one device: the reference's plumbing around batched products."""
+class PatchExperts(GroupedPatchExperts):
+    """Stage `patch_experts` of one landmark model on one device."""
 
     def __init__(self, model: LandmarkModel, device: str | None = None) -> None:
-        super().__init__(model, ShapeModel(model.pdm, FLOAT32))
-        self._device, last = device_of(device), model.experts[-1]
-        self._grouped: list[GroupedFields | GroupedScale] = []
-        for experts in model.experts:
-            if isinstance(experts, CCNFExperts) and isinstance(last, CCNFExperts):
-                self._grouped.append(GroupedFields(experts, last, self._fields))
-            elif isinstance(experts, CENExperts) and isinstance(last, CENExperts):
-                self._grouped.append(GroupedScale(experts, last, self._networks))
-
-    def experts_at(self, scale_index: int) -> Any:
-        """The experts of one scale."""
-        return self._grouped[scale_index]
+        self._device = device_of(device)
+        super().__init__(model, self._networks, self._fields)
 
     def _tensor(self, values: Array) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
