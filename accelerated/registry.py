@@ -55,6 +55,7 @@ class Variant:
     check : says why it cannot run on this machine although its modules are there; None when it can.
     serves : says why it cannot serve these models (the part of a bundle that `build` gets); None when it can.
     provider : distribution that registered it.
+    not_run : of one that emulates another: what has therefore not run, and how to run it; reports say so.
     """
 
     stage: str
@@ -68,6 +69,7 @@ class Variant:
     check: Callable[[], str | None] | None = None
     serves: Callable[..., str | None] | None = None
     provider: str = "auparity"
+    not_run: str = ""
 
     def why_not(self) -> str | None:
         """Why it cannot run here, with what to do about it; None when it can."""

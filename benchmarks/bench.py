@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 
-from auparity.accelerated.coreml.modes import INTERPRETED
 from auparity.accelerated.pipeline import BEST, Pipeline, parse_spec
 from auparity.accelerated.registry import EMULATED
 from auparity.benchmarks.cold import cold_start
@@ -105,13 +104,13 @@ def _able(work: Workload, specs: Sequence[str]) -> tuple[list[str], list[Skipped
     able, whys = [], []
     for spec in specs:
         try:
-            parse_spec(work.bundle, spec)
+            chosen = parse_spec(work.bundle, spec)
         except VariantUnavailable as error:
             whys.append(Skipped(f"{spec} on {work.name}", str(error)))
         else:
             able.append(spec)
-            if EMULATED in spec:
-                whys.append(Skipped(f"{spec.replace(EMULATED, '')} on {work.name}", INTERPRETED))
+            not_run = dict.fromkeys(choice.variant.not_run for choice in chosen.values() if choice.variant.not_run)
+            whys += [Skipped(f"{spec.replace(EMULATED, '')} on {work.name}", why) for why in not_run]
     return able, whys
 
 

@@ -13,7 +13,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from auparity.accelerated.coreml.modes import INTERPRETED
 from auparity.accelerated.cupy.device import Device
 from auparity.accelerated.hardware import hardware_id
 from auparity.accelerated.pipeline import parts_of
@@ -133,8 +132,8 @@ def run(
         why = variant.why_not()
         if why:
             report.skipped[f"{variant.stage} {variant.name}"] = why
-        elif variant.name.endswith(EMULATED):
-            report.skipped[f"{variant.stage} {variant.name.removesuffix(EMULATED)}"] = INTERPRETED
+        elif variant.not_run:
+            report.skipped[f"{variant.stage} {variant.name.removesuffix(EMULATED)}"] = variant.not_run
     able = sorted((variant for variant in variants if not variant.why_not()), key=lambda variant: -variant.rank)
     if not able:
         return report

@@ -86,7 +86,7 @@ class Error:
     """One measured error against its tolerance and, where there is one, its baseline."""
 
     workload: str
-    way: str  #: "stage", "one step" or "chained"
+    way: str  #: "stage", "one step", "chained", "photographs" or "batch"
     stage: str  #: "" for whole pipelines
     variant: str  #: or the pipeline
     figure: str

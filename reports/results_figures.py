@@ -25,7 +25,7 @@ STAGES = (
 TECHNOLOGIES = ("reference", "numba", "batched", "onnx", "torch", "jax", "openvino", "cupy", "coreml", "cuda")
 GOLDEN = "golden"
 PEER = "peer: "
-WAYS = ("stage", "one step", "chained")
+WAYS = ("stage", "one step", "chained", "photographs", "batch")
 #: 95 % of normally distributed differences lie within so many standard deviations (Bland and Altman 1986).
 AGREEMENT_SD = 1.96
 

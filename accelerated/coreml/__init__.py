@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from auparity.accelerated.coreml.modes import MODES
+from auparity.accelerated.coreml.modes import MODES, NOT_RUN
 from auparity.accelerated.registry import PrecisionClass, from_module, variant
 
 
@@ -27,4 +27,5 @@ for _stage in ("detection", "validation", "action_units", "patch_experts"):
         variant(
             _stage, _mode.name, requires=("coremltools",), extra="coreml", rank=-1, precision=_class,
             devices=("cpu",) if _mode.emulated else ("coreml",), check=_mode.why_not,
+            not_run=NOT_RUN if _mode.emulated else "",
         )(_in(f"{__name__}.{_stage}", _mode.name))  # fmt: skip

@@ -9,8 +9,8 @@ from typing import Literal
 
 from auparity.accelerated.registry import EMULATED
 
-#: Said in reports of what an interpreted variant stands for.
-INTERPRETED = "its packages were interpreted in NumPy, Core ML has not run them; on a Mac: nox -s parity-coreml"
+#: What interpreting says nothing about.
+NOT_RUN = "its packages were interpreted in NumPy, Core ML has not run them; on a Mac: nox -s parity-coreml"
 #: What ML Programs of macOS 13 need, the deployment target of our packages.
 MACOS = (13, 0)
 

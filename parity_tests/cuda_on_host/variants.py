@@ -14,6 +14,7 @@ from auparity.accelerated.registry import EMULATED, Variant, registry
 from auparity.parity_tests.cuda_on_host.host_device import HostDevice, why_not
 
 TECHNOLOGY = "cupy"
+NOT_RUN = "its kernels were run thread by thread on the host, no GPU has run them; on one: nox -s parity-cupy"
 
 
 @functools.cache
@@ -35,6 +36,7 @@ def variants() -> list[Variant]:
             requires=(),
             extra=None,
             devices=("cpu",),
+            not_run=NOT_RUN,
             check=why_not,
         )
         for variant in registry()

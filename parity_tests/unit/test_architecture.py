@@ -54,6 +54,7 @@ OURS = {
         "auparity.parity_tests.tolerances",
         "auparity.parity_tests.golden_data",
         "auparity.parity_tests.stage_capture",  # the arguments that stages really get
+        "auparity.parity_tests.device_parity",  # that batches of all sizes give the same bits
     ),
 }
 OUTSIDE = {
