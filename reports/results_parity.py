@@ -175,7 +175,7 @@ def pipelines_table(results: Sequence[Results]) -> str:
         rows.append(row(safe(most.workload), cells))
     caption = (
         "One step: every frame from the golden's state of the frame before. Chained: the clip by the pipeline's own "
-        "state. Every row is the worst of its figures."
+        "state. Batch: values that differ between batches of other sizes. Every row is the worst of its figures."
     )
     heads = ["workload", "way", "pipeline", "figures", "worst figure", *_NUMBERS]
     return table("Whole pipelines by workload", heads, rows, caption, "words")
