@@ -168,6 +168,47 @@ for _technology in BENCH_VARIANTS:
     nox.session(_bench_session, name=f"bench-{_technology}")
 
 
+#: What the GPU pipeline takes turns with: the fastest variants of the CPU.
+DEVICE_EXTRAS = ("numba",)
+#: PyTorch's variants on CUDA, the other stages by the fastest of the CPU.
+CUDA_VARIANTS = ["best", "best,patch_experts=torch-cuda,calc_params=torch-cuda,action_units=torch-cuda"]
+
+
+def bench_device(session: nox.Session, output: str, extras: tuple[str, ...]) -> None:
+    """Time the pipeline that stays on the GPU; skips the session where none can be used."""
+    extra = ",".join((*extras, cuda_extra(session)))
+    session.install("-e", f".[{extra}]")
+    (ROOT / output).unlink(missing_ok=True)
+    # Arguments of the session are the benchmark's: --models DIR, --streams 1 64 256 ...
+    session.run(
+        "python", "-m", "auparity.benchmarks.device", "--widen", "--photographs", "64", "-o", output, *session.posargs,
+        env=ONE_THREAD, success_codes=[0, 1, EXIT_NOTHING],
+    )  # fmt: skip
+    if not (ROOT / output).is_file():
+        session.skip("the GPU cannot be used; the reason stands above")
+
+
+@nox.session(name="bench-cupy")
+def bench_cupy(session: nox.Session) -> None:
+    """Streams, photographs, stages and floors of the pipeline on the GPU, with a page (arguments: docs/gpu.md)."""
+    output = "results/bench/cupy.json"
+    bench_device(session, output, DEVICE_EXTRAS)
+    session.run("python", "-m", "auparity", "report", output, env=ONE_THREAD)
+
+
+@nox.session(name="bench-cuda")
+def bench_cuda(session: nox.Session) -> None:
+    """The same, and the variants of PyTorch and ONNX Runtime on CUDA stage by stage, on one page."""
+    outputs = ["results/bench/cuda.json", "results/bench/cuda-frameworks.json"]
+    bench_device(session, outputs[0], (*DEVICE_EXTRAS, "torch"))
+    # Not the extra `onnx`: its onnxruntime and this one would overwrite each other.
+    session.install("onnx>=1.16", "onnxruntime-gpu>=1.20")
+    variants = [*CUDA_VARIANTS, _networks_on("onnx-cuda")]
+    chosen = [word for name in variants for word in ("--variants", name)]
+    session.run("python", "-m", "auparity", "bench", *chosen, "-o", outputs[1], env=ONE_THREAD, success_codes=[0, 1])
+    session.run("python", "-m", "auparity", "report", *outputs, "-o", "results/bench/cuda.html", env=ONE_THREAD)
+
+
 @nox.session(name="bench-parallel")
 def bench_parallel(session: nox.Session) -> None:
     """Frames a second of one and two processes, and of one stream over two threads: ``-- CLIP [--models SOURCE]``."""

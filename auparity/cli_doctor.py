@@ -105,7 +105,7 @@ def _variant_lines(bundle: Bundle, known: Registry, chosen: dict[str, Choice]) -
     gpu = f"left alone: {left_alone}" if left_alone else "what Pipeline.best() chooses, all of it (docs/gpu.md)"
     lines = [
         f"GPU pipeline {gpu}", "",
-        f"variants on bundle {bundle.meta.name} {bundle.short_hash} (* = what Pipeline.best() chooses on the processor)",
+        f"variants on bundle {bundle.meta.name} {bundle.short_hash} (* = Pipeline.best()'s choice on the processor)",
     ]  # fmt: skip
     missing: dict[tuple[str, str], list[str]] = {}  # stages by variant and reason: said once, below
     for stage, states in _states(bundle, known).items():

@@ -7,6 +7,7 @@ nothing. A row is handed on when its session ends.
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
 from collections.abc import Sequence
@@ -59,7 +60,7 @@ class Batch:
     def __init__(self, pipeline: DevicePipeline, shape: Shape, rows: int) -> None:
         self.shape, self.rows = shape, rows
         self._pipeline, self._device = pipeline, pipeline.device
-        self._free = list(range(rows))[::-1]
+        self._free = list(range(rows))  # a heap: the lowest first, so that a full set of streams lies in order
         self._waiting: list[_Waiting] = []
         self._running = False
         self._changed = threading.Condition()
@@ -71,7 +72,7 @@ class Batch:
     def enter(self) -> int | None:
         """A free row, as of a clip that has not begun; None when there is none."""
         with self._changed:
-            row = self._free.pop() if self._free else None
+            row = heapq.heappop(self._free) if self._free else None
         if row is not None:
             with self._pipeline.lock, self._device.active():
                 self._tracker.reset(row)
@@ -81,7 +82,7 @@ class Batch:
     def leave(self, row: int) -> None:
         """Give a row back; frames that waited for its session need not any more."""
         with self._changed:
-            self._free.append(row)
+            heapq.heappush(self._free, row)
             self._changed.notify_all()
 
     def submit(self, row: int, image: Array) -> Measured:

@@ -19,8 +19,8 @@ class CountingDevice:
     def kernel(self, source: str, name: str, **defines: Any) -> Any:
         made = self._device.kernel(source, name, **defines)
 
-        def launch(*arguments: Any) -> None:
+        def launch(*arguments: Any, **named: Any) -> None:
             self.launches += 1
-            made(*arguments)
+            made(*arguments, **named)
 
         return launch

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from auparity.accelerated.cupy.imaging import to_gray
-from auparity.benchmarks.device_floors import Work
+from auparity.benchmarks.device.floors import Work
 from auparity.errors import AuparityError
 
 GIB = 2.0**30
@@ -65,15 +65,10 @@ def measure_rates(
     ------
     AuparityError : matrix products are not float32. DeviceError : no memory for 2 * `copy` or three matrices.
     """
-    xp = device.xp
     with device.active():
         refuse_tf32(device)
-        product = _product(device, size)
-        gflops = 2.0 * size**3 / _best(device, product, repeats) / 1e9
-        del product
-        source, target = device.zeros(copy, np.uint8), device.empty(copy, np.uint8)
-        copied = 2.0 * copy / _best(device, lambda: xp.copyto(target, source), repeats) / 1e9
-        del source, target
+        gflops = 2.0 * size**3 / _best(device, _product(device, size), repeats) / 1e9
+        copied = 2.0 * copy / _best(device, _copy(device, copy), repeats) / 1e9
         locked, ordinary = device.pinned((link,), np.uint8), np.ones(link, np.uint8)
         locked[:] = 1
         up = link / _best(device, lambda: device.upload(locked), repeats) / 1e9
@@ -105,6 +100,11 @@ def _product(device: Any, size: int) -> Callable[[], Any]:
     a, b = (device.upload(np.tile(part, (1, -(-size // part.shape[1])))[:, :size]) for _ in range(2))
     out = device.empty((size, size), np.float32)
     return lambda: device.xp.matmul(a, b, out=out)
+
+
+def _copy(device: Any, size: int) -> Callable[[], Any]:
+    source, target = device.zeros(size, np.uint8), device.empty(size, np.uint8)
+    return lambda: device.xp.copyto(target, source)
 
 
 def _best(device: Any, work: Callable[[], Any], repeats: int) -> float:

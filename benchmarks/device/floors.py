@@ -2,7 +2,7 @@
 
 A stage's floor is the longest of: its floating-point operations over what the GPU's matrix product reaches, the bytes
 that it must read and write once over what a copy reaches, and the bytes that cross between host and device over what
-that link reaches (device_rates.py). Every function counts one thing and says what it leaves out; whatever depends on
+that link reaches (rates.py). Every function counts one thing and says what it leaves out; whatever depends on
 the image (iterations until convergence, pixels under a turned face) is counted at its least. Floors are therefore
 lower bounds of arithmetic and traffic and no estimates: the latency of barriers and launches, which is what bounds one
 stream, is not in them. Bytes count as if memory had to be asked for all of them; a small batch that is still in the L2
@@ -55,25 +55,33 @@ class Work:
         return Work(self.flop * count, self.moved * count, self.up * count, self.down * count)
 
 
-def imaging(pixels: int) -> Work:
-    """Gray images: three bytes of a pixel read, one written. Its integer operations are not counted."""
-    return Work(moved=4.0 * pixels)
+def imaging(arrays: Iterable[Any]) -> Work:
+    """Gray images: the colours read, the gray written. Its integer operations are not counted."""
+    return Work(moved=float(sum(map(bytes_of, arrays))))
 
 
-def network(net: ConvNet, channels: int, size: tuple[int, int], samples: int) -> Work:
-    """A network on maps (channels, H, W) of so many samples: products, its weights once, the maps in and values out.
+def network(net: ConvNet, channels: int, sizes: Iterable[tuple[int, int]], samples: int) -> Work:
+    """A network on maps (channels, H, W) of some sizes, so many samples of each: products, its weights once, the maps
+    in and values out.
 
-    What lies between the layers, pooling and activations are not counted. A fully connected layer takes whole samples
-    where it has that many inputs, and works per pixel otherwise (P-Net's).
+    What lies between the layers, pooling and activations are not counted.
     """
-    (height, width), flop, weights = size, 0.0, 0
+    products = (layer for layer in net.layers if isinstance(layer, Convolution | FullyConnected))
+    weights = sum(int(layer.weights.size) for layer in products)
+    each = sum((_one_map(net, channels, size) for size in sizes), Work())
+    return each.times(samples) + Work(moved=FLOAT * weights)
+
+
+def _one_map(net: ConvNet, channels: int, size: tuple[int, int]) -> Work:
+    """A fully connected layer takes the whole maps where it has that many inputs, and works per pixel otherwise
+    (P-Net's)."""
+    (height, width), flop = size, 0.0
     bytes_in = FLOAT * channels * height * width
     for layer in net.layers:
         if isinstance(layer, Convolution):
             height, width = height - layer.weights.shape[2] + 1, width - layer.weights.shape[3] + 1
             channels = layer.weights.shape[0]
             flop += 2.0 * layer.weights.size * height * width
-            weights += layer.weights.size
         elif isinstance(layer, MaxPool):
             (kernel_x, kernel_y), (stride_x, stride_y) = layer.kernel, layer.stride
             height, width = pooled_length(height, kernel_y, stride_y), pooled_length(width, kernel_x, stride_x)
@@ -82,9 +90,7 @@ def network(net: ConvNet, channels: int, size: tuple[int, int], samples: int) ->
                 height = width = 1
             channels = layer.weights.shape[1]
             flop += 2.0 * layer.weights.size * height * width
-            weights += layer.weights.size
-    each = Work(flop, bytes_in + FLOAT * channels * height * width)
-    return each.times(samples) + Work(moved=FLOAT * weights)
+    return Work(flop, bytes_in + FLOAT * channels * height * width)
 
 
 def response_maps(model: LandmarkModel, scale_index: int, window: int, views: Sequence[int]) -> Work:
@@ -101,7 +107,7 @@ def response_maps(model: LandmarkModel, scale_index: int, window: int, views: Se
 def _cen_maps(experts: CENExperts, mirrors: CENExperts, window: int, views: Sequence[int]) -> Work:
     """Every other position is a product of all layers; the rest is interpolated (spec 40.7)."""
     positions = (window * window - 1) // 2
-    found, used = Work(), {}
+    found, used = Work(), dict[int, CENPatch]()
     for view, faces in _counted(views):
         seen = cen_experts(experts, mirrors, view)
         used |= {id(patch): patch for patch in seen}
@@ -111,7 +117,7 @@ def _cen_maps(experts: CENExperts, mirrors: CENExperts, window: int, views: Sequ
 
 
 def _cen_weights(patch: CENPatch) -> int:
-    return sum(layer.weights.size for layer in patch.layers)
+    return sum(int(layer.weights.size) for layer in patch.layers)
 
 
 def cen_experts(experts: CENExperts, mirrors: CENExperts, view: int) -> list[CENPatch]:
@@ -187,7 +193,7 @@ def calc_params(pdm: PDM, faces: int) -> Work:
 
 def validation(net: ConvNet, size: tuple[int, int], faces: int) -> Work:
     """The network of one view for each face; the warp is not counted."""
-    return network(net, 1, size, faces) if faces else Work()
+    return network(net, 1, [size], faces) if faces else Work()
 
 
 def alignment(faces: int) -> Work:
@@ -224,6 +230,6 @@ def action_units(models: int, hog: int, others: int, frames: int, *, medians: bo
     return Work(flop, bytes_in + DOUBLE * models).times(frames) + Work(moved=DOUBLE * models * features)
 
 
-def of_array(array: Any) -> int:
-    """Bytes of an array of either side."""
+def bytes_of(array: Any) -> int:
+    """Of an array on either side."""
     return math.prod(array.shape) * int(np.dtype(array.dtype).itemsize)

@@ -2,7 +2,8 @@
 are timed with the device waited for before and after.
 
 Waiting keeps what one stage launched out of another's time; it also takes away what host and device do side by side, so
-that the stages of a step add up to more than an unwatched step. Floors are computed once the clocks stand still.
+that the stages of a step add up to more than an unwatched step. Floors are computed once the clocks stand still. For
+one thread.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.cupy.device import Device
-from auparity.benchmarks.device_floors import Work, of_array
-from auparity.benchmarks.device_rates import Rates
+from auparity.benchmarks.device.floors import Work, bytes_of, imaging
+from auparity.benchmarks.device.rates import Rates
 from auparity.benchmarks.stage_timer import StageTimes
 
 Array = npt.NDArray[Any]
 
 #: Where calls count that no stage makes.
 BETWEEN = "between the stages"
-#: Kernels that are a stage of their own, wherever they are launched from.
-LONE_KERNELS = {"imaging": "imaging"}
+#: The source of kernels that are a stage of their own, called like it, wherever they are launched from.
+IMAGING = "imaging"
 #: What a call must do, from its arguments and its result; device arrays may be looked at.
 Counting = Callable[[tuple[Any, ...], Any], Work]
 
@@ -63,8 +64,9 @@ class WatchedDevice:
         self.xp: Any = _WatchedFunctions(device.xp, self)
         self._running = [BETWEEN]
         self._to_count: list[tuple[str, Counting, tuple[Any, ...], Any]] = []
-        self.upload = self.timed("upload", self._upload, lambda given, _: Work(up=of_array(given[0])))
-        self.download = self.timed("download", self._download, lambda _, result: Work(down=of_array(result)))
+        self.upload = self.timed("upload", self._upload, lambda given, _: Work(up=bytes_of(given[0])))
+        self.copy_aside = self.timed("upload", self._copy_aside, lambda given, _: Work(up=bytes_of(given[1])))
+        self.download = self.timed("download", self._download, lambda _, result: Work(down=bytes_of(result)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.watched, name)
@@ -77,8 +79,7 @@ class WatchedDevice:
     def kernel(self, source: str, name: str, **defines: Any) -> Any:
         """See `Device`."""
         kernel = _WatchedKernel(self.watched.kernel(source, name, **defines), self)
-        stage = LONE_KERNELS.get(source)
-        return self.timed(stage, kernel, self._bytes_of_arrays) if stage else kernel
+        return self.timed(IMAGING, kernel, _gray) if source == IMAGING else kernel
 
     def timed(self, stage: str, function: Callable[..., Any], counting: Counting | None = None) -> Callable[..., Any]:
         """`function`, its own time and what it launches counted for `stage`; `counting` says what it must do."""
@@ -128,14 +129,20 @@ class WatchedDevice:
         self.counts.up += array.nbytes
         return self.watched.upload(array)
 
+    def _copy_aside(self, target: Any, source: Array, after: Any = None) -> Any:
+        self.counts.up += source.nbytes
+        copied = self.watched.copy_aside(target, source, after)
+        copied.synchronize()  # its stream is not the one that everybody else waits for
+        return copied
+
     def _download(self, array: Any, *out: Any) -> Array:
         found: Array = self.watched.download(array, *out)
         self.counts.down += found.nbytes
         return found
 
-    def _bytes_of_arrays(self, given: tuple[Any, ...], _: Any) -> Work:
-        """Every array of a launch read or written once."""
-        return Work(moved=sum(of_array(a) for a in given[2] if not isinstance(a, np.generic)))
+
+def _gray(given: tuple[Any, ...], _: Any) -> Work:
+    return imaging(argument for argument in given[2] if not isinstance(argument, np.generic))
 
 
 class _WatchedKernel:

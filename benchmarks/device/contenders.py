@@ -1,0 +1,177 @@
+"""What takes turns in the GPU benchmark: streams and photographs, on the host and on the GPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.cupy.pipeline import DevicePipeline
+from auparity.accelerated.cupy.sessions import DeviceSession
+from auparity.reference.pipeline import StagedPipeline, VideoSession
+from auparity.reference.results import FrameResult
+
+Image = npt.NDArray[np.uint8]
+
+#: Frames by which streams of one clip lie apart.
+APART = 7
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """Some clips of one size as any number of streams: forwards and backwards in turns, so that nobody jumps, from
+    another frame on in every stream. Stream 0 begins with the first clip as it is. Streams share the frames' memory."""
+
+    clips: Sequence[Sequence[Image]]
+
+    def image(self, stream: int, k: int) -> Image:
+        """The k-th frame of a stream."""
+        clip = self.clips[stream % len(self.clips)]
+        last = len(clip) - 1
+        at = (k + APART * (stream // len(self.clips))) % max(2 * last, 1)
+        return clip[at if at <= last else 2 * last - at]
+
+
+class Contender:
+    """What takes turns.
+
+    Attributes
+    ----------
+    frames : of a step. steps : of a round. whole_rounds : its turn is the round, and only then is it open.
+    by_mean : ratios to it are of means, because its steps are not alike or cannot be told apart.
+    """
+
+    frames = 1
+    whole_rounds = False
+    by_mean = False
+
+    def __init__(self, name: str, variants: dict[str, str], steps: int) -> None:
+        self.name, self.variants, self.steps = name, variants, steps
+
+    def begin(self) -> None:
+        """Before a round."""
+
+    def step(self, k: int) -> list[FrameResult]:
+        """The k-th step; what it found in the first stream (of photographs nothing: `Pictures.faces` has them)."""
+        raise NotImplementedError
+
+    def run(self, start: int, stop: int) -> tuple[list[float], list[FrameResult]]:
+        """Some steps: ms of each, and what they found."""
+        taken, results = [], []
+        for k in range(start, stop):
+            begin = time.perf_counter()
+            found = self.step(k)
+            taken.append(1000 * (time.perf_counter() - begin))
+            results += found
+        return taken, results
+
+    def end(self) -> None:
+        """After a round."""
+
+    @property
+    def about(self) -> str:
+        """What there is to say of its steps."""
+        return ""
+
+
+class OneStream(Contender):
+    """A pipeline of the host on the first stream of a film."""
+
+    def __init__(self, name: str, pipeline: StagedPipeline, variants: dict[str, str], film: Film, steps: int) -> None:
+        super().__init__(name, variants, steps)
+        self._pipeline, self._film = pipeline, film
+        self._session: VideoSession | None = None
+
+    def begin(self) -> None:
+        self._session = self._pipeline.start_video()
+
+    def step(self, k: int) -> list[FrameResult]:
+        assert self._session is not None
+        return [self._session.process_frame(self._film.image(0, k), k / 30)]
+
+    def end(self) -> None:
+        self._session = None
+
+
+class StepByStep(Contender):
+    """The GPU pipeline on so many streams, each step with its results before the next begins: latency. One stream alone
+    goes as a user's session does, and takes turns as those of the host."""
+
+    def __init__(self, pipeline: DevicePipeline, film: Film, streams: int, steps: int) -> None:
+        name = f"gpu, {streams} streams, step by step" if streams > 1 else "gpu, 1 stream"
+        super().__init__(name, pipeline.variants, steps)
+        # Several open sets of streams would not be one batch any more.
+        self.frames, self.whole_rounds = streams, streams > 1
+        self._pipeline, self._film = pipeline, film
+        self._sessions: list[DeviceSession] = []
+
+    def begin(self) -> None:
+        self._sessions = [self._pipeline.start_video() for _ in range(self.frames)]
+
+    def step(self, k: int) -> list[FrameResult]:
+        if self.frames == 1:
+            return [self._sessions[0].process_frame(self._film.image(0, k), k / 30)]
+        return self._pipeline.advance(self._sessions, *self._round(k))[:1]
+
+    def end(self) -> None:
+        for session in reversed(self._sessions):  # the next round's streams get the same rows of the batch
+            session.close()
+        self._sessions = []
+
+    def _round(self, k: int) -> tuple[list[Image], list[float]]:
+        return [self._film.image(s, k) for s in range(self.frames)], [k / 30] * self.frames
+
+
+class Overlapped(StepByStep):
+    """The same with the next step's frames going up and the last one's results being made meanwhile: throughput."""
+
+    by_mean = True
+
+    def __init__(self, pipeline: DevicePipeline, film: Film, streams: int, steps: int) -> None:
+        super().__init__(pipeline, film, streams, steps)
+        self.name = f"gpu, {streams} streams"
+
+    def run(self, start: int, stop: int) -> tuple[list[float], list[FrameResult]]:
+        taken, results = super().run(start, start + 1)  # of a round the first step is by itself
+        rounds = (self._round(k) for k in range(start + 1, stop))
+        before = time.perf_counter()
+        for found in self._pipeline.stream(self._sessions, rounds):
+            now = time.perf_counter()
+            taken.append(1000 * (now - before))
+            before = now
+            results += found[:1]
+        return taken, results
+
+    @property
+    def about(self) -> str:
+        return "steps overlap, so that results come later than they follow each other"
+
+
+class Pictures(Contender):
+    """Photographs, `frames` of them in a step; on the GPU that is one batch."""
+
+    by_mean = True
+
+    def __init__(
+        self, name: str, pipeline: StagedPipeline, variants: dict[str, str], images: Sequence[Image], frames: int,
+        steps: int,
+    ) -> None:  # fmt: skip
+        super().__init__(name, variants, steps)
+        self.frames = frames
+        self._pipeline, self._images = pipeline, images
+        #: Faces of every picture, in the last round.
+        self.faces: list[list[FrameResult]] = []
+
+    def begin(self) -> None:
+        self.faces = []
+
+    def step(self, k: int) -> list[FrameResult]:
+        some = [self._images[i % len(self._images)] for i in range(k * self.frames, (k + 1) * self.frames)]
+        if isinstance(self._pipeline, DevicePipeline):
+            self.faces += self._pipeline.process_images(some)
+        else:
+            self.faces += [self._pipeline.process_image(image) for image in some]
+        return []

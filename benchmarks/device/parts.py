@@ -1,0 +1,167 @@
+"""The parts of the GPU benchmark: streams, stages, repeats and photographs, each as entries of a result file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from auparity.accelerated.cupy.pipeline import DevicePipeline
+from auparity.benchmarks.device.contenders import Contender, Film, Image, OneStream, Overlapped, Pictures, StepByStep
+from auparity.benchmarks.device.rates import Rates, held_mib, release
+from auparity.benchmarks.device.runs import CPU, Times, short, speeds, take_turns
+from auparity.benchmarks.device.stages import Staged, time_photographs, time_steps
+from auparity.benchmarks.device.workloads import DISTINCT, Models, Settings, photograph_workload, stream_workload
+from auparity.benchmarks.parity_of_run import WAY, parity_of_run
+from auparity.benchmarks.runner import GOLDEN, Progress
+from auparity.parity_tests.device_parity import batches
+from auparity.parity_tests.tolerances import tolerance
+from auparity.reports.records import Error, Speed, Workload
+
+#: Batches whose results must be the same bits, and the frames that they get.
+BATCHES, BATCH_FRAMES = (1, 2, 3, 64), 10
+STAGED = "every stage waited for"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part adds to a result file."""
+
+    workload: Workload
+    speeds: list[Speed] = field(default_factory=list)
+    errors: list[Error] = field(default_factory=list)
+    memory_mib: float | None = None
+
+
+def stream_part(
+    models: Models, device: Any, film: Film, settings: Settings, streams: int, progress: Progress
+) -> Part:  # fmt: skip
+    """Latency end to end, of several streams throughput as well, and the parity of that run.
+
+    Raises
+    ------
+    DeviceError : the device's memory does not suffice.
+    """
+    work = stream_workload(models, settings, streams)
+    release(device)
+    pipeline = DevicePipeline(models.bundle, device, streams=streams)
+    golden_steps = min(settings.golden_frames, settings.frames)
+    contenders: list[Contender] = [
+        OneStream(GOLDEN, models.golden, models.golden.variants, film, golden_steps),
+        OneStream(CPU, models.cpu, models.cpu.variants, film, settings.frames),
+        StepByStep(pipeline, film, streams, settings.frames),
+    ]
+    if streams > 1:
+        contenders.append(Overlapped(pipeline, film, streams, settings.frames))
+    times = take_turns(contenders, settings.rounds, progress=progress, name=work.name)
+    memory = held_mib(device)
+    found = [
+        replace(speed, peak_mib=memory if speed.pipeline.startswith("gpu") else None)
+        for speed in speeds(work.name, times, 1, lambda own: _stream_note(own, memory))
+    ]
+    errors: list[Error] = []
+    for own in times[1:]:
+        errors += parity_of_run(work.name, own.contender.name, "float32", [times[0].results], [own.results])
+    return Part(work, found, errors, memory)
+
+
+def _stream_note(own: Times, memory: float | None) -> str:
+    if not isinstance(own.contender, StepByStep):
+        return ""
+    first = "the first frame is the first step of all streams" if own.contender.frames > 1 else ""
+    return "; ".join(filter(None, [first, "memory is the device's" if memory is not None else ""]))
+
+
+def stage_part(models: Models, device: Any, film: Film, settings: Settings, streams: int, rates: Rates) -> Part:
+    """Stage by stage over the steady steps of some streams; errors as of `stream_part`."""
+    work = stream_workload(models, settings, streams)
+    release(device)
+    found = time_steps(models.bundle, device, film, streams, settings.frames, rates)
+    return staged_part(work, f"gpu, {streams} stream{'s' if streams > 1 else ''}", found, rates)
+
+
+def staged_part(work: Workload, name: str, found: Staged, rates: Rates) -> Part:
+    """Steps that were watched, as a workload of their own: nothing that was not waited for compares with them."""
+    work = replace(work, name=f"{work.name}-stages", description=f"{STAGED}: {work.description}")
+    return Part(work, [_staged_speed(work.name, f"{name}, {STAGED}", found, rates)])
+
+
+def _staged_speed(workload: str, name: str, found: Staged, rates: Rates) -> Speed:
+    each = np.array(found.steps) / found.frames
+    median, mean, p95 = map(short, (np.median(each), each.mean(), np.percentile(each, 95)))
+    return Speed(workload, name, {}, median, mean, p95, [median], stages=found.stages(), note=found.note(rates))
+
+
+def repeat_part(models: Models, device: Any, film: Film, settings: Settings) -> Part:
+    """Values of a stream that differ from run to run, and between batches of several sizes: none may.
+
+    Raises
+    ------
+    DeviceError : the device's memory does not suffice.
+    """
+    largest = max(settings.streams)
+    work = stream_workload(models, settings, largest)
+    release(device)
+    pipeline = DevicePipeline(models.bundle, device, streams=largest)
+    frames, stated, errors = film.clips[0][:BATCH_FRAMES], tolerance("batch", "values_differing"), []
+    for size in sorted({size for size in BATCHES if size <= largest} | {1}):
+        value = float(batches(pipeline, frames, [size]).max_error)
+        figure = "values that differ in a second run" if size == 1 else f"values that differ in a batch of {size}"
+        problem = "OUT OF TOLERANCE" if value > stated.tolerance else ""
+        errors.append(
+            Error(
+                work.name, WAY, "", "gpu", figure, value, stated.tolerance, f"of {len(frames)} frames of one stream",
+                stated.reason, problem=problem,
+            )
+        )  # fmt: skip
+    return Part(work, errors=errors)
+
+
+def photograph_part(
+    models: Models, device: Any, images: Sequence[Image], settings: Settings, progress: Progress
+) -> Part:  # fmt: skip
+    """Photographs a second in one batch, beside one at a time on the CPU, and the parity of that run.
+
+    Raises
+    ------
+    DeviceError : the device's memory does not suffice.
+    """
+    work, distinct = photograph_workload(models, images), min(DISTINCT, len(images))
+    release(device)
+    pipeline = DevicePipeline(models.bundle, device)
+    gpu = Pictures(f"gpu, {len(images)} at a time", pipeline, pipeline.variants, images, len(images), 1)
+    golden = Pictures(GOLDEN, models.golden, models.golden.variants, images, 1, distinct)
+    cpu = Pictures(CPU, models.cpu, models.cpu.variants, images, 1, distinct)
+    times = take_turns([golden, cpu, gpu], settings.rounds, progress=progress, name=work.name)
+    memory = held_mib(device)
+    found = [
+        replace(speed, peak_mib=memory if speed.pipeline == gpu.name else None)
+        for speed in speeds(work.name, times, 0, lambda _: "")
+    ]
+    errors = [error for own in (cpu, gpu) for error in photograph_errors(work.name, own, golden)]
+    return Part(work, found, errors, memory)
+
+
+def photograph_stage_part(
+    models: Models, device: Any, images: Sequence[Image], settings: Settings, rates: Rates
+) -> Part:  # fmt: skip
+    """Stage by stage over a batch of photographs; errors as of `photograph_part`."""
+    release(device)
+    found = time_photographs(models.bundle, device, images, settings.rounds, rates)
+    return staged_part(photograph_workload(models, images), f"gpu, {len(images)} at a time", found, rates)
+
+
+def photograph_errors(workload: str, own: Pictures, golden: Pictures) -> list[Error]:
+    """The number of faces in every photograph, and where it agrees the faces themselves beside the golden's."""
+    pairs = list(zip(golden.faces, own.faces, strict=False))
+    stated = tolerance("photographs", "faces")
+    apart = float(max(abs(len(a) - len(b)) for a, b in pairs))
+    problem = "OUT OF TOLERANCE" if apart > stated.tolerance else ""
+    counted = Error(
+        workload, WAY, "", own.name, "faces", apart, stated.tolerance, stated.unit, stated.reason, problem=problem
+    )
+    same = [(a, b) for a, b in pairs if len(a) == len(b)]
+    sides = ([face for pair in same for face in pair[k]] for k in (0, 1))
+    return [counted, *parity_of_run(workload, own.name, "float32", [next(sides)], [next(sides)])]

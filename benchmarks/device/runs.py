@@ -1,0 +1,137 @@
+"""The GPU pipeline in turns with the golden and the fastest CPU pipeline: streams and photographs.
+
+End to end: decoded frames lie in the host's memory when the clock starts, and results lie there when it stops. Every
+round goes over the same frames with every pipeline, ten steps of each at a time, so that whatever else the machine does
+falls on all; many streams, whose step takes the next frame of each, have the whole round as their turn. Where their
+steps overlap (`DevicePipeline.stream`) a step's time is that between its results and those before; filling and emptying
+count. A round to warm up does not count, and of a round the first step (detection, all hypotheses) counts by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.benchmarks.device.contenders import Contender, Pictures
+from auparity.benchmarks.runner import GOLDEN, TURN, Progress
+from auparity.reference.results import FrameResult
+from auparity.reports.records import Speed
+
+Array = npt.NDArray[Any]
+
+#: The fastest variants of the CPU, on one stream or one photograph at a time.
+CPU = "best of the CPU"
+
+
+@dataclass(eq=False)
+class Times:
+    """Of one contender."""
+
+    contender: Contender
+    rounds: list[Array] = field(default_factory=list)  #: ms of every step
+    results: list[FrameResult] = field(default_factory=list)  #: of the last round
+
+    def steady(self, first: int, most: int | None = None) -> list[Array]:
+        """ms a frame of every round's steps, from step `first` on and up to `most`."""
+        return [steps[first:most] / self.contender.frames for steps in self.rounds]
+
+
+def take_turns(
+    contenders: Sequence[Contender], rounds: int, *, progress: Progress = lambda *_: None, name: str = ""
+) -> list[Times]:
+    """Every contender over its steps, `rounds` times after one that does not count (and that the golden sits out).
+
+    Raises
+    ------
+    DeviceError, ContractError : of a contender; every round that was begun is ended.
+    """
+    times = [Times(contender) for contender in contenders]
+    for number in range(rounds + 1):
+        progress(name, number, rounds + 1)
+        taking = [each for each in times if number or each.contender.name != GOLDEN]
+        _take_round([each for each in taking if not each.contender.whole_rounds])
+        for each in taking:
+            if each.contender.whole_rounds:
+                _take_round([each])
+        if not number:
+            for each in taking:
+                each.rounds.clear()
+    progress(name, rounds + 1, rounds + 1)
+    return times
+
+
+def _take_round(times: Sequence[Times]) -> None:
+    taken: list[list[float]] = [[] for _ in times]
+    for each in times:
+        each.results = []
+    try:
+        for each in times:
+            each.contender.begin()
+        for start in range(0, max((each.contender.steps for each in times), default=0), TURN):
+            for each, own in zip(times, taken, strict=True):
+                steps = each.contender.steps
+                stop = steps if each.contender.whole_rounds else min(start + TURN, steps)
+                if len(own) < stop:
+                    ms, found = each.contender.run(len(own), stop)
+                    own += ms
+                    each.results += found
+    finally:
+        for each in times:
+            each.contender.end()
+    for each, own in zip(times, taken, strict=True):
+        each.rounds.append(np.array(own))
+
+
+def speeds(workload: str, times: Sequence[Times], first: int, notes: Callable[[Times], str]) -> list[Speed]:
+    """Records of what took turns, each beside the golden and the CPU where these took part.
+
+    Parameters
+    ----------
+    first : steps of a round that count by themselves. notes : what else there is to say of each.
+    """
+    by_name = {each.contender.name: each for each in times}
+    return [
+        _speed(workload, each, first, by_name.get(GOLDEN), by_name.get(CPU), notes(each)) for each in times
+    ]  # fmt: skip
+
+
+def _speed(workload: str, own: Times, first: int, golden: Times | None, cpu: Times | None, note: str) -> Speed:
+    steady = own.steady(first)
+    together, medians = np.concatenate(steady), [float(np.median(steps)) for steps in steady]
+    golden_ratios = _ratios(golden, own, first)
+    parts = [f"{1000 / together.mean():.4g} frames a second"]
+    if (frames := own.contender.frames) > 1:
+        p95 = np.percentile(together, 95) * frames
+        parts.append(f"a step of {frames} every {np.median(together) * frames:.4g} ms, p95 {p95:.4g} ms")
+    if own is not cpu and own is not golden and (ratios := _ratios(cpu, own, first)):
+        parts.append(
+            f"{np.median(ratios):.4g} times as many as {CPU} in the same rounds ({min(ratios):.4g} to "
+            f"{max(ratios):.4g})"
+        )
+    return Speed(
+        workload, own.contender.name, own.contender.variants, short(np.median(together)), short(together.mean()),
+        short(np.percentile(together, 95)), [short(value) for value in medians],
+        short(np.median(golden_ratios)) if golden_ratios else None, [short(ratio) for ratio in golden_ratios],
+        first_frame_ms=short(np.median([steps[0] for steps in own.rounds])) if first else None,
+        note="; ".join(filter(None, [*parts, own.contender.about, note])),
+    )  # fmt: skip
+
+
+def _ratios(slow: Times | None, own: Times, first: int) -> list[float]:
+    """How many times as long the other takes a frame, round by round, over the steps that both took; over all of
+    photographs, which are the same pictures in steps of another size."""
+    if slow is None:
+        return []
+    most = None if isinstance(own.contender, Pictures) else min(slow.contender.steps, own.contender.steps)
+    typical = np.mean if own.contender.by_mean else np.median
+    pairs = zip(slow.steady(first, most), own.steady(first, most), strict=True)
+    return [float(typical(a) / typical(b)) for a, b in pairs if len(a) and len(b)]
+
+
+def short(value: Any) -> float:
+    """To four digits, which is more than a time has."""
+    return float(f"{float(value):.4g}")

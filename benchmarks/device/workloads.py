@@ -1,0 +1,102 @@
+"""What the GPU benchmark runs on: rendered clips that streams share, photographs, and models with the pipelines of the
+host that the GPU takes turns with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from auparity.accelerated.pipeline import Pipeline, choose_best
+from auparity.benchmarks.device.contenders import Film, Image
+from auparity.benchmarks.workloads import CLIP_SEED, FORMATS, PHOTOGRAPH_SEED
+from auparity.models.bundle import Bundle
+from auparity.models.synthetic.clips import render_clip
+from auparity.models.synthetic.render import render_photograph
+from auparity.reference.pipeline import ReferencePipeline
+from auparity.reports.records import Workload
+
+#: Different photographs; a batch of more has them several times. A multiple of the pictures that show one person.
+DISTINCT = 8
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured."""
+
+    streams: tuple[int, ...] = (1, 8, 64)
+    frames: int = 60  #: of a stream in a round
+    rounds: int = 5
+    golden_frames: int = 20
+    clips: int = 4  #: rendered ones, which streams share
+    photographs: int = 0  #: of a batch; 0 for none
+    format: str = "480p"
+    canvas: tuple[int, int] = FORMATS["480p"][:2]
+    face: float = FORMATS["480p"][2]  #: px
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """A bundle with the pipelines that the GPU takes turns with."""
+
+    name: str
+    bundle: Bundle
+    about: str
+
+    @cached_property
+    def golden(self) -> ReferencePipeline:
+        """The golden pipeline."""
+        return ReferencePipeline(self.bundle)
+
+    @cached_property
+    def cpu(self) -> Pipeline:
+        """The fastest that the CPU has."""
+        return Pipeline(self.bundle, choose_best(self.bundle, "cpu"))
+
+
+def render_film(settings: Settings) -> Film:
+    """The clips that all streams play."""
+    face = settings.face
+    return Film([
+        [
+            picture.image
+            for picture in render_clip(
+                CLIP_SEED + k, settings.frames, canvas=settings.canvas, face_width=(face, 1.05 * face)
+            )
+        ]
+        for k in range(settings.clips)
+    ])  # fmt: skip
+
+
+def render_pictures(settings: Settings) -> list[Image]:
+    """The photographs of a batch."""
+    distinct = [
+        render_photograph(PHOTOGRAPH_SEED + k, yaw=45.0).image for k in range(min(DISTINCT, settings.photographs))
+    ]
+    return [distinct[k % len(distinct)] for k in range(settings.photographs)]
+
+
+def stream_workload(models: Models, settings: Settings, streams: int) -> Workload:
+    """What some streams are."""
+    width, height = settings.canvas
+    shared = min(settings.clips, streams)
+    rendered = "a rendered clip" if shared == 1 else f"{shared} rendered clips"
+    about = f"{streams} streams that play {rendered} back and forth and from different frames on"
+    if streams == 1:
+        about = f"one stream, {rendered}"
+    return Workload(
+        f"{models.name}-{settings.format}-{streams}", models.bundle.meta.name, models.bundle.content_hash,
+        models.bundle.face.name, "streams" if streams > 1 else "stream", settings.frames * streams, width, height,
+        f"{about}, {width}x{height}; frames are decoded, in ordinary memory that streams share; {models.about}",
+    )  # fmt: skip
+
+
+def photograph_workload(models: Models, images: Sequence[Image]) -> Workload:
+    """What a batch of photographs is."""
+    height, width = images[0].shape[:2]
+    return Workload(
+        f"{models.name}-photographs", models.bundle.meta.name, models.bundle.content_hash, models.bundle.face.name,
+        "photographs", len(images), width, height,
+        f"a batch of {len(images)}, {min(DISTINCT, len(images))} different rendered ones of one face each; "
+        f"{models.about}",
+    )  # fmt: skip
