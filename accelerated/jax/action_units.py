@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.batched.action_units import BatchedActionUnits
-from auparity.accelerated.jax.precision import float64
+from auparity.accelerated.jax.device import CPU, computing
 from auparity.models.types import AUPredictors
 
 Array = npt.NDArray[Any]
@@ -25,9 +25,10 @@ def _values(features: Any, medians: Any, weights: Any, moved: Any, biases: Any) 
 class ActionUnits(BatchedActionUnits):
     """Stage `action_units` of one set of predictors."""
 
-    def __init__(self, predictors: AUPredictors) -> None:
+    def __init__(self, predictors: AUPredictors, device: str = CPU) -> None:
         super().__init__(predictors)
-        with float64():
+        self._device = device
+        with computing(device):
             self._weights = jnp.asarray(self.weights)
             self._moved = jnp.asarray(self.weights * self.dynamic[:, None])
             self._biases = jnp.asarray(self.biases)
@@ -35,7 +36,7 @@ class ActionUnits(BatchedActionUnits):
     def values(self, features: F64, medians: F64 | None) -> F64:
         """Values (N, 35); frames one by one, so that a value does not depend on the batch."""
         others = np.zeros_like(features) if medians is None else medians
-        with float64():
+        with computing(self._device):
             rows = [
                 np.asarray(_values(jnp.asarray(one), jnp.asarray(other), self._weights, self._moved, self._biases))
                 for one, other in zip(features, others, strict=True)
@@ -43,6 +44,6 @@ class ActionUnits(BatchedActionUnits):
         return np.stack(rows)
 
 
-def build(predictors: AUPredictors) -> ActionUnits:
+def build(predictors: AUPredictors, device: str = CPU) -> ActionUnits:
     """Stage `action_units`."""
-    return ActionUnits(predictors)
+    return ActionUnits(predictors, device)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.jax.precision import float64
+from auparity.accelerated.jax.device import CPU, computing
 from auparity.errors import ContractError
 from auparity.models.types import PDM
 from auparity.reference import calc_params as golden
@@ -127,10 +127,11 @@ def _fit(target: Any, weights: Any, mean: Any, modes: Any, prior: Any) -> tuple[
 class CalcParams:
     """Stage `calc_params` of one PDM."""
 
-    def __init__(self, pdm: PDM) -> None:
+    def __init__(self, pdm: PDM, device: str = CPU) -> None:
+        self._device = device
         model = ShapeModel(pdm)
         self._n = model.n_points
-        with float64():
+        with computing(device):
             self._mean = jnp.asarray(model.mean.reshape(3, -1), jnp.float64)
             self._modes = jnp.asarray(model.components.reshape(3, self._n, -1), jnp.float64)
             self._prior = jnp.asarray(1 / model.eigenvalues, jnp.float64)
@@ -150,12 +151,12 @@ class CalcParams:
         size = next(size for size in BATCHES if size >= count)
         filled = np.concatenate([landmarks, np.repeat(landmarks[-1:], size - count, axis=0)])
         weights = np.concatenate([given, np.repeat(given[-1:], size - count, axis=0)])
-        with float64():
+        with computing(self._device):
             target = jnp.asarray(np.asarray(filled, np.float32).transpose(0, 2, 1), jnp.float64)
             g, p = _fit(target, jnp.asarray(weights, jnp.float64), self._mean, self._modes, self._prior)
             return np.asarray(g)[:count], np.asarray(p)[:count]
 
 
-def build(pdm: PDM) -> Callable[[Array], tuple[Array, Array]]:
+def build(pdm: PDM, device: str = CPU) -> Callable[[Array], tuple[Array, Array]]:
     """Stage `calc_params`."""
-    return CalcParams(pdm)
+    return CalcParams(pdm, device)

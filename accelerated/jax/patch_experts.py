@@ -7,6 +7,7 @@ the reference's (grouped_ccnf.py, grouped_experts.py).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from auparity.accelerated.grouped import GroupedPatchExperts
 from auparity.accelerated.grouped_ccnf import Fields
-from auparity.accelerated.jax.precision import float64
+from auparity.accelerated.jax.device import CPU, computing
 from auparity.models.types import CENPatch, LandmarkModel
 
 Array = npt.NDArray[Any]
@@ -24,8 +25,8 @@ Array = npt.NDArray[Any]
 EXACT = jax.lax.Precision.HIGHEST
 
 
-def _fields(fields: Fields) -> Callable[[Array], Array]:
-    with float64():
+def _fields(fields: Fields, device: str) -> Callable[[Array], Array]:
+    with computing(device):
         weights, sigma = jnp.asarray(fields.weights), jnp.asarray(fields.sigma)
         alphas = jnp.asarray(2 * fields.alphas)[:, None, :]
 
@@ -36,18 +37,19 @@ def _fields(fields: Fields) -> Callable[[Array], Array]:
         return jnp.matmul(sigma, raw[..., None], precision=EXACT)[..., 0]
 
     def run(patches: Array) -> Array:
-        with float64():
+        with computing(device):
             return np.asarray(compute(jnp.asarray(patches)))
 
     return run
 
 
-def _networks(patches: list[CENPatch]) -> Callable[[Array], Array]:
+def _networks(patches: list[CENPatch], device: str) -> Callable[[Array], Array]:
     layers = []
     for k, layer in enumerate(patches[0].layers):
         weights = np.stack([np.asarray(patch.layers[k].weights, np.float32).T for patch in patches])
         biases = np.stack([np.asarray(patch.layers[k].bias, np.float32).ravel() for patch in patches])[:, None]
-        layers.append((jnp.asarray(weights), jnp.asarray(biases), layer.activation))
+        with computing(device):
+            layers.append((jnp.asarray(weights), jnp.asarray(biases), layer.activation))
 
     @jax.jit
     def compute(at: Any) -> Any:
@@ -57,11 +59,12 @@ def _networks(patches: list[CENPatch]) -> Callable[[Array], Array]:
         return at[..., 0]
 
     def run(values: Array) -> Array:
-        return np.asarray(compute(jnp.asarray(values)))
+        with computing(device):
+            return np.asarray(compute(jnp.asarray(values)))
 
     return run
 
 
-def build(model: LandmarkModel) -> GroupedPatchExperts:
+def build(model: LandmarkModel, device: str = CPU) -> GroupedPatchExperts:
     """Stage `patch_experts`."""
-    return GroupedPatchExperts(model, _networks, _fields)
+    return GroupedPatchExperts(model, partial(_networks, device=device), partial(_fields, device=device))
