@@ -131,20 +131,14 @@ def truth(session: nox.Session) -> None:
     session.run("python", "-m", "auparity.parity_tests.truth", *page, *session.posargs, env=ONE_THREAD)
 
 
-def _networks_on(variant: str) -> str:
-    """The stages that are networks in a variant, the fastest of the others around them."""
-    stages = ("detection", "patch_experts", "validation", "action_units")
-    return ",".join(["best", *(f"{stage}={variant}" for stage in stages)])
-
-
 #: What each benchmark installs and which variants it times beside the fastest ones.
 BENCH_VARIANTS = {
     "cpu": ("fast", ["best"]), "numba": ("numba", ["numba"]), "onnx": ("onnx,numba", ["best", "onnx"]),
     "torch": ("torch,numba", ["best", "torch"]), "jax": ("jax,numba", ["best", "jax"]),
     "batched": ("", ["batched"]),
     # Core ML's four stages beside the fastest of the others.
-    "coreml": ("coreml,numba", ["best", *(_networks_on(name) for name in ("coreml", "coreml-float16"))]),
-    "openvino": ("openvino,numba", ["best", _networks_on("onnx-openvino")]),
+    "coreml": ("coreml,numba", ["best", "best+coreml", "best+coreml-float16"]),
+    "openvino": ("openvino,numba", ["best", "best+onnx-openvino"]),
 }  # fmt: skip
 
 
@@ -170,8 +164,8 @@ for _technology in BENCH_VARIANTS:
 
 #: What the GPU pipeline takes turns with: the fastest variants of the CPU.
 DEVICE_EXTRAS = ("numba",)
-#: PyTorch's variants on CUDA, the other stages by the fastest of the CPU.
-CUDA_VARIANTS = ["best", "best,patch_experts=torch-cuda,calc_params=torch-cuda,action_units=torch-cuda"]
+#: PyTorch's and ONNX Runtime's variants on CUDA, the other stages by the fastest of the CPU.
+CUDA_VARIANTS = ["best", "best+torch-cuda", "best+onnx-cuda"]
 
 
 def bench_device(session: nox.Session, output: str, extras: tuple[str, ...]) -> None:
@@ -203,8 +197,7 @@ def bench_cuda(session: nox.Session) -> None:
     bench_device(session, outputs[0], (*DEVICE_EXTRAS, "torch"))
     # Not the extra `onnx`: its onnxruntime and this one would overwrite each other.
     session.install("onnx>=1.16", "onnxruntime-gpu>=1.20")
-    variants = [*CUDA_VARIANTS, _networks_on("onnx-cuda")]
-    chosen = [word for name in variants for word in ("--variants", name)]
+    chosen = [word for name in CUDA_VARIANTS for word in ("--variants", name)]
     session.run("python", "-m", "auparity", "bench", *chosen, "-o", outputs[1], env=ONE_THREAD, success_codes=[0, 1])
     session.run("python", "-m", "auparity", "report", *outputs, "-o", "results/bench/cuda.html", env=ONE_THREAD)
 

@@ -165,9 +165,10 @@ def choose_by_name(
 
 
 def parse_spec(bundle: Bundle, text: str) -> dict[str, Choice]:
-    """Choices from the text of a command line: ``best``, ``numba``, ``fhog=numba`` or ``best,fhog=onnx``.
+    """Choices from the text of a command line: ``best``, ``numba``, ``fhog=numba``, ``best,fhog=onnx``, ``best+onnx``.
 
-    A name without a stage is the default of the other stages (the reference's where a stage has none of that name).
+    A name without a stage is the default of the other stages (the reference's where a stage has none of that name);
+    what follows it after a plus is taken by all stages that have it and whose models it serves.
 
     Raises
     ------
@@ -179,8 +180,30 @@ def parse_spec(bundle: Bundle, text: str) -> dict[str, Choice]:
     if len(defaults) > 1:
         expected = 'one variant for all stages and "stage=variant" for single ones'
         raise ContractError("pipeline", "variants", expected, repr(text))
-    spec = dict(word.split("=", 1) for word in words if "=" in word)
-    return choose_by_name(bundle, spec, defaults[0] if defaults else REFERENCE)
+    default, *over = defaults[0].split("+") if defaults else [REFERENCE]
+    spec: dict[str, str] = {}
+    for name in over:
+        spec |= _wherever(bundle, name)
+    spec |= dict(word.split("=", 1) for word in words if "=" in word)
+    return choose_by_name(bundle, spec, default)
+
+
+def _wherever(bundle: Bundle, name: str) -> dict[str, str]:
+    """The stages that have a variant which serves some of the bundle's models.
+
+    Raises
+    ------
+    VariantUnavailable : none has, or it cannot run here.
+    """
+    known, parts = registry(), parts_of(bundle)
+    having = {stage: known.of_stage(stage)[name] for stage in STAGES if name in known.of_stage(stage)}
+    if not having:
+        raise VariantUnavailable(f"no stage has a variant {name!r}")
+    whys = {stage: [variant.why_not_for(*each) for each in parts[stage]] for stage, variant in having.items()}
+    serving = {stage: name for stage in having if not all(whys[stage])}
+    if not serving:
+        raise VariantUnavailable(f"variant {name!r} cannot be used: {next(iter(whys.values()))[0]}")
+    return serving
 
 
 @dataclass(frozen=True, eq=False)

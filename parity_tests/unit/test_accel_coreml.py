@@ -162,6 +162,7 @@ def test_the_switch_names_the_interpreting_variants():
     )
     assert modes.emulated("onnx-coreml") == "onnx-coreml"
     assert modes.emulated("coreml-emulated") == "coreml-emulated"
+    assert modes.emulated("best+coreml-float16") == "best+coreml-float16-emulated"
     assert modes.emulated("best") == "best"
 
 

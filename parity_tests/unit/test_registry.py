@@ -95,9 +95,15 @@ def test_a_spec_is_read_from_text():
     assert {s: c.variant for s, c in mixed.items() if s != "fhog"} == {
         s: c.variant for s, c in choose_best(BUNDLE).items() if s != "fhog"
     }
+    over = parse_spec(BUNDLE, "best+batched,fhog=reference")
+    assert {s for s, c in over.items() if c.variant.name == "batched"} == {"action_units"}
+    assert over["fhog"].variant.name == REFERENCE
+    assert over["fitting"].variant == choose_best(BUNDLE)["fitting"].variant
     for wrong in ("numba,onnx", "numba,best"):
         with pytest.raises(ContractError, match="variants"):
             parse_spec(BUNDLE, wrong)
+    with pytest.raises(VariantUnavailable, match="no stage has a variant 'abacus'"):
+        parse_spec(BUNDLE, "best+abacus")
 
 
 def test_a_pipeline_of_golden_variants_is_the_golden_pipeline():
