@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from auparity.accelerated.cupy.analysis import AnalysisBatch
 from auparity.accelerated.cupy.imaging import to_gray
-from auparity.accelerated.cupy.readback import pack, unpack
+from auparity.accelerated.cupy.readback import read_back
 from auparity.accelerated.cupy.tracking import TrackerBatch
 from auparity.accelerated.cupy.upload import FrameUploader, Uploaded
 from auparity.reference.landmarks import FaceState
@@ -140,8 +140,7 @@ class Batch:
         faces = self._tracker.of(places)
         streams = device.upload(places.astype(np.int32))
         values, plain = self._analysis(images, faces.landmarks, faces.detection_success, streams)
-        states = unpack(device.download(pack(device, faces, eyes)), faces, eyes)
-        numbers = device.download(device.xp.concatenate([values, plain], axis=1))
+        states, numbers = read_back(device, faces, eyes, values, plain)
         split = numbers.shape[1] // 2
         return [
             Measured(state, bool(success), line[:split].copy(), line[split:].copy())

@@ -11,8 +11,9 @@ import functools
 import math
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -107,6 +108,11 @@ class CudaKernel:
             self._function(triple(grid), triple(block), arguments, shared_mem=shared_bytes)
 
 
+#: Which device's context a thread is in, as CUDA keeps it too.
+_current = threading.local()
+ALREADY: AbstractContextManager[None] = nullcontext()
+
+
 class CudaDevice:
     """One GPU and one stream of it, through CuPy.
 
@@ -136,11 +142,19 @@ class CudaDevice:
         self._kernels: dict[tuple[Any, ...], CudaKernel] = {}
         self._side: Any = None  # stream of copies, made with the first
 
+    def active(self) -> AbstractContextManager[None]:
+        """Device and stream are the current ones within; cheap where they are so already, as for a frame's launches."""
+        return ALREADY if getattr(_current, "device", None) is self else self._entered()
+
     @contextmanager
-    def active(self) -> Iterator[None]:
-        """Device and stream are the current ones within."""
+    def _entered(self) -> Iterator[None]:
+        before = getattr(_current, "device", None)
         with translating(self._free_bytes), self._device, self.stream:
-            yield
+            _current.device = self
+            try:
+                yield
+            finally:
+                _current.device = before
 
     def kernel(self, source: str, name: str, **defines: Define) -> CudaKernel:
         """See `Device`; compiled binaries are kept in CuPy's cache folder (CUPY_CACHE_DIR)."""

@@ -202,9 +202,9 @@ class _Photographs:
         )  # fmt: skip
         whole = device.upload(np.ones(len(faces), np.uint8))
         hog, geometry = self._describe(images, device.upload(np.array(frames, np.int32)), states.landmarks, whole)
-        values = device.download(self._batch(hog, geometry))
+        read, values = read_back(device, states, pipeline.eyes, self._batch(hog, geometry))
         split, results = len(INTENSITY_AUS), []
-        for k, (face, state) in enumerate(zip(faces, read_back(device, states, pipeline.eyes), strict=True)):
+        for k, (face, state) in enumerate(zip(faces, read, strict=True)):
             result = pipeline.describe(
                 state, camera, bool(returned[k]), with_gaze=True, index=0, face_id=face.face_id, timestamp=0.0,
                 au_intensity=clamp_intensity(values[k, :split]), au_presence=values[k, split:].copy(),

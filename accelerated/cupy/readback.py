@@ -13,37 +13,38 @@ from auparity.accelerated.cupy.landmarks import FacesBatch
 from auparity.reference.landmarks import FaceState, PartState
 
 Array = npt.NDArray[Any]
+F64 = npt.NDArray[np.float64]
 
 #: Of a part that nobody asks for on the host.
 NO_PART = PartState(np.zeros(6, np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
 
 
-def read_back(device: Device, faces: FacesBatch, parts: Sequence[int] | None) -> list[FaceState]:
-    """The faces (B) on the host.
+def read_back(
+    device: Device, faces: FacesBatch, parts: Sequence[int] | None, *more: Any
+) -> tuple[list[FaceState], F64]:
+    """The faces (B) on the host, and other numbers with them: one copy, in float64, in which all of them are exact.
 
     Parameters
     ----------
     parts : numbers of the part models whose landmarks are wanted; the others' states are empty. None for none.
+    more : (B, K) each.
+
+    Returns
+    -------
+    The states, and `more` side by side.
     """
-    return unpack(device.download(pack(device, faces, parts)), faces, parts)
-
-
-def pack(device: Device, faces: FacesBatch, parts: Sequence[int] | None) -> Any:
-    """All that the host needs of the faces as one array (B, K) float32, in which whole numbers are exact."""
-    count = len(faces.params_global)
     columns = [
         faces.params_global, faces.params_local, faces.landmarks, faces.likelihood, faces.detection_success,
-        faces.certainty, faces.view, faces.finite,
+        faces.certainty, faces.view,
     ]  # fmt: skip
     for k in parts or ():
         part = faces.parts[k]
         columns += [part.params_global, part.params_local, part.landmarks]
-    return device.xp.concatenate([column.reshape(count, -1).astype(np.float32) for column in columns], axis=1)
-
-
-def unpack(rows: Array, faces: FacesBatch, parts: Sequence[int] | None) -> list[FaceState]:
-    """States from what `pack` gave; `faces` tells the shapes."""
-    return [_state(row, faces, parts) for row in rows]
+    count = len(faces.params_global)
+    wide = [column.reshape(count, -1).astype(np.float64) for column in (*columns, *more)]
+    rows = device.download(device.xp.concatenate(wide, axis=1))
+    split = sum(column.shape[1] for column in wide[: len(columns)])
+    return [_state(row, faces, parts) for row in rows], rows[:, split:].copy()
 
 
 def _state(row: Array, faces: FacesBatch, parts: Sequence[int] | None) -> FaceState:
@@ -52,12 +53,12 @@ def _state(row: Array, faces: FacesBatch, parts: Sequence[int] | None) -> FaceSt
     def next_of(shape: tuple[int, ...]) -> Array:
         nonlocal at
         size = int(np.prod(shape))
-        found = row[at : at + size].reshape(shape).copy()
+        found = row[at : at + size].reshape(shape).astype(np.float32)
         at += size
         return found
 
     g, p, landmarks = (next_of(a.shape[1:]) for a in (faces.params_global, faces.params_local, faces.landmarks))
-    likelihood, success, certainty, view, _ = next_of((5,))
+    likelihood, success, certainty, view = next_of((4,))
     states = [NO_PART] * len(faces.parts)
     for k in parts or ():
         part = faces.parts[k]

@@ -97,7 +97,7 @@ class FakeCupy(types.ModuleType):
         )  # fmt: skip
         self.cuda = types.SimpleNamespace(
             Device=lambda index: nullcontext(), runtime=runtime, nvrtc=nvrtc, is_available=lambda: True,
-            Stream=lambda non_blocking: FakeStream(),
+            Stream=lambda non_blocking: FakeStream(), Event=FakeEvent,
             alloc_pinned_memory=lambda size: bytearray(size),
         )  # fmt: skip
 
@@ -121,11 +121,30 @@ class NVRTCError(RuntimeError):
 
 
 class FakeStream:
+    def __init__(self) -> None:
+        self.entered = 0
+        self.order: list = []
+
     def __enter__(self):
+        self.entered += 1
         return self
+
+    def wait_event(self, event):
+        self.order.append(("waits for", event))
 
     def __exit__(self, *_):
         return None
+
+    def synchronize(self):
+        return None
+
+
+class FakeEvent:
+    def __init__(self, disable_timing) -> None:
+        assert disable_timing
+
+    def record(self, stream):
+        stream.order.append(("records", self))
 
     def synchronize(self):
         return None
@@ -223,3 +242,32 @@ def test_why_there_is_no_gpu(cupy, driver, says):
     cupy.cuda.is_available = lambda: False
     cupy.cuda.runtime.driverGetVersion = lambda: driver
     assert re.search(says, why_not())
+
+
+def test_a_frames_launches_enter_the_device_once(cupy):
+    one, other = CudaDevice(0), CudaDevice(1)
+    with one.active():
+        for _ in range(3):
+            one.empty(4, np.float32)
+        assert one.stream.entered == 1
+        with other.active():
+            one.empty(4, np.float32)  # back from another GPU: entered anew
+            other.empty(4, np.float32)
+        assert (one.stream.entered, other.stream.entered) == (2, 1)
+        one.empty(4, np.float32)
+    assert one.stream.entered == 2
+    one.empty(4, np.float32)
+    assert one.stream.entered == 3
+
+
+def test_copies_run_beside_the_work_and_each_waits_for_the_other(cupy):
+    device = CudaDevice()
+    target, source = device.empty((2, 3), np.uint8), device.pinned((2, 3), np.uint8)
+    source[...] = 7
+    read = device.mark()
+    copied = device.copy_aside(target, source, after=read)
+    device.wait_for(copied)
+    assert (target.host == 7).all()
+    assert device.stream.order == [("records", read), ("waits for", copied)]
+    assert device._side is not device.stream
+    assert device._side.order == [("waits for", read), ("records", copied)]
