@@ -7,6 +7,7 @@ that is what lets clips advance together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -18,6 +19,7 @@ from auparity.accelerated.cupy.imaging import to_gray
 from auparity.accelerated.cupy.pipeline import DevicePipeline
 from auparity.parity_tests.clip_parity import Clip, one_step_records
 from auparity.parity_tests.comparison import ComparisonRecord, compare_arrays
+from auparity.parity_tests.platform_floor import FLOOR_FACTOR, GATE_ERRORS
 from auparity.parity_tests.tolerances import tolerance
 from auparity.reference.results import FrameResult
 
@@ -80,20 +82,49 @@ def _differing(one: FrameResult, other: FrameResult) -> int:
 
 
 def photographs(
-    pipeline: DevicePipeline, golden: Sequence[Sequence[FrameResult]], images: Sequence[Array]
+    pipeline: DevicePipeline,
+    golden: Sequence[Sequence[FrameResult]],
+    twins: Sequence[Sequence[Sequence[FrameResult]]],
+    images: Sequence[Array],
 ) -> list[ComparisonRecord]:
-    """Faces of photographs, measured together: landmarks, intensities and presences beside the golden's."""
+    """Faces of photographs, measured together: landmarks, intensities and presences beside the golden's.
+
+    Presences are signs of sums, and some lie so near zero that equally correct programs differ in them; the share that
+    may differ is therefore judged by what the golden's `twins`, whose rounding falls elsewhere, differ from it.
+    """
     found = pipeline.process_images(images)
     counts = np.array([len(faces) for faces in golden]), np.array([len(faces) for faces in found])
+    records = [compare_arrays("photographs faces", counts[0].astype(float), counts[1].astype(float), 0.0)]
+    for figure, attribute in (("landmarks", "landmarks"), ("intensities", "au_intensity")):
+        a, b = _of_faces(golden, found, attribute)
+        if len(a):
+            stated = tolerance("photographs", figure)
+            records.append(compare_arrays(f"photographs {figure}", a, b, stated.tolerance, share=stated.share))
+    a, b = _of_faces(golden, found, "au_presence")
+    if len(a):
+        limit = _presences_that_may_differ(golden, twins)
+        differ = np.array([float(np.mean(a != b))])
+        records.append(compare_arrays("photographs presences_differing", np.zeros(1), differ, limit))
+    return records
+
+
+def _of_faces(
+    golden: Sequence[Sequence[FrameResult]], found: Sequence[Sequence[FrameResult]], attribute: str
+) -> tuple[Array, Array]:
+    """Of the faces of all photographs in which both found as many."""
     pairs = [
         pair for a, b in zip(golden, found, strict=True) if len(a) == len(b) for pair in zip(a, b, strict=True)
     ]  # fmt: skip
-    records = [compare_arrays("photographs faces", counts[0].astype(float), counts[1].astype(float), 0.0)]
-    for figure, attribute in (
-        ("landmarks", "landmarks"), ("intensities", "au_intensity"), ("presences", "au_presence"),
-    ):  # fmt: skip
-        if pairs:
-            stated = tolerance("photographs", figure)
-            a, b = (np.stack([getattr(pair[k], attribute) for pair in pairs]) for k in (0, 1))
-            records.append(compare_arrays(f"photographs {figure}", a, b, stated.tolerance, share=stated.share))
-    return records
+    if not pairs:
+        return np.zeros(0), np.zeros(0)
+    return np.stack([getattr(a, attribute) for a, _ in pairs]), np.stack([getattr(b, attribute) for _, b in pairs])
+
+
+def _presences_that_may_differ(
+    golden: Sequence[Sequence[FrameResult]], twins: Sequence[Sequence[Sequence[FrameResult]]]
+) -> float:
+    """A share: `FLOOR_FACTOR` times the widest twin's, and standard errors of so many counted events."""
+    pairs = [_of_faces(golden, twin, "au_presence") for twin in twins]
+    number = max(a.size for a, _ in pairs)
+    floor = max(float(np.mean(a != b)) if a.size else 0.0 for a, b in pairs)
+    return FLOOR_FACTOR * floor + GATE_ERRORS * math.sqrt(max(floor * number, 1.0)) / max(number, 1)

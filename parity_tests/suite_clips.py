@@ -73,8 +73,11 @@ def _on_device(report: Report, work: workloads.Workload, clip: clip_parity.Clip,
     images = work.photographs[: EMULATED_PHOTOGRAPHS if emulated else None]
     if images:
         tell(f"{work.name}: photographs, golden", 0, 1)
-        golden = [ReferencePipeline(work.bundle).process_image(image) for image in images]
-        for record in device_parity.photographs(pipeline, golden, images):
+        golden, *twins = (
+            [ReferencePipeline(work.bundle, precision=precision).process_image(image) for image in images]
+            for precision in ("float32", *clip_parity.PERTURBED)
+        )
+        for record in device_parity.photographs(pipeline, golden, twins, images):
             _add(report, work.name, "photographs", label, record, record.name.split(" ", 1)[1])
     sizes = EMULATED_BATCHES if emulated else device_parity.BATCHES
     record = device_parity.batches(pipeline, clip.frames[: device_parity.BATCH_FRAMES], sizes)
