@@ -229,6 +229,9 @@ class Pipeline(StagedPipeline):
     parameters : settings of landmark detection; None for those of OpenFace's command-line programs.
     """
 
+    #: Whether clips that are open in several threads go through it together, frame by frame.
+    advances_together = False
+
     def __init__(
         self, bundle: Bundle, choices: Mapping[str, Choice], parameters: DetectorParameters | None = None
     ) -> None:
@@ -244,7 +247,12 @@ class Pipeline(StagedPipeline):
 
     @classmethod
     def best(
-        cls, bundle: Bundle | None = None, *, device: str | None = None, parameters: DetectorParameters | None = None
+        cls,
+        bundle: Bundle | None = None,
+        *,
+        device: str | None = None,
+        parameters: DetectorParameters | None = None,
+        streams: int = 1,
     ) -> Pipeline:
         """The fastest float32 pipeline that runs on this machine: a GPU's where one has proven itself, else the CPU's.
 
@@ -253,6 +261,7 @@ class Pipeline(StagedPipeline):
         bundle : the models; None for OpenFace's where they are installed, else the embedded ones.
         device : "cpu", "cuda" or "mps" to stay on one kind of device. "cuda" takes the GPU also where the parity suite
             has not passed on it yet (docs/gpu.md).
+        streams : clips that will be open together, where that matters: more than one share out all GPUs.
 
         Raises
         ------
@@ -261,7 +270,7 @@ class Pipeline(StagedPipeline):
         bundle = bundle or default_bundle()
         if device != "cuda" and (device is not None or gpu_not_chosen()):
             return cls(bundle, choose_best(bundle, device), parameters)
-        return on_gpu(bundle, parameters)
+        return on_gpu(bundle, parameters, streams)
 
     @classmethod
     def from_spec(

@@ -60,10 +60,8 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     try:
         pipeline = build_pipeline(arguments)
         with StopSwitch() as stop, reporter:
-            if arguments.processes > 1 and len(jobs) > 1:
-                outcomes = _in_processes(pipeline, arguments, jobs, settings, reporter, stop)
-            elif arguments.streams > 1 and len(jobs) > 1:
-                outcomes = _in_streams(pipeline, arguments, jobs, settings, reporter, stop)
+            if max(arguments.processes, arguments.streams) > 1 and len(jobs) > 1:
+                outcomes = _side_by_side(pipeline, arguments, jobs, settings, reporter, stop)
             else:
                 outcomes = run_jobs(pipeline, jobs, settings, reporter, stop)
     except KeyboardInterrupt:
@@ -75,7 +73,7 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     return exit_code(jobs, outcomes)
 
 
-def _in_processes(
+def _side_by_side(
     pipeline: Pipeline,
     arguments: argparse.Namespace,
     jobs: list[Job],
@@ -83,27 +81,18 @@ def _in_processes(
     reporter: Reporter,
     stop: Callable[[], bool],
 ) -> list[Outcome]:
+    """Several inputs at a time: in processes, or together on a GPU."""
     from auparity.accelerated import pipeline as accelerated
     from auparity.extraction_parallel import run_jobs_in_processes
+    from auparity.extraction_streams import run_jobs_in_streams
 
     if not isinstance(pipeline, accelerated.Pipeline):
         raise AuparityError("--processes needs --precision float32.")
-    if getattr(pipeline, "advances_together", False):
-        raise AuparityError("--processes is for processors; on a GPU clips advance together: --streams N.")
-    return run_jobs_in_processes(pipeline, jobs, settings, reporter, stop, arguments.processes)
-
-
-def _in_streams(
-    pipeline: Pipeline,
-    arguments: argparse.Namespace,
-    jobs: list[Job],
-    settings: ExtractionSettings,
-    reporter: Reporter,
-    stop: Callable[[], bool],
-) -> list[Outcome]:
-    from auparity.extraction_streams import run_jobs_in_streams
-
-    if not getattr(pipeline, "advances_together", False):
+    if arguments.processes > 1:
+        if pipeline.advances_together:
+            raise AuparityError("--processes is for processors; on a GPU clips advance together: --streams N.")
+        return run_jobs_in_processes(pipeline, jobs, settings, reporter, stop, arguments.processes)
+    if not pipeline.advances_together:
         raise AuparityError("--streams is for the GPU (--variants gpu); on processors --processes does the same.")
     return run_jobs_in_streams(pipeline, jobs, settings, reporter, stop, min(arguments.streams, len(jobs)))
 

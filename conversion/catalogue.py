@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.conversion import analysis_examples as examples
+from auparity.conversion.contracts import detector_contract
 from auparity.errors import AuparityError
 from auparity.models.bundle import Bundle
 from auparity.models.types import AUPredictors, CCNFPatch, CENExperts, CENPatch, ConvNet, LandmarkModel, PatchExperts
@@ -92,9 +93,7 @@ def items(bundle: Bundle) -> Iterator[Item]:
     """Everything that can be exported of a bundle."""
     detector = bundle.detector
     for name, net, size in (("pnet", detector.pnet, 40), ("rnet", detector.rnet, 24), ("onet", detector.onet, 48)):
-        contract = (
-            "maps (N, 3, H, W) float32 R,G,B, (value - 127.5) / 128, to two logits, four of the box, ten of points"
-        )
+        contract = detector_contract(net, None if name == "pnet" else size)
         kind: Kind = "per_pixel_network" if name == "pnet" else "network"
         yield _network(f"detection/{name}", "detection", kind, net, (2, 3, size, size), contract)
     models = [("main", bundle.face.main), *((part.name, part.model) for part in bundle.face.parts)]

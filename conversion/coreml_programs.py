@@ -7,7 +7,7 @@ Core ML has no float64: where the reference computes in it, the docstrings say w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from auparity.conversion.coreml_builder import save as save
 from auparity.conversion.coreml_networks import network as network
 from auparity.errors import ContractError
 from auparity.models.types import AUPredictors, CCNFPatch, CENPatch
-from auparity.reference.patch_experts import SMALLEST_ALPHA, field_covariance
+from auparity.reference.patch_experts import SMALLEST_ALPHA
 
 Array = npt.NDArray[Any]
 
@@ -91,19 +91,12 @@ def _inputs(patch: CENPatch) -> int:
 
 
 def grouped_ccnf(
-    experts: Sequence[CCNFPatch], name: str, metadata: dict[str, str], *, window: int | None = None,
-    components: Iterable[Array] = (), precision: Precision = "FLOAT32",
-) -> Any:  # fmt: skip
-    """The neurons of K CCNF experts of one size as one program: patches (K, P, 1 + taps) to responses (K, P).
+    experts: Sequence[CCNFPatch], name: str, metadata: dict[str, str], *, precision: Precision = "FLOAT32"
+) -> Any:
+    """The neurons of K CCNF experts of one size as one program: patches (K, P, 1 + taps) to raw responses (K, P).
 
-    Without a window the responses are raw, P is flexible and Sigma stays with the caller; with one, P is its w * w
-    positions in row-major order and the responses are smoothed by Sigma. The minimum of a map stays with the caller.
-    The reference takes sigmoids in float64 and rounds their running sum to float32: here both are float32, which
-    moves responses by some 1e-7 of their size.
-
-    Parameters
-    ----------
-    window, components : side w, and the C (w*w, w*w) of this window, as `field_covariance` takes them.
+    P is flexible; Sigma and the minimum of a map stay with the caller. The reference takes sigmoids in float64 and
+    rounds their running sum to float32: here both are float32, which moves responses by some 1e-7 of their size.
 
     Raises
     ------
@@ -114,17 +107,14 @@ def grouped_ccnf(
     if len(sizes) != 1 or not all(patch.n_neurons for patch in experts):
         raise ContractError(STAGE, "experts", "experts with neurons, of one size", f"{len(sizes)} sizes or empty ones")
     weights, alphas = _neurons(experts)
-    mb, components = builder(), tuple(components)
+    mb = builder()
 
     def build(patches: Any) -> Any:
         terms = mb.sigmoid(x=mb.matmul(x=patches, y=weights))
         raw = mb.matmul(x=terms, y=alphas)  # (K, P, 1)
-        if window is not None:
-            raw = mb.matmul(x=np.stack([field_covariance(patch, window, components) for patch in experts]), y=raw)
         return mb.squeeze(x=raw, axes=[2], name="responses")
 
-    positions = Flexible("P", 1, MAX_POSITIONS) if window is None else window * window
-    shape = (len(experts), positions, weights.shape[1])
+    shape = (len(experts), Flexible("P", 1, MAX_POSITIONS), weights.shape[1])
     return convert(build, {"patches": shape}, name, metadata, precision)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from auparity.accelerated.cupy.device import Device
+from auparity.accelerated.cupy.device import CudaDevice, Device
 from auparity.accelerated.cupy.pipeline import DevicePipeline
 from auparity.accelerated.pipeline import Choice, Pipeline, choose, choose_by_name, parts_of
 from auparity.accelerated.registry import EMULATED, REFERENCE, PrecisionClass, Variant
@@ -65,7 +65,7 @@ def run_clips(
 
 def _on_device(report: Report, work: workloads.Workload, clip: clip_parity.Clip, device: Device, tell: Any) -> None:
     """One step, chained, photographs and batches of the pipeline that stays on a device."""
-    emulated = not hasattr(device, "capability")
+    emulated = not isinstance(device, CudaDevice)
     label = ON_DEVICE + (EMULATED if emulated else "")
     pipeline = DevicePipeline(work.bundle, device)
     _one_step(report, clip, device_parity.one_step(pipeline, clip), label, "float32")

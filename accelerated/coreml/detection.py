@@ -14,13 +14,12 @@ import numpy.typing as npt
 
 from auparity.accelerated.coreml.packages import Package
 from auparity.conversion import coreml_programs as programs
+from auparity.conversion.contracts import detector_contract
 from auparity.conversion.coreml_builder import Precision
 from auparity.models.types import MTCNN, ConvNet
 from auparity.reference.detection import Detections, detect_faces
 
 Array = npt.NDArray[Any]
-
-CONTRACT = "maps (N, 3, H, W) float32 R,G,B, (value - 127.5) / 128, to two logits, four of the box, ten of points"
 
 
 def build(mtcnn: MTCNN, mode: str) -> Callable[[Array], Detections]:
@@ -28,7 +27,7 @@ def build(mtcnn: MTCNN, mode: str) -> Callable[[Array], Detections]:
     packages: dict[int, Package] = {}
     for name, net, side in (("pnet", mtcnn.pnet, None), ("rnet", mtcnn.rnet, 24), ("onet", mtcnn.onet, 48)):
         make = partial(_make, net, name, None if side is None else (side, side))
-        packages[id(net)] = Package(name, mode, (net,), "detection", CONTRACT, make)
+        packages[id(net)] = Package(name, mode, (net,), "detection", detector_contract(net, side), make)
 
     def run(net: ConvNet, maps: Array, dtype: npt.DTypeLike) -> Array:
         return packages[id(net)](np.asarray(maps, np.float32))

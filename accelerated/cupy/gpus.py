@@ -6,6 +6,7 @@ the fewest open clips then. Which one that is changes no number. Nothing here ha
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,7 @@ class ManyDevices(DevicePipeline):
         each = -(-streams // len(devices))
         super().__init__(bundle, devices[0], parameters, each)
         self.others = [DevicePipeline(bundle, device, parameters, each) for device in devices[1:]]
-        self._open = [0] * len(devices)
+        self._open, self._turn = [0] * len(devices), itertools.cycle(range(len(devices)))
         self._sharing = threading.RLock()  # also taken by the garbage collector, at any moment
 
     @property
@@ -82,6 +83,14 @@ class ManyDevices(DevicePipeline):
         """As `DevicePipeline.stream`; rounds end together on all devices, so only the devices overlap."""
         for images, timestamps in rounds:
             yield self.advance(sessions, images, timestamps)
+
+    def process_image(
+        self, image: Array, *, camera: Camera | None = None, multi_view: bool = True
+    ) -> list[FrameResult]:
+        """Every face of a photograph, on the devices in turns."""
+        with self._sharing:
+            chosen = self.pipelines[next(self._turn)]
+        return DevicePipeline.process_images(chosen, [image], camera=camera, multi_view=multi_view)[0]
 
     def process_images(
         self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool = True

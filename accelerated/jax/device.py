@@ -9,7 +9,7 @@ import jax
 
 from auparity.errors import VariantUnavailable
 
-CPU, CUDA = "cpu", "cuda"
+CPU = "cpu"
 
 
 def why_not(name: str) -> str | None:

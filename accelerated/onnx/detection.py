@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.onnx.session import Session
+from auparity.conversion.contracts import detector_contract
 from auparity.conversion.onnx_graphs import metadata_of, network
 from auparity.models.types import MTCNN, ConvNet
 from auparity.reference.detection import Detections, detect_faces
@@ -21,10 +22,9 @@ Array = npt.NDArray[Any]
 
 def build(mtcnn: MTCNN, provider: str = "onnx") -> Callable[[Array], Detections]:
     """Stage `detection`: images (H, W, 3) uint8 B,G,R to `Detections`."""
-    contract = "maps (N, 3, H, W) float32 R,G,B, (value - 127.5) / 128, to two logits, four of the box, ten of points"
     sessions = {}
-    for name, net in (("pnet", mtcnn.pnet), ("rnet", mtcnn.rnet), ("onet", mtcnn.onet)):
-        metadata = metadata_of("", "", "detection", contract)
+    for name, net, side in (("pnet", mtcnn.pnet, None), ("rnet", mtcnn.rnet, 24), ("onet", mtcnn.onet, 48)):
+        metadata = metadata_of("", "", "detection", detector_contract(net, side))
         sessions[id(net)] = Session(network(net, 3, name, metadata, per_pixel=name == "pnet"), provider)
 
     def run(net: ConvNet, maps: Array, dtype: npt.DTypeLike) -> Array:

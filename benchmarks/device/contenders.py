@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ class Film:
         return clip[at if at <= last else 2 * last - at]
 
 
-class Contender:
+class Contender(ABC):
     """What takes turns.
 
     Attributes
@@ -51,12 +52,12 @@ class Contender:
     def __init__(self, name: str, variants: dict[str, str], steps: int) -> None:
         self.name, self.variants, self.steps = name, variants, steps
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
         """Before a round."""
 
+    @abstractmethod
     def step(self, k: int) -> list[FrameResult]:
         """The k-th step; what it found in the first stream (of photographs nothing: `Pictures.faces` has them)."""
-        raise NotImplementedError
 
     def run(self, start: int, stop: int) -> tuple[list[float], list[FrameResult]]:
         """Some steps: ms of each, and what they found."""
@@ -68,7 +69,7 @@ class Contender:
             results += found
         return taken, results
 
-    def end(self) -> None:
+    def end(self) -> None:  # noqa: B027
         """After a round."""
 
     @property
@@ -85,14 +86,14 @@ class OneStream(Contender):
         self._pipeline, self._film = pipeline, film
         self._session: VideoSession | None = None
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
         self._session = self._pipeline.start_video()
 
     def step(self, k: int) -> list[FrameResult]:
         assert self._session is not None
         return [self._session.process_frame(self._film.image(0, k), k / 30)]
 
-    def end(self) -> None:
+    def end(self) -> None:  # noqa: B027
         self._session = None
 
 
@@ -108,7 +109,7 @@ class StepByStep(Contender):
         self._pipeline, self._film = pipeline, film
         self._sessions: list[DeviceSession] = []
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
         self._sessions = [self._pipeline.start_video() for _ in range(self.frames)]
 
     def step(self, k: int) -> list[FrameResult]:
@@ -116,7 +117,7 @@ class StepByStep(Contender):
             return [self._sessions[0].process_frame(self._film.image(0, k), k / 30)]
         return self._pipeline.advance(self._sessions, *self._round(k))[:1]
 
-    def end(self) -> None:
+    def end(self) -> None:  # noqa: B027
         for session in reversed(self._sessions):  # the next round's streams get the same rows of the batch
             session.close()
         self._sessions = []
@@ -165,7 +166,7 @@ class Pictures(Contender):
         #: Faces of every picture, in the last round.
         self.faces: list[list[FrameResult]] = []
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
         self.faces = []
 
     def step(self, k: int) -> list[FrameResult]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import ctypes
 import enum
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -76,15 +77,15 @@ class Severity(enum.Enum):
     INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
 
 
-class ILogger:
+class ILogger(ABC):
     INTERNAL_ERROR, ERROR, WARNING = Severity.INTERNAL_ERROR, Severity.ERROR, Severity.WARNING
     INFO, VERBOSE = Severity.INFO, Severity.VERBOSE
 
     def __init__(self):
         self.made = True
 
-    def log(self, severity, message):
-        raise NotImplementedError
+    @abstractmethod
+    def log(self, severity, message): ...
 
 
 class CreationFlag(enum.IntEnum):

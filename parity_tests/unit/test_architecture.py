@@ -34,6 +34,7 @@ OURS = {
         "auparity.accelerated",
         "auparity.conversion.onnx_graphs",  # a graph is how the ONNX variants are written down
         "auparity.conversion.centred_models",
+        "auparity.conversion.contracts",
         # Likewise a package, and what interprets it.
         "auparity.conversion.coreml_programs",
         "auparity.conversion.coreml_builder",

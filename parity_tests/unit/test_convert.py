@@ -65,6 +65,10 @@ def test_two_stages_of_one_image_are_what_the_contract_says(tmp_path):
     assert found["metadata"]["bundle"] == BUNDLE.content_hash
     assert found["metadata"]["stage"] == "detection"
     assert "R,G,B" in found["metadata"]["contract"]
+    contracts = {item.name: item.contract for item in items(BUNDLE) if item.stage == "detection"}
+    assert "(N, 3, H, W)" in contracts["detection/pnet"]
+    assert "(N, 3, 24, 24)" in contracts["detection/rnet"]
+    assert ["points" in contracts[f"detection/{name}"] for name in ("pnet", "rnet", "onet")] == [False, False, True]
     assert found["opset"] == 17
     assert "as exported from bundle embedded" in found["manifest"]
 

@@ -30,7 +30,7 @@ PRECISIONS = ("FLOAT32", "FLOAT16")
 TOLERANCE = {"FLOAT32": 1e-6, "FLOAT16": 2e-3}
 #: Of the protocol buffers: FeatureTypes.ArrayFeatureType and MIL.DataType.
 ARRAY_FLOAT32, MIL_FLOAT16, MIL_FLOAT32 = 65568, 10, 11
-NAMES = ("pnet", "rnet", "onet", "validator", "grouped", "expert", "ccnf", "smoothed", "video", "image")
+NAMES = ("pnet", "rnet", "onet", "validator", "grouped", "expert", "ccnf", "video", "image")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def ccnf(bundle):
 
 
 def model_of(bundle, name, precision):
-    detector, window = bundle.detector, 9
+    detector = bundle.detector
     return {
         "pnet": lambda **k: programs.network(detector.pnet, 3, name, METADATA, per_pixel=True, **k),
         "rnet": lambda **k: programs.network(detector.rnet, 3, name, METADATA, size=(24, 24), **k),
@@ -59,7 +59,6 @@ def model_of(bundle, name, precision):
         "grouped": lambda **k: programs.grouped_experts(cen(bundle), name, METADATA, **k),
         "expert": lambda **k: programs.expert(cen(bundle)[3], name, METADATA, **k),
         "ccnf": lambda **k: programs.grouped_ccnf(ccnf(bundle), name, METADATA, **k),
-        "smoothed": lambda **k: programs.grouped_ccnf(ccnf(bundle), name, METADATA, window=window, **k),
         "video": lambda **k: programs.action_units(bundle.video_aus, name, METADATA, **k),
         "image": lambda **k: programs.action_units(bundle.image_aus, name, METADATA, **k),
     }[name](precision=precision)
@@ -117,7 +116,6 @@ DECLARED = {
     "grouped": ({"patches": ((39, 39), POSITIONS, (122, 122))}, "responses", (39, None)),
     "expert": ({"patches": (POSITIONS, (122, 122))}, "responses", (None,)),
     "ccnf": ({"patches": ((28, 28), POSITIONS, (122, 122))}, "responses", (28, None)),
-    "smoothed": ({"patches": ((28, 28), (81, 81), (122, 122))}, "responses", (28, 81)),
     "video": ({"features": (FRAMES, (D, D)), "medians": (FRAMES, (D, D))}, "values", (None, 35)),
     "image": ({"features": (FRAMES, (D, D)), "medians": (FRAMES, (D, D))}, "values", (None, 35)),
 }
@@ -264,33 +262,26 @@ def test_ccnf_experts_compute_what_the_reference_does(bundle, packages, precisio
     maps = CCNFScale(experts, bundle.face.parts[0].model.experts[-1], FLOAT32).area_responses(areas, np.arange(28), 0)
     raw = run(packages("ccnf", precision), patches=rows)
     sigmas = np.stack([field_covariance(patch, window, ()) for patch in experts.patches[0]])
-    for found in ((sigmas @ raw[..., None])[..., 0], run(packages("smoothed", precision), patches=rows)):
-        lowest = np.minimum(found.min(axis=1, keepdims=True), 0)
-        assert relative((found - lowest).reshape(maps.shape), maps) < TOLERANCE[precision]
+    found = (sigmas @ raw[..., None])[..., 0]
+    lowest = np.minimum(found.min(axis=1, keepdims=True), 0)
+    assert relative((found - lowest).reshape(maps.shape), maps) < TOLERANCE[precision]
 
 
-def test_a_window_with_components_is_smoothed_by_them(bundle, tmp_path):
-    """Embedded experts have no Sigma components; these are made up."""
-    window, rng = 3, np.random.default_rng(3)
-    component = rng.normal(size=(9, 9))
-    component = (component @ component.T).astype(np.float32)
-    patches = [replace(patch, betas=np.array([0.5 + k])) for k, patch in enumerate(ccnf(bundle)[:2])]
-    # One neuron less than the other, and one that is left out of the sum.
+def test_experts_need_not_have_as_many_neurons(bundle, tmp_path):
+    """One neuron less than the other, and one that is left out of the sum."""
+    patches = list(ccnf(bundle)[:2])
     first = patches[0]
     patches[0] = replace(
         first, neuron_types=first.neuron_types[1:], norm_weights=first.norm_weights[1:], biases=first.biases[1:],
         alphas=np.array([5e-5, *first.alphas[2:]]), weights=first.weights[1:],
     )  # fmt: skip
-    programs.save(
-        programs.grouped_ccnf(patches, "x", METADATA, window=window, components=(component,)), tmp_path / "x.mlpackage"
-    )
-    _, rows = patches_like(rng, 2, window)
+    programs.save(programs.grouped_ccnf(patches, "x", METADATA), tmp_path / "x.mlpackage")
+    _, rows = patches_like(np.random.default_rng(3), 2, 3)
     expected = []
     for patch, values in zip(patches, rows, strict=True):
         taps = patch.weights.transpose(0, 2, 1).reshape(patch.n_neurons, -1) * patch.norm_weights[:, None]
         z = values.astype(np.float64) @ np.concatenate([patch.biases[:, None], taps], axis=1).T
-        raw = (np.where(patch.alphas > 1e-4, 2 * patch.alphas, 0) / (1 + np.exp(-z))).sum(axis=1)
-        expected.append(np.linalg.inv(2 * (np.eye(9) * patch.alphas.sum() + patch.betas[0] * component)) @ raw)
+        expected.append((np.where(patch.alphas > 1e-4, 2 * patch.alphas, 0) / (1 + np.exp(-z))).sum(axis=1))
     assert relative(run(tmp_path / "x.mlpackage", patches=rows), np.stack(expected)) < 2e-6
 
 

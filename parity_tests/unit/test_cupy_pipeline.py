@@ -189,7 +189,7 @@ def test_frontal_photographs_are_fitted_once(pipeline, golden):
     np.testing.assert_allclose(found.landmarks, expected.landmarks, atol=0.1)
 
 
-def test_two_devices_share_clips_and_photographs(alone):
+def test_two_devices_share_clips_and_photographs(alone, monkeypatch):
     devices = [host_device(both_orders=False, strict=True) for _ in range(2)]
     both = ManyDevices(BUNDLE, devices, streams=2)
     sessions = [both.start_video() for _ in CLIPS]
@@ -199,6 +199,12 @@ def test_two_devices_share_clips_and_photographs(alone):
         assert all(same_bits(result, alone[s][0][k]) for s, result in enumerate(found))
     sessions[0].close()
     assert both.start_video().streams is sessions[0].streams, "the device with the fewest clips"
+    used = []
+    real = DevicePipeline.process_images
+    monkeypatch.setattr(DevicePipeline, "process_images", lambda p, i, **k: used.append(p) or real(p, i, **k))
+    (first,), (second,) = (both.process_image(CLIPS[0][0]) for _ in range(2))
+    assert same_bits(first, second)
+    assert used == both.pipelines, "photographs one by one, on the devices in turns"
     images = [CLIPS[0][0], CLIPS[1][0], EMPTY]
     expected = DevicePipeline.process_images(both, images)
     for one, other in zip(both.process_images(images), expected, strict=True):
