@@ -86,14 +86,14 @@ class OneStream(Contender):
         self._pipeline, self._film = pipeline, film
         self._session: VideoSession | None = None
 
-    def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
+    def begin(self) -> None:
         self._session = self._pipeline.start_video()
 
     def step(self, k: int) -> list[FrameResult]:
         assert self._session is not None
         return [self._session.process_frame(self._film.image(0, k), k / 30)]
 
-    def end(self) -> None:  # noqa: B027
+    def end(self) -> None:
         self._session = None
 
 
@@ -109,7 +109,7 @@ class StepByStep(Contender):
         self._pipeline, self._film = pipeline, film
         self._sessions: list[DeviceSession] = []
 
-    def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
+    def begin(self) -> None:
         self._sessions = [self._pipeline.start_video() for _ in range(self.frames)]
 
     def step(self, k: int) -> list[FrameResult]:
@@ -117,7 +117,7 @@ class StepByStep(Contender):
             return [self._sessions[0].process_frame(self._film.image(0, k), k / 30)]
         return self._pipeline.advance(self._sessions, *self._round(k))[:1]
 
-    def end(self) -> None:  # noqa: B027
+    def end(self) -> None:
         for session in reversed(self._sessions):  # the next round's streams get the same rows of the batch
             session.close()
         self._sessions = []
@@ -166,7 +166,7 @@ class Pictures(Contender):
         #: Faces of every picture, in the last round.
         self.faces: list[list[FrameResult]] = []
 
-    def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
+    def begin(self) -> None:
         self.faces = []
 
     def step(self, k: int) -> list[FrameResult]:
