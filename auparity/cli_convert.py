@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from auparity.cli_types import whole
 from auparity.errors import AuparityError
 
+LINE_SECONDS = 10.0  #: between two lines of progress where there is no terminal
+
 _DESCRIPTION = """\
 Write every network and model of a bundle as files of another runtime: detector, patch experts (all of a view in one
-graph, and one file for each landmark and scale of the frontal view), landmark validator, action units. manifest.json
+graph, and one file for each landmark and scale of the frontal view), landmark validator, action units, and the half from aligned faces to action units. manifest.json
 beside them says what each takes and gives, its hash and size. Stopped, it goes on where it was. With --verify every
 file is read back, run, and held against the reference. TensorRT engines run only on such a GPU as they were built on;
 on another machine the same command builds them again."""
@@ -71,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     jobs = arguments.jobs or TARGETS[arguments.to].jobs or usable_cores()
     done = export(
         bundle, arguments.to, arguments.output, version=__version__, precision=arguments.precision,
-        only=arguments.only or (), verify=arguments.verify, jobs=jobs, progress=_tell,
+        only=arguments.only or (), verify=arguments.verify, jobs=jobs, progress=_Progress(),
     )  # fmt: skip
     for name, why in done.wrong.items():
         print(f"{name}: {why}", file=sys.stderr)
@@ -82,6 +85,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if done.passed else 1
 
 
-def _tell(name: str, done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{done} of {total} {name}".ljust(78)[:78], end="\n" if done == total else "", file=sys.stderr)
+class _Progress:
+    """One line that is written over on a terminal; elsewhere a line every `LINE_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done} of {total} {name}".ljust(78)[:78], end="\n" if done == total else "", file=sys.stderr)
+        elif time.monotonic() - self._last >= LINE_SECONDS:
+            self._last = time.monotonic()
+            print(f"{done} of {total}", file=sys.stderr, flush=True)
