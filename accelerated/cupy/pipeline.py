@@ -180,8 +180,13 @@ class _Photographs:
         images = self._device.upload(stack)
         gray = to_gray(self._device, images)
         found: list[Detections] = self._pipeline.face_detector.detect(images)
-        faces = [_Face(k, n, box) for k, one in enumerate(found) for n, box in enumerate(one.boxes)]
         results: list[list[FrameResult]] = [[] for _ in found]
+        # A box without width is no face for the golden program, which then goes on with the face before it: a state
+        # that batches do not have. No detector was seen to give one; such a photograph is measured on the host.
+        odd = [k for k, one in enumerate(found) if (one.boxes[:, 2] <= 0).any()]
+        for k in odd:
+            results[k] = Pipeline.process_image(self._pipeline, stack[k], camera=camera, multi_view=multi_view)
+        faces = [_Face(k, n, b) for k, one in enumerate(found) if k not in odd for n, b in enumerate(one.boxes)]
         for first in range(0, len(faces), FACES_AT_ONCE):
             some = faces[first : first + FACES_AT_ONCE]
             for face, result in zip(some, self._some(images, gray, some, camera, multi_view), strict=True):
@@ -193,9 +198,6 @@ class _Photographs:
     ) -> list[FrameResult]:
         pipeline, device = self._pipeline, self._device
         frames = [face.image for face in faces]
-        empty = [i for i, face in enumerate(faces) if face.box[2] <= 0]
-        if empty:
-            raise ContractError("hypotheses", "box", "a width above 0", str(faces[empty[0]].box))
         returned, states = detect_in_boxes(
             pipeline.detector, gray, frames, np.stack([face.box for face in faces]),
             [INITIAL_LIKELIHOOD] * len(faces), multi_view=multi_view,

@@ -184,6 +184,24 @@ def test_photographs_of_several_sizes_are_measured_together(pipeline, golden):
     assert all(same_bits(a, b) for a, b in zip(pipeline.process_image(images[1]), found[1], strict=True))
 
 
+def test_a_box_without_width_costs_no_other_photograph(pipeline, monkeypatch):
+    images = [CLIPS[0][0], CLIPS[1][0]]
+    expected = pipeline.process_images(images)
+    real = pipeline.face_detector.detect
+
+    def detect(stack):
+        first, second = real(stack)
+        boxes = first.boxes.copy()
+        boxes[0, 2] = 0
+        return [dataclasses.replace(first, boxes=boxes), second]
+
+    monkeypatch.setattr(pipeline.face_detector, "detect", detect)
+    found = pipeline.process_images(images)
+    assert len(found[0]) == 1
+    np.testing.assert_allclose(found[0][0].landmarks, expected[0][0].landmarks, atol=0.1)
+    assert same_bits(found[1][0], expected[1][0])
+
+
 def test_frontal_photographs_are_fitted_once(pipeline, golden):
     (found,), (expected,) = (each.process_image(CLIPS[0][0], multi_view=False) for each in (pipeline, golden))
     np.testing.assert_allclose(found.landmarks, expected.landmarks, atol=0.1)
