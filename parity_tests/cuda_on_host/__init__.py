@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from auparity.accelerated.cupy.sources import FOLDER
 from auparity.parity_tests.cuda_on_host.host_device import HostDevice, KernelFault, why_not
 
@@ -16,5 +14,7 @@ def host_device(folder: Path = FOLDER, both_orders: bool = True, strict: bool = 
     """A `HostDevice` for a test, which is skipped where no compiler is there."""
     reason = why_not()
     if reason:
+        import pytest  # the command line emulates without it
+
         pytest.skip(reason)
     return HostDevice(folder, both_orders, strict)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import cv2
@@ -91,6 +94,20 @@ def test_without_a_gpu_the_reason_is_said(monkeypatch):
     for ask in (lambda: Pipeline.best(BUNDLE, device="cuda"), lambda: open_pipeline(BUNDLE, "gpu")):
         with pytest.raises(VariantUnavailable, match="cuda12"):
             ask()
+
+
+def test_kernels_are_emulated_without_the_tests_packages():
+    """As in the environment of `nox -s parity-cupy`, where nothing of the extra `test` is installed."""
+    host_device()  # skips where there is no compiler
+    missing = "import sys; sys.modules.update(pytest=None, hypothesis=None)\n"
+    asked = "from auparity.parity_tests import suite; print(len(suite.emulated_cuda()[0]))"
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-c", missing + asked], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": paths},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "12"
 
 
 def test_only_a_whole_run_within_tolerance_is_a_proof(gpu, monkeypatch):
