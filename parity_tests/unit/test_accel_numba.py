@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 
 pytest.importorskip("numba")
 
@@ -25,6 +26,7 @@ from auparity.reference.convnet import forward
 from auparity.reference.fitting import FittingParameters
 from auparity.reference.head_pose import Camera
 from auparity.reference.numerics import FLOAT32
+from auparity.reference.patch_experts import extract_areas
 from auparity.reference.pdm import ShapeModel
 from auparity.reference.stages import golden_stages
 
@@ -88,8 +90,23 @@ def test_maps_of_faces_anywhere(face, kind, where):
     np.testing.assert_allclose(mine.maps, golden.maps, atol=4e-6)
 
 
+def amplification(model, gray, g, p, maps, window):
+    """(n,) by landmark: the grey levels of an area over the contrast (norm) of its flattest patch that is not flat.
+
+    The kernel takes pixels relative to the area's mean and divides by the norm afterwards, so that is how far rounding
+    is carried: to a few thousand times where a patch lies outside the picture but for a corner.
+    """
+    landmarks = ShapeModel(model.pdm).shape_2d(g, p)
+    areas = extract_areas(gray, landmarks, maps.ref_to_img[0], window + 10, FLOAT32).astype(np.float64)
+    patches = sliding_window_view(areas, (11, 11), axis=(1, 2)).reshape(len(areas), -1, 121)
+    norms = np.linalg.norm(patches - patches.mean(axis=-1, keepdims=True), axis=-1)
+    flattest = np.where(norms > 1e-6, norms, np.inf).min(axis=1)
+    return np.abs(areas - areas.mean(axis=(1, 2), keepdims=True)).max(axis=(1, 2)) / flattest
+
+
 @FEW
 @given(st.integers(0, 2**31), st.sampled_from([3, 5, 9]))
+@example(22211, 9)  # a patch with a norm of two grey levels
 def test_maps_of_eyes_of_neurons_and_fields(seed, window):
     rng = np.random.default_rng(seed)
     g = np.array([rng.uniform(1, 4), *rng.uniform(-0.5, 0.5, 3), *rng.uniform(20, 160, 2)], np.float32)
@@ -99,7 +116,10 @@ def test_maps_of_eyes_of_neurons_and_fields(seed, window):
         build(EYE).response_maps(gray, g[None], p[None], window, 0)
         for build in (GOLDEN.patch_experts, registry().get("patch_experts", "numba").build)
     )
-    np.testing.assert_allclose(mine.maps, golden.maps, atol=4e-6)
+    # Patches of some contrast were seen to differ by 1e-6 at most, flatter ones by 1.1e-7 of the amplification.
+    limits = 2e-6 + 3e-7 * amplification(EYE, gray[0], g, p, golden, window)
+    errors = np.abs(mine.maps[0] - golden.maps[0]).max(axis=(1, 2))
+    assert (errors <= limits).all(), f"{errors[errors > limits]} above {limits[errors > limits]}"
 
 
 @FEW
