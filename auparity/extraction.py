@@ -1,17 +1,17 @@
 """From one clip or one photograph to its result table (spec 00 "Data flow", 80.1 to 80.3).
 
 `extract_clip` runs a pipeline over the frames of a video, image sequence or camera, streams a row for each frame,
-post-processes the AUs when the clip ends and puts `<stem>.csv` (or `.parquet`) and `<stem>.json` into the output
+post-processes the AUs when the clip ends and puts `<name>.csv` (or `.parquet`) and its sidecar into the output
 folder. A clip that was interrupted or could not be read to its end is finished in the same way, under the name
-`<stem>.incomplete.csv`. `extract_photograph` writes one row for each face of an image. Any object with the two
+`<name>.incomplete.csv`. `extract_photograph` writes one row for each face of an image. Any object with the two
 methods of `extraction_types.Pipeline` will do.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,17 +25,18 @@ from auparity.extraction_types import (
     Pipeline,
     never,
 )
-from auparity.media import FrameSource, Image, read_image
+from auparity.fingerprints import Fingerprint, fingerprint_of_file, fingerprint_of_files
+from auparity.media import FrameSource, Image, printable, read_image
 from auparity.reference.head_pose import Camera
 from auparity.reference.results import OfflineAUs
 from auparity.sidecars import (
     Intrinsics,
     OutputPaths,
     Request,
-    check_sidecar_is_ours,
     differences,
+    look_for_earlier,
+    publish,
     remove_superseded,
-    write_sidecar,
 )
 from auparity.table_writers import TableWriter, open_table
 
@@ -45,6 +46,7 @@ def extract_clip(
     source: FrameSource,
     settings: ExtractionSettings | None = None,
     *,
+    name: str | None = None,
     progress: ClipProgress | None = None,
     stop: Callable[[], bool] = never,
 ) -> Outcome:
@@ -54,50 +56,66 @@ def extract_clip(
     ----------
     source : the frames, e.g. `auparity.media.open_clip(Path("face.mp4"))`; closed by the caller.
     settings : `ExtractionSettings()` unless given.
+    name : of the table in the output folder, without suffix; may hold folders. The source's own name unless given.
     progress : told of every frame.
     stop : asked between frames; once true, the clip ends there, as after Ctrl-C.
 
     Returns
     -------
-    Outcome : done; skipped (the table exists); failed (the table exists but was made otherwise); incomplete (the
-        source could not be read to its end) or interrupted, both with what was done in `<stem>.incomplete.csv`.
+    Outcome : done; skipped (the table exists); failed (a table exists that is not the one asked for); incomplete (the
+        source could not be read to its end, or not without errors) or interrupted, both with what was done in
+        `<name>.incomplete.csv`.
 
     Raises
     ------
-    VideoError : not one frame could be read. OSError : the table could not be written; its `.part` file stays.
+    VideoError : not one frame could be read. OSError : the table could not be written; its part file stays.
     """
     settings, progress = settings or ExtractionSettings(), progress or NoProgress()
-    paths = OutputPaths(settings.output_dir, source.name, settings.table_format)
-    request = _request(pipeline, settings, source.size_bytes)
+    paths = OutputPaths(settings.output_dir, name or source.name, settings.table_format)
+    content = None if source.live else _Content(source.files)
+    request = _request(pipeline, settings, content)
+    if not source.live:
+        request = replace(request, timestamps=source.clock, fps=settings.fps if source.kind == "images" else None)
     earlier = _earlier_table(source.path, paths, request, settings)
     if earlier is not None:
         return earlier
     started = time.monotonic()
-    settings.output_dir.mkdir(parents=True, exist_ok=True)
-    table = open_table(paths.part, "clip", settings.table_format)
+    paths.table.parent.mkdir(parents=True, exist_ok=True)
+    table = open_table(paths.table, "clip", settings.table_format)
     try:
         progress.started(_expected_frames(source, settings))
         run = _track(pipeline, source, table, settings, progress, stop)
         if run.session is None:
-            table.discard()
+            table.discard_part()
             return _nothing_done(source, run)
         progress.finishing()
-        complete = run.ending in ("end", "limit") or (run.ending == "interrupted" and source.live)
+        offline = run.session.finish()
+        run.problems = [*source.problems, *([] if content is None else content.changes())]
+        complete = run.is_complete(source)
         target = paths if complete else paths.incomplete
-        table.commit(target.table, _first_rows(run.session.finish(), table.n_rows))
+        if run.ending != "limit":
+            request = replace(request, max_frames=None)
+        facts = _clip_facts(source, run, table.n_rows, time.monotonic() - started, settings, content)
+        finished = table.finish(_first_rows(offline, table.n_rows))
+        try:
+            publish(
+                finished, target, request=request, bundle=pipeline.bundle.meta, complete=complete,
+                facts=facts | {"variants": pipeline.variants},
+            )  # fmt: skip
+        finally:
+            finished.discard()
+        table.discard_part()
     except BaseException:
-        table.keep_part() if table.n_rows else table.discard()
+        table.keep_part() if table.n_rows else table.discard_part()
         raise
-    if run.ending != "limit":
-        request = replace(request, max_frames=None)
-    facts = _clip_facts(source, run, table.n_rows, time.monotonic() - started) | {"variants": pipeline.variants}
-    write_sidecar(target, request=request, bundle=pipeline.bundle.meta, complete=complete, facts=facts)
     if complete:
-        remove_superseded(paths.incomplete)
+        remove_superseded(paths)
     return _clip_outcome(source, run, complete, target, table.n_rows, time.monotonic() - started)
 
 
-def extract_photograph(pipeline: Pipeline, path: Path, settings: ExtractionSettings | None = None) -> Outcome:
+def extract_photograph(
+    pipeline: Pipeline, path: Path, settings: ExtractionSettings | None = None, *, name: str | None = None
+) -> Outcome:
     """Measure every face of one image and write its table: one row a face, AUs of the static models (spec 80.3).
 
     A photograph without faces gets a table without rows, so that a run over many can be resumed (the reference
@@ -108,34 +126,45 @@ def extract_photograph(pipeline: Pipeline, path: Path, settings: ExtractionSetti
     VideoError : the image cannot be read. OSError : the table could not be written.
     """
     settings = settings or ExtractionSettings()
-    paths = OutputPaths(settings.output_dir, path.stem, settings.table_format)
-    image = read_image(path)
-    request = replace(_request(pipeline, settings, path.stat().st_size), max_frames=None)
+    paths = OutputPaths(settings.output_dir, name or path.stem, settings.table_format)
+    image = read_image(path, **_limit(settings))
+    content = _Content([path])
+    multi_view = pipeline_default(pipeline) if settings.multi_view is None else settings.multi_view
+    request = replace(_request(pipeline, settings, content), max_frames=None, multi_view=multi_view)
     earlier = _earlier_table(str(path), paths, request, settings)
     if earlier is not None:
         return earlier
     started = time.monotonic()
     camera = camera_for(settings.intrinsics, image)
-    faces = pipeline.process_image(image, camera=camera)
-    settings.output_dir.mkdir(parents=True, exist_ok=True)
-    table = open_table(paths.part, "photograph", settings.table_format)
-    try:
-        for face in faces:
-            table.append(face)
-        table.commit(paths.table, None)
-    except BaseException:
-        table.discard()  # one image: nothing worth keeping
-        raise
+    faces = pipeline.process_image(image, camera=camera, multi_view=multi_view)
+    warnings = [] if faces else [NO_FACE_IN_PHOTOGRAPH]
     facts = {
-        "input": {"path": str(path.resolve()), "kind": "photograph", "height": image.shape[0], "width": image.shape[1]},
+        "input": {
+            "path": str(path.resolve()), "kind": "photograph", **asdict(content.fingerprint),
+            "height": image.shape[0], "width": image.shape[1],
+        },
         "faces": len(faces),
+        "warnings": [*settings.warnings, *warnings],
         "camera": _camera_facts(camera),
         "seconds": round(time.monotonic() - started, 3),
         "variants": pipeline.variants,
-    }
-    write_sidecar(paths, request=request, bundle=pipeline.bundle.meta, complete=True, facts=facts)
+    }  # fmt: skip
+    paths.table.parent.mkdir(parents=True, exist_ok=True)
+    table = open_table(paths.table, "photograph", settings.table_format)
+    try:
+        for face in faces:
+            table.append(face)
+        finished = table.finish(None)
+        try:
+            publish(finished, paths, request=request, bundle=pipeline.bundle.meta, complete=True, facts=facts)
+        finally:
+            finished.discard()
+    finally:
+        table.discard_part()  # one image: nothing worth keeping
+    remove_superseded(paths)
     count = "1 face" if len(faces) == 1 else f"{len(faces) or 'no'} faces"
-    return Outcome(str(path), "done", f"{path}: {count} -> {paths.table}", paths.table, len(faces))
+    message = f"{printable(path)}: {count} -> {printable(paths.table)}"
+    return Outcome(str(path), "done", message, paths.table, len(faces), without_face=not faces)
 
 
 def camera_for(intrinsics: Intrinsics, image: Image) -> Camera:
@@ -150,6 +179,32 @@ def camera_for(intrinsics: Intrinsics, image: Image) -> Camera:
     )
 
 
+NO_FACE_IN_CLIP = "no face was found in any frame"
+NO_FACE_IN_PHOTOGRAPH = "no face was found"
+
+
+class _Content:
+    """What an input holds when its extraction begins, and whether that is still so at the end."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self._stamps = self._look()
+        self.fingerprint: Fingerprint = (
+            fingerprint_of_file(files[0]) if len(files) == 1 else fingerprint_of_files(files)
+        )
+
+    def changes(self) -> list[str]:
+        """What a recorder or a copy that was still running has changed in the meantime."""
+        try:
+            same = self._look() == self._stamps
+        except OSError:
+            same = False
+        return [] if same else ["the input was changed while it was measured; wait until it is written, then repeat"]
+
+    def _look(self) -> list[tuple[int, int]]:
+        return [(status.st_size, status.st_mtime_ns) for status in (file.stat() for file in self._files)]
+
+
 @dataclass
 class _Run:
     """How a clip went."""
@@ -160,6 +215,22 @@ class _Run:
     successes: int = 0
     ending: Literal["end", "limit", "interrupted", "unreadable"] = "end"
     error: VideoError | None = None
+    problems: list[str] = field(default_factory=list)  # frames that could not be decoded without errors, and the like
+
+    def is_complete(self, source: FrameSource) -> bool:
+        """Does the table hold what was asked for?"""
+        if self.problems:
+            return False
+        return self.ending in ("end", "limit") or (self.ending == "interrupted" and source.live)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the table is not that of the whole clip; None when it is."""
+        if self.error is not None:
+            return str(self.error)
+        if self.ending == "end":
+            return "; ".join(self.problems) or None
+        return self.ending
 
 
 def _track(

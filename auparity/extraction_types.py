@@ -44,7 +44,9 @@ class Pipeline(Protocol):
         """Implementation of each stage, for the record."""
 
     def start_video(self, *, camera: Camera | None = None, online: bool = False) -> ClipSession: ...
-    def process_image(self, image: Image, *, camera: Camera | None = None) -> list[FrameResult]: ...
+    def process_image(
+        self, image: Image, *, camera: Camera | None = None, multi_view: bool | None = None
+    ) -> list[FrameResult]: ...
 
 
 class ClipProgress(Protocol):
@@ -74,8 +76,13 @@ class ExtractionSettings:
     table_format: TableFormat = "csv"
     intrinsics: Intrinsics = field(default_factory=Intrinsics)
     max_frames: int | None = None
-    max_seconds: float | None = None  #: by time stamps, so for cameras and videos only
+    max_seconds: float | None = None  #: of a camera; by time stamps
     overwrite: bool = False
+    timestamps: Literal["container", "index"] = "container"  #: where the times of videos come from
+    fps: float | None = None  #: frames per second of a folder of images
+    max_pixels: int | None = None  #: larger pictures are refused before they are decoded; None for the default
+    multi_view: bool | None = None  #: several orientations for each face of a photograph; None for the default
+    warnings: tuple[str, ...] = ()  #: what whoever reads a result of this run must know; goes into every sidecar
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,7 @@ class Outcome:
     table: Path | None = None
     rows: int = 0
     warnings: tuple[str, ...] = ()
+    without_face: bool = False  #: measured, and no face was found anywhere
 
 
 def never() -> bool:

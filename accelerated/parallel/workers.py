@@ -1,127 +1,118 @@
-"""Processes that each hold a pipeline: the models are shared, results come back in order, Ctrl-C leaves nothing behind.
+"""Processes that each hold a pipeline: the models are shared, a process that dies costs one task, none outlives us.
 
-The bundle's arrays are put into one block of shared memory (pickle protocol 5 hands its buffers out of band), so that
-workers map them instead of copying; what a variant packs for itself is each worker's own. Workers compute with one
-BLAS thread each: processes are the parallelism here.
+Every worker has a line of its own to this process and one task at a time, so that it is known what a worker that dies
+(a crash in a decoder, the memory of the machine used up) was working on: that task fails by name, the worker is
+replaced, and the others notice nothing. Workers compute with one BLAS thread each: processes are the parallelism here.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.shared_memory import SharedMemory
-from multiprocessing.sharedctypes import Synchronized
-from multiprocessing.synchronize import Event
+from contextlib import contextmanager, suppress
+from multiprocessing import connection
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from auparity.accelerated.hardware import THREAD_VARIABLES, usable_cores
-from auparity.accelerated.pipeline import Pipeline
+from auparity.accelerated.parallel.shared_object import SharedObject
+from auparity.accelerated.parallel.worker_process import Answer, Board, Interrupted, Recipe, Worker, serve
 from auparity.errors import AuparityError, ContractError
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
     from auparity.reference.landmarks import DetectorParameters
 
+__all__ = ["Failed", "Interrupted", "Worker", "WorkerDied", "Workers"]
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: Tasks handed out ahead of the one whose result is due, for each worker: enough to keep it busy, bounded in memory.
-AHEAD = 2
-POLL = 0.2  # s between calls while a result is waited for
-ALIGNMENT = 64  # bytes; arrays begin on cache lines
+_NOTHING = object()
+POLL = 0.2  # s between calls while results are waited for
+PATIENCE = 60.0  # s that `close` gives running tasks to reach the end of their frame
 
 
-class Interrupted(AuparityError):
-    """The work was stopped; raised in a worker that notices it."""
+class WorkerDied(AuparityError):
+    """A worker process ended in the middle of a task."""
 
 
-@dataclass(frozen=True)
-class SharedObject:
-    """A pickled object whose array buffers lie in shared memory."""
+class Failed(NamedTuple):
+    """A task that gave no result."""
 
-    pickled: bytes
-    block: str
-    spans: tuple[tuple[int, int], ...]  #: (offset, bytes) of each buffer
-
-    @classmethod
-    def share(cls, value: Any) -> tuple[SharedObject, SharedMemory]:
-        """Copy the buffers of `value` to a new block; the caller closes and unlinks it."""
-        buffers: list[pickle.PickleBuffer] = []
-        pickled = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-        views = [buffer.raw() for buffer in buffers]
-        spans, size = [], 0
-        for view in views:
-            spans.append((size, view.nbytes))
-            size += -(-view.nbytes // ALIGNMENT) * ALIGNMENT
-        memory = SharedMemory(create=True, size=max(size, 1))
-        block = memoryview(memory.buf or b"")
-        for view, (offset, length) in zip(views, spans, strict=True):
-            block[offset : offset + length] = view
-        block.release()
-        return cls(pickled, memory.name, tuple(spans)), memory
-
-    def open(self) -> tuple[Any, SharedMemory]:
-        """The object, its arrays read-only views of the block, which must stay open as long as it is used."""
-        memory = SharedMemory(name=self.block)
-        whole = memoryview(memory.buf or b"").toreadonly()
-        buffers = [whole[offset : offset + length] for offset, length in self.spans]
-        return pickle.loads(self.pickled, buffers=buffers), memory
+    error: BaseException
 
 
-@dataclass
-class Worker:
-    """What a task finds in its process."""
+class _Seat:
+    """One worker process, the line to it and what it is doing."""
 
-    pipeline: Pipeline
-    _stop: Event
-    _frames: Synchronized[int]
+    def __init__(self, number: int, recipe: Recipe, board: Board) -> None:
+        self.number, self._recipe, self._board = number, recipe, board
+        self.was_ready = False
+        self.task: int | None = None  # number of its task; None when it is free
+        self._start()
 
-    @property
-    def stopped(self) -> bool:
-        """Has the work been stopped?"""
-        return self._stop.is_set()
+    def _start(self) -> None:
+        # Fresh processes: a forked one inherits threads and locks of BLAS and of the caller in any state.
+        context = multiprocessing.get_context("spawn")
+        self.line, theirs = context.Pipe()
+        arguments = (theirs, self._recipe, self._board, self.number)
+        self.process = context.Process(target=serve, args=arguments, name=f"auparity-worker-{self.number}")
+        with _one_thread_each():
+            self.process.start()
+        theirs.close()
+        self.is_ready = False
 
-    def check(self) -> None:
-        """Raise `Interrupted` when the work was stopped; call it between frames."""
-        if self.stopped:
-            raise Interrupted("stopped")
+    def give(self, number: int, task: Callable[[Worker, Any], Any], item: Any) -> None:
+        """Hand over a task; one that has died in the meantime is noticed when its answer is looked for."""
+        self.task = number
+        with suppress(OSError):
+            self.line.send((task, item))
 
-    def frame_done(self) -> None:
-        """Count a frame for the progress of all workers together."""
-        with self._frames.get_lock():
-            self._frames.value += 1
+    def look(self) -> Answer | None:
+        """What the worker has to say of its task, None while it has nothing; one that died is replaced.
 
+        Raises
+        ------
+        AuparityError : the worker cannot be started at all.
+        """
+        try:
+            while self.line.poll():
+                answer: Answer = self.line.recv()
+                if answer.kind == "not started":
+                    raise AuparityError(f"a worker process could not be started: {answer.value}") from answer.value
+                if answer.kind == "ready":
+                    self.is_ready = self.was_ready = True
+                    continue
+                self.task = None
+                return answer
+        except (EOFError, OSError):
+            return self._died()
+        return self._died() if not self.process.is_alive() and not self.line.poll() else None
 
-_worker: Worker | None = None
-_memory: SharedMemory | None = None  # held open as long as the process lives
+    def _died(self) -> Answer:
+        self.process.join()
+        how, early = _how_it_ended(self.process.exitcode), not self.was_ready
+        self.line.close()
+        self.process.close()
+        if early:
+            raise AuparityError(f"a worker process ended before it was ready ({how}). Use fewer processes.")
+        self._start()
+        self.task = None
+        return Answer("raised", WorkerDied(f"the process that worked on it died ({how}); the other inputs go on"))
 
-
-def _start(
-    shared: SharedObject,
-    spec: dict[str, str],
-    parameters: DetectorParameters | None,
-    stop: Event,
-    frames: Synchronized[int],
-) -> None:
-    global _worker, _memory
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    bundle, _memory = shared.open()
-    _worker = Worker(Pipeline.from_spec(spec, bundle, parameters=parameters), stop, frames)
-
-
-def _call(task: Callable[[Worker, Any], Any], item: Any) -> Any:
-    assert _worker is not None
-    _worker.check()
-    return task(_worker, item)
+    def leave(self, patience: float) -> None:
+        """End the process: kindly, and by force when it does not end in `patience` seconds."""
+        with suppress(OSError):
+            self.line.send(None)
+        self.process.join(patience)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.line.close()
+        self.process.close()
 
 
 class Workers:
@@ -136,7 +127,7 @@ class Workers:
 
     Raises
     ------
-    ContractError : fewer than one process.
+    ContractError : fewer than one process. AuparityError : this process may not start others.
     """
 
     def __init__(
@@ -149,17 +140,74 @@ class Workers:
         self.processes = usable_cores() if processes is None else processes
         if self.processes < 1:
             raise ContractError("parallel", "processes", "at least 1", str(processes))
-        # Fresh processes: a forked one inherits threads and locks of BLAS and of the caller in any state.
-        context = multiprocessing.get_context("spawn")
-        self._stop, self._frames = context.Event(), context.Value("q", 0)
-        self._shared, self._block = SharedObject.share(bundle)
-        arguments = (self._shared, dict(spec), parameters, self._stop, self._frames)
-        self._pool = ProcessPoolExecutor(self.processes, context, _start, arguments)
+        if multiprocessing.current_process().daemon:
+            raise AuparityError(
+                "this process is daemonic (a worker of multiprocessing.Pool or of Celery's prefork pool), and Python "
+                "does not let such a process start others. Use one process here, and let the outer pool be the "
+                "parallelism; or start it with daemon=False (celery: --pool=threads or solo)."
+            )
+        self._board = Board(self.processes)
+        shared, self._block = SharedObject.share(bundle)
+        self._seats: list[_Seat] = []
+        self._given = 0  # tasks handed out, over all calls: numbers of old ones are not taken for new ones
+        try:
+            recipe = Recipe(shared, dict(spec), parameters)
+            self._seats += [_Seat(number, recipe, self._board) for number in range(self.processes)]
+        except BaseException:
+            self.close(at_once=True)
+            raise
 
     @property
     def frames(self) -> int:
         """Frames that the tasks have counted so far."""
-        return int(self._frames.value)
+        return self._board.frames
+
+    def as_completed(
+        self,
+        task: Callable[[Worker, Item], Result],
+        items: Iterable[Item],
+        *,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Iterator[tuple[int, Result | Failed]]:
+        """``(index of the item, result)`` of `task(worker, item)`, in the order in which they are done.
+
+        A task that raises, or whose process dies, gives a `Failed`; the others go on.
+
+        Parameters
+        ----------
+        task : a function of a module, so that the processes can import it.
+        meanwhile : called a few times a second while results are waited for, e.g. to show `frames`.
+
+        Raises
+        ------
+        Interrupted : `stop` was called before every task was begun; those that had begun have been given before.
+        AuparityError : the processes cannot be started.
+        """
+        rest, indices = iter(items), {}
+        while True:
+            for seat in self._seats:
+                if seat.task is None and not self._board.stopped:
+                    try:
+                        item = next(rest)
+                    except StopIteration:
+                        break
+                    self._given += 1
+                    indices[self._given] = len(indices)
+                    seat.give(self._given, task, item)
+            busy = [seat for seat in self._seats if seat.task is not None]
+            if not any(seat.task in indices for seat in busy):
+                if self._board.stopped and next(rest, _NOTHING) is not _NOTHING:
+                    raise Interrupted("stopped before every task was begun")
+                return
+            connection.wait([ready for seat in busy for ready in (seat.line, seat.process.sentinel)], POLL)
+            if meanwhile is not None:
+                meanwhile()
+            for seat in busy:
+                number = seat.task
+                answer = seat.look()
+                if answer is None or number not in indices:  # an answer that nobody waits for any more
+                    continue
+                yield indices[number], Failed(answer.value) if answer.kind == "raised" else answer.value
 
     def map(
         self,
@@ -168,53 +216,36 @@ class Workers:
         *,
         meanwhile: Callable[[], None] | None = None,
     ) -> Iterator[Result]:
-        """Results of `task(worker, item)` in the order of the items.
-
-        Parameters
-        ----------
-        task : a function of a module, so that the processes can import it.
-        meanwhile : called a few times a second while a result is waited for, e.g. to show `frames`.
+        """Results of `task(worker, item)` in the order of the items; arguments as of `as_completed`.
 
         Raises
         ------
-        AuparityError : a process died. Else whatever the first failing task raised; tasks that have not begun are then
-            not begun.
+        Whatever the first failing task raised, or `WorkerDied`.
         """
-        pending: deque[Future[Result]] = deque()
-        rest = iter(items)
-        try:
-            while True:
-                while len(pending) < AHEAD * self.processes:
-                    try:
-                        item = next(rest)
-                    except StopIteration:
-                        break
-                    with _one_thread_each():  # processes are started by the first submissions
-                        pending.append(self._pool.submit(_call, task, item))
-                if not pending:
-                    return
-                while meanwhile is not None and not wait([pending[0]], POLL).done:
-                    meanwhile()
-                yield pending.popleft().result()
-        except BrokenProcessPool as error:
-            raise AuparityError(
-                "a worker process died, most likely for want of memory; use fewer processes. What was finished before "
-                "is not lost."
-            ) from error
-        finally:
-            for future in pending:
-                future.cancel()
+        waiting: dict[int, Result | Failed] = {}
+        due = 0
+        for index, result in self.as_completed(task, items, meanwhile=meanwhile):
+            waiting[index] = result
+            while due in waiting:
+                result = waiting.pop(due)
+                due += 1
+                if isinstance(result, Failed):
+                    raise result.error
+                yield result
 
     def stop(self) -> None:
         """Ask running tasks to end at their next frame; they raise `Interrupted`."""
-        self._stop.set()
+        self._board.stop()
 
-    def close(self) -> None:
-        """End the processes and free the shared memory; running tasks end at their next frame."""
+    def close(self, *, at_once: bool = False) -> None:
+        """End the processes and free the shared memory; running tasks end at their next frame, or `at_once`."""
         self.stop()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for seat in self._seats:
+            seat.leave(0 if at_once else PATIENCE)
+        self._seats = []
         self._block.close()
-        self._block.unlink()
+        with suppress(FileNotFoundError):  # closed twice
+            self._block.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -222,7 +253,18 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(at_once=isinstance(value, KeyboardInterrupt))
+
+
+def _how_it_ended(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"exit status {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "unknown"
+    reason = ", most likely because the memory of this machine was used up" if name == "SIGKILL" else ""
+    return f"signal {-code}, {name}{reason}"
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import pytest
 
 from auparity.accelerated.parallel.chunks import parts_of_clip, process_in_parts
 from auparity.accelerated.parallel.streams import process_frames
-from auparity.accelerated.parallel.workers import Interrupted, SharedObject, Workers
+from auparity.accelerated.parallel.shared_object import SharedObject
+from auparity.accelerated.parallel.workers import Interrupted, WorkerDied, Workers
 from auparity.accelerated.pipeline import Pipeline
 from auparity.errors import ContractError
 from auparity.media import Frame, open_clip
