@@ -13,16 +13,15 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import VideoError
-
-Image = npt.NDArray[np.uint8]
+from auparity.media.folders import images_in
+from auparity.media.types import MAX_PIXELS, Closing, Frame, Image, Timestamps
 
 #: File names that are taken for images; every other file is opened as a video.
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"})
@@ -41,27 +40,6 @@ MISSING_END_SHARE = 0.02
 MISSING_SHARE_OF_SHORT_CLIPS = 0.25
 #: 16-bit images are divided by this, rounded half to even as OpenCV rounds, and limited to 255 (spec 00).
 SIXTEEN_BIT_LEVELS = 256.0
-
-
-class Frame(NamedTuple):
-    image: Image  #: (H, W, 3) uint8 BGR
-    timestamp: float  #: seconds
-
-
-class FrameSource(Protocol):
-    """The frames of one clip, in order. Iterate once; raises `VideoError` where the clip cannot be read on."""
-
-    name: str  #: what to call it in messages and output names (no suffix)
-    path: str  #: where it is, as recorded beside the results
-    kind: str  #: "video", "images" or "camera"
-    n_frames: int | None  #: as declared; None when unknown
-    size_bytes: int | None  #: tells this input from another of the same name; None for cameras
-    fps: float | None
-    live: bool  #: frames arrive in wall-clock time and have no natural end
-    warnings: list[str]  #: grows while reading
-
-    def __iter__(self) -> Iterator[Frame]: ...
-    def close(self) -> None: ...
 
 
 def is_image(path: Path) -> bool:
@@ -99,22 +77,7 @@ def read_image(path: Path) -> Image:
     return np.ascontiguousarray(image)
 
 
-class _Closing:
-    """A context that closes what it holds."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of what is held open: by default, nothing."""
-
-
-class VideoFile(_Closing):
+class VideoFile(Closing):
     """A video file, decoded frame after frame; time stamps are index / fps.
 
     `n_frames` is what the container declares. A video whose end is missing raises `VideoError` after its last frame;
@@ -122,6 +85,7 @@ class VideoFile(_Closing):
     """
 
     kind = "video"
+    timestamps = "index"
     live = False
 
     def __init__(self, path: Path) -> None:
@@ -129,6 +93,8 @@ class VideoFile(_Closing):
         self.path, self.name = str(path), path.stem
         self.size_bytes: int | None = path.stat().st_size
         self.warnings: list[str] = []
+        self.problems: list[str] = []
+        self.damaged_frames: list[int] = []
         self._capture = cv2.VideoCapture(str(path), _file_backend())
         if not self._capture.isOpened():
             raise VideoError(
@@ -190,10 +156,11 @@ class VideoFile(_Closing):
         )
 
 
-class ImageSequence(_Closing):
+class ImageSequence(Closing):
     """The images of a folder as one clip, sorted by name; every time stamp is 0 (spec 00)."""
 
     kind = "images"
+    timestamps = "none"
     live = False
     fps: float | None = None
 
@@ -204,6 +171,8 @@ class ImageSequence(_Closing):
         self.n_frames: int | None = len(self.files)
         self.size_bytes: int | None = sum(file.stat().st_size for file in self.files)
         self.warnings: list[str] = []
+        self.problems: list[str] = []
+        self.damaged_frames: list[int] = []
         if [file.name for file in self.files] != sorted((file.name for file in self.files), key=_natural_key):
             self.warnings.append(
                 "the images are taken in the order of their names, which is not the order of the numbers in them "
@@ -229,10 +198,11 @@ class ImageSequence(_Closing):
             yield Frame(image, 0.0)
 
 
-class CameraStream(_Closing):
+class CameraStream(Closing):
     """A camera; time stamps are seconds since its first frame."""
 
     kind = "camera"
+    timestamps = "clock"
     live = True
     n_frames: int | None = None
     size_bytes: int | None = None
@@ -242,6 +212,8 @@ class CameraStream(_Closing):
         self.path = f"camera:{index}"
         self.name = f"camera{index}_{time.strftime('%Y%m%d-%H%M%S')}"
         self.warnings: list[str] = []
+        self.problems: list[str] = []
+        self.damaged_frames: list[int] = []
         self._clock = clock
         self._capture = cv2.VideoCapture(index)
         if not self._capture.isOpened():
@@ -264,20 +236,14 @@ class CameraStream(_Closing):
         self._capture.release()
 
 
-def images_in(folder: Path) -> list[Path]:
-    """The image files of a folder, sorted by name (hidden files left out); raises `VideoError` if there are none."""
-    if not folder.is_dir():
-        raise VideoError(f"{folder}: is no folder.")
-    entries = sorted(folder.iterdir(), key=lambda path: path.name)
-    files = [path for path in entries if is_image(path) and path.is_file()]
-    if not files:
-        videos = sum(path.suffix.lower() in VIDEO_SUFFIXES for path in entries)
-        advice = f" It holds {videos} video files: name them, e.g. {folder / '*.mp4'}" if videos else ""
-        raise VideoError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).{advice}")
-    return files
-
-
-def open_clip(path: str | os.PathLike[str]) -> VideoFile | ImageSequence:
+def open_clip(
+    path: str | os.PathLike[str],
+    *,
+    timestamps: Timestamps = "container",
+    fps: float | None = None,
+    max_pixels: int = MAX_PIXELS,
+    isolate: bool = True,
+) -> VideoFile | ImageSequence:
     """Open a video file or a folder of images as one clip; raises `VideoError`."""
     path = Path(path)
     return ImageSequence(path) if path.is_dir() else VideoFile(path)

@@ -1,0 +1,194 @@
+"""Which inputs the names on a command line mean.
+
+Whatever was named, or found in a folder that was named, becomes a clip, a photograph, a problem (the run fails for it)
+or a notice (the user is told); nothing is left out silently. What a file is follows from its content.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from auparity.errors import VideoError
+from auparity.media import identify, printable
+from auparity.media.folders import Survey, names_of, survey
+
+__all__ = ["Input", "find_inputs", "printable"]
+
+#: Folders that systems and tools make; passed over in a recursive search.
+_SYSTEM_FOLDERS = frozenset({"__MACOSX", "__pycache__", "System Volume Information", "@eaDir"})
+_WILDCARDS = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One thing to measure, or to report.
+
+    Attributes
+    ----------
+    kind : "clip" (a video file or a folder of images), "photograph", "problem" (nothing to measure, counts as a failed
+        input) or "notice" (something was passed over; the run does not fail for it).
+    path : where it is, as named or found, links not resolved.
+    root : the folder that was named when the input was found inside it, for outputs that keep relative folders.
+    problem : for problems and notices, a whole sentence that is safe to print.
+    """
+
+    kind: Literal["clip", "photograph", "problem", "notice"]
+    path: Path
+    root: Path | None = None
+    problem: str = ""
+
+
+def find_inputs(names: Sequence[str], *, photographs: bool = False, recursive: bool = False) -> list[Input]:
+    """The inputs that names on a command line mean, in their order; the same path named twice is one input.
+
+    Parameters
+    ----------
+    names : files, folders, or wildcards that the shell has not expanded (``'*.mp4'``).
+    photographs : the images of a folder are photographs, not the frames of one clip.
+    recursive : look into folders below a folder: every video is a clip, every folder of only images a clip (or
+        photographs).
+    """
+    found = [item for name in names for item in _named(name, photographs, recursive)]
+    seen: set[tuple[str, str]] = set()
+    unique = []
+    for item in found:
+        key = (os.path.abspath(item.path), item.problem)
+        if key not in seen:
+            seen.add(key)
+            unique.append(item)
+    return unique
+
+
+def _named(name: str, photographs: bool, recursive: bool) -> Iterator[Input]:
+    path = Path(name)
+    if os.path.lexists(path) or not _WILDCARDS & set(name):
+        yield from _from_path(path, photographs, recursive)
+    elif "**" in name:
+        text = "** is not expanded. Name the folder above and add --recursive."
+        yield Input("problem", path, problem=f"{printable(name)}: {text}")
+    else:
+        matches = sorted(glob.glob(name))
+        if not matches:
+            yield Input("problem", path, problem=f"{printable(name)}: no file matches.")
+        for match in matches:
+            yield from _from_path(Path(match), photographs, recursive)
+
+
+def _from_path(path: Path, photographs: bool, recursive: bool) -> Iterator[Input]:
+    if path.is_dir():
+        if recursive:
+            yield from _Search(path, photographs).below(path)
+        else:
+            yield from _folder(path, photographs)
+        return
+    try:
+        kind = identify(path).kind
+    except VideoError as error:
+        yield Input("problem", path, problem=str(error))
+        return
+    # A file of unknown content may still be a video stream without a signature; opening it decides.
+    yield Input("photograph" if kind == "image" else "clip", path)
+
+
+def _folder(folder: Path, photographs: bool) -> Iterator[Input]:
+    """What one folder means without `recursive`."""
+    try:
+        found = survey(folder)
+    except VideoError as error:
+        yield Input("problem", folder, problem=str(error))
+        return
+    yield from _unreadable(found, None)
+    shown = printable(folder)
+    if found.videos and not (photographs and found.images):
+        beside = f" beside {len(found.images)} images" if found.images else ""
+        yield Input(
+            "problem",
+            folder,
+            problem=f"{shown}: holds {len(found.videos)} videos ({names_of(found.videos)}){beside}. Add --recursive to "
+            "measure each video as a clip, or name the files.",
+        )
+        return
+    if found.images:
+        yield from _images(found, photographs, None)
+        passed_over = found.folders + found.videos + found.others
+        if passed_over:
+            text = f"left out, being no images: {names_of(passed_over)}. Add --recursive to look into folders."
+            yield Input("notice", folder, problem=f"{shown}: {text}")
+    elif not found.unreadable:
+        inside = "holds no images or videos itself; add --recursive to look into its folders."
+        yield Input("problem", folder, problem=f"{shown}: {inside if found.folders else _nothing_in(found)}")
+
+
+def _images(found: Survey, photographs: bool, root: Path | None) -> Iterator[Input]:
+    if photographs:
+        for image in found.images:
+            yield Input("photograph", image, root or found.folder)
+    else:
+        yield Input("clip", found.folder, root)
+
+
+def _unreadable(found: Survey, root: Path | None) -> Iterator[Input]:
+    for path, text in found.unreadable:
+        yield Input("problem", path, root, text)
+
+
+def _nothing_in(found: Survey) -> str:
+    return f"holds no images or videos ({names_of(found.others)})." if found.others else "holds no images or videos."
+
+
+@dataclass
+class _Search:
+    """A recursive search of one named folder; links to folders are followed, each folder once."""
+
+    root: Path
+    photographs: bool
+    _visited: dict[tuple[int, int], Path] = field(default_factory=dict)
+
+    def below(self, folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Input]:
+        """All inputs in and below `folder`; `above` identifies the folders that it lies in."""
+        shown = printable(folder)
+        try:
+            status = folder.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
+                yield self._problem(folder, "is a link to a folder that it lies in; it was not followed.")
+                return
+            if identity in self._visited:
+                first = printable(self._visited[identity])
+                yield Input("notice", folder, self.root, f"{shown}: is the same folder as {first}, measured once.")
+                return
+            self._visited[identity] = folder
+            found = survey(folder)
+        except VideoError as error:
+            yield Input("problem", folder, self.root, str(error))
+            return
+        except OSError as error:
+            yield self._problem(folder, f"cannot be read ({error.strerror}).")
+            return
+        yield from self._inputs(found)
+        for below in found.folders:
+            if below.name not in _SYSTEM_FOLDERS:
+                yield from self.below(below, above | {identity})
+        if folder == self.root and not (found.images or found.videos or found.folders or found.unreadable):
+            yield self._problem(folder, _nothing_in(found))
+
+    def _inputs(self, found: Survey) -> Iterator[Input]:
+        yield from _unreadable(found, self.root)
+        for video in found.videos:
+            yield Input("clip", video, self.root)
+        left_out = list(found.others)
+        if found.images and (self.photographs or not found.videos):
+            yield from _images(found, self.photographs, self.root)
+        else:
+            left_out += found.images
+        if left_out:
+            text = f"left out, being neither videos nor a folder of only images: {names_of(left_out)}."
+            yield Input("notice", found.folder, self.root, f"{printable(found.folder)}: {text}")
+
+    def _problem(self, path: Path, text: str) -> Input:
+        return Input("problem", path, self.root, f"{printable(path)}: {text}")

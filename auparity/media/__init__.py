@@ -1,0 +1,35 @@
+"""Where frames come from: video files, folders of images, photographs and cameras (spec 00, "Data flow").
+
+Everything is decoded into what the stages expect: (H, W, 3) uint8, blue-green-red, C-contiguous, with a time stamp in
+seconds. Files are decoded in a child process, so that a decoder that crashes on a damaged or hostile file costs this
+one input (docs/inputs.md). Whatever cannot be read ends in a `VideoError` that names the file and says what to do; a
+damaged image or a video that ends early is never passed on as if it were whole.
+"""
+
+from __future__ import annotations
+
+from auparity.media.content import Content, identify
+from auparity.media.folders import images_in
+from auparity.media.names import printable
+from auparity.media.sources import CameraStream, ImageSequence, VideoFile, is_image, open_clip, read_image
+from auparity.media.types import ASSUMED_FPS, MAX_PIXELS, Frame, FrameSource, Image, Notes, Timestamps
+
+__all__ = [
+    "ASSUMED_FPS",
+    "MAX_PIXELS",
+    "CameraStream",
+    "Content",
+    "Frame",
+    "FrameSource",
+    "Image",
+    "ImageSequence",
+    "Notes",
+    "Timestamps",
+    "VideoFile",
+    "identify",
+    "images_in",
+    "is_image",
+    "open_clip",
+    "printable",
+    "read_image",
+]

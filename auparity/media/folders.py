@@ -1,0 +1,97 @@
+"""What lies in a folder: pictures, videos, sub-folders, and what is none of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from auparity.errors import VideoError
+from auparity.media.content import identify
+from auparity.media.names import printable
+
+#: Files that ordinarily lie beside footage and are passed over without a word, by suffix and by name.
+COMPANION_SUFFIXES = frozenset(
+    {".csv", ".tsv", ".json", ".txt", ".md", ".rst", ".pdf", ".xml", ".yaml", ".yml", ".toml", ".log", ".html"}
+    | {".parquet", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".edf", ".vhdr", ".vmrk", ".eeg", ".eaf", ".srt", ".vtt"}
+    | {".wav", ".mp3", ".m4a", ".aac", ".flac", ".md5", ".sha256", ".thm", ".xmp", ".aae", ".py", ".r", ".m", ".sh"}
+)
+COMPANION_NAMES = frozenset({"thumbs.db", "desktop.ini", "readme", "license", "changes"})
+#: Names of a list that a message shows.
+SHOWN = 5
+
+
+@dataclass
+class Survey:
+    """The entries of one folder, each sorted by name; hidden ones and companions are left out."""
+
+    folder: Path
+    images: list[Path] = field(default_factory=list)
+    videos: list[Path] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)  #: files that are neither, e.g. of unknown content
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)  #: broken links, empty files; with a sentence
+
+
+def survey(folder: Path) -> Survey:
+    """Look into a folder, not below it.
+
+    Raises
+    ------
+    VideoError : it is no directory, or cannot be listed.
+    """
+    shown = printable(folder)
+    try:
+        entries = sorted(folder.iterdir(), key=lambda path: path.name)
+    except NotADirectoryError as error:
+        raise VideoError(f"{shown}: is no folder.") from error
+    except OSError as error:
+        raise VideoError(f"{shown}: cannot be listed ({error.strerror}).") from error
+    found = Survey(folder)
+    for entry in entries:
+        if not entry.name.startswith("."):
+            _sort_in(found, entry)
+    return found
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The pictures of a folder, told by content and sorted by name; raises `VideoError` if there are none."""
+    found = survey(folder)
+    if found.images:
+        return found.images
+    raise VideoError(f"{printable(folder)}: holds no images.{_what_it_holds(found)}")
+
+
+def names_of(paths: list[Path]) -> str:
+    """The names of a few files, and how many more there are."""
+    shown = ", ".join(printable(path.name) for path in paths[:SHOWN])
+    return shown if len(paths) <= SHOWN else f"{shown} and {len(paths) - SHOWN} more"
+
+
+def _sort_in(found: Survey, entry: Path) -> None:
+    if entry.is_dir():
+        found.folders.append(entry)
+        return
+    companion = entry.suffix.lower() in COMPANION_SUFFIXES or entry.name.lower() in COMPANION_NAMES
+    if companion and not entry.is_symlink():
+        return
+    try:
+        kind = identify(entry).kind
+    except VideoError as error:
+        found.unreadable.append((entry, str(error)))
+        return
+    if companion and kind == "other":
+        return
+    {"image": found.images, "video": found.videos, "other": found.others}[kind].append(entry)
+
+
+def _what_it_holds(found: Survey) -> str:
+    if found.videos:
+        return (
+            f" It holds {len(found.videos)} videos ({names_of(found.videos)}): add --recursive to measure each as a "
+            "clip, or name them."
+        )
+    if found.unreadable:
+        return f" {found.unreadable[0][1]}"
+    if found.folders:
+        return f" It holds {len(found.folders)} folders ({names_of(found.folders)}): add --recursive to look into them."
+    return f" It holds files of other kinds ({names_of(found.others)})." if found.others else ""
