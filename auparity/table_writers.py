@@ -183,7 +183,7 @@ class ParquetTable:
     def _type_of(self, column: Column) -> Any:
         if column.name.startswith("AU") and column.name.endswith("_c"):
             return self._pa.int8()
-        return {"int": self._pa.int32(), "text": self._pa.string(), "float": self._pa.float64()}[column.kind]
+        return self._pa.int32() if column.kind == "int" else self._pa.float64()
 
     def _write_batch(self) -> None:
         if not self._rows:

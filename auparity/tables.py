@@ -1,7 +1,8 @@
 """The columns of a result table and the text of its rows (spec 80.1 to 80.3).
 
-One row is one face in one frame: a `FrameResult` goes in, a tuple of 715 values (711 for photographs) or a CSV line
-comes out. The layout is that of the recorded runs: 715 columns, the third of which, `frame_name`, is always empty.
+One row is one face in one frame: a `FrameResult` goes in, a tuple of 714 values (711 for photographs) or a CSV line
+comes out. Names and order of the columns are those of OpenFace 2.2's FeatureExtraction and FaceLandmarkImg. A fork of
+OpenFace writes an empty column `frame_name` after `face_id`; readers therefore find columns by name, never by position.
 Numbers are printed as C prints a double with a fixed number of decimals: the correctly rounded decimal of the binary
 value (float32 is promoted to double first), so a negative value that rounds to zero keeps its sign ("-0.0").
 """
@@ -25,7 +26,7 @@ Layout = Literal["clip", "photograph"]
 
 class Column(NamedTuple):
     name: str
-    kind: Literal["int", "text", "float"]
+    kind: Literal["int", "float"]
     decimals: int = 0
 
 
@@ -61,14 +62,13 @@ def _action_units() -> list[Column]:
 _CLIP_HEADER = [
     Column("frame", "int"),
     Column("face_id", "int"),
-    Column("frame_name", "text"),
     Column("timestamp", "float", 3),
     Column("confidence", "float", 2),
     Column("success", "int"),
 ]
 _PHOTOGRAPH_HEADER = [Column("face", "int"), Column("confidence", "float", 3)]
 
-#: The columns of each layout, in order: 715 and 711.
+#: The columns of each layout, in order: 714 and 711.
 COLUMNS: dict[Layout, tuple[Column, ...]] = {
     "clip": (*_CLIP_HEADER, *_measures(), *_action_units()),
     "photograph": (*_PHOTOGRAPH_HEADER, *_measures(), *_action_units()),
@@ -76,9 +76,8 @@ COLUMNS: dict[Layout, tuple[Column, ...]] = {
 #: The last columns of either layout: 17 intensities, then 18 presences.
 N_AU_COLUMNS = len(INTENSITY_AUS) + len(PRESENCE_AUS)
 
-_FORMATS = {"int": "%d", "text": "%s"}
 _ROW_FORMAT = {
-    layout: ",".join(_FORMATS.get(column.kind, f"%.{column.decimals}f") for column in columns)
+    layout: ",".join("%d" if column.kind == "int" else f"%.{column.decimals}f" for column in columns)
     for layout, columns in COLUMNS.items()
 }
 _REWRITTEN_AUS_FORMAT = ",".join(["%.2f"] * N_AU_COLUMNS)  # spec 80.2
@@ -98,7 +97,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {
     "au_presence": (len(PRESENCE_AUS),),
 }
 
-Value = int | float | str
+Value = int | float
 
 
 def header(layout: Layout) -> str:
@@ -119,7 +118,6 @@ def row_values(result: FrameResult, layout: Layout) -> tuple[Value, ...]:
     head = (
         result.index + 1,  # the CSV counts frames from 1
         result.face_id,
-        "",  # frame_name: always empty in the recorded runs
         float(result.timestamp),
         float(result.confidence),
         int(result.success),

@@ -78,7 +78,7 @@ def track_clip(source: str, seed: int, frames: int) -> Arrays:
     truths: list[synthetic.Truth] = []
     session, seconds = None, 0.0
     for index, picture in enumerate(render_clip(seed, frames)):
-        truth = _truth(picture)
+        truth = truth_of(picture)
         start = time.perf_counter()
         session = session or pipeline(source).start_video(camera=camera_of(truth))
         results.append(session.process_frame(picture.image, index / FPS))
@@ -115,9 +115,9 @@ def measure_photographs(source: str, first_seed: int, count: int) -> Arrays:
     results, truths = [], []
     for k in range(count):
         picture = render_photograph(first_seed + k, canvas=PHOTOGRAPH_CANVAS)
-        truth = _truth(picture)
+        truth = truth_of(picture)
         faces = pipeline(source).process_image(picture.image, camera=camera_of(truth))
-        results.append(_on_face(faces, truth))
+        results.append(on_face(faces, truth))
         truths.append(truth)
     return _stacked(results, truths)
 
@@ -140,7 +140,7 @@ def fit_good_and_bad(source: str, first_seed: int, count: int) -> Arrays:
         seed = first_seed + k
         rng = np.random.default_rng(seed)
         picture = render_photograph(seed, canvas=PHOTOGRAPH_CANVAS)
-        truth, gray = _truth(picture), pipeline(source).to_gray(picture.image)
+        truth, gray = truth_of(picture), pipeline(source).to_gray(picture.image)
         nearest = int(np.argmin(np.linalg.norm(np.array(MULTI_VIEW) - truth.pose[3:], axis=1)))
         fit(gray, truth.box, MULTI_VIEW[nearest], truth.landmarks)
         for _ in range(BAD_BOXES):
@@ -178,7 +178,7 @@ def _detected(source: str, pictures: Any) -> Arrays:
     }  # fmt: skip
 
 
-def _on_face(faces: list[FrameResult], truth: synthetic.Truth) -> FrameResult | None:
+def on_face(faces: list[FrameResult], truth: synthetic.Truth) -> FrameResult | None:
     """The face whose landmarks' box overlaps the true one enough, and most."""
     if not faces:
         return None
@@ -206,6 +206,6 @@ def _shape_of(name: str) -> tuple[int, ...]:
     return shapes.get(name, (17,) if name == "au_intensity" else (18,))
 
 
-def _truth(picture: synthetic.Picture) -> synthetic.Truth:
+def truth_of(picture: synthetic.Picture) -> synthetic.Truth:
     assert picture.truth is not None  # clips and photographs show a face
     return picture.truth

@@ -72,14 +72,20 @@ class StagedPipeline:
         return VideoSession(self, camera, online)
 
     def process_image(
-        self, image: Array, *, camera: Camera | None = None, multi_view: bool = True
+        self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None
     ) -> list[FrameResult]:
-        """Every face of a photograph (H, W, 3) uint8 BGR, in detection order; empty when there is none.
+        """Every face of a photograph, in detection order; empty when there is none. AUs are those of the static models.
 
-        Each face is fitted from eleven orientations (`multi_view`; OpenFace's own default is the frontal one alone, and
-        its option of that name does this) and measured with the static AU models, intensities 0 to 5.
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 BGR.
+        camera : None for OpenFace's guess from the size of the image.
+        multi_view : True fits each face from eleven head orientations and keeps the likeliest, False from the frontal
+            one alone, as OpenFace's FaceLandmarkImg does by default; None for the setting of the pipeline's parameters,
+            which is True unless it was changed.
         """
         check_image("pipeline", image)
+        multi_view = self.landmark_detector.parameters.multi_view if multi_view is None else multi_view
         camera = camera or Camera.for_image(image.shape[1], image.shape[0])
         gray = self.to_gray(image)
         detections = self.detect_faces(image)

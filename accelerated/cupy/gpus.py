@@ -85,7 +85,7 @@ class ManyDevices(DevicePipeline):
             yield self.advance(sessions, images, timestamps)
 
     def process_image(
-        self, image: Array, *, camera: Camera | None = None, multi_view: bool = True
+        self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None
     ) -> list[FrameResult]:
         """Every face of a photograph, on the devices in turns."""
         with self._sharing:
@@ -93,7 +93,7 @@ class ManyDevices(DevicePipeline):
         return DevicePipeline.process_images(chosen, [image], camera=camera, multi_view=multi_view)[0]
 
     def process_images(
-        self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool = True
+        self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool | None = None
     ) -> list[list[FrameResult]]:
         """Every face of many photographs, those of a device side by side; errors as of `DevicePipeline`."""
         count = len(self.pipelines)

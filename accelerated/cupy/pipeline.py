@@ -121,15 +121,17 @@ class DevicePipeline(Pipeline):
         return [None if face is None else face.box for face in found]
 
     def process_image(
-        self, image: Array, *, camera: Camera | None = None, multi_view: bool = True
+        self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None
     ) -> list[FrameResult]:
         """Every face of a photograph, as `StagedPipeline.process_image`."""
         return self.process_images([image], camera=camera, multi_view=multi_view)[0]
 
     def process_images(
-        self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool = True
+        self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool | None = None
     ) -> list[list[FrameResult]]:
         """Every face of many photographs (H, W, 3) uint8 BGR; those of one size are worked on together.
+
+        `camera` and `multi_view` are those of `StagedPipeline.process_image`.
 
         Raises
         ------
@@ -138,6 +140,7 @@ class DevicePipeline(Pipeline):
         """
         for image in images:
             check_image("pipeline", image)
+        multi_view = self.landmark_detector.parameters.multi_view if multi_view is None else multi_view
         results: list[list[FrameResult]] = [[] for _ in images]
         with self.lock, self.device.active():
             self._photographs = self._photographs or _Photographs(self)

@@ -13,6 +13,7 @@ from auparity.reports.overlay import HIGHEST, NARROWEST, WIDEST, Overlay, most_e
 from auparity.reports.overlay_face import LOST, MEASURED, TRUTH, Display, rotation_matrix
 from auparity.reports.overlay_panel import HEIGHT
 from auparity.reports.result_table import read_result_table
+from auparity.summary import summarise
 
 
 @pytest.fixture
@@ -163,5 +164,20 @@ def test_a_damaged_line_is_named(tmp_path):
     with pytest.raises(AuparityError, match="line 4: confidence is 'high', not a number"):
         read_result_table(path)
     path.write_text("\n".join([*lines[:3], "1,2,3"]))
-    with pytest.raises(AuparityError, match="line 4: expected 715 values, found 3"):
+    with pytest.raises(AuparityError, match="line 4: expected 714 values, found 3"):
         read_result_table(path)
+
+
+def test_tables_of_earlier_versions_and_of_the_fork_are_read_by_column_name(tmp_path):
+    path = write_results(tmp_path / "clip.csv")
+    table = read_result_table(path)
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    place = rows[0].index("face_id") + 1
+    rows = [[*row[:place], "frame_name" if k == 0 else "", *row[place:]] for k, row in enumerate(rows)]
+    older = tmp_path / "older.csv"
+    older.write_text("\n".join(",".join(row) for row in rows) + "\n")
+    read = read_result_table(older)
+    assert list(read.columns) == list(table.columns)
+    for name, column in table.columns.items():
+        np.testing.assert_array_equal(read.columns[name], column)
+    assert summarise(older).replace("older", "clip") == summarise(path)

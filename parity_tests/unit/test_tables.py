@@ -37,10 +37,10 @@ def cells(line: str, layout: str = "clip") -> dict[str, str]:
     return dict(zip(header(layout).split(","), line.split(","), strict=True))
 
 
-def test_a_clip_has_the_715_columns_of_the_specification():
-    head = ["frame", "face_id", "frame_name", "timestamp", "confidence", "success"]
+def test_a_clip_has_the_714_columns_of_the_specification():
+    head = ["frame", "face_id", "timestamp", "confidence", "success"]
     assert header("clip").split(",") == head + [name for name, _ in spec_groups()]
-    assert len(COLUMNS["clip"]) == 715
+    assert len(COLUMNS["clip"]) == 714
 
 
 def test_a_photograph_has_the_same_measures_under_face_and_confidence():
@@ -52,7 +52,7 @@ def test_a_photograph_has_the_same_measures_under_face_and_confidence():
 
 def test_every_column_is_printed_with_the_decimals_of_the_specification():
     row = cells(format_row(result(), "clip"))
-    assert [row[name] for name in ("frame", "face_id", "frame_name", "success")] == ["1", "0", "", "1"]
+    assert [row[name] for name in ("frame", "face_id", "success")] == ["1", "0", "1"]
     assert (row["timestamp"], row["confidence"]) == ("0.000", "0.98")
     for name, decimals in spec_groups():
         assert len(row[name].partition(".")[2]) == decimals, name
@@ -176,7 +176,6 @@ def test_parquet_holds_the_same_columns_unrounded(tmp_path):
     read = parquet.read_table(tmp_path / "face.parquet")
     assert read.column_names == header("clip").split(",")
     assert read["frame"].to_pylist() == list(range(1, n + 1))
-    assert set(read["frame_name"].to_pylist()) == {""}
     np.testing.assert_array_equal(read["timestamp"], np.arange(n) / 30)
     np.testing.assert_array_equal(read["confidence"], np.full(n, np.float32(0.1), np.float64))
     np.testing.assert_array_equal(read["x_5"], np.arange(n) + 5.0)

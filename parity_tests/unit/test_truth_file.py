@@ -30,7 +30,7 @@ def test_what_is_written_is_read_back_to_six_decimals(tmp_path):
 
 def test_columns_have_the_names_of_openfaces_table_and_none_is_missing():
     openface = {column.name for column in tables.COLUMNS["clip"]}
-    known_only_to_the_pipeline = {"face_id", "frame_name", "confidence", "success"}
+    known_only_to_the_pipeline = {"face_id", "confidence", "success"}
     for name in openface - known_only_to_the_pipeline:
         of_the_model = name.startswith("p_") or (name.startswith("AU") and name.endswith("_c"))
         assert (name in COLUMNS) != of_the_model, name

@@ -1,0 +1,73 @@
+"""Photographs as FaceLandmarkImg measures them without options, with -multi_view 1 and with -wild (spec 50.1, 80.3).
+
+The recordings are printed tables of another build of the C++ program, so the limits are those of two correct programs on
+the same pictures: 1.25 times the widest published platform floor, and what the printed decimals leave.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+
+import numpy as np
+import pytest
+
+from auparity.models.bundle import Bundle
+from auparity.parity_tests import golden_data
+from auparity.parity_tests.golden_data import Table, require_shared
+from auparity.parity_tests.platform_floor import PUBLISHED_FLOORS
+from auparity.parity_tests.tolerances import tolerance
+from auparity.reference.landmarks import DetectorParameters
+from auparity.reference.pipeline import ReferencePipeline
+from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
+
+pytestmark = pytest.mark.golden
+
+#: Mean difference that rounding to one and to two decimals leaves: a quarter of the last decimal's unit.
+LANDMARK_DECIMALS, AU_DECIMALS = 0.025, 0.0025
+PHOTOGRAPHS = ("sample", "sample1", "sample2", "sample3", "three_faces")
+
+
+def recorded(folder: str, photograph: str) -> Table:
+    path = require_shared() / "golden" / "options" / folder / f"{photograph}.csv.gz"
+    with gzip.open(path, "rt", encoding="ascii") as file:
+        names, *rows = csv.reader(file)
+    return Table(names, np.array(rows, np.float64))
+
+
+@pytest.mark.parametrize(
+    ("folder", "multi_view", "wild"),
+    [("images", False, False), ("images_multiview", True, False), ("images_wild", None, True)],
+)
+def test_photographs_are_measured_as_the_official_program_does_with_this_option(folder, multi_view, wild):
+    bundle = Bundle.from_openface(require_shared() / "openface", landmark_model="clnf")
+    pipeline = ReferencePipeline(bundle, parameters=DetectorParameters.for_model(bundle.face, wild=wild))
+    distances, intensities, presences = [], [], []
+    for photograph in PHOTOGRAPHS:
+        table = recorded(folder, photograph)
+        faces = pipeline.process_image(golden_data.load_image(f"{photograph}.jpg"), multi_view=multi_view)
+        assert [face.face_id for face in faces] == list(table.columns("face").ravel())
+        confidence = [[face.confidence] for face in faces]
+        np.testing.assert_allclose(table.columns("confidence"), confidence, rtol=0, atol=5e-4)
+        x, y = (table.columns(*(f"{axis}_{i}" for i in range(68))) for axis in "xy")
+        distances.append(np.abs(np.stack([face.landmarks for face in faces]) - np.stack([x, y], axis=2)))
+        aus = table.columns(*(f"{name}_r" for name in INTENSITY_AUS))
+        intensities.append(np.abs(np.stack([face.au_intensity for face in faces]) - aus))
+        aus = table.columns(*(f"{name}_c" for name in PRESENCE_AUS))
+        presences.append(np.stack([face.au_presence for face in faces]) != aus)
+    floors = PUBLISHED_FLOORS.values()
+    factor = tolerance("chained", "floor_factor").tolerance
+    landmark_limit = factor * max(floor.landmarks_mean for floor in floors) + LANDMARK_DECIMALS
+    au_limit = factor * max(floor.au_online_mean for floor in floors) + AU_DECIMALS
+    assert np.concatenate(distances).mean() <= landmark_limit
+    assert np.concatenate(intensities).mean() <= au_limit
+    # Always the same few presences have decision values next to zero (see photographs.float32.presences_differing).
+    assert np.concatenate(presences).sum() <= 3
+
+
+def test_one_orientation_is_another_measurement_than_eleven():
+    """The recordings of the two options differ by many pixels, so that the test above could not pass by mistake."""
+    frontal, eleven = (
+        recorded(folder, "sample3").columns("x_0", "x_8", "y_30") for folder in ("images", "images_multiview")
+    )
+    assert np.abs(frontal - eleven).max() > 5
