@@ -13,13 +13,13 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-try:
-    import fcntl
-except ImportError:  # Windows, where an open file cannot be deleted: that is lock enough for `is_abandoned`
-    fcntl = None  # type: ignore[assignment]
+fcntl: Any = None
+with suppress(ImportError):  # Windows, where an open file cannot be deleted: that is lock enough for `is_abandoned`
+    fcntl = import_module("fcntl")
 
 TEMPORARY = ".tmp"  #: ends the names of files that are not finished
 #: Bytes of randomness in a temporary name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +22,14 @@ Measure faces: head pose, gaze, 68 landmarks, shape parameters and facial action
 
   a video file, or a folder of images (one clip, sorted by name)   one row a frame, AUs calibrated to the person
   an image file, or --photographs FOLDER                          one row a face, AUs of the static models
+  --recursive FOLDER                                              every video and every folder of images below it
   --camera 0                                                      until Ctrl-C, --max-frames or --seconds
 
-Writes DIR/NAME.csv and DIR/NAME.json, which says what it was made from and how. A table under that name is whole;
-clips that were interrupted or damaged go to NAME.incomplete.csv. Inputs whose table exists are skipped, so the same
-command resumes a run over many files. Ctrl-C once finishes the frames that are done, twice stops at once (the rows so
-far stay in NAME.csv.part). Exit code: 0 all good, 1 some inputs failed, 2 wrong usage, 130 interrupted."""
+Writes DIR/NAME.csv and DIR/NAME.csv.json, which says what it was made from and how. A table under that name is whole;
+clips that were interrupted or damaged go to NAME.incomplete.csv. Inputs whose table exists are skipped when the
+content of the input and the settings are the same, so the same command resumes a run over many files. Ctrl-C once (or
+SIGTERM, SIGHUP) finishes the frames that are done, Ctrl-C twice stops at once (the rows so far stay in a file
+NAME.csv.*.part). Exit status: 0 all good, 1 some inputs failed or are not whole, 2 wrong usage, 130 interrupted."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,23 +53,29 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     """Carry out `auparity extract`; returns the exit code. `AuparityError` means that nothing was begun."""
     from auparity.extraction_jobs import EXIT_INTERRUPTED, StopSwitch, exit_code, run_jobs, summary
     from auparity.extraction_progress import choose_reporter
+    from auparity.media import printable
     from auparity.table_writers import require_pyarrow
 
-    jobs = _plan(arguments, parser)
+    jobs, notices = _plan(arguments, parser)
     settings = _settings(arguments, parser)
     if settings.table_format == "parquet":
         require_pyarrow()
     reporter = choose_reporter(arguments.quiet)
+    for notice in notices:
+        reporter.say(f"note: {notice}")
     try:
-        pipeline = build_pipeline(arguments)
+        # From here on: a first Ctrl-C while models are loaded or kernels compiled must not end in a traceback.
         with StopSwitch() as stop, reporter:
+            pipeline, warnings = build_pipeline(arguments)
+            settings = replace(settings, warnings=tuple(warnings))
             if max(arguments.processes, arguments.streams) > 1 and len(jobs) > 1:
                 outcomes = _side_by_side(pipeline, arguments, jobs, settings, reporter, stop)
             else:
                 outcomes = run_jobs(pipeline, jobs, settings, reporter, stop)
     except KeyboardInterrupt:
         reporter.say(
-            f"Stopped. Rows of an unfinished clip are in {settings.output_dir}, in the file that ends in .part."
+            f"Stopped. Rows of an unfinished clip are in {printable(settings.output_dir)}, in the file that ends in "
+            ".part."
         )
         return EXIT_INTERRUPTED
     reporter.finished(summary(jobs, outcomes))
@@ -97,34 +106,39 @@ def _side_by_side(
     return run_jobs_in_streams(pipeline, jobs, settings, reporter, stop, min(arguments.streams, len(jobs)))
 
 
-def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
-    """The pipeline that the arguments name; raises `AuparityError`."""
+def build_pipeline(arguments: argparse.Namespace) -> tuple[Pipeline, list[str]]:
+    """The pipeline that the arguments name, and what a reader of its results must know; raises `AuparityError`."""
     from auparity.accelerated.pipeline import BEST, open_pipeline
     from auparity.models.sources import EMBEDDED_NOTICE, is_embedded, open_bundle
     from auparity.reference.pipeline import ReferencePipeline
 
     bundle = open_bundle(arguments.models, arguments.landmark_model)
+    warnings = []
+    if arguments.models is None and is_embedded(bundle):
+        warnings.append(EMBEDDED_NOTICE)
+        print(f"warning: {EMBEDDED_NOTICE}", file=sys.stderr)  # also with --quiet: the numbers may be of no use
     if not arguments.quiet:
         source = bundle.meta.source
         place = source.get("directory", bundle.meta.name)
         print(f"Models: {place}, {source['landmark_model']} ({source['reason']})", file=sys.stderr)
-        if arguments.models is None and is_embedded(bundle):
-            print(EMBEDDED_NOTICE, file=sys.stderr)
     if arguments.precision != "float32":
         if arguments.variants not in (None, "reference"):
             raise AuparityError(f"--precision {arguments.precision} is the reference's: leave --variants out.")
-        return ReferencePipeline(bundle, precision=arguments.precision)
+        return ReferencePipeline(bundle, precision=arguments.precision), warnings
     chosen = open_pipeline(bundle, arguments.variants or BEST, streams=arguments.streams)
     if not arguments.quiet:
         used = ", ".join(sorted(set(chosen.variants.values())))
         print(f"Variants: {used} (`auparity doctor` says which and why)", file=sys.stderr)
-    return chosen
+    return chosen, warnings
 
 
 def _add_input_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("input")
     group.add_argument(
         "--photographs", action="store_true", help="a folder holds photographs, not the frames of a clip"
+    )
+    group.add_argument(
+        "--recursive", action="store_true", help="look into the folders below a folder: every video there is a clip"
     )
     group.add_argument("--camera", type=whole(0), metavar="N", help="record from camera N (the first is 0)")
     group.add_argument("--max-frames", type=whole(1), metavar="N", help="stop each clip after N frames")
@@ -136,6 +150,22 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
         ("cy", "image centre"),
     ):
         group.add_argument(f"--{name}", type=positive, metavar="PX", help=f"{meaning} in pixels; guessed if not given")
+    group.add_argument(
+        "--timestamps",
+        choices=("container", "index"),
+        default="container",
+        help="times of a video's frames: the presentation times in the file, in seconds from the first frame, or "
+        "frame number / frame rate, as OpenFace writes them; default: container",
+    )
+    group.add_argument(
+        "--fps", type=positive, metavar="F", help="frames a second of a folder of images; without it all times are 0"
+    )
+    group.add_argument(
+        "--max-pixels",
+        type=whole(1),
+        metavar="N",
+        help="refuse pictures of more pixels than this before they are decoded (default: 100 million)",
+    )
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -161,10 +191,17 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         '"numba,fhog=reference"',
     )
     group.add_argument(
+        "--multi-view",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="photographs: fit each face from eleven head orientations and keep the likeliest (default), or from the "
+        "frontal one alone, as OpenFace's FaceLandmarkImg does without -multi_view 1",
+    )
+    group.add_argument(
         "--precision",
         choices=("float32", "float64"),
         default="float32",
-        help="float64 tells rounding from error (the reference only)",
+        help="float64 mode separates rounding from real errors (the reference only)",
     )
 
 
@@ -176,15 +213,28 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format", choices=("csv", "parquet"), default="csv", help="csv as OpenFace writes it; parquet is unrounded"
     )
+    group.add_argument(
+        "--keep-tree",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="keep the inputs' folders below the one that they have in common; default: where names collide",
+    )
+    group.add_argument(
+        "--output-name",
+        metavar="TEMPLATE",
+        help='name of each table, without suffix, e.g. "{parent}_{stem}"; fields: {stem} (name without suffix), '
+        "{name} (with suffix), {parent} (the folder's name), {tree} (folders below the common one), {number} (from 1)",
+    )
     group.add_argument("--overwrite", action="store_true", help="do inputs again whose table exists")
-    group.add_argument("--quiet", action="store_true", help="report problems only")
+    group.add_argument("--quiet", action="store_true", help="report problems and warnings only")
 
 
-def _plan(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> list[Job]:
-    """The jobs; ends the program with the usage where the arguments make none or contradict each other."""
-    from auparity.extraction_jobs import plan_jobs
+def _plan(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> tuple[list[Job], list[str]]:
+    """Jobs and notices; ends the program with the usage where the arguments make none or contradict each other."""
+    from auparity.extraction_jobs import camera_job, plan_jobs
+    from auparity.inputs import find_inputs
 
-    paths: list[Path] = []
+    names: list[str] = []
     camera: int | None = arguments.camera
     for name in arguments.inputs:
         number = name.removeprefix("camera:")
@@ -193,15 +243,18 @@ def _plan(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> lis
                 parser.error("one camera at a time")
             camera = int(number)
         else:
-            paths.append(Path(name))
-    if camera is not None and paths:
+            names.append(name)
+    if camera is not None and names:
         parser.error("a camera cannot be combined with other inputs")
-    if camera is None and not paths:
-        parser.error("no input: name a video, an image, a folder of images or --camera 0")
     if arguments.seconds is not None and camera is None:
         parser.error("--seconds is for cameras; use --max-frames")
+    if camera is not None:
+        return [camera_job(camera)], []
+    if not names:
+        parser.error("no input: name a video, an image, a folder of images or --camera 0")
+    inputs = find_inputs(names, photographs=arguments.photographs, recursive=arguments.recursive)
     try:
-        return plan_jobs(paths, camera=camera, photographs=arguments.photographs)
+        return plan_jobs(inputs, keep_tree=arguments.keep_tree, template=arguments.output_name)
     except AuparityError as error:
         parser.error(str(error))
 
@@ -216,7 +269,7 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     if (cx is None) != (cy is None):
         parser.error("--cx and --cy go together")
     if arguments.output.exists() and not arguments.output.is_dir():
-        parser.error(f"-o {arguments.output}: is no folder")
+        parser.error(f"-o {arguments.output}: is not a directory")
     return ExtractionSettings(
         output_dir=arguments.output,
         table_format=arguments.format,
@@ -224,4 +277,8 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         max_frames=arguments.max_frames,
         max_seconds=arguments.seconds,
         overwrite=arguments.overwrite,
+        timestamps=arguments.timestamps,
+        fps=arguments.fps,
+        max_pixels=arguments.max_pixels,
+        multi_view=arguments.multi_view,
     )

@@ -26,7 +26,7 @@ from auparity.extraction_types import (
     never,
 )
 from auparity.fingerprints import Fingerprint, fingerprint_of_file, fingerprint_of_files
-from auparity.media import FrameSource, Image, printable, read_image
+from auparity.media import FrameSource, Image, ImageSequence, printable, read_image
 from auparity.reference.head_pose import Camera
 from auparity.reference.results import OfflineAUs
 from auparity.sidecars import (
@@ -72,10 +72,10 @@ def extract_clip(
     """
     settings, progress = settings or ExtractionSettings(), progress or NoProgress()
     paths = OutputPaths(settings.output_dir, name or source.name, settings.table_format)
-    content = None if source.live else _Content(source.files)
+    content = None if source.live else _Content(files_of(source))
     request = _request(pipeline, settings, content)
     if not source.live:
-        request = replace(request, timestamps=source.clock, fps=settings.fps if source.kind == "images" else None)
+        request = replace(request, timestamps=source.timestamps, fps=settings.fps if source.kind == "images" else None)
     earlier = _earlier_table(source.path, paths, request, settings)
     if earlier is not None:
         return earlier
@@ -127,16 +127,15 @@ def extract_photograph(
     """
     settings = settings or ExtractionSettings()
     paths = OutputPaths(settings.output_dir, name or path.stem, settings.table_format)
-    image = read_image(path, **_limit(settings))
     content = _Content([path])
-    multi_view = pipeline_default(pipeline) if settings.multi_view is None else settings.multi_view
-    request = replace(_request(pipeline, settings, content), max_frames=None, multi_view=multi_view)
+    request = replace(_request(pipeline, settings, content), max_frames=None, multi_view=settings.multi_view)
     earlier = _earlier_table(str(path), paths, request, settings)
     if earlier is not None:
         return earlier
     started = time.monotonic()
+    image = read_image(path, max_pixels=settings.max_pixels)
     camera = camera_for(settings.intrinsics, image)
-    faces = pipeline.process_image(image, camera=camera, multi_view=multi_view)
+    faces = pipeline.process_image(image, camera=camera, multi_view=settings.multi_view)
     warnings = [] if faces else [NO_FACE_IN_PHOTOGRAPH]
     facts = {
         "input": {
@@ -177,6 +176,11 @@ def camera_for(intrinsics: Intrinsics, image: Image) -> Camera:
         cx=default.cx if intrinsics.cx is None else intrinsics.cx,
         cy=default.cy if intrinsics.cy is None else intrinsics.cy,
     )
+
+
+def files_of(source: FrameSource) -> Sequence[Path]:
+    """The files that a clip is read from, in order."""
+    return source.files if isinstance(source, ImageSequence) else [Path(source.path)]
 
 
 NO_FACE_IN_CLIP = "no face was found in any frame"
@@ -282,33 +286,35 @@ def _nothing_done(source: FrameSource, run: _Run) -> Outcome:
     if run.error is not None:
         raise run.error
     if run.ending == "interrupted":
-        return Outcome(
-            source.path, "interrupted", f"{source.path}: interrupted before its first frame; nothing written."
-        )
-    raise VideoError(f"{source.path}: gives no frames.")
+        message = f"{printable(source.path)}: interrupted before its first frame; nothing written."
+        return Outcome(source.path, "interrupted", message)
+    raise VideoError(f"{printable(source.path)}: gives no frames.")
 
 
-def _request(pipeline: Pipeline, settings: ExtractionSettings, input_bytes: int | None) -> Request:
+def _request(pipeline: Pipeline, settings: ExtractionSettings, content: _Content | None) -> Request:
     return Request(
-        input_bytes, pipeline.bundle.content_hash, pipeline.precision, settings.intrinsics, settings.max_frames
-    )
+        None if content is None else content.fingerprint.sha256, pipeline.bundle.content_hash, pipeline.precision,
+        settings.intrinsics, settings.max_frames,
+    )  # fmt: skip
 
 
 def _earlier_table(name: str, paths: OutputPaths, request: Request, settings: ExtractionSettings) -> Outcome | None:
     """What to say instead of working, if the table is there already; None to go on."""
-    sidecar = check_sidecar_is_ours(paths)
-    check_sidecar_is_ours(paths.incomplete)
-    if settings.overwrite or not paths.table.exists():
+    earlier = look_for_earlier(paths)
+    look_for_earlier(paths.incomplete)  # refuses to overwrite what is not ours
+    if settings.overwrite or earlier.state in ("nothing", "unfinished"):
         return None
-    if sidecar is None or sidecar.get("table") != paths.table.name:
-        message = f"{name}: skipped, {paths.table} exists (nothing beside it says how it was made)."
-        return Outcome(name, "skipped", message, paths.table)
-    reasons = differences(sidecar, request)
-    if not reasons:
-        return Outcome(name, "skipped", f"{name}: skipped, {paths.table} exists.", paths.table)
+    shown, table = printable(name), printable(paths.table)
     advice = "Use --overwrite to replace it, or another folder (-o)."
-    message = f"{name}: {paths.table} exists, but {'; '.join(reasons)}. {advice}"
-    return Outcome(name, "failed", message, paths.table)
+    if earlier.state == "foreign":
+        problem = "nothing beside it says what it was made from"
+    elif earlier.state == "changed":
+        problem = f"it is not the table that {printable(paths.sidecar.name)} describes; it was changed or copied there"
+    else:
+        problem = "; ".join(differences(earlier.content or {}, request))
+        if not problem:
+            return Outcome(name, "skipped", f"{shown}: skipped, {table} exists.", paths.table)
+    return Outcome(name, "failed", f"{shown}: {table} exists, but {problem}. {advice}", paths.table)
 
 
 def _expected_frames(source: FrameSource, settings: ExtractionSettings) -> int | None:
@@ -320,14 +326,18 @@ def _camera_facts(camera: Camera) -> dict[str, float]:
     return {name: float(value) for name, value in asdict(camera).items()}
 
 
-def _clip_facts(source: FrameSource, run: _Run, rows: int, seconds: float) -> dict[str, Any]:
+def _clip_facts(
+    source: FrameSource, run: _Run, rows: int, seconds: float, settings: ExtractionSettings, content: _Content | None
+) -> dict[str, Any]:
     assert run.camera is not None  # there were frames
     height, width = run.image_size
+    damaged = source.damaged_frames
     return {
-        "reason": str(run.error) if run.error is not None else None if run.ending == "end" else run.ending,
+        "reason": run.reason,
         "input": {
             "path": source.path if source.live else str(Path(source.path).resolve()),
             "kind": source.kind,
+            **({} if content is None else asdict(content.fingerprint)),
             "frames_declared": source.n_frames,
             "fps": source.fps,
             "height": height,
@@ -335,25 +345,36 @@ def _clip_facts(source: FrameSource, run: _Run, rows: int, seconds: float) -> di
         },
         "frames": rows,
         "frames_with_success": run.successes,
-        "warnings": list(source.warnings),
+        **({"damaged_frames": [number + 1 for number in damaged]} if damaged else {}),  # as the table counts them
+        "warnings": [*settings.warnings, *source.warnings, *run.problems, *_no_face(run)],
         "camera": _camera_facts(run.camera),
         "seconds": round(seconds, 3),
     }
 
 
+def _no_face(run: _Run) -> list[str]:
+    return [] if run.successes else [NO_FACE_IN_CLIP]
+
+
 def _clip_outcome(
     source: FrameSource, run: _Run, complete: bool, target: OutputPaths, rows: int, seconds: float
 ) -> Outcome:
+    shown, table = printable(source.path), printable(target.table)
     if complete:
         status: Literal["done", "incomplete", "interrupted"] = "done"
-        message = f"{source.path}: {rows} frames, {run.successes} with a face, {seconds:.1f} s -> {target.table}"
+        message = f"{shown}: {rows} frames, {run.successes or 'none'} with a face, {seconds:.1f} s -> {table}"
     elif run.error is not None:
-        status, message = "incomplete", f"{run.error} The {rows} frames before that are in {target.table}"
-    else:
+        status, message = "incomplete", f"{run.error} The {rows} frames before that are in {table}"
+    elif run.ending == "interrupted":
         status = "interrupted"
         of = f" of {source.n_frames}" if source.n_frames is not None else ""
         message = (
-            f"{source.path}: INCOMPLETE, interrupted after {rows}{of} frames. These are finished, with post-processed "
-            f"AUs, in {target.table}; the next run starts this clip anew."
+            f"{shown}: INCOMPLETE, interrupted after {rows}{of} frames. These are finished, with post-processed "
+            f"AUs, in {table}; the next run starts this clip anew."
         )
-    return Outcome(source.path, status, message, target.table, rows, tuple(source.warnings))
+    else:
+        status = "incomplete"
+        message = f"{shown}: NOT WHOLE: {'; '.join(run.problems)}. All {rows} frames that there are stand in {table}"
+    return Outcome(
+        source.path, status, message, target.table, rows, tuple(source.warnings), without_face=not run.successes
+    )

@@ -1,7 +1,7 @@
 """Many inputs, one after the other: which jobs they make, what becomes of each, and when to stop (`auparity extract`).
 
-Inputs are planned before anything is computed, so that two of them which would write the same file are refused at
-once. Then each job runs by itself: an input that cannot be read is reported and the next one goes on.
+Inputs are planned before anything is computed, so that each has a table name of its own. Then each job runs by
+itself: an input that cannot be read is reported and the next one goes on.
 """
 
 from __future__ import annotations
@@ -12,59 +12,71 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Literal, Protocol, Self
 
-from auparity.errors import AuparityError, VideoError
+from auparity.errors import AuparityError
 from auparity.extraction import extract_clip, extract_photograph
 from auparity.extraction_types import ClipProgress, ExtractionSettings, Outcome, Pipeline
-from auparity.media import CameraStream, images_in, is_image, open_clip
+from auparity.inputs import Input
+from auparity.media import CameraStream, open_clip, printable
+from auparity.output_names import output_names
 
 EXIT_GOOD, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 
 @dataclass(frozen=True)
 class Job:
-    """One input that makes one table."""
+    """One input that makes one table, or that cannot be measured."""
 
-    kind: Literal["clip", "photograph", "camera"]
+    kind: Literal["clip", "photograph", "camera", "problem"]
     path: Path  #: "camera:0" for cameras
+    name: str = ""  #: of the table in the output folder, without suffix; cameras name theirs by the time
     camera: int | None = None
-
-    @property
-    def stem(self) -> str:
-        """Name of the output, as the extraction will choose it."""
-        return self.path.resolve().name if self.path.is_dir() else self.path.stem
+    problem: str = ""  #: why it cannot be measured
 
 
 class Reporter(Protocol):
     """Told what happens, job by job."""
 
     def job_started(self, number: int, total: int, job: Job) -> ClipProgress: ...
+    def batch_started(self, total: int, at_a_time: int) -> ClipProgress:
+        """Several jobs run at a time; frames of all of them are counted together."""
+
     def job_done(self, outcome: Outcome) -> None: ...
 
 
-def plan_jobs(inputs: Sequence[Path], *, camera: int | None = None, photographs: bool = False) -> list[Job]:
-    """The jobs that the inputs make, in their order; an input named twice makes one job.
+def camera_job(camera: int) -> Job:
+    """The job of a live camera."""
+    return Job("camera", Path(f"camera:{camera}"), camera=camera)
 
-    A folder is one clip (an image sequence), or with `photographs` one job for each image in it; a file with the name
-    of an image is a photograph; everything else is a video, whose errors show when it is opened.
+
+def plan_jobs(
+    inputs: Sequence[Input], *, keep_tree: bool | None = None, template: str | None = None
+) -> tuple[list[Job], list[str]]:
+    """The jobs that the inputs make, in their order, and notices for the user.
+
+    Parameters
+    ----------
+    inputs : as of `auparity.inputs.find_inputs`.
+    keep_tree, template : how tables are called, see `output_names`.
 
     Raises
     ------
-    AuparityError : two inputs would write the same table.
+    AuparityError : two inputs would write the same table, or the template is wrong.
     """
-    jobs = [] if camera is None else [Job("camera", Path(f"camera:{camera}"), camera)]
-    seen: set[Path] = set()
-    for path in inputs:
-        for job in _jobs_of(path, photographs):
-            if job.path.resolve() not in seen:
-                seen.add(job.path.resolve())
-                jobs.append(job)
-    _check_names(jobs)
-    return jobs
+    measured = [item for item in inputs if item.kind in ("clip", "photograph")]
+    names = output_names([item.path for item in measured], keep_tree=keep_tree, template=template)
+    name_of = {id(item): name for item, name in zip(measured, names, strict=True)}
+    jobs = [
+        Job(item.kind, item.path, name_of.get(id(item), ""), problem=item.problem)
+        for item in inputs
+        if item.kind != "notice"
+    ]
+    return jobs, [item.problem for item in inputs if item.kind == "notice"]
 
 
 def run_jobs(
@@ -76,7 +88,7 @@ def run_jobs(
 ) -> list[Outcome]:
     """Run the jobs until all are done or `stop` says so; as many outcomes as jobs were begun.
 
-    A defect of ours (any error but `AuparityError` and `OSError`) is reported with its traceback, and does not cost
+    An internal error (any error but `AuparityError` and `OSError`) is reported with its traceback, and does not cost
     the jobs after it.
     """
     outcomes: list[Outcome] = []
@@ -97,11 +109,18 @@ def run_job(
     """Run one job; errors become its outcome, and only a second Ctrl-C is raised."""
     try:
         return _run_job(pipeline, job, settings, progress, stop)
-    except (AuparityError, OSError) as error:
-        return Outcome(str(job.path), "failed", _naming(job, str(error)))
-    except Exception:
-        text = f"{job.path}: unexpected error, a defect of auparity; please report it.\n{traceback.format_exc()}"
-        return Outcome(str(job.path), "failed", text)
+    except Exception as error:
+        return failure(job, error)
+
+
+def failure(job: Job, error: BaseException) -> Outcome:
+    """The outcome of a job that ended in an error."""
+    if isinstance(error, AuparityError | OSError):
+        message, shown = str(error), printable(job.path)
+        return Outcome(str(job.path), "failed", message if shown in message else f"{shown}: {message}")
+    trace = "".join(traceback.format_exception(error))
+    text = f"{printable(job.path)}: internal error; please report it.\n{trace}"
+    return Outcome(str(job.path), "failed", text)
 
 
 def exit_code(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> int:
@@ -113,86 +132,78 @@ def exit_code(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> int:
 
 
 def summary(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
-    """One line: how many inputs ended how."""
+    """One line: how many inputs ended how, and in how many no face was found."""
     statuses = [outcome.status for outcome in outcomes]
     counts = [(statuses.count(word), word) for word in ("done", "skipped", "incomplete", "interrupted", "failed")]
-    not_started = (len(jobs) - len(outcomes), "not started")
-    return f"{len(jobs)} inputs: " + ", ".join(f"{count} {word}" for count, word in [*counts, not_started] if count)
+    counts.append((len(jobs) - len(outcomes), "not started"))
+    inputs = "1 input" if len(jobs) == 1 else f"{len(jobs)} inputs"
+    line = f"{inputs}: " + ", ".join(f"{count} {word}" for count, word in counts if count)
+    without = sum(outcome.without_face for outcome in outcomes)
+    return f"{line}; no face found in {without} of them" if without else line
 
 
 class StopSwitch:
     """Ctrl-C in two steps: the first asks to finish what is done, the second stops at once (KeyboardInterrupt).
 
-    A context manager; call it to ask whether it was pressed. Only the main thread can take over the signal: elsewhere
-    it stays off, and a KeyboardInterrupt is treated by `extract_clip` as the first Ctrl-C.
+    SIGTERM (a scheduler's time is up) and SIGHUP (the terminal was closed) count as Ctrl-C. A context manager; call it
+    to ask whether it was pressed. Only the main thread can take over signals: elsewhere it stays off, and a
+    KeyboardInterrupt is treated by `extract_clip` as the first Ctrl-C.
     """
 
     NOTICE = b"\nStopping after this frame; post-processing what is done. Ctrl-C again stops at once.\n"
+    SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
     def __init__(self) -> None:
         self.pressed = False
-        self._previous: Any = None
+        self._previous: dict[int, Any] = {}
 
     def __call__(self) -> bool:
         return self.pressed
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._handle)
+            for name in self.SIGNALS:
+                number = getattr(signal, name, None)
+                # nohup has a program ignore SIGHUP, a shell's background jobs SIGINT: they stay ignored.
+                if number is not None and (name == "SIGINT" or signal.getsignal(number) is not signal.SIG_IGN):
+                    self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
+        self._previous = {}
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.pressed:
+        if self.pressed and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.pressed = True
-        # A signal handler may not use the locks of a stream or a progress bar that it has interrupted.
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ is not None else 2, self.NOTICE)
-
-
-def _jobs_of(path: Path, photographs: bool) -> list[Job]:
-    if path.is_dir() and photographs:
-        try:
-            return [Job("photograph", image) for image in images_in(path)]
-        except VideoError:
-            return [Job("clip", path)]  # fails with the same error in its turn, as every unreadable input does
-    if path.is_dir():
-        return [Job("clip", path)]
-    return [Job("photograph" if is_image(path) else "clip", path)]
-
-
-def _check_names(jobs: Sequence[Job]) -> None:
-    """Refuse two jobs whose tables would have one name, on any file system and whether complete or not."""
-    owners: dict[str, Job] = {}
-    for job in jobs:
-        for name in (job.stem.casefold(), f"{job.stem}.incomplete".casefold()):
-            other = owners.setdefault(name, job)
-            if other is not job:
-                raise AuparityError(
-                    f"{other.path} and {job.path} would both write {job.stem}.csv. Extract them in two runs with "
-                    "different output folders (-o)."
-                )
+        # A signal handler may not use the locks of a stream or a progress bar that it has interrupted; and a terminal
+        # that was closed cannot be written to.
+        with suppress(OSError):
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ is not None else 2, self.NOTICE)
 
 
 def _run_job(
     pipeline: Pipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
 ) -> Outcome:
+    if job.kind == "problem":
+        return Outcome(str(job.path), "failed", job.problem)
     if job.kind == "photograph":
         try:
-            return extract_photograph(pipeline, job.path, settings)
+            return extract_photograph(pipeline, job.path, settings, name=job.name)
         except KeyboardInterrupt:
             if stop():
                 raise
-            return Outcome(str(job.path), "interrupted", f"{job.path}: interrupted; nothing written.")
-    with CameraStream(job.camera) if job.camera is not None else open_clip(job.path) as source:
-        return extract_clip(pipeline, source, settings, progress=progress, stop=stop)
+            return Outcome(str(job.path), "interrupted", f"{printable(job.path)}: interrupted; nothing written.")
+    with _open(job, settings) as source:
+        return extract_clip(pipeline, source, settings, name=job.name or None, progress=progress, stop=stop)
 
 
-def _naming(job: Job, message: str) -> str:
-    """Every message names its input."""
-    return message if str(job.path) in message else f"{job.path}: {message}"
+def _open(job: Job, settings: ExtractionSettings) -> Any:
+    if job.camera is not None:
+        return CameraStream(job.camera)
+    limits = {} if settings.max_pixels is None else {"max_pixels": settings.max_pixels}
+    return open_clip(job.path, timestamps=settings.timestamps, fps=settings.fps, **limits)

@@ -1,17 +1,17 @@
 """Many inputs at once, each in a process of its own (``auparity extract --processes N``): the same tables, sooner.
 
-Reported in the order of the inputs. Ctrl-C works as with one process: running clips are finished up to the frame that
-they are at, a second one stops at once.
+Inputs are reported when they are done. Ctrl-C works as with one process: running clips are finished up to the frame
+that they are at, a second one stops at once. An input whose process dies fails by name, the others go on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from auparity.accelerated.parallel.workers import Interrupted, Worker, Workers
+from auparity.accelerated.parallel.workers import Failed, Interrupted, Worker, Workers
 from auparity.accelerated.pipeline import Pipeline
-from auparity.extraction_jobs import Job, Reporter, run_job
-from auparity.extraction_types import ClipProgress, ExtractionSettings, NoProgress, Outcome
+from auparity.extraction_jobs import Job, Reporter, failure, run_job
+from auparity.extraction_types import ClipProgress, ExtractionSettings, Outcome
 
 
 class _Counting:
@@ -21,7 +21,7 @@ class _Counting:
         self._worker = worker
 
     def started(self, n_frames: int | None) -> None:
-        """The parent says which input it waits for."""
+        """The parent counts inputs."""
 
     def frame_done(self) -> None:
         self._worker.frame_done()
@@ -43,41 +43,43 @@ def run_jobs_in_processes(
     stop: Callable[[], bool],
     processes: int,
 ) -> list[Outcome]:
-    """`extraction_jobs.run_jobs` with some processes; arguments and result are the same.
+    """`extraction_jobs.run_jobs` with some processes; arguments and result are the same, outcomes in order of jobs.
 
     Raises
     ------
-    AuparityError : a process died; what was written before is whole.
+    AuparityError : the processes cannot be started.
     """
-    outcomes: list[Outcome] = []
-    told = _Told(stop)
+    outcomes: dict[int, Outcome] = {}
+    processes = min(processes, len(jobs))
     parameters = pipeline.landmark_detector.parameters
-    with Workers(pipeline.bundle, pipeline.variants, min(processes, len(jobs)), parameters) as workers:
-        results = workers.map(_extract, [(job, settings) for job in jobs], meanwhile=lambda: told.look(workers))
-        for number, job in enumerate(jobs, 1):
-            told.progress = reporter.job_started(number, len(jobs), job)
-            told.progress.started(None)
-            try:
-                outcome = next(results)
-            except Interrupted:  # it had not begun
-                break
-            outcomes.append(outcome)
-            reporter.job_done(outcome)
-    return outcomes
+    with Workers(pipeline.bundle, pipeline.variants, processes, parameters) as workers:
+        told = _Told(reporter.batch_started(len(jobs), processes), workers, stop)
+        items = [(job, settings) for job in jobs]
+        try:
+            for index, result in workers.as_completed(_extract, items, meanwhile=told.look):
+                if isinstance(result, Failed):
+                    if isinstance(result.error, Interrupted):  # it had not begun
+                        continue
+                    result = failure(jobs[index], result.error)
+                outcomes[index] = result
+                reporter.job_done(result)
+        except Interrupted:
+            told.look()
+    return [outcomes[index] for index in sorted(outcomes)]
 
 
 class _Told:
-    """Frames of all workers, told to whoever reports the input that is waited for; passes Ctrl-C on."""
+    """Frames of all workers, told to the reporter; passes Ctrl-C on."""
 
-    def __init__(self, stop: Callable[[], bool]) -> None:
-        self.progress: ClipProgress = NoProgress()
-        self._stop = stop
+    def __init__(self, progress: ClipProgress, workers: Workers, stop: Callable[[], bool]) -> None:
+        self._progress, self._workers, self._stop = progress, workers, stop
         self._frames = 0
+        progress.started(None)
 
-    def look(self, workers: Workers) -> None:
+    def look(self) -> None:
         if self._stop():
-            workers.stop()
-        frames = workers.frames
+            self._workers.stop()
+        frames = self._workers.frames
         for _ in range(frames - self._frames):
-            self.progress.frame_done()
+            self._progress.frame_done()
         self._frames = frames

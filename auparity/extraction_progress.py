@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -16,9 +17,12 @@ from rich.text import Text
 
 from auparity.extraction_jobs import Job
 from auparity.extraction_types import ClipProgress, NoProgress, Outcome
+from auparity.media import printable
 
 #: Between two progress lines of one clip where there is no terminal.
 LINE_SECONDS = 10.0
+#: What happens before the first frame is done: it can take a minute on a machine that has compiled nothing yet.
+PREPARING = "preparing (the first run compiles, the first frame finds the face)"
 _PROBLEMS = ("failed", "incomplete", "interrupted")
 
 
@@ -32,7 +36,7 @@ class FrameRateColumn(ProgressColumn):
 
 
 class QuietReporter:
-    """Problems only."""
+    """Problems and warnings only."""
 
     def __enter__(self) -> Self:
         return self
@@ -43,34 +47,50 @@ class QuietReporter:
         """Nothing is open."""
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        # A terminal that was closed is no reason to lose the frames that are done.
+        with suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
 
     def job_started(self, number: int, total: int, job: Job) -> ClipProgress:
+        return NoProgress()
+
+    def batch_started(self, total: int, at_a_time: int) -> ClipProgress:
         return NoProgress()
 
     def job_done(self, outcome: Outcome) -> None:
         if outcome.status in _PROBLEMS:
             self.say(outcome.message)
+        elif outcome.without_face:
+            self.say(f"{printable(outcome.input)}: warning: no face was found in it")
         for warning in outcome.warnings:
-            self.say(f"{outcome.input}: warning: {warning}")
+            self.say(f"{printable(outcome.input)}: warning: {printable(warning)}")
 
     def finished(self, summary: str) -> None:
         """Problems were reported one by one."""
 
 
 class LineReporter(QuietReporter):
-    """One line a job, and one every LINE_SECONDS inside a clip."""
+    """One line a job, and one every LINE_SECONDS inside a clip.
+
+    Rate and time left are those since the line before, so that what a run does once (compiling, finding the face)
+    does not count.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._name = ""
         self._total: int | None = None
         self._frames = 0
-        self._start = self._last = 0.0
+        self._last_frames, self._last = 0, 0.0
 
     def job_started(self, number: int, total: int, job: Job) -> ClipProgress:
-        self._name = str(job.path)
+        self._name = printable(job.path)
         self.say(f"[{number}/{total}] {self._name}")
+        return self
+
+    def batch_started(self, total: int, at_a_time: int) -> ClipProgress:
+        self._name = f"{total} inputs, {at_a_time} at a time"
+        self.say(self._name)
         return self
 
     def job_done(self, outcome: Outcome) -> None:
@@ -80,15 +100,19 @@ class LineReporter(QuietReporter):
 
     def started(self, n_frames: int | None) -> None:
         self._total, self._frames = n_frames, 0
-        self._start = self._last = self._clock()
+        self._last_frames, self._last = 0, self._clock()
 
     def frame_done(self) -> None:
         self._frames += 1
         now = self._clock()
+        if self._frames == 1:
+            if now - self._last >= LINE_SECONDS:
+                self.say(f"{self._name}: prepared in {now - self._last:.0f} s")
+            self._last_frames, self._last = 1, now
         if now - self._last < LINE_SECONDS:
             return
-        self._last = now
-        rate = self._frames / (now - self._start)
+        rate = (self._frames - self._last_frames) / (now - self._last)
+        self._last_frames, self._last = self._frames, now
         of = left = ""
         if self._total is not None:
             of, left = f" of {self._total}", f", {max(self._total - self._frames, 0) / rate:.0f} s left"
@@ -125,27 +149,40 @@ class BarReporter(LineReporter):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        with suppress(OSError):
+            self._bars.stop()
 
     def say(self, text: str) -> None:
         # Plain text: file names may hold brackets, and paths must stay in one piece for copying.
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        with suppress(OSError):
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def job_started(self, number: int, total: int, job: Job) -> ClipProgress:
-        self._name = job.path.name
+        self._name = printable(job.path.name)
         self._bars.update(self._inputs, total=total, completed=number - 1, visible=total > 1)
+        return self
+
+    def batch_started(self, total: int, at_a_time: int) -> ClipProgress:
+        self._name = f"{at_a_time} at a time"
+        self._bars.update(self._inputs, total=total, completed=0, visible=True)
         return self
 
     def job_done(self, outcome: Outcome) -> None:
         super().job_done(outcome)
-        self._bars.update(self._clip, visible=False)
         self._bars.advance(self._inputs)
+        if self._bars.tasks[0].finished:
+            self._bars.update(self._clip, visible=False)
 
     def started(self, n_frames: int | None) -> None:
-        self._bars.reset(self._clip, total=n_frames, description=self._name, visible=True)
+        self._total, self._frames = n_frames, 0
+        self._bars.reset(self._clip, total=None, description=f"{self._name}: {PREPARING}", visible=True)
 
     def frame_done(self) -> None:
-        self._bars.advance(self._clip)
+        self._frames += 1
+        if self._frames == 1:  # from here on the bar's clock measures steady frames
+            self._bars.reset(self._clip, total=self._total, completed=1, description=self._name, visible=True)
+        else:
+            self._bars.advance(self._clip)
 
     def finishing(self) -> None:
         self._bars.update(self._clip, description=f"{self._name}: post-processing AUs")

@@ -81,7 +81,7 @@ class ExtractionSettings:
     timestamps: Literal["container", "index"] = "container"  #: where the times of videos come from
     fps: float | None = None  #: frames per second of a folder of images
     max_pixels: int | None = None  #: larger pictures are refused before they are decoded; None for the default
-    multi_view: bool | None = None  #: several orientations for each face of a photograph; None for the default
+    multi_view: bool = True  #: of photographs: fit each face from several head orientations, and keep the likeliest
     warnings: tuple[str, ...] = ()  #: what whoever reads a result of this run must know; goes into every sidecar
 
 

@@ -98,7 +98,7 @@ def look_for_earlier(paths: OutputPaths) -> Earlier:
     """
     content = read_sidecar(paths)
     if paths.table.is_dir():
-        raise AuparityError(f"{paths.table}: is a directory, so no table can be written there. Move it away (or use -o).")
+        raise AuparityError(f"{paths.table}: is a directory, so no table can be written there. Move it, or use -o.")
     if not paths.table.exists():
         return Earlier("nothing", content)
     if content is None:
@@ -153,7 +153,7 @@ def publish(
         "table": {
             "name": paths.table.name,
             "rows": finished.rows,
-            "bytes": finished.bytes,
+            "bytes": finished.n_bytes,
             "sha256": finished.sha256,
             "replaces": replaces,
         },

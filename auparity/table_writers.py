@@ -37,7 +37,7 @@ class Finished:
 
     temporary: Path
     rows: int
-    bytes: int
+    n_bytes: int
     sha256: str  #: hex, of the file
     held: IO[bytes]  #: the open file: its lock says that somebody still works on it
 

@@ -29,7 +29,7 @@ from auparity.models.synthetic.workspace import Workspace
 from auparity.parity_tests import fidelity_page, truth_runs, truth_tables
 from auparity.parity_tests.fidelity import environment
 from auparity.parity_tests.truth_summary import Arrays, concatenated, summarise
-from auparity.table_writers import write_text_atomically
+from auparity.atomic_files import write_text_atomically
 
 #: 17 clips of 120 frames are the 2,000 frames on which AUs are judged.
 CLIPS, CLIP_FRAMES, PHOTOGRAPHS = 17, 120, 300

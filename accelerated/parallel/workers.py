@@ -183,7 +183,8 @@ class Workers:
         Interrupted : `stop` was called before every task was begun; those that had begun have been given before.
         AuparityError : the processes cannot be started.
         """
-        rest, indices = iter(items), {}
+        rest = iter(items)
+        indices: dict[int, int] = {}  # of items, by number of the task
         while True:
             for seat in self._seats:
                 if seat.task is None and not self._board.stopped:
