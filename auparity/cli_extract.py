@@ -261,6 +261,7 @@ def _plan(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> tup
 
 def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> ExtractionSettings:
     from auparity.extraction_types import ExtractionSettings
+    from auparity.media import MAX_PIXELS
     from auparity.sidecars import Intrinsics
 
     fx, fy, cx, cy = arguments.fx, arguments.fy, arguments.cx, arguments.cy
@@ -279,6 +280,6 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         overwrite=arguments.overwrite,
         timestamps=arguments.timestamps,
         fps=arguments.fps,
-        max_pixels=arguments.max_pixels,
+        max_pixels=MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels,
         multi_view=arguments.multi_view,
     )

@@ -205,5 +205,6 @@ def _run_job(
 def _open(job: Job, settings: ExtractionSettings) -> Any:
     if job.camera is not None:
         return CameraStream(job.camera)
-    limits = {} if settings.max_pixels is None else {"max_pixels": settings.max_pixels}
-    return open_clip(job.path, timestamps=settings.timestamps, fps=settings.fps, **limits)
+    return open_clip(
+        job.path, timestamps=settings.timestamps, fps=settings.fps, max_pixels=settings.max_pixels
+    )

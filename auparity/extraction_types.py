@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from auparity.media import Image
+from auparity.media import MAX_PIXELS, Image, Timestamps
 from auparity.models.types import BundleMeta
 from auparity.reference.head_pose import Camera
 from auparity.reference.results import FrameResult, OfflineAUs
@@ -78,9 +78,9 @@ class ExtractionSettings:
     max_frames: int | None = None
     max_seconds: float | None = None  #: of a camera; by time stamps
     overwrite: bool = False
-    timestamps: Literal["container", "index"] = "container"  #: where the times of videos come from
+    timestamps: Timestamps = "container"  #: where the times of videos come from
     fps: float | None = None  #: frames per second of a folder of images
-    max_pixels: int | None = None  #: larger pictures are refused before they are decoded; None for the default
+    max_pixels: int = MAX_PIXELS  #: larger pictures are refused before they are decoded
     multi_view: bool = True  #: of photographs: fit each face from several head orientations, and keep the likeliest
     warnings: tuple[str, ...] = ()  #: what whoever reads a result of this run must know; goes into every sidecar
 

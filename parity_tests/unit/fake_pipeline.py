@@ -61,7 +61,7 @@ class FakeSession:
             raise self.owner.failure
         if self.owner.before_frame is not None:
             self.owner.before_frame(index)
-        return result(index, timestamp=timestamp, success=index % 2 == 0)
+        return result(index, timestamp=timestamp, success=self.owner.success and index % 2 == 0)
 
     def finish(self) -> OfflineAUs:
         ramp = (np.arange(self.frames) + 1.0) / 4
@@ -77,12 +77,13 @@ class FakePipeline:
         self.fail_at, self.failure, self.before_frame = fail_at, failure, before_frame
         self.sessions: list[dict[str, Any]] = []
         self.faces_per_image = 2
+        self.success = True  # False: no frame has a face
 
     def start_video(self, *, camera: Any = None, online: bool = False) -> FakeSession:
         self.sessions.append({"camera": camera, "online": online})
         return FakeSession(self)
 
-    def process_image(self, image: np.ndarray, *, camera: Any = None) -> list[FrameResult]:
+    def process_image(self, image: np.ndarray, *, camera: Any = None, multi_view: Any = None) -> list[FrameResult]:
         if self.failure is not None:
             raise self.failure
         return [result(face_id=k, success=k == 0) for k in range(self.faces_per_image)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
+import re
 import signal
 import sys
 
@@ -14,10 +16,12 @@ from rich.console import Console
 
 from auparity import cli_extract
 from auparity.cli import main
-from auparity.errors import AuparityError, VariantUnavailable
+from auparity.errors import VariantUnavailable
 from auparity.extraction_jobs import Job, plan_jobs
 from auparity.extraction_progress import BarReporter, LineReporter, QuietReporter, choose_reporter
 from auparity.extraction_types import Outcome
+from auparity.inputs import find_inputs
+from auparity.models.sources import EMBEDDED_NOTICE
 from auparity.parity_tests.unit.fake_pipeline import FakePipeline, write_images, write_video
 
 
@@ -33,7 +37,7 @@ def extract(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, pipeline=None) -> int:
-        monkeypatch.setattr(cli_extract, "build_pipeline", lambda _: pipeline or FakePipeline())
+        monkeypatch.setattr(cli_extract, "build_pipeline", lambda _: (pipeline or FakePipeline(), []))
         namespace = parse(*arguments)
         return namespace.run(namespace)
 
@@ -48,7 +52,7 @@ def test_all_good_is_exit_code_0_and_writes_to_processed(extract, tmp_path, caps
     write_video(tmp_path / "a.avi", 3)
     write_images(tmp_path / "b", 2)
     assert extract("a.avi", "b") == 0
-    assert names(tmp_path / "processed") == ["a.csv", "a.json", "b.csv", "b.json"]
+    assert names(tmp_path / "processed") == ["a.csv", "a.csv.json", "b.csv", "b.csv.json"]
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "[2/2] b" in printed.err
@@ -70,11 +74,11 @@ def test_unreadable_inputs_are_reported_the_rest_goes_on_and_the_code_is_1(extra
     assert extract(*inputs, "-o", "out", "--quiet") == 1
     assert names(tmp_path / "out") == [
         "cut.incomplete.csv",
-        "cut.incomplete.json",
+        "cut.incomplete.csv.json",
         "good.csv",
-        "good.json",
+        "good.csv.json",
         "sequence.incomplete.csv",
-        "sequence.incomplete.json",
+        "sequence.incomplete.csv.json",
     ]
     reported = capsys.readouterr().err
     assert "missing.mp4: does not exist" in reported
@@ -94,10 +98,10 @@ def test_a_run_is_resumed_by_the_same_command(extract, tmp_path, capsys):
         before_frame=lambda k: len(interrupted.sessions) == 2 and signal.raise_signal(signal.SIGINT)
     )
     assert extract(*inputs, pipeline=interrupted) == 130
-    assert names(tmp_path / "processed") == ["a.csv", "a.json", "b.incomplete.csv", "b.incomplete.json"]
+    assert names(tmp_path / "processed") == ["a.csv", "a.csv.json", "b.incomplete.csv", "b.incomplete.csv.json"]
     assert "3 inputs: 1 done, 1 interrupted, 1 not started" in capsys.readouterr().err
     assert extract(*inputs) == 0
-    assert names(tmp_path / "processed") == [f"{name}.{suffix}" for name in "abc" for suffix in ("csv", "json")]
+    assert names(tmp_path / "processed") == [f"{name}.{suffix}" for name in "abc" for suffix in ("csv", "csv.json")]
     assert "3 inputs: 2 done, 1 skipped" in capsys.readouterr().err
 
 
@@ -110,7 +114,7 @@ def test_stopping_at_once_is_exit_code_130_and_names_the_part_file(extract, tmp_
             signal.raise_signal(signal.SIGINT)
 
     assert extract("a.avi", pipeline=FakePipeline(before_frame=press_twice)) == 130
-    assert names(tmp_path / "processed") == ["a.csv.part"]
+    assert re.fullmatch(r"a\.csv\.[0-9a-f]+\.part", *names(tmp_path / "processed"))
     assert "the file that ends in .part" in capsys.readouterr().err
 
 
@@ -124,7 +128,7 @@ def test_a_defect_is_reported_with_its_traceback_and_the_rest_goes_on(extract, t
     write_video(tmp_path / "good.avi", 3)
     assert extract("photo.png", "good.avi", pipeline=FakePipeline(failure=ZeroDivisionError("ours"))) == 1
     reported = capsys.readouterr().err
-    assert "photo.png: unexpected error, a defect of auparity" in reported
+    assert "photo.png: internal error; please report it" in reported
     assert "ZeroDivisionError: ours" in reported
     assert "good.csv" in names(tmp_path / "processed")
 
@@ -133,8 +137,8 @@ def test_a_folder_is_a_clip_or_photographs_as_asked(extract, tmp_path):
     write_images(tmp_path / "album", 2)
     assert extract("album", "-o", "clip") == 0
     assert extract("album", "-o", "photographs", "--photographs") == 0
-    assert names(tmp_path / "clip") == ["album.csv", "album.json"]
-    assert names(tmp_path / "photographs") == ["000.csv", "000.json", "001.csv", "001.json"]
+    assert names(tmp_path / "clip") == ["album.csv", "album.csv.json"]
+    assert names(tmp_path / "photographs") == ["000.csv", "000.csv.json", "001.csv", "001.csv.json"]
 
 
 def test_parquet_is_asked_for_before_anything_starts(extract, tmp_path, monkeypatch):
@@ -158,13 +162,16 @@ def test_parquet_is_asked_for_before_anything_starts(extract, tmp_path, monkeypa
         (["a.avi", "--fx", "0"], "not a number above 0"),
         (["a.avi", "--fx", "wide"], "not a number above 0"),
         (["a.avi", "--max-frames", "0"], "not a whole number of at least 1"),
-        (["x/a.avi", "y/A.mp4"], "would both write"),
-        (["a.avi", "a.incomplete.avi"], "would both write"),
-        (["a.avi", "-o", "file"], "is no folder"),
+        (["a.avi", "a.incomplete.avi"], "would both be written"),
+        (["a.avi", "--output-name", "{name"], "--output-name {name"),
+        (["a.avi", "--output-name", "../{stem}"], "no name inside the output folder"),
+        (["a.avi", "-o", "file"], "is not a directory"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_with_the_reason(extract, tmp_path, capsys, arguments, words):
     (tmp_path / "file").touch()
+    for name in ("a.avi", "a.incomplete.avi"):
+        write_video(tmp_path / name, 2)
     with pytest.raises(SystemExit) as exit_info:
         extract(*arguments)
     assert exit_info.value.code == 2
@@ -181,17 +188,64 @@ def test_intrinsics_reach_the_pipeline_with_fy_as_fx_and_the_centre_of_the_image
 
 def test_an_input_named_twice_is_one_job(tmp_path):
     write_images(tmp_path / "album", 2)
-    photo = tmp_path / "album" / "000.png"
-    assert plan_jobs([photo, photo, tmp_path / "x.avi", tmp_path / "album" / ".." / "x.avi"]) == [
-        Job("photograph", photo),
-        Job("clip", tmp_path / "x.avi"),
-    ]
-    assert len(plan_jobs([photo, tmp_path / "album"], photographs=True)) == 2
+    photo, clip = tmp_path / "album" / "000.png", write_video(tmp_path / "x.avi", 2)
+    named = [str(photo), str(photo), str(clip), str(tmp_path / "album" / ".." / "x.avi")]
+    assert plan_jobs(find_inputs(named)) == ([Job("photograph", photo, "000"), Job("clip", clip, "x")], [])
+    assert len(plan_jobs(find_inputs([str(photo), str(tmp_path / "album")], photographs=True))[0]) == 2
 
 
-def test_inputs_of_one_name_are_refused_with_both_paths(tmp_path):
-    with pytest.raises(AuparityError, match=r"a.face\.mp4 and .*b.face\.mp4 would both write face\.csv"):
-        plan_jobs([tmp_path / "a" / "face.mp4", tmp_path / "b" / "face.mp4"])
+def test_clips_of_one_name_in_several_folders_keep_their_folders(extract, tmp_path):
+    for subject in ("sub-01", "sub-02"):
+        (tmp_path / subject).mkdir()
+        write_video(tmp_path / subject / "face.avi", 2 + int(subject[-1]))
+    assert extract("sub-01/face.avi", "sub-02/face.avi", "-o", "out") == 0
+    assert names(tmp_path / "out") == ["sub-01", "sub-02"]
+    for subject, frames in (("sub-01", 3), ("sub-02", 4)):
+        assert (tmp_path / "out" / subject / "face.csv").read_text().count("\n") == 1 + frames
+    assert extract("sub-01/face.avi", "sub-02/face.avi", "-o", "flat", "--output-name", "{parent}_{stem}") == 0
+    assert names(tmp_path / "flat") == [
+        "sub-01_face.csv", "sub-01_face.csv.json", "sub-02_face.csv", "sub-02_face.csv.json",
+    ]  # fmt: skip
+
+
+def test_an_input_that_cannot_be_measured_fails_by_name_and_the_rest_goes_on(extract, tmp_path, capsys):
+    write_video(tmp_path / "good.avi", 3)
+    (tmp_path / "good.csv").mkdir()
+    (tmp_path / "link.avi").symlink_to("nowhere")
+    (tmp_path / "odd\x1b[31m.avi").write_bytes(b"no video")
+    write_video(tmp_path / "other.avi", 3)
+    inputs = ["good.avi", "link.avi", "odd\x1b[31m.avi", "*.nothing", "other.avi"]
+    assert extract(*inputs, "-o", ".") == 1
+    reported = capsys.readouterr().err
+    assert "good.csv: is a directory" in reported
+    assert "link.avi" in reported
+    assert "odd\\x1b[31m.avi" in reported
+    assert "\x1b" not in reported
+    assert "5 inputs: 1 done, 4 failed" in reported
+    assert (tmp_path / "other.csv").is_file()
+
+
+def test_a_clip_without_a_face_is_said_in_summary_and_sidecar(extract, tmp_path, capsys):
+    write_video(tmp_path / "a.avi", 3)
+    pipeline = FakePipeline()
+    pipeline.success = False
+    assert extract("a.avi", pipeline=pipeline) == 0
+    assert "1 input: 1 done; no face found in 1 of them" in capsys.readouterr().err
+    sidecar = json.loads((tmp_path / "processed" / "a.csv.json").read_text())
+    assert sidecar["warnings"] == ["no face was found in any frame"]
+    assert extract("a.avi", "--quiet", "--overwrite", pipeline=pipeline) == 0
+    assert "a.avi: warning: no face was found" in capsys.readouterr().err
+
+
+def test_measuring_with_models_for_rendered_faces_unasked_is_said_always(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("OPENFACE_MODELS_DIR", str(tmp_path / "none"))
+    write_images(tmp_path / "clip", 2)
+    common = ["extract", str(tmp_path / "clip"), "--variants", "reference", "--quiet", "-o"]
+    assert main([*common, str(tmp_path / "out")]) == 0
+    assert f"warning: {EMBEDDED_NOTICE}" in capsys.readouterr().err
+    assert EMBEDDED_NOTICE in json.loads((tmp_path / "out" / "clip.csv.json").read_text())["warnings"]
+    assert main([*common, str(tmp_path / "asked"), "--models", "embedded"]) == 0
+    assert EMBEDDED_NOTICE not in capsys.readouterr().err
 
 
 def test_lines_tell_rate_and_time_left_every_ten_seconds(capsys, tmp_path):
@@ -199,14 +253,17 @@ def test_lines_tell_rate_and_time_left_every_ten_seconds(capsys, tmp_path):
     reporter = LineReporter(clock=lambda: now[0])
     progress = reporter.job_started(1, 2, Job("clip", tmp_path / "a.mp4"))
     progress.started(100)
+    now[0] += 40  # compiling, which tells nothing of how long the clip takes
+    progress.frame_done()
     for _ in range(50):
         now[0] += 0.5
         progress.frame_done()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"[1/2] {tmp_path / 'a.mp4'}"
     assert [line.partition(": ")[2] for line in lines[1:]] == [
-        "20 of 100 frames, 2.0 frames/s, 40 s left",
-        "40 of 100 frames, 2.0 frames/s, 30 s left",
+        "prepared in 40 s",
+        "21 of 100 frames, 2.0 frames/s, 40 s left",
+        "41 of 100 frames, 2.0 frames/s, 30 s left",
     ]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import shutil
 import signal
 
 import cv2
@@ -44,6 +47,12 @@ def names(folder) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def part_of(out):
+    """The one file of rows of an unfinished clip."""
+    (part,) = out.glob("face.csv.*.part")
+    return part
+
+
 def sidecar(path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -51,7 +60,7 @@ def sidecar(path) -> dict:
 def test_a_clip_becomes_a_table_with_post_processed_aus(clip, out):
     outcome = run(clip, out)
     assert (outcome.status, outcome.rows, outcome.table) == ("done", 8, out / "face.csv")
-    assert names(out) == ["face.csv", "face.json"]
+    assert names(out) == ["face.csv", "face.csv.json"]
     table = rows(out / "face.csv")
     assert [row["frame"] for row in table] == [str(k) for k in range(1, 9)]
     assert [row["timestamp"] for row in table] == [f"{k / 25:.3f}" for k in range(8)]
@@ -64,7 +73,7 @@ def test_the_part_file_holds_the_online_aus_of_every_frame_so_far(clip, out):
     seen = []
 
     def look(index):
-        seen.append([row["AU01_r"] for row in rows(out / "face.csv.part")])
+        seen.append([row["AU01_r"] for row in rows(part_of(out))])
 
     run(clip, out, FakePipeline(before_frame=look))
     assert seen[3] == ["0.00", "-0.12", "-0.25"]
@@ -75,14 +84,23 @@ def test_the_sidecar_says_what_was_made_of_what_by_what_and_how(clip, out):
     pipeline = FakePipeline()
     pipeline.precision = "float64"
     run(clip, out, pipeline)
-    content = sidecar(out / "face.json")
+    content = sidecar(out / "face.csv.json")
     assert content["auparity"] == __version__
     assert content["complete"] is True
     assert content["reason"] is None
     assert (content["frames"], content["frames_with_success"]) == (8, 4)
+    assert content["table"] == {
+        "name": "face.csv",
+        "rows": 8,
+        "bytes": (out / "face.csv").stat().st_size,
+        "sha256": hashlib.sha256((out / "face.csv").read_bytes()).hexdigest(),
+        "replaces": None,
+    }
     assert content["input"] == {
         "path": str(clip.resolve()),
         "kind": "video",
+        "bytes": clip.stat().st_size,
+        "sha256": hashlib.sha256(clip.read_bytes()).hexdigest(),
         "frames_declared": 8,
         "fps": 25.0,
         "height": 48,
@@ -119,9 +137,9 @@ def assert_incomplete(outcome, out, n):
     assert (outcome.status, outcome.rows) == ("interrupted", n)
     assert f"INCOMPLETE, interrupted after {n} of 8 frames" in outcome.message
     assert str(out / "face.incomplete.csv") in outcome.message
-    assert names(out) == ["face.incomplete.csv", "face.incomplete.json"]
+    assert names(out) == ["face.incomplete.csv", "face.incomplete.csv.json"]
     assert [row["AU12_r"] for row in rows(out / "face.incomplete.csv")] == [f"{(k + 1) / 4:.2f}" for k in range(n)]
-    content = sidecar(out / "face.incomplete.json")
+    content = sidecar(out / "face.incomplete.csv.json")
     assert (content["complete"], content["reason"], content["frames"]) == (False, "interrupted", n)
 
 
@@ -132,7 +150,7 @@ def test_a_clip_interrupted_inside_a_frame_is_finished_up_to_it(clip, out):
 def test_a_clip_stopped_between_frames_is_finished_up_to_there(clip, out):
     pipeline = FakePipeline()
     assert_incomplete(
-        run(clip, out, pipeline, stop=lambda: (out / "face.csv.part").read_text().count("\n") == 4), out, 3
+        run(clip, out, pipeline, stop=lambda: part_of(out).read_text().count("\n") == 4), out, 3
     )
 
 
@@ -152,8 +170,8 @@ def test_the_second_ctrl_c_stops_at_once_and_leaves_the_part_file(clip, out):
 
     with StopSwitch() as stop, pytest.raises(KeyboardInterrupt):
         run(clip, out, FakePipeline(before_frame=press_twice), stop=stop)
-    assert names(out) == ["face.csv.part"]
-    assert len(rows(out / "face.csv.part")) == 2
+    assert names(out) == [part_of(out).name]
+    assert len(rows(part_of(out))) == 2
 
 
 def test_an_interruption_before_the_first_frame_writes_nothing(clip, out):
@@ -165,7 +183,7 @@ def test_an_interruption_before_the_first_frame_writes_nothing(clip, out):
 def test_an_interrupted_clip_is_not_taken_for_done_and_is_replaced_by_the_whole_one(clip, out):
     run(clip, out, FakePipeline(fail_at=5, failure=KeyboardInterrupt()))
     assert run(clip, out).status == "done"
-    assert names(out) == ["face.csv", "face.json"]
+    assert names(out) == ["face.csv", "face.csv.json"]
 
 
 # --- damage ---------------------------------------------------------------------------------------------------------
@@ -179,7 +197,7 @@ def test_a_truncated_video_keeps_its_frames_as_incomplete(tmp_path, out):
     assert outcome.status == "incomplete"
     assert f"The {outcome.rows} frames before that are in {out / 'cut.incomplete.csv'}" in outcome.message
     assert len(rows(out / "cut.incomplete.csv")) == outcome.rows > 40
-    assert "truncated" in sidecar(out / "cut.incomplete.json")["reason"]
+    assert "truncated" in sidecar(out / "cut.incomplete.csv.json")["reason"]
 
 
 def test_a_damaged_image_ends_its_sequence_there(tmp_path, out):
@@ -202,8 +220,8 @@ def test_a_pipeline_that_fails_leaves_the_rows_so_far(clip, out):
     failure = ContractError("fhog", "aligned", "a", "b")
     with pytest.raises(ContractError):
         run(clip, out, FakePipeline(fail_at=4, failure=failure))
-    assert names(out) == ["face.csv.part"]
-    assert len(rows(out / "face.csv.part")) == 4
+    assert names(out) == [part_of(out).name]
+    assert len(rows(part_of(out))) == 4
 
 
 # --- runs that follow -----------------------------------------------------------------------------------------------
@@ -219,11 +237,105 @@ def test_a_table_that_exists_is_skipped_unless_it_is_to_be_overwritten(clip, out
     assert len(pipeline.sessions) == 1
 
 
-def test_a_table_of_another_program_is_left_alone(clip, out):
+def test_a_table_of_another_program_is_left_alone_and_not_taken_for_ours(clip, out):
     out.mkdir()
     (out / "face.csv").write_text("theirs")
-    assert "nothing beside it says how it was made" in run(clip, out).message
+    outcome = run(clip, out)
+    assert outcome.status == "failed"
+    assert "nothing beside it says what it was made from" in outcome.message
     assert (out / "face.csv").read_text() == "theirs"
+
+
+def test_a_table_that_was_changed_is_neither_skipped_nor_replaced(clip, out):
+    run(clip, out)
+    with (out / "face.csv").open("a") as file:
+        file.write("a note\n")
+    outcome = run(clip, out)
+    assert (outcome.status, "it is not the table that face.csv.json describes" in outcome.message) == ("failed", True)
+    assert run(clip, out, overwrite=True).status == "done"
+
+
+def test_an_input_of_the_same_name_and_size_is_told_by_its_content(tmp_path, out):
+    one = write_images(tmp_path / "one" / "face", 2)
+    two = shutil.copytree(one, tmp_path / "two" / "face")
+    image = bytearray((two / "001.png").read_bytes())
+    cv2.imwrite(str(two / "001.png"), np.full((48, 64, 3), 7, np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 0])
+    cv2.imwrite(str(one / "001.png"), np.full((48, 64, 3), 8, np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 0])
+    assert (one / "001.png").stat().st_size == (two / "001.png").stat().st_size != len(image)
+    run(one, out)
+    outcome = run(two, out)
+    assert outcome.status == "failed"
+    assert "made from another input" in outcome.message
+    assert run(shutil.copytree(one, tmp_path / "three" / "face"), out).status == "skipped"
+
+
+def test_tables_of_two_formats_do_not_vouch_for_each_other(clip, out):
+    pytest.importorskip("pyarrow")
+    run(clip, out)
+    (out / "face.parquet").write_bytes((out / "face.csv").read_bytes())
+    assert run(clip, out, table_format="parquet").status == "failed"
+    assert run(clip, out, table_format="parquet", overwrite=True).status == "done"
+    assert names(out) == ["face.csv", "face.csv.json", "face.parquet", "face.parquet.json"]
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_run_killed_between_sidecar_and_table_is_done_again(clip, out, monkeypatch, earlier):
+    if earlier:
+        run(clip, out, max_frames=3)
+
+    def killed(self, table):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("auparity.table_writers.Finished.put", killed)
+        patch.setattr("auparity.table_writers.Finished.discard", lambda self: self.held.close())
+        run(clip, out, overwrite=True)
+    assert run(clip, out).status == "done"
+    assert names(out) == ["face.csv", "face.csv.json"]
+    assert len(rows(out / "face.csv")) == 8
+
+
+def test_two_runs_into_one_folder_do_not_touch_each_other(clip, out):
+    """The second begins when the first is in its fifth frame, and ends before it."""
+    inner = []
+    first = FakePipeline(before_frame=lambda k: inner.append(run(clip, out)) if k == 4 else None)
+    assert run(clip, out, first).status == "done"
+    assert inner[0].status == "done"
+    assert names(out) == ["face.csv", "face.csv.json"]
+    assert [row["frame"] for row in rows(out / "face.csv")] == [str(k) for k in range(1, 9)]
+    assert run(clip, out).status == "skipped"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_link_that_lies_in_wait_is_not_followed(clip, out, tmp_path):
+    out.mkdir()
+    (tmp_path / "precious").write_text("precious")
+    for name in ("face.csv.part", "face.csv.tmp", "face.csv.json.tmp"):
+        (out / name).symlink_to(tmp_path / "precious")
+    run(clip, out)
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert (out / "face.csv").is_file()
+    assert not (out / "face.csv").is_symlink()
+
+
+def test_part_files_of_killed_runs_go_when_the_clip_is_done_and_those_of_others_stay(clip, out):
+    out.mkdir()
+    left, beside = out / "face.csv.0123456789ab.part", out / "face.csv.notes.part"
+    left.write_text("rows")
+    beside.write_text("of the user")
+    run(clip, out)
+    assert names(out) == ["face.csv", "face.csv.json", "face.csv.notes.part"]
+
+
+def test_an_input_that_is_still_being_written_is_not_whole(clip, out):
+    def grow(k):
+        if k == 6:
+            os.utime(clip, ns=(1, 1))
+
+    outcome = run(clip, out, FakePipeline(before_frame=grow))
+    assert outcome.status == "incomplete"
+    assert "changed while it was measured" in outcome.message
+    assert names(out) == ["face.incomplete.csv", "face.incomplete.csv.json"]
 
 
 @pytest.mark.parametrize(
@@ -256,24 +368,24 @@ def test_a_table_by_other_models_or_of_another_file_is_not_taken_for_the_one_ask
 def test_a_limited_clip_is_whole_as_asked_but_not_the_whole_clip(clip, out):
     outcome = run(clip, out, max_frames=3)
     assert (outcome.status, outcome.rows) == ("done", 3)
-    assert sidecar(out / "face.json")["reason"] == "limit"
+    assert sidecar(out / "face.csv.json")["reason"] == "limit"
     assert run(clip, out, max_frames=3).status == "skipped"
     assert "of its first 3 frames only" in run(clip, out).message
 
 
 def test_a_limit_beyond_the_end_changes_nothing(clip, out):
     run(clip, out, max_frames=8)
-    assert sidecar(out / "face.json")["reason"] is None
+    assert sidecar(out / "face.csv.json")["reason"] is None
     assert run(clip, out).status == "skipped"
     assert run(clip, out, max_frames=20).status == "skipped"
 
 
 def test_a_json_file_of_the_user_is_never_overwritten(clip, out):
     out.mkdir()
-    (out / "face.json").write_text('{"annotations": []}')
-    with pytest.raises(AuparityError, match=r"face\.json: exists and was not written by auparity"):
+    (out / "face.csv.json").write_text('{"annotations": []}')
+    with pytest.raises(AuparityError, match=r"face\.csv\.json: exists and was not written by auparity"):
         run(clip, out, overwrite=True)
-    assert (out / "face.json").read_text() == '{"annotations": []}'
+    assert (out / "face.csv.json").read_text() == '{"annotations": []}'
 
 
 # --- cameras --------------------------------------------------------------------------------------------------------
@@ -310,7 +422,7 @@ def test_stopping_a_camera_is_its_ordinary_end(out):
         FakePipeline(fail_at=4, failure=KeyboardInterrupt()), EndlessCamera(), ExtractionSettings(out)
     )
     assert (outcome.status, outcome.rows) == ("done", 4)
-    assert sidecar(out / "camera0.json")["complete"] is True
+    assert sidecar(out / "camera0.csv.json")["complete"] is True
 
 
 # --- photographs ----------------------------------------------------------------------------------------------------
@@ -326,8 +438,8 @@ def test_a_photograph_has_a_row_for_each_face_successful_or_not(photograph, out)
     outcome = extract_photograph(FakePipeline(), photograph, ExtractionSettings(out))
     assert (outcome.status, outcome.rows) == ("done", 2)
     assert [row["face"] for row in rows(out / "group.csv")] == ["0", "1"]
-    assert sidecar(out / "group.json")["faces"] == 2
-    assert sidecar(out / "group.json")["camera"]["fx"] == 500.0
+    assert sidecar(out / "group.csv.json")["faces"] == 2
+    assert sidecar(out / "group.csv.json")["camera"]["fx"] == 500.0
     assert extract_photograph(FakePipeline(), photograph, ExtractionSettings(out)).status == "skipped"
 
 
@@ -342,6 +454,6 @@ def test_parquet_tables_are_named_so(clip, photograph, out):
     parquet = pytest.importorskip("pyarrow.parquet")
     run(clip, out, table_format="parquet")
     extract_photograph(FakePipeline(), photograph, ExtractionSettings(out, table_format="parquet"))
-    assert names(out) == ["face.json", "face.parquet", "group.json", "group.parquet"]
+    assert names(out) == ["face.parquet", "face.parquet.json", "group.parquet", "group.parquet.json"]
     assert parquet.read_table(out / "face.parquet")["AU01_r"].to_pylist() == [(k + 1) / 4 for k in range(8)]
     assert parquet.read_table(out / "group.parquet")["face"].to_pylist() == [0, 1]

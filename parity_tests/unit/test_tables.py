@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import math
 import sys
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auparity import table_writers
-from auparity.errors import ContractError, VariantUnavailable
+from auparity.errors import AuparityError, ContractError, VariantUnavailable
 from auparity.parity_tests.unit.fake_pipeline import result
 from auparity.reference.results import OfflineAUs
 from auparity.table_writers import ROWS_PER_BATCH, open_table
@@ -126,53 +127,89 @@ def offline(n: int) -> OfflineAUs:
     return OfflineAUs(np.full((n, 17), 1 / 3), np.ones((n, 18)))
 
 
+def names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_rows_can_be_read_from_the_part_file_while_the_clip_runs(tmp_path):
-    table = open_table(tmp_path / "face.csv.part", "clip", "csv")
+    table = open_table(tmp_path / "face.csv", "clip", "csv")
     table.append(result(0))
     table.append(result(1))
-    text = (tmp_path / "face.csv.part").read_text()
+    text = table.part.read_text()
     assert text == "\n".join([header("clip"), format_row(result(0), "clip"), format_row(result(1), "clip"), ""])
-    table.commit(tmp_path / "face.csv", offline(2))
-    assert [path.name for path in tmp_path.iterdir()] == ["face.csv"]
-    assert (tmp_path / "face.csv").read_bytes().count(b"\n") == 3
-    assert b"\r" not in (tmp_path / "face.csv").read_bytes()
+    finished = table.finish(offline(2))
+    assert len(names(tmp_path)) == 2
+    finished.put(tmp_path / "face.csv")
+    table.discard_part()
+    assert names(tmp_path) == ["face.csv"]
+    data = (tmp_path / "face.csv").read_bytes()
+    assert (data.count(b"\n"), b"\r" in data, finished.n_bytes) == (3, False, len(data))
+    assert finished.sha256 == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("table_format", ["csv", "parquet"])
+def test_two_writers_of_one_table_share_no_file(tmp_path, table_format):
+    if table_format == "parquet":
+        pytest.importorskip("pyarrow")
+    one, two = (open_table(tmp_path / "face", "clip", table_format) for _ in range(2))
+    for k in range(3):
+        one.append(result(k))
+        two.append(result(k))
+    first, second = one.finish(offline(3)), two.finish(offline(3))
+    assert first.sha256 == second.sha256
+    assert len(names(tmp_path)) == 4
+    for finished, table in ((first, one), (second, two)):
+        finished.put(tmp_path / "face")
+        table.discard_part()
+    assert names(tmp_path) == ["face"]
 
 
 @pytest.mark.parametrize("table_format", ["csv", "parquet"])
 def test_aus_of_another_number_of_frames_are_refused_and_the_rows_stay(tmp_path, table_format):
     if table_format == "parquet":
         pytest.importorskip("pyarrow")
-    table = open_table(tmp_path / "face.part", "clip", table_format)
+    table = open_table(tmp_path / "face", "clip", table_format)
     table.append(result(0))
     with pytest.raises(ContractError, match=r"OfflineAUs\.intensity"):
-        table.commit(tmp_path / "face", offline(2))
+        table.finish(offline(2))
     table.keep_part()
     table.keep_part()
-    assert [path.name for path in tmp_path.iterdir()] == ["face.part"]
+    assert names(tmp_path) == [table.part.name]
 
 
 def test_a_failed_rewrite_leaves_the_part_file_and_no_table(tmp_path, monkeypatch):
-    table = open_table(tmp_path / "face.csv.part", "clip", "csv")
+    table = open_table(tmp_path / "face.csv", "clip", "csv")
     table.append(result(0))
 
     def full_disk(file):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(table_writers, "_flush_to_disk", full_disk)
+    monkeypatch.setattr(table_writers, "flush_to_disk", full_disk)
     with pytest.raises(OSError, match="No space"):
-        table.commit(tmp_path / "face.csv", offline(1))
-    assert [path.name for path in tmp_path.iterdir()] == ["face.csv.part"]
+        table.finish(offline(1))
+    assert names(tmp_path) == [table.part.name]
+
+
+def test_rows_that_are_missing_on_the_disk_are_noticed_before_the_table_has_its_name(tmp_path, monkeypatch):
+    table = open_table(tmp_path / "face.csv", "clip", "csv")
+    for k in range(3):
+        table.append(result(k))
+    monkeypatch.setattr(table_writers, "flush_to_disk", lambda file: (file.flush(), file.truncate(9000)))
+    with pytest.raises(AuparityError, match="3 rows were written, but 1 are on the disk"):
+        table.finish(offline(3))
+    assert names(tmp_path) == [table.part.name]
 
 
 def test_parquet_holds_the_same_columns_unrounded(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     n = 2 * ROWS_PER_BATCH + 3
-    table = open_table(tmp_path / "face.parquet.part", "clip", "parquet")
+    table = open_table(tmp_path / "face.parquet", "clip", "parquet")
     for k in range(n):
         table.append(result(k, timestamp=k / 30, confidence=float(np.float32(0.1))))
     aus = OfflineAUs(np.random.default_rng(1).uniform(0, 5, (n, 17)), np.arange(n * 18).reshape(n, 18) % 2)
-    table.commit(tmp_path / "face.parquet", aus)
-    assert [path.name for path in tmp_path.iterdir()] == ["face.parquet"]
+    table.finish(aus).put(tmp_path / "face.parquet")
+    table.discard_part()
+    assert names(tmp_path) == ["face.parquet"]
     read = parquet.read_table(tmp_path / "face.parquet")
     assert read.column_names == header("clip").split(",")
     assert read["frame"].to_pylist() == list(range(1, n + 1))
@@ -187,18 +224,18 @@ def test_parquet_holds_the_same_columns_unrounded(tmp_path):
 
 def test_the_part_file_of_a_parquet_table_is_a_readable_stream(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
-    table = open_table(tmp_path / "face.parquet.part", "clip", "parquet")
+    table = open_table(tmp_path / "face.parquet", "clip", "parquet")
     for k in range(ROWS_PER_BATCH + 1):
         table.append(result(k))
-    with (tmp_path / "face.parquet.part").open("rb") as file:  # as after a crash: never closed
+    with table.part.open("rb") as file:  # as after a crash: never closed
         batch = pyarrow.ipc.open_stream(file).read_next_batch()
         assert batch.num_rows == ROWS_PER_BATCH
     table.keep_part()
-    with (tmp_path / "face.parquet.part").open("rb") as file:
+    with table.part.open("rb") as file:
         assert pyarrow.ipc.open_stream(file).read_all().num_rows == ROWS_PER_BATCH + 1
 
 
 def test_parquet_without_pyarrow_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(VariantUnavailable, match=r'pip install "auparity\[parquet\]"'):
-        open_table(tmp_path / "face.parquet.part", "clip", "parquet")
+        open_table(tmp_path / "face.parquet", "clip", "parquet")
