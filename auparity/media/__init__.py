@@ -8,10 +8,12 @@ damaged image or a video that ends early is never passed on as if it were whole.
 
 from __future__ import annotations
 
+from auparity.media.camera import CameraStream
 from auparity.media.content import Content, identify
+from auparity.media.decoder import prestart
 from auparity.media.folders import images_in
 from auparity.media.names import printable
-from auparity.media.sources import CameraStream, ImageSequence, VideoFile, is_image, open_clip, read_image
+from auparity.media.sources import ImageSequence, VideoFile, is_image, open_clip, read_image, read_photograph
 from auparity.media.types import ASSUMED_FPS, MAX_PIXELS, Frame, FrameSource, Image, Notes, Timestamps
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "images_in",
     "is_image",
     "open_clip",
+    "prestart",
     "printable",
     "read_image",
+    "read_photograph",
 ]

@@ -58,7 +58,12 @@ def images_in(folder: Path) -> list[Path]:
     found = survey(folder)
     if found.images:
         return found.images
-    raise VideoError(f"{printable(folder)}: holds no images.{_what_it_holds(found)}")
+    raise without_images(found)
+
+
+def without_images(found: Survey) -> VideoError:
+    """The error for a folder in which there are no pictures: it says what there is instead."""
+    return VideoError(f"{printable(found.folder)}: holds no images.{_what_it_holds(found)}")
 
 
 def names_of(paths: list[Path]) -> str:

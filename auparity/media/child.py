@@ -1,0 +1,222 @@
+"""The decoding child: a small interpreter that decodes what its parent asks for and hands frames over shared memory.
+
+It reads requests as JSON lines from its standard input and answers in JSON lines on its standard output:
+
+| parent | child |
+|---|---|
+| `{"open": "video" or "images", "request": {...}}` | `{"opened": {"fps": ..., "n_frames": ...}}` |
+| `{"read": first}` | frames from number `first` on |
+| `{"take": true}` after each frame, which frees its slot | `{"frame": {...}}`, a few ahead; then `{"end": true}` |
+| `{"close": true}` at any time | `{"closed": true}`, the last word on a request |
+
+`{"error": text}` stands for a `VideoError` and comes instead of the next frame. Every message carries `notes` where
+they have grown. The standard error stream is a file: decoders complain there (`complaints.py`).
+
+The child ends with its parent in every case: its standard input ends, or (while other processes hold that open) it
+finds itself adopted by another process. Ctrl-C in a terminal is the parent's to handle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from auparity.errors import VideoError
+from auparity.media import memory_limit
+from auparity.media.complaints import Complaints, StderrComplaints
+from auparity.media.readers import ImagesRequest, Reader, Request, VideoRequest, open_reader
+from auparity.media.shared_block import SharedBlock
+from auparity.media.types import Image, Notes
+
+#: Seconds between two looks at who the parent is.
+WATCH_PARENT = 0.5
+#: Memory for frames that the parent has not taken yet, and how many there may be at most.
+RING_BYTES, MOST_SLOTS = 128 << 20, 6
+
+
+def main(handle: str) -> None:
+    """Serve the parent until it ends; `handle` attaches to the shared block."""
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not get between the replies
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    memory_limit.enable()
+    _log_to_stderr()
+    inbox = _Inbox(sys.stdin.buffer)
+    with SharedBlock(handle) as block:
+        ring, complaints = _Ring(block), StderrComplaints()
+        try:
+            while True:
+                _serve(inbox.next_request(), inbox, ring, _Replies(replies), complaints)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)  # decoders' threads may still run: nothing is to be finalised under them
+
+
+def _log_to_stderr() -> None:
+    """FFmpeg's own messages in C: Python's would need the interpreter in the decoder's threads."""
+    import av.logging
+
+    av.logging.restore_default_callback()
+    av.logging.set_libav_level(av.logging.ERROR)
+
+
+class _Inbox:
+    """What the parent says, read by a thread of its own; the process ends when the parent does."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._reads: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self.taken = threading.Semaphore(0)
+        self.closing = threading.Event()
+        threading.Thread(target=self._listen, args=(stream,), daemon=True).start()
+        threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+    def next_request(self) -> dict[str, Any]:
+        return self._requests.get()
+
+    def first_frame(self) -> int | None:
+        """From which frame on the parent reads; None where it closes instead."""
+        return self._reads.get()
+
+    def reset(self) -> None:
+        """Forget what was said of the request that has been closed."""
+        self.closing.wait()
+        self.closing.clear()
+        while self.taken.acquire(blocking=False):
+            pass
+        while not self._reads.empty():
+            self._reads.get()
+
+    def _listen(self, stream: BinaryIO) -> None:
+        for line in stream:
+            message = json.loads(line)
+            if "open" in message:
+                self._requests.put(message)
+            elif "read" in message:
+                self._reads.put(int(message["read"]))
+            elif "close" in message:
+                self._reads.put(None)
+                self.taken.release()
+                self.closing.set()
+            else:
+                self.taken.release()
+        os._exit(0)
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(WATCH_PARENT)
+    os._exit(0)
+
+
+class _Replies:
+    """Messages to the parent about one request; notes go along with the next message once they have grown."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.notes = Notes()
+        self._told = asdict(Notes())
+
+    def send(self, message: dict[str, Any]) -> None:
+        notes = asdict(self.notes)
+        if notes != self._told:
+            self._told = notes
+            message = {**message, "notes": notes}
+        self._stream.write(json.dumps(message).encode("ascii") + b"\n")
+        self._stream.flush()
+
+
+class _Ring:
+    """Slots for frames in the shared block, used in turn."""
+
+    def __init__(self, block: SharedBlock) -> None:
+        self._block = block
+        self._slot_bytes, self._slots, self._next = 0, 0, 0
+        self._in_use = 0
+
+    def put(self, image: Image, wait: Callable[[], bool]) -> dict[str, Any] | None:
+        """Copy the image into a free slot and say where it is; None if `wait` says that nobody wants it any more."""
+        if image.nbytes > self._slot_bytes:
+            if not self.drain(wait):
+                return None
+            self._slot_bytes = image.nbytes
+            self._slots = max(1, min(MOST_SLOTS, RING_BYTES // image.nbytes))
+            self._block.resize(self._slots * self._slot_bytes)
+        while self._in_use >= self._slots:
+            if not wait():
+                return None
+            self._in_use -= 1
+        offset = self._next * self._slot_bytes
+        self._next = (self._next + 1) % self._slots
+        self._in_use += 1
+        height, width, _ = image.shape
+        np.copyto(np.ndarray(image.shape, np.uint8, self._block.buffer, offset), image)
+        return {"offset": offset, "height": height, "width": width, "block": self._block.size}
+
+    def drain(self, wait: Callable[[], bool]) -> bool:
+        """Wait until no frame is in use; False as `put`."""
+        while self._in_use:
+            if not wait():
+                return False
+            self._in_use -= 1
+        self._next = 0
+        return True
+
+    def reset(self) -> None:
+        self._in_use = self._next = 0
+
+
+def _serve(message: dict[str, Any], inbox: _Inbox, ring: _Ring, replies: _Replies, complaints: Complaints) -> None:
+    """Answer one request, up to "closed"."""
+
+    def wait() -> bool:
+        inbox.taken.acquire()
+        return not inbox.closing.is_set()
+
+    try:
+        reader = open_reader(_request(message), complaints)
+        replies.notes = reader.notes
+        replies.send({"opened": {"fps": reader.fps, "n_frames": reader.n_frames}})
+        try:
+            first = inbox.first_frame()
+            if first is not None:
+                _send_frames(reader, first, inbox, ring, replies, wait)
+        finally:
+            reader.close()
+        replies.send({"end": True})
+    except VideoError as error:
+        replies.send({"error": str(error)})
+    except MemoryError:
+        replies.send({"memory": True})
+    inbox.reset()
+    ring.reset()
+    replies.send({"closed": True})
+
+
+def _send_frames(
+    reader: Reader, first: int, inbox: _Inbox, ring: _Ring, replies: _Replies, wait: Callable[[], bool]
+) -> None:
+    with closing(reader.frames(first)) as frames:
+        for frame in frames:
+            place = None if inbox.closing.is_set() else ring.put(frame.image, wait)
+            if place is None:
+                return
+            replies.send({"frame": {**place, "timestamp": frame.timestamp}})
+
+
+def _request(message: dict[str, Any]) -> Request:
+    kind = VideoRequest if message["open"] == "video" else ImagesRequest
+    return kind(**message["request"])

@@ -1,0 +1,80 @@
+"""One interface for what is decoded, in the child or in place: a video, or image files one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from auparity.media.complaints import Complaints
+from auparity.media.types import Frame, Notes, Timestamps
+
+
+@dataclass(frozen=True)
+class VideoRequest:
+    """A video file to be decoded; as of `open_clip`."""
+
+    path: str
+    timestamps: Timestamps
+    fps: float | None
+    max_pixels: int
+
+
+@dataclass(frozen=True)
+class ImagesRequest:
+    """Image files to be decoded one after the other; sizes may differ, time stamps are 0."""
+
+    paths: Sequence[str]
+    max_pixels: int
+
+
+Request = VideoRequest | ImagesRequest
+
+
+class Reader(Protocol):
+    """Decoded frames. The image of a frame may have any strides, and is valid until the next one is asked for."""
+
+    notes: Notes
+    fps: float | None
+    n_frames: int | None
+
+    def frames(self, first: int) -> Generator[Frame]: ...
+    def close(self) -> None: ...
+
+
+class ImagesReader:
+    """Image files, decoded one after the other."""
+
+    fps: float | None = None
+
+    def __init__(self, request: ImagesRequest, complaints: Complaints) -> None:
+        self.notes = Notes()
+        self.n_frames: int | None = len(request.paths)
+        self._request, self._complaints = request, complaints
+
+    def frames(self, first: int) -> Generator[Frame]:
+        from auparity.media.images import decode_image
+
+        for path in self._request.paths[first:]:
+            image, warnings = decode_image(Path(path), self._request.max_pixels, self._complaints)
+            self.notes.warnings += warnings
+            yield Frame(image, 0.0)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def open_reader(request: Request, complaints: Complaints) -> Reader:
+    """Open what is asked for, in this process; raises `VideoError`."""
+    if isinstance(request, ImagesRequest):
+        return ImagesReader(request, complaints)
+    from auparity.media.video import VideoReader  # loads FFmpeg
+
+    return VideoReader(
+        Path(request.path),
+        timestamps=request.timestamps,
+        fps=request.fps,
+        max_pixels=request.max_pixels,
+        complaints=complaints,
+    )

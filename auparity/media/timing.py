@@ -1,0 +1,78 @@
+"""Time stamps of video frames: the container's presentation times, or OpenFace's rule frame number / rate.
+
+Presentation times are seconds since the first frame. The rule repairs what is not usable, so that times always
+increase: a missing one is one frame after the one before; one that does not increase, but lies less than a frame back,
+is half a frame after the one before; when the clock jumps back further (recordings joined together), everything from
+there on is shifted to go on one frame later. How many were repaired is reported, and the largest difference between
+the two kinds of times where it exceeds half a frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from auparity.media.types import Timestamps
+
+
+@dataclass
+class Clock:
+    """Time stamps of the frames of one video, asked for in order."""
+
+    mode: Timestamps
+    fps: float  #: of the rule frame number / rate
+    _index: int = 0
+    _zero: Fraction | None = None  # presentation time that counts as 0; moves where the container's clock jumps back
+    _last: float = 0.0
+    _repaired: list[int] = field(default_factory=list)
+    _difference: float = 0.0
+    _where: int = 0
+
+    def stamp(self, presentation: Fraction | None) -> float:
+        """The time stamp in seconds of the next frame, whose presentation time the container states or does not."""
+        by_rule = self._index / self.fps
+        by_container = self._increasing(presentation)
+        if abs(by_container - by_rule) > self._difference:
+            self._difference, self._where = abs(by_container - by_rule), self._index
+        self._index += 1
+        return by_container if self.mode == "container" else by_rule
+
+    def warnings(self) -> list[str]:
+        """What is to be said at the end."""
+        found = []
+        if self._repaired:
+            found.append(
+                f"{len(self._repaired)} time stamps of the container were missing or did not increase (the first at "
+                f"frame {self._repaired[0]}); they were set from those before"
+            )
+        if self._difference > 0.5 / self.fps:
+            kept = "container's" if self.mode == "container" else "latter (--timestamps index)"
+            found.append(
+                f"the container's times and frame number / {self.fps:.6g} differ by up to {self._difference:.3f} s (at "
+                f"frame {self._where}); the time stamps are the {kept}"
+            )
+        return found
+
+    def _increasing(self, presentation: Fraction | None) -> float:
+        frame = 1.0 / self.fps
+        if presentation is not None and self._zero is None:
+            self._zero = presentation - Fraction(self._last + frame if self._index else 0.0)
+        if self._index == 0:
+            if presentation is None:
+                self._repaired.append(0)
+            return 0.0
+        if presentation is None or self._zero is None:
+            self._last = self._repair(self._last + frame)
+            return self._last
+        seconds = float(presentation - self._zero)
+        if seconds <= self._last - frame:
+            self._zero = presentation - Fraction(self._last + frame)
+            seconds = self._repair(self._last + frame)
+        elif seconds <= self._last:
+            seconds = self._repair(self._last + frame / 2)
+        self._last = seconds
+        return seconds
+
+    def _repair(self, seconds: float) -> float:
+        self._repaired.append(self._index)
+        return seconds

@@ -1,0 +1,301 @@
+"""Decode one video file with FFmpeg (PyAV), in the process at hand. Users call `open_clip`, which isolates it.
+
+Pixels are those of OpenCV's FFmpeg backend, which the recordings were made with: conversion to BGR by swscale with
+bicubic chroma, rotation by the file's display matrix in steps of 90 degrees.
+
+Whether a clip is whole is judged by its picture stream, never by declared durations, which are estimates:
+
+1. The container's own pieces end within the file (`structure.missing_end`), or every stored picture was read all the
+   same; and the demuxer reads to the end without an error. Else the clip is truncated: `VideoError` after its last
+   good frame. The last, cut packet is not decoded.
+2. An AVI's header counts the stored pictures; the last one read is the last one counted. Else as 1.
+3. Every frame decodes without an error of the decoder and without the mark "corrupt". Else reading goes on, and the
+   clip's `problems` and `damaged_frames` say where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+
+from auparity.errors import VideoError
+from auparity.media.complaints import Complaints, from_decoder
+from auparity.media.content import identify, require_file
+from auparity.media.images import check_pixels
+from auparity.media.memory_limit import memory_for
+from auparity.media.names import printable
+from auparity.media.structure import missing_end
+from auparity.media.timing import Clock
+from auparity.media.types import ASSUMED_FPS, Frame, Image, Notes, Timestamps
+
+#: Threads of the decoder; more hold more frames in memory and gain nothing for one face tracker.
+THREADS = 4
+#: Numbers of damaged frames that are kept, and shown in a message.
+MOST_DAMAGED, SHOWN_DAMAGED = 1_000, 10
+#: Pictures in a header may be counted one too many by writers that stop between two.
+AVI_SLACK = 1
+#: Demuxers that hand out whole packets only; of the others the last packet of a truncated file is a part.
+_WHOLE_PACKETS = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
+_BREAKS_OFF = ("ended prematurely", "partial file", "truncated")
+_NO_VIDEO = (
+    "cannot be opened as a video; it is damaged, not finished or not a video. If a player shows it, convert it: "
+    "ffmpeg -i INPUT OUTPUT.mp4"
+)
+#: FFmpeg reads single pictures through demuxers of these names.
+_PICTURE_FORMATS = frozenset({"image2", "gif", "apng", "webp", "ico", "tty"})
+
+
+class VideoReader:
+    """The frames of one video file.
+
+    Attributes
+    ----------
+    fps : frames a second of the rule frame number / rate: as asked for, as the file states, or `ASSUMED_FPS`.
+    n_frames : pictures that the container says it stores; None where it says nothing.
+    notes : grows while reading.
+    """
+
+    def __init__(
+        self, path: Path, *, timestamps: Timestamps, fps: float | None, max_pixels: int, complaints: Complaints
+    ) -> None:
+        require_file(path)
+        self._shown = printable(path)
+        self.notes = Notes()
+        self._complaints, self._max_pixels = complaints, max_pixels
+        if identify(path).kind == "image":
+            raise VideoError(f"{self._shown}: is an image, not a video.")
+        try:
+            self._missing = missing_end(path)
+            self._file: BinaryIO = path.open("rb")
+        except OSError as error:
+            raise VideoError(f"{self._shown}: cannot be read ({error.strerror}).") from error
+        try:
+            self._open()
+        except BaseException:
+            self._file.close()
+            raise
+        self.fps: float | None = fps or self._rate()
+        self.n_frames: int | None = self._stream.frames or self._estimated_frames()
+        self._clock = Clock(timestamps, self.fps or ASSUMED_FPS)
+        self._size: tuple[int, int] | None = None
+        self._given = 0
+        self._n_damaged, self._last_damaged = 0, -1
+
+    def close(self) -> None:
+        self._container.close()
+        self._file.close()
+
+    def frames(self, first: int) -> Generator[Frame]:
+        """Iterate from frame `first` on. Those before are decoded all the same: seeking is not exact in all codecs.
+
+        The image may be a view of the decoder's memory with any strides; it stays valid.
+        """
+        stream, packets, last_dts = self._stream, 0, None
+        with memory_for(self._pixels()):
+            for packet, is_last in self._packets():
+                if packet.size:
+                    packets += 1
+                    last_dts = packet.dts
+                    if is_last and self._is_cut(packet):
+                        continue
+                for frame in self._decode(packet):
+                    timed = self._timed(frame)
+                    if self._given > first:
+                        yield timed
+        self.notes.warnings += self._clock.warnings()
+        self._note_damage()
+        self._check_end(packets, last_dts if stream.container.format.name == "avi" else None)
+
+    # Opening
+
+    def _open(self) -> None:
+        # A file object instead of the name: names may look like protocols (a colon) or not be UTF-8. No protocol is
+        # allowed, so that playlists cannot make FFmpeg open other files or addresses.
+        options = {"max_pixels": str(self._max_pixels), "protocol_whitelist": "none"}
+        self._complaints.take()
+        try:
+            with memory_for(self._max_pixels):
+                self._container = av.open(self._file, options=options, metadata_errors="replace", buffer_size=1 << 18)
+        except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+            lines = [line.rpartition("] ")[2] for line in self._complaints.take()]
+            said = f" ({lines[0]})" if lines else ""
+            detail = f"; {self._missing}" if self._missing else ""
+            raise VideoError(f"{self._shown}: {_NO_VIDEO}{said}{detail}.") from error
+        self._complaints.take()  # of probing: what matters comes again when it is decoded
+        try:
+            self._stream = self._choose_stream()
+            context = self._stream.codec_context
+            check_pixels(self._shown, context.width, context.height, self._max_pixels)
+            context.options = {"max_pixels": str(self._max_pixels)}
+            context.thread_count = THREADS
+            context.thread_type = "AUTO"
+        except BaseException:
+            self._container.close()
+            raise
+        self._speakers = (context.name, context.codec.canonical_name, self._container.format.name)
+
+    def _choose_stream(self) -> Any:
+        name = self._container.format.name
+        if name.endswith("_pipe") or name in _PICTURE_FORMATS:
+            kind = name.removesuffix("_pipe")
+            raise VideoError(f"{self._shown}: is an image of a kind that is not read here ({kind}). Convert it to PNG.")
+        streams = [s for s in self._container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+        if not streams:
+            raise VideoError(f"{self._shown}: holds no moving picture (sound or other data only).")
+        if streams[0].codec_context is None:
+            raise VideoError(f"{self._shown}: {_NO_VIDEO} (no decoder for its codec).")
+        if len(streams) > 1:
+            self.notes.warnings.append(f"holds {len(streams)} picture streams, of which the first is measured")
+        return streams[0]
+
+    def _rate(self) -> float:
+        rate = self._stream.guessed_rate or self._stream.average_rate
+        if rate and rate > 0:
+            return float(rate)
+        self.notes.warnings.append(
+            f"the file states no frame rate; frame number / rate assumes {ASSUMED_FPS:g} frames a second"
+        )
+        return ASSUMED_FPS
+
+    def _estimated_frames(self) -> int | None:
+        stream, container = self._stream, self._container
+        if stream.duration:
+            seconds = float(stream.duration * stream.time_base)
+        elif container.duration:
+            seconds = container.duration / av.time_base
+        else:
+            return None
+        count = round(seconds * self.fps)
+        return count if 0 < count < 2**31 else None
+
+    # Decoding
+
+    def _pixels(self) -> int:
+        context = self._stream.codec_context
+        return int(context.width * context.height) * (context.thread_count or 1)
+
+    def _packets(self) -> Iterator[tuple[av.Packet[Any], bool]]:
+        """Packets of the picture stream, and whether each is the last with data; the last of all flushes the decoder."""
+        held: Any = None
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, OSError, MemoryError) as error:
+                self._missing = self._missing or f"reading it fails ({error})"
+                break
+            if held is not None:
+                yield held, packet.size == 0
+                held = None
+            if packet.size == 0 and packet.dts is None:
+                yield packet, False
+            else:
+                held = packet
+        if held is not None:
+            yield held, True
+        yield av.Packet(), False
+
+    def _is_cut(self, packet: Any) -> bool:
+        """Whether the last packet of the stream is the part of one; decoded, it would give a picture half invented."""
+        if packet.is_corrupt:
+            self._missing = self._missing or "its last picture is cut off"
+            return True
+        return self._missing is not None and self._container.format.name not in _WHOLE_PACKETS
+
+    def _decode(self, packet: Any) -> list[Any]:
+        try:
+            frames: list[Any] = self._stream.decode(packet if packet.size else None)
+        except av.FFmpegError as error:
+            self._damaged(self._given)
+            frames = []
+            if isinstance(error, MemoryError):
+                raise VideoError(
+                    f"{self._shown}: needs more memory to decode than its size should; it is damaged."
+                ) from error
+        if from_decoder(self._complaints_seen(), self._speakers[:2]):
+            self._damaged(self._given)
+        return frames
+
+    def _timed(self, frame: Any) -> Frame:
+        if frame.is_corrupt:
+            self._damaged(self._given)
+        size = (frame.width, frame.height)
+        if self._size is None:
+            check_pixels(self._shown, *size, self._max_pixels)
+            self._size = size
+        if size != self._size:
+            raise VideoError(
+                f"{self._shown}: frame {self._given} is {size[0]}x{size[1]} pixels, those before it are "
+                f"{self._size[0]}x{self._size[1]}. One clip has one size: cut the file where it changes."
+            )
+        pts = frame.pts if frame.pts is not None else frame.dts
+        seconds = None if pts is None else pts * self._stream.time_base
+        self._given += 1
+        return Frame(_bgr(frame), self._clock.stamp(seconds))
+
+    # Judging
+
+    def _complaints_seen(self) -> list[str]:
+        lines = self._complaints.take()
+        for text in from_decoder(lines, self._speakers[2:]):
+            if any(word in text for word in _BREAKS_OFF):
+                self._missing = self._missing or text.rstrip(".")
+            elif len(self.notes.problems) < SHOWN_DAMAGED:
+                self.notes.problems.append(f"reading the file near frame {self._given}: {text}")
+        return lines
+
+    def _damaged(self, index: int) -> None:
+        if index > self._last_damaged:
+            self._n_damaged, self._last_damaged = self._n_damaged + 1, index
+            if self._n_damaged <= MOST_DAMAGED:
+                self.notes.damaged_frames.append(index)
+
+    def _note_damage(self) -> None:
+        self._complaints_seen()
+        numbers = self.notes.damaged_frames
+        if not numbers:
+            return
+        shown = ", ".join(map(str, numbers[:SHOWN_DAMAGED])) + (", ..." if len(numbers) > SHOWN_DAMAGED else "")
+        self.notes.problems.append(
+            f"{self._n_damaged} frames decoded with errors (at or shortly after frame {shown}); pictures there, and up to "
+            "the next key frame, are partly invented or left out. Copy the file again from its source"
+        )
+
+    def _check_end(self, packets: int, last_avi_index: int | None) -> None:
+        stream = self._stream
+        if self._given == 0:
+            said = f" ({self._missing})" if self._missing else ""
+            raise VideoError(
+                f"{self._shown}: opens as a video, but not one frame can be decoded{said}. Convert or copy it again."
+            )
+        all_there = 0 < stream.frames <= packets
+        if last_avi_index is not None and last_avi_index + 1 < stream.frames - AVI_SLACK:
+            self._missing = self._missing or f"its header counts {stream.frames} pictures"
+        if self._missing and all_there:
+            self.notes.warnings.append(f"all its pictures are there, but the file breaks off: {self._missing}")
+        elif self._missing:
+            of = f" of {stream.frames}" if stream.frames else ""
+            raise VideoError(
+                f"{self._shown}: ends after {self._given}{of} frames; it is truncated or damaged ({self._missing}). "
+                "Copy it again from its source."
+            )
+
+
+def _bgr(frame: Any) -> Image:
+    """(H, W, 3) uint8 of a frame as OpenCV would give it; a view of the converted frame's memory."""
+    converted = frame.reformat(format="bgr24", interpolation="BICUBIC")
+    plane = converted.planes[0]
+    if plane.line_size < 0:
+        image: Image = converted.to_ndarray()
+    else:
+        shape = (converted.height, converted.width, 3)
+        image = np.ndarray(shape, np.uint8, buffer=plane, strides=(plane.line_size, 3, 1))
+    turns = round(frame.rotation / 90) if frame.rotation % 90 == 0 else 0
+    return np.rot90(image, turns) if turns else image
