@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import auparity
+from auparity.atomic_files import write_text_atomically
 from auparity.errors import AuparityError
 from auparity.models.synthetic.clip_folder import renderer_version
 from auparity.models.synthetic.workspace import Workspace
 from auparity.parity_tests import fidelity_page, truth_runs, truth_tables
 from auparity.parity_tests.fidelity import environment
 from auparity.parity_tests.truth_summary import Arrays, concatenated, summarise
-from auparity.atomic_files import write_text_atomically
 
 #: 17 clips of 120 frames are the 2,000 frames on which AUs are judged.
 CLIPS, CLIP_FRAMES, PHOTOGRAPHS = 17, 120, 300

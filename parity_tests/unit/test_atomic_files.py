@@ -14,9 +14,14 @@ from auparity.atomic_files import abandoned_beside, atomic_file, create_beside, 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path):
     target = tmp_path / "new" / "a.txt"
     write_text_atomically(target, "one\n")
-    with pytest.raises(ZeroDivisionError), atomic_file(target) as temporary:
-        temporary.write_text("half")
-        raise ZeroDivisionError
+
+    def fail_half_way() -> None:
+        with atomic_file(target) as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
     assert target.read_text() == "one\n"
     assert os.listdir(target.parent) == ["a.txt"]
 

@@ -47,7 +47,8 @@ def test_a_template_names_tables_by_its_fields():
 
 
 @pytest.mark.parametrize(
-    "template", ["", "{", "{nothing}", "../{stem}", "/{stem}", "{stem.real}", "{}", "{0}", "{number:q}", "a\\0{stem}", "."]
+    "template",
+    ["", "{", "{nothing}", "../{stem}", "/{stem}", "{stem.real}", "{}", "{0}", "{number:q}", "a\\0{stem}", "."],
 )
 def test_a_template_that_makes_no_name_inside_the_output_folder_is_refused(template):
     with pytest.raises(AuparityError, match="--output-name"):

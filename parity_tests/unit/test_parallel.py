@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,11 +16,11 @@ import numpy as np
 import pytest
 
 from auparity.accelerated.parallel.chunks import parts_of_clip, process_in_parts
-from auparity.accelerated.parallel.streams import process_frames
 from auparity.accelerated.parallel.shared_object import SharedObject
-from auparity.accelerated.parallel.workers import Interrupted, WorkerDied, Workers
+from auparity.accelerated.parallel.streams import process_frames
+from auparity.accelerated.parallel.workers import Failed, Interrupted, WorkerDied, Workers
 from auparity.accelerated.pipeline import Pipeline
-from auparity.errors import ContractError
+from auparity.errors import AuparityError, ContractError
 from auparity.media import Frame, open_clip
 from auparity.parity_tests.unit import factories
 
@@ -32,6 +37,19 @@ def fails_on_three(worker, item):
     if item == 3:
         raise ContractError("test", "item", "not 3", "3")
     return item
+
+
+def dies_on_two(worker, item):
+    if item == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def starts_no_process(bundle, spec, answer):
+    try:
+        Workers(bundle, spec, 1)
+    except AuparityError as error:
+        answer.put(str(error))
 
 
 def never_ends(worker, item):
@@ -81,6 +99,78 @@ def test_the_first_failure_is_raised_after_the_results_before_it(workers):
     with pytest.raises(ContractError, match="not 3"):
         next(results)
     assert list(workers.map(fails_on_three, [1, 2])) == [1, 2]  # the pool goes on
+
+
+def test_a_worker_that_dies_costs_its_task_alone(workers):
+    results = dict(workers.as_completed(dies_on_two, range(6)))
+    died = results.pop(2)
+    assert results == {0: 0, 1: 1, 3: 3, 4: 4, 5: 5}
+    assert isinstance(died, Failed)
+    assert isinstance(died.error, WorkerDied)
+    assert "signal 9, SIGKILL" in str(died.error)
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        list(workers.map(dies_on_two, [2]))
+    assert list(workers.map(dies_on_two, [0, 1])) == [0, 1]  # the pool goes on
+
+
+def test_a_daemonic_process_is_told_that_it_cannot_have_workers():
+    context = multiprocessing.get_context("spawn")
+    answer = context.Queue()
+    process = context.Process(target=starts_no_process, args=(BUNDLE, SPEC, answer), daemon=True)
+    process.start()
+    assert "this process is daemonic" in answer.get(timeout=60)
+    process.join()
+
+
+_PARENT = """
+import sys
+from pathlib import Path
+from auparity.accelerated.parallel.workers import Workers
+from auparity.parity_tests.unit import factories
+from auparity.parity_tests.unit.test_parallel import SPEC, tells_and_goes_on
+
+if __name__ == "__main__":
+    with Workers(factories.make_bundle(0), SPEC, 2) as workers:
+        print(workers._block.name, flush=True)
+        list(workers.map(tells_and_goes_on, [Path(sys.argv[1]) / name for name in "ab"]))
+"""
+
+
+def tells_and_goes_on(worker, path):
+    path.write_text(str(os.getpid()))
+    while True:
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_workers_end_and_shared_memory_is_freed_when_the_parent_is_killed(tmp_path):
+    (tmp_path / "parent.py").write_text(_PARENT)
+    command = [sys.executable, str(tmp_path / "parent.py"), str(tmp_path)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    block = parent.stdout.readline().strip()
+    pids = [int(wait_for(tmp_path / name)) for name in "ab"]
+    assert all(map(is_running, pids))
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while any(map(is_running, pids)) or Path("/dev/shm", block).exists():
+        assert time.monotonic() < deadline, "workers or their memory outlive their parent"
+        time.sleep(0.05)
+
+
+def wait_for(path: Path) -> str:
+    deadline = time.monotonic() + 60
+    while not (path.is_file() and path.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return path.read_text()
 
 
 def test_stopping_ends_running_tasks():

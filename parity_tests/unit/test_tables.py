@@ -194,7 +194,7 @@ def test_rows_that_are_missing_on_the_disk_are_noticed_before_the_table_has_its_
     table = open_table(tmp_path / "face.csv", "clip", "csv")
     for k in range(3):
         table.append(result(k))
-    monkeypatch.setattr(table_writers, "flush_to_disk", lambda file: (file.flush(), file.truncate(9000)))
+    monkeypatch.setattr(table_writers, "flush_to_disk", lambda file: (file.flush(), file.truncate(12000)))
     with pytest.raises(AuparityError, match="3 rows were written, but 1 are on the disk"):
         table.finish(offline(3))
     assert names(tmp_path) == [table.part.name]
