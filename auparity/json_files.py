@@ -31,11 +31,10 @@ StrPath = str | os.PathLike[str]
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 64
 
-#: A string, closed or not, so that the search never tries a byte twice.
-_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-#: Outside strings: what may not be a number of 64 bits or a finite double.
-_SUSPECT_NUMBER = re.compile(r"NaN|Infinity|\d{19}|[eE]\+?0*[1-9]\d\d")
-_LONG_INTEGER = re.compile(r"(?<![\d.eE+])\d{20,}(?![\d.eE])")
+_ESCAPE = re.compile(r"\\.", re.DOTALL)
+_LARGE_EXPONENT = re.compile(rb"[eE]\+?0*[1-9]\d\d")
+_LONG_INTEGER = re.compile(rb"(?<![\d.eE+])\d{20,}(?![\d.eE])")
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _STEP = np.zeros(256, np.int32)
 _STEP[list(b"[{")] = 1
@@ -76,12 +75,9 @@ def parse_json(
     """JSON text as `kind`; `source` names where it is from. Otherwise as `load_json`."""
     try:
         text = _text(data, max_bytes)
-        bare = _STRING.sub('""', text)  # the text without what stands in strings
-        _check_depth(bare)
-        if _LONG_INTEGER.search(bare):
-            raise MismatchError("", "whole numbers of 64 bits", "one of 20 digits or more")
+        suspicious = _check_outside_strings(text)
         value = json.loads(text, object_pairs_hook=_unique)
-        if _SUSPECT_NUMBER.search(bare) or _SURROGATE.search(text):
+        if suspicious or _SURROGATE.search(text):
             _check_values(value, "", finite)
         result: T = build(kind, value, finite=finite)
     except json.JSONDecodeError as error:
@@ -147,12 +143,20 @@ def _text(data: bytes | str, max_bytes: int) -> str:
         raise MismatchError("", "UTF-8 text", f"byte 0x{data[error.start]:02x} at offset {error.start}") from None
 
 
-def _check_depth(bare: str) -> None:
-    """Refuse JSON, strings already emptied, that is nested deeper than `MAX_DEPTH`."""
-    codes = np.frombuffer(bare.encode("ascii", "replace"), np.uint8)
-    depth = int(np.cumsum(_STEP[codes], dtype=np.int32).max(initial=0))
+def _check_outside_strings(text: str) -> bool:
+    """Refuse JSON that is nested too deep or holds endless integers; say whether its numbers need a closer look.
+
+    A number is suspicious when it may be none of 64 bits, or no finite double.
+    """
+    # A backslash outside a string is an error that ends the parsing, so what follows it no longer matters.
+    bare = '"'.join(_ESCAPE.sub("", text).split('"')[::2]).encode("ascii", "replace")
+    depth = int(np.cumsum(_STEP[np.frombuffer(bare, np.uint8)], dtype=np.int32).max(initial=0))
     if depth > MAX_DEPTH:
         raise MismatchError("", f"at most {MAX_DEPTH} levels of nesting", f"{depth}")
+    long = b"0" * 19 in bare.translate(_DIGITS_TO_ZERO)
+    if long and _LONG_INTEGER.search(bare):
+        raise MismatchError("", "whole numbers of 64 bits", "one of 20 digits or more")
+    return long or b"NaN" in bare or b"Infinity" in bare or _LARGE_EXPONENT.search(bare) is not None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
