@@ -90,6 +90,18 @@ def parse_json(
     return result
 
 
+def checked(value: Any, source: StrPath, what: str, kind: type[T], *, advice: str = "", place: str = "") -> T:
+    """A value of `parse_json` as `kind`, for readers that look at a part of it first; `place` says where it stands.
+
+    Errors are those of `load_json`.
+    """
+    try:
+        result: T = build(kind, value, place)
+    except MismatchError as error:
+        raise FileFormatError(source, error.place, _within(what, error), error.found, advice) from error
+    return result
+
+
 def load_toml(path: StrPath, what: str, kind: type[T], *, advice: str = "", max_bytes: int = MAX_BYTES) -> T:
     """Read a TOML file as `kind`; parameters and errors are those of `load_json`."""
     data = read_bounded(path, what, max_bytes=max_bytes, advice=advice)
