@@ -12,14 +12,17 @@ Result files of ``auparity parity`` and ``auparity bench``: one page of all that
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auparity.errors import AuparityError
+
+if TYPE_CHECKING:
+    from auparity.reports.sidecar import Sidecar
 
 ASSUMED_FPS = 30.0
 _EPILOG = """\
@@ -37,7 +40,11 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument(
-        "tables", nargs="+", type=Path, metavar="FILE", help="tables (CSV) or folders of them, or result files (JSON)"
+        "tables",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="tables (CSV, Parquet) or folders of them, or result files (JSON)",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="PAGE", help="of result files; default: NAME.html")
     parser.add_argument("--clip", type=Path, help="video or folder of images, where the sidecar does not say it")
@@ -63,20 +70,22 @@ def run(arguments: argparse.Namespace) -> int:
         return report_results(files, arguments.output)
     if arguments.output is not None:
         raise AuparityError("-o names the page of result files; pages of tables are written beside them.")
-    tables = [table for path in arguments.tables for table in _tables(path)]
+    tables = [pair for path in arguments.tables for pair in (_tables_in(path) if path.is_dir() else [(path, True)])]
     if (arguments.clip, arguments.truth) != (None, None) and len(tables) != 1:
         raise AuparityError(f"--clip and --truth are for one table; there are {len(tables)}.")
     written, failed = [], 0
-    for table in tables:
+    for table, named in tables:
         try:
-            made = report_clip(table, clip=arguments.clip, truth=arguments.truth)
-        except AuparityError as error:
+            if named or _is_due(table):
+                made = report_clip(table, clip=arguments.clip, truth=arguments.truth)
+                written += [] if made is None else [made]
+        except (AuparityError, OSError) as error:  # OSError: no room or no right to write beside the table
             print(f"auparity: error: {error}", file=sys.stderr)
             failed += 1
-        else:
-            written += [] if made is None else [made]
     for made in written:
         print(f"Look at {made.page}" + ("" if made.video is None else f"\n    and {made.video}"))
+    if failed:
+        print(f"{failed} of {len(tables)} tables could not be reported on; see the errors above.", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -116,7 +125,8 @@ def report_clip(table: Path, *, clip: Path | None = None, truth: Path | None = N
     from auparity.media import open_clip, read_image
     from auparity.models.synthetic.clip_folder import TRUTH
     from auparity.reports.overlay import SUFFIX, write_overlay, write_photograph
-    from auparity.reports.result_table import read_result_table, read_sidecar
+    from auparity.reports.result_table import read_result_table
+    from auparity.reports.sidecar import read_sidecar
     from auparity.reports.truth_page import write_page
 
     sidecar = read_sidecar(table)
@@ -126,13 +136,12 @@ def report_clip(table: Path, *, clip: Path | None = None, truth: Path | None = N
         return None
     clip = clip or _clip_of(table, sidecar)
     if result.photograph:
-        picture = table.with_name(f"{table.stem}.overlay.jpg")
+        picture = _beside(table, ".overlay.jpg")
         write_photograph(read_image(clip), table, picture)
         return Written(picture, None, False)
     if truth is None and (clip / TRUTH).is_file():
         truth = clip / TRUTH
-    video = table.with_name(f"{table.stem}.overlay{SUFFIX}")
-    poster, page = video.with_suffix(".jpg"), table.with_suffix(".html")
+    video, poster, page = (_beside(table, end) for end in (f".overlay{SUFFIX}", ".overlay.jpg", ".html"))
     with open_clip(clip) as source:
         fps = source.fps or ASSUMED_FPS
         write_overlay((frame.image for frame in source), table, video, truth, fps=fps, poster=poster)
@@ -141,38 +150,53 @@ def report_clip(table: Path, *, clip: Path | None = None, truth: Path | None = N
     return Written(page, video, truth is not None)
 
 
-def _tables(path: Path) -> Iterator[Path]:
-    """The tables that a path names: itself, or those in a folder that are ours and newer than their pages."""
-    from auparity.reports.result_table import read_sidecar
+def _tables_in(folder: Path) -> list[tuple[Path, bool]]:
+    """The tables in a folder that have a sidecar, none of them named by the user."""
+    from auparity.reports.sidecar import sidecar_of
+    from auparity.reports.table_files import PARQUET
 
-    if not path.is_dir():
-        yield path
-        return
-    found = [table for table in sorted(path.glob("*.csv")) if table.with_suffix(".json").is_file()]
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".csv", PARQUET) and path.is_file())
+    found = [(path, False) for path in files if sidecar_of(path).is_file()]
     if not found:
-        raise AuparityError(f"{path}: holds no table of `auparity extract`.")
-    for table in found:
-        # A clip's page is written after its overlay, so that a report that was stopped is made again.
-        kind = read_sidecar(table).get("input", {}).get("kind")
-        page = table.with_name(f"{table.stem}.overlay.jpg") if kind == "photograph" else table.with_suffix(".html")
-        if page.is_file() and page.stat().st_mtime >= table.stat().st_mtime:
-            print(f"{table}: has been reported on already, see {page}", file=sys.stderr)
-        else:
-            yield table
+        raise AuparityError(f"{folder}: holds no table of `auparity extract`.")
+    return found
 
 
-def _clip_of(table: Path, sidecar: dict[str, Any]) -> Path:
+def _is_due(table: Path) -> bool:
+    """Is a table that was found in a folder ours, and newer than its page? Says why not."""
+    from auparity.reports.sidecar import read_sidecar
+
+    sidecar = read_sidecar(table)
+    if not sidecar:
+        print(f"{table}: left out, because nothing beside it says that `auparity extract` wrote it.", file=sys.stderr)
+        return False
+    # A clip's page is written after its overlay, so that a report that was stopped is made again.
+    photograph = sidecar.get("input", {}).get("kind") == "photograph"
+    page = _beside(table, ".overlay.jpg" if photograph else ".html")
+    if page.is_file() and page.stat().st_mtime >= table.stat().st_mtime:
+        print(f"{table}: has been reported on already, see {page}", file=sys.stderr)
+        return False
+    return True
+
+
+def _beside(table: Path, suffix: str) -> Path:
+    """A file that is made of a table: NAME and the suffix, or NAME.parquet where NAME.csv claims the short one."""
+    shared = table.suffix != ".csv" and table.with_suffix(".csv").exists()
+    return table.with_name((table.name if shared else table.stem) + suffix)
+
+
+def _clip_of(table: Path, sidecar: Sidecar) -> Path:
     recorded = sidecar.get("input", {}).get("path")
     if sidecar.get("input", {}).get("kind") == "camera":
         raise AuparityError(f"{table}: was recorded from a camera, and its frames were not kept.")
     if recorded is None:
         raise AuparityError(f"{table}: nothing beside it says which clip it is of; name it: --clip VIDEO.")
-    if not Path(recorded).exists():
+    if not os.path.exists(recorded):  # Path.exists raises where a name is too long
         raise AuparityError(f"{table}: its clip {recorded} is no longer there; name it: --clip VIDEO.")
     return Path(recorded)
 
 
-def _commands(table: Path, clip: Path, sidecar: dict[str, Any], truth: Path | None) -> list[str]:
+def _commands(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> list[str]:
     """Command lines that make table, video and page again, with names in place of this machine's folders."""
     name, commands, options = clip.name, [], ""
     if truth is not None:
@@ -184,9 +208,10 @@ def _commands(table: Path, clip: Path, sidecar: dict[str, Any], truth: Path | No
             f"auparity models render --seed {meta.seed} --frames {len(true)} --size {meta.width}x{meta.height} "
             f"-o {shlex.quote(name)}"
         )
-    camera, request = sidecar.get("camera", {}), sidecar.get("request", {}).get("intrinsics", {})
+    request = sidecar.get("request", {}).get("intrinsics", {})
     if request.get("fx") is not None:
-        options = f" --fx {camera['fx']:g} --cx {camera['cx']:g} --cy {camera['cy']:g}"
+        camera = sidecar.get("camera", {})
+        options = "".join(f" --{name} {camera[name]:g}" for name in ("fx", "cx", "cy") if name in camera)
     models = "embedded" if "embedded" in str(sidecar.get("bundle", {}).get("name")) else "DIR"
     commands.append(f"auparity extract {shlex.quote(name)} --models {models}{options} -o .")
     commands.append(f"auparity report {shlex.quote(table.name)}")

@@ -40,6 +40,30 @@ class ModelFormatError(AuparityError):
         return type(self), (self.file, self.offset, self.expected, self.found, self._advice)
 
 
+class FileFormatError(AuparityError):
+    """A JSON, TOML or table file does not hold what it should.
+
+    Parameters
+    ----------
+    file : path of the file, or a label for what was read from memory.
+    place : where in it, as a path such as ``entries[3].error``; "" when the file as a whole is meant.
+    expected, found : what should have been there, and what was.
+    advice : what to do about it, as whole sentences.
+    """
+
+    def __init__(self, file: str | os.PathLike[str], place: str, expected: str, found: str, advice: str = "") -> None:
+        self.file = os.fspath(file)
+        self.place = place
+        self.expected = expected
+        self.found = found
+        self.advice = advice
+        where = f"{self.file}, at {place}" if place else self.file
+        super().__init__(f"{where}: expected {expected}, found {found}.{' ' if advice else ''}{advice}")
+
+    def __reduce__(self) -> tuple[Any, ...]:  # errors travel between processes
+        return type(self), (self.file, self.place, self.expected, self.found, self.advice)
+
+
 class ChecksumError(AuparityError):
     """A file's content is not the one that its checksum promises."""
 

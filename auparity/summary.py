@@ -6,7 +6,6 @@ frames present. Reads the CSV files; writes ``summary.md`` beside them and print
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
 from collections.abc import Sequence
@@ -16,35 +15,35 @@ import numpy as np
 
 from auparity.errors import AuparityError
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
+from auparity.reports.markdown import plain
+from auparity.reports.result_table import read_result_table
+from auparity.reports.sidecar import read_sidecar
 
+ROTATION = ("pose_Rx", "pose_Ry", "pose_Rz")
 BAR = 20  # characters of a full intensity of 5
 
 
 def summarise(path: Path) -> str:
-    """Markdown summary of one CSV of a clip or photograph.
+    """Markdown summary of one table of a clip or photograph.
 
     Raises
     ------
-    AuparityError : the file is not one that ``auparity extract`` writes.
+    FileFormatError : the file, or the one that describes it, is not one that ``auparity extract`` writes.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        return f"## {path.stem}\n\nNo face in it.\n"
-    if f"{INTENSITY_AUS[0]}_r" not in rows[0] or "confidence" not in rows[0]:
-        raise AuparityError(f"{path} has no AU columns: it is not a table written by `auparity extract`.")
-
-    def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        return np.array([float(row[name]) for row in rows])
-
-    found = column("success") == 1 if "success" in rows[0] else np.ones(len(rows), bool)
-    what = "frames" if "frame" in rows[0] else "faces"
-    lines = [f"## {path.stem}", "", f"{len(rows)} {what}, face tracked in {found.mean():.1%}."]
+    intensities = [f"{name}_r" for name in INTENSITY_AUS]
+    needed = [*intensities, *(f"{name}_c" for name in PRESENCE_AUS), *ROTATION, "confidence"]
+    table = read_result_table(path, needed)
+    lines = [f"## {plain(path.stem)}", ""]
+    lines += [f"**Warning:** {plain(text)}\n" for text in read_sidecar(path).get("warnings", [])]
+    if not len(table):
+        return "\n".join([*lines, "No face in it.", ""])
+    found, column = table.success, table.columns
+    lines.append(f"{len(table)} {'faces' if table.photograph else 'frames'}, face tracked in {found.mean():.1%}.")
     if not found.any():
-        return "\n".join([*lines, ""])
-    rotation = [np.degrees(column(f"pose_R{axis}")[found]) for axis in "xyz"]
+        return "\n".join([*lines, "", "**No face was found in this clip: its rows hold no measurements.**", ""])
+    rotation = [np.degrees(column[name][found]) for name in ROTATION]
     lines += [
-        f"Mean confidence {column('confidence')[found].mean():.3f}; head pitch, yaw, roll "
+        f"Mean confidence {column['confidence'][found].mean():.3f}; head pitch, yaw, roll "
         + ", ".join(f"{angle.mean():.0f} ({angle.min():.0f} to {angle.max():.0f})" for angle in rotation)
         + " degrees.",
         "",
@@ -52,10 +51,10 @@ def summarise(path: Path) -> str:
         "|---|---|---|---|---|",
     ]
     for name in PRESENCE_AUS:
-        present = column(f"{name}_c")[found].mean()
+        present = column[f"{name}_c"][found].mean()
         if name in INTENSITY_AUS:
-            intensity = column(f"{name}_r")[found]
-            bar = "#" * round(intensity.mean() / 5 * BAR)
+            intensity = column[f"{name}_r"][found]
+            bar = "#" * round(min(max(intensity.mean() / 5, 0), 1) * BAR)
             lines.append(f"| {name} | {intensity.mean():.2f} | {intensity.max():.2f} | {present:.0%} | {bar} |")
         else:
             lines.append(f"| {name} | no intensity model | | {present:.0%} | |")
@@ -63,7 +62,7 @@ def summarise(path: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Summarise a folder; the exit status is 1 when there is nothing to summarise."""
+    """Summarise a folder; the exit status is 1 when there is nothing to summarise, or a table cannot be read."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
         print("usage: python -m auparity.summary FOLDER   (a folder that `auparity extract -o` wrote)", file=sys.stderr)
@@ -73,13 +72,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not tables:
         print(f"summary: no CSV file in {folder}", file=sys.stderr)
         return 1
-    text = "# What was measured\n\n" + "\n".join(summarise(path) for path in tables)
+    parts, failed = [], 0
+    for path in tables:
+        try:
+            parts.append(summarise(path))
+        except AuparityError as error:
+            print(f"summary: {error}", file=sys.stderr)
+            parts.append(f"## {plain(path.stem)}\n\nCannot be read: {plain(error)}\n")
+            failed += 1
+    text = "# What was measured\n\n" + "\n".join(parts)
     part = folder / "summary.md.part"
     part.write_text(text, encoding="utf-8")
     os.replace(part, folder / "summary.md")
     print(text)
     print(f"Look at {folder / 'summary.md'} and at {', '.join(str(path) for path in tables)}.")
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

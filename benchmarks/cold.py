@@ -25,14 +25,15 @@ def cold_start(models: str, landmark_model: str, spec: str, picture: Path) -> di
     AuparityError : the process failed; with its last line.
     """
     from auparity.errors import AuparityError
+    from auparity.json_files import parse_json  # not at the top: importing is what the fresh process measures
 
     command = [sys.executable, "-m", "auparity.benchmarks.cold", models, str(picture)]
     command += ["--landmark-model", landmark_model, "--variants", spec]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise AuparityError(f"a fresh process failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    last = (done.stdout.splitlines() or [""])[-1]
+    return parse_json(last, "a fresh process", "its figures", dict[str, float])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from auparity.errors import AuparityError
+from auparity.json_files import checked, load_json
 
 NAME, FORMAT, VERSION = "manifest.json", "auparity-export", 1
 
@@ -52,15 +53,10 @@ def load(folder: Path) -> Manifest | None:
     path = folder / NAME
     if not path.is_file():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT or content["version_of_format"] != VERSION:
-            raise AuparityError(f"{path}: is not of format {FORMAT} {VERSION}; export into another folder.")
-        entries = {name: Entry(**entry) for name, entry in content["entries"].items()}
-        named = {key: content[key] for key in ("target", "precision", "bundle", "bundle_hash", "version")}
-        return Manifest(**named, entries=entries)
-    except (ValueError, KeyError, TypeError) as error:
-        raise AuparityError(f"{path}: is damaged ({error}); delete it and export again.") from None
+    content = load_json(path, "the manifest of an export", dict, advice="Delete it and export again.")
+    if (content.pop("format", None), content.pop("version_of_format", None)) != (FORMAT, VERSION):
+        raise AuparityError(f"{path}: is not of format {FORMAT} {VERSION}; export into another folder.")
+    return checked(content, path, "the manifest of an export", Manifest, advice="Delete it and export again.")
 
 
 def save(manifest: Manifest, folder: Path) -> None:

@@ -8,18 +8,19 @@ show as wrong numbers. What cannot be checked are the weights themselves: the fo
 
 from __future__ import annotations
 
-import json
+import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from auparity.conversion.coreml_log import quiet_log
-from auparity.errors import ModelFormatError, VariantUnavailable
+from auparity.errors import FileFormatError, ModelFormatError, VariantUnavailable
+from auparity.json_files import load_json
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -165,6 +166,20 @@ def _agree(first: Sequence[int | None], second: Sequence[int | None]) -> bool:
     return len(first) == len(second) and all(None in (a, b) or a == b for a, b in zip(first, second, strict=True))
 
 
+class PackageItem(TypedDict):
+    """A file or folder of a package, relative to its ``Data``."""
+
+    path: str
+
+
+class PackageManifest(TypedDict):
+    """``Manifest.json``; Core ML's own has further fields."""
+
+    fileFormatVersion: str
+    itemInfoEntries: dict[str, PackageItem]
+    rootModelIdentifier: str
+
+
 def _model_file(package: Path) -> Path:
     manifest = package / MANIFEST
     if not manifest.is_file():
@@ -172,20 +187,22 @@ def _model_file(package: Path) -> Path:
             package, None, f"a .mlpackage folder with {MANIFEST}", "none", "Name the package itself."
         )
     try:
-        said = json.loads(manifest.read_text(encoding="utf-8"))
-        version = said["fileFormatVersion"]
-        entries = {name: Path(entry["path"]) for name, entry in said["itemInfoEntries"].items()}
-        root = entries[said["rootModelIdentifier"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise ModelFormatError(manifest, None, "a package manifest that names its model", found, AGAIN) from error
+        described = load_json(manifest, "the manifest of a package", PackageManifest)
+    except FileFormatError as error:
+        expected = f"a package manifest: {error.expected}" + (f" at {error.place}" if error.place else "")
+        raise ModelFormatError(manifest, None, expected, error.found, AGAIN) from error
+    version = described["fileFormatVersion"]
+    entries = {name: Path(entry["path"]) for name, entry in described["itemInfoEntries"].items()}
+    root = entries.get(described["rootModelIdentifier"])
+    if root is None:
+        raise ModelFormatError(manifest, None, "a package manifest that names its model", "none of that name", AGAIN)
     if version != "1.0.0":
         raise ModelFormatError(manifest, None, "package format 1.0.0", repr(version), "Use a newer auparity.")
     for entry in entries.values():
-        if entry.is_absolute() or ".." in entry.parts or not (package / "Data" / entry).exists():
+        if entry.is_absolute() or ".." in entry.parts or not os.path.exists(package / "Data" / entry):
             raise ModelFormatError(manifest, None, f"an item Data/{entry.as_posix()} in the package", "none", AGAIN)
     model = package / "Data" / root
-    if not model.is_file():
+    if not os.path.isfile(model):
         raise ModelFormatError(manifest, None, "a model file", f"a folder {root.as_posix()}", AGAIN)
     return model
 
@@ -194,7 +211,7 @@ class Blob:
     """A weight blob. All its records are walked and checked, so that any damage outside the numbers shows."""
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise ModelFormatError(path, None, "the weight blob that the model refers to", "no such file", AGAIN)
         self._path, self._bytes = path, path.read_bytes()
         if len(self._bytes) < _UNIT:

@@ -11,7 +11,7 @@ NVIDIA machine has built or run an engine yet; the one command that does is
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from auparity.conversion import manifest as manifests
 from auparity.conversion.catalogue import About, Item, Precision
 from auparity.conversion.tensorrt_engine import Workshop, workshop
 from auparity.errors import AuparityError, VariantUnavailable
+from auparity.json_files import checked, load_json
 
 SUFFIX = ".engine"
 #: Of the header, after the engine's whole name.
@@ -105,17 +106,12 @@ def read_header(path: Path) -> Header:
     AuparityError : it is missing, damaged, or of a later version.
     """
     beside = header_of(path)
-    try:
-        content = json.loads(beside.read_text(encoding="utf-8"))
-        if (content["format"], content["version_of_format"]) != (FORMAT, VERSION):
-            raise AuparityError(f"{beside}: is not of format {FORMAT} {VERSION}. Export it again.")
-        return Header(**{each.name: content[each.name] for each in fields(Header)})
-    except FileNotFoundError:
-        raise AuparityError(
-            f"{beside}: is missing, so that nothing says what {path.name} is. Export it again."
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise AuparityError(f"{beside}: is damaged ({error!r}). Export it again.") from None
+    if not beside.exists():
+        raise AuparityError(f"{beside}: is missing, so that nothing says what {path.name} is. Export it again.")
+    content = load_json(beside, "the header of an engine", dict, advice="Export it again.")
+    if (content.pop("format", None), content.pop("version_of_format", None)) != (FORMAT, VERSION):
+        raise AuparityError(f"{beside}: is not of format {FORMAT} {VERSION}. Export it again.")
+    return checked(content, beside, "the header of an engine", Header, advice="Export it again.")
 
 
 def _not_here(header: Header, shop: Workshop) -> str:

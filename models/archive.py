@@ -4,25 +4,31 @@ Every array is stored in the narrowest of float16 with a power of two, float32 a
 values exactly, so reading gives the same content hash; an array that occurs more than once is stored once. Bytes of one
 rank stand together (all high bytes, then all low ones), which halves what deflating them costs. The same bundle always
 gives the same bytes.
+
+Reading trusts nothing: sizes are bounded before anything is inflated, the structure is checked against the types of a
+bundle (`archive_values`), the parts against each other (`consistency`), and the content hash against the stored one.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
-import math
 import zipfile
-import zlib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from auparity.errors import ModelFormatError
+from auparity.errors import ContractError, FileFormatError, ModelFormatError
+from auparity.json_files import parse_json
+from auparity.json_schema import MismatchError, build
 from auparity.models import types
+from auparity.models.archive_values import STORED_TYPES, Numbers, ValueWriter, half_exponent, read_value
 from auparity.models.bundle import Bundle
+from auparity.models.consistency import check_bundle
 from auparity.models.formats.files import StrPath, read_bytes
 from auparity.models.formats.files import save as save_bytes
 from auparity.models.types import BundleMeta
@@ -32,20 +38,22 @@ T = TypeVar("T")
 
 VERSION = 1
 STRUCTURE = "bundle.json"
+MEMBERS = {kind: f"{kind[1:]}.bin" for kind in STORED_TYPES}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip needs a date; the same one always
-STORED_TYPES = ("<f2", "<f4", "<f8", "<i4", "<i8", "|u1", "|b1")
-RECORDS: dict[str, type[Any]] = {
-    name: kind for name, kind in vars(types).items() if isinstance(kind, type) and dataclasses.is_dataclass(kind)
-}
-#: float16 holds whole multiples of 2**-24 up to 65504; scaled so, the largest value of an array is below 2**15.
-HALF_EXPONENT = 15
 ADVICE = "Install auparity anew, or fetch the file again."
+#: Bytes of the structure (the embedded bundle's has half a million), and of all members beside the file's own.
+#: Weights deflate to no less than a third; a bundle of zeros is none.
+MAX_STRUCTURE = 8 * 2**20
+MAX_RATIO, MAX_EXTRA = 8, 16 * 2**20
 
-
-def half_exponent(values: Array) -> int:
-    """The power of two that brings the largest magnitude just below 2**15 (0 for an array of zeros)."""
-    largest = float(np.abs(values).max(initial=0.0))
-    return HALF_EXPONENT - math.frexp(largest)[1] if largest and math.isfinite(largest) else 0
+PARTS: dict[str, type[Any]] = {
+    "detector": types.MTCNN,
+    "face": types.FaceModel,
+    "video_aus": types.AUPredictors,
+    "image_aus": types.AUPredictors,
+}
+#: The structure. `parts` are read against the types of a bundle.
+Head = TypedDict("Head", {"auparity bundle": int, "meta": dict[str, str], "content_hash": str, "parts": dict[str, Any]})
 
 
 def to_half(values: Array) -> Array:
@@ -82,63 +90,19 @@ def _map_records(value: Any, kinds: tuple[type, ...], inside: bool = False) -> A
     return value
 
 
-class _Writer:
-    """Collects the numbers of arrays, by type."""
-
-    def __init__(self) -> None:
-        self.buffers: dict[str, list[Array]] = {name: [] for name in STORED_TYPES}
-        self._lengths = dict.fromkeys(STORED_TYPES, 0)
-        self._known: dict[tuple[Any, ...], list[Any]] = {}
-
-    def describe(self, value: Any) -> Any:
-        """What stands in the structure for a value."""
-        if isinstance(value, np.ndarray):
-            return {"a": self._array(value)}
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = [self.describe(getattr(value, item.name)) for item in dataclasses.fields(value)]
-            return {"r": type(value).__name__, "f": fields}
-        if isinstance(value, tuple):
-            return [self.describe(member) for member in value]
-        if isinstance(value, float):
-            return {"x": value.hex()}  # NaN and every bit survive
-        if value is None or isinstance(value, str | bool | int):
-            return value
-        raise TypeError(f"a bundle holds a {type(value).__name__}, which this file cannot store")
-
-    def _array(self, value: Array) -> list[Any]:
-        """[type of the array, shape, stored type, offset in elements, power of two]."""
-        little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
-        key = (little.dtype.str, little.shape, little.tobytes())
-        if key not in self._known:
-            stored, exponent = _narrowest(little)
-            kind = stored.dtype.newbyteorder("<").str
-            self._known[key] = [little.dtype.str, list(little.shape), kind, self._lengths[kind], exponent]
-            self.buffers[kind].append(stored.ravel())
-            self._lengths[kind] += stored.size
-        return self._known[key]
-
-
-def _narrowest(values: Array) -> tuple[Array, int]:
-    """The values in the narrowest type that holds them exactly, and the power of two that they were scaled by."""
-    if values.dtype.kind == "f" and np.isfinite(values).all():
-        exponent = half_exponent(values)
-        half = np.ldexp(values, exponent).astype(np.float16)
-        if np.array_equal(np.ldexp(half.astype(values.dtype), -exponent), values):
-            return half, exponent
-        single = values.astype(np.float32)
-        if np.array_equal(single.astype(values.dtype), values):
-            return single, 0
-    return values, 0
-
-
 def save(bundle: Bundle, path: StrPath) -> None:
     """Write a bundle to one file, whole or not at all.
 
     Raises
     ------
-    ContractError, OSError : the file cannot be written.
+    ContractError : its parts do not fit each other, or hold NaN or infinite weights.
+    OSError : the file cannot be written.
     """
-    writer = _Writer()
+    writer = ValueWriter()
+    try:
+        check_bundle(bundle)
+    except MismatchError as error:
+        raise ContractError("archive.save", error.place, error.expected, error.found) from error
     parts = {f.name: writer.describe(getattr(bundle, f.name)) for f in dataclasses.fields(bundle) if f.name != "meta"}
     meta = {"name": bundle.meta.name, "version": bundle.meta.version, "licence": bundle.meta.licence}
     head = {"auparity bundle": VERSION, "meta": meta, "content_hash": bundle.content_hash, "parts": parts}
@@ -147,7 +111,10 @@ def save(bundle: Bundle, path: StrPath) -> None:
         _put(archive, STRUCTURE, json.dumps(head, separators=(",", ":")).encode("ascii"))
         for kind, arrays in writer.buffers.items():
             if arrays:
-                _put(archive, f"{kind[1:]}.bin", _shuffled(np.concatenate(arrays)))
+                values = np.concatenate(arrays)
+                if not np.isfinite(values).all():
+                    raise ContractError("archive.save", "weights", "finite numbers", "NaN or infinite ones")
+                _put(archive, MEMBERS[kind], _shuffled(values))
     save_bytes(Path(path), stream.getvalue())
 
 
@@ -162,82 +129,139 @@ def _shuffled(values: Array) -> bytes:
     return np.ascontiguousarray(values.view(np.uint8).reshape(-1, values.dtype.itemsize).T).tobytes()
 
 
-def load(path: StrPath) -> Bundle:
+def load(path: StrPath, known_file: tuple[str, str] | None = None) -> Bundle:
     """Read a bundle that `save` wrote.
+
+    Parameters
+    ----------
+    known_file : SHA-256 of a file, and the content hash of its bundle. For that very file the content hash is known
+        and need not be computed again, which takes longer than reading.
 
     Raises
     ------
-    ModelFormatError : no such file, or it is damaged, cut short, of a newer version or something else.
+    ModelFormatError : no such file, or it is damaged, cut short, of a newer version, something else, or a bundle of
+        another content than its file says.
     """
     data = read_bytes(Path(path))
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            head = json.loads(archive.read(STRUCTURE))
-            if head["auparity bundle"] != VERSION:
-                found = f"version {head['auparity bundle']}"
-                raise ModelFormatError(path, None, f"a bundle of version {VERSION}", found, "Use a newer auparity.")
-            buffers = {kind: _numbers(archive, kind) for kind in STORED_TYPES}
-        parts = {name: _value(described, buffers) for name, described in head["parts"].items()}
-        meta = BundleMeta(**head["meta"], source={"format": "archive", "file": str(path)})
-        bundle = Bundle(meta=meta, **parts)
-    except ModelFormatError:
-        raise
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        KeyError,
-        ValueError,
-        TypeError,
-        IndexError,
-        EOFError,
-        NotImplementedError,
-    ) as error:
-        raise ModelFormatError(
-            path, None, "a bundle written by auparity", f"{type(error).__name__}: {error}", ADVICE
-        ) from error
-    # The hash of what was read would take longer than reading it: the zip's checksums guard the bytes, and
-    # `auparity models verify embedded` compares the hash.
+        members = _members(data)
+        head = _head(members.get(STRUCTURE, b""), path)
+        bundle = _bundle(head, {kind: _numbers(members.get(name, b""), kind) for kind, name in MEMBERS.items()}, path)
+        check_bundle(bundle)
+    except MismatchError as error:
+        raise _damaged(path, error) from error
+    known_sha256, known_hash = known_file or ("", "")
+    if known_sha256 and hashlib.sha256(data).hexdigest() == known_sha256:
+        bundle.trust_hash(known_hash)
+    if bundle.content_hash != head["content_hash"]:
+        found = f"one of {bundle.content_hash[:12]}"
+        raise ModelFormatError(path, None, f"a bundle of content hash {head['content_hash'][:12]}", found, ADVICE)
     return bundle
 
 
 def stored_hash(path: StrPath) -> str:
-    """The content hash that the file says its bundle has."""
+    """The content hash that the file says its bundle has.
+
+    Raises
+    ------
+    ModelFormatError : as `load`.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            return str(json.loads(archive.read(STRUCTURE))["content_hash"])
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, OSError) as error:
-        raise ModelFormatError(
-            path, None, "a bundle written by auparity", f"{type(error).__name__}: {error}", ADVICE
-        ) from error
+        return _head(_members(read_bytes(Path(path)), only=STRUCTURE).get(STRUCTURE, b""), path)["content_hash"]
+    except MismatchError as error:
+        raise _damaged(path, error) from error
 
 
-def _numbers(archive: zipfile.ZipFile, kind: str) -> Array:
+def _damaged(path: StrPath, error: MismatchError) -> ModelFormatError:
+    where = f" with {error.expected} at {error.place}" if error.place else f": {error.expected}"
+    return ModelFormatError(path, None, f"a bundle written by auparity{where}", error.found, ADVICE)
+
+
+def _members(data: bytes, only: str | None = None) -> dict[str, bytes]:
+    """The content of each member, inflated within bounds; MismatchError where that is not possible."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except Exception as error:  # bytes from outside: `zipfile` promises no type of error
+        raise MismatchError("", "a zip file", f"{type(error).__name__}: {error}") from error
+    with archive:
+        entries = archive.infolist()
+        _check_entries(entries, len(data))
+        return {entry.filename: _inflated(archive, entry) for entry in entries if only in (None, entry.filename)}
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
+    """Are these the members of a bundle, as `save` writes them, and do they say to hold no more than they may?"""
+    names = [entry.filename for entry in entries]
+    if len(set(names)) != len(names):
+        raise MismatchError("", "every member once", "two of one name")
+    unknown = sorted(set(names) - {STRUCTURE, *MEMBERS.values()})
+    if unknown or STRUCTURE not in names:
+        raise MismatchError("", f"a member {STRUCTURE} and numbers", f"{len(names)} members, {unknown[:3]}")
+    for entry in entries:
+        if entry.flag_bits & 1:
+            raise MismatchError(entry.filename, "no encryption", "an encrypted member")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise MismatchError(entry.filename, "a deflated member", f"compression method {entry.compress_type}")
+        if entry.filename == STRUCTURE and entry.file_size > MAX_STRUCTURE:
+            raise MismatchError(STRUCTURE, f"at most {MAX_STRUCTURE} bytes", f"{entry.file_size}")
+    total = sum(entry.file_size for entry in entries)
+    if total > MAX_RATIO * size + MAX_EXTRA:
+        raise MismatchError("", f"members that inflate to {MAX_RATIO} times the file", f"{total} bytes from {size}")
+
+
+def _inflated(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    try:
+        with archive.open(entry) as stream:
+            # With a size, no more than that is ever inflated, whatever the member really holds.
+            content = stream.read(entry.file_size + 1)
+    except Exception as error:  # as above
+        raise MismatchError(entry.filename, "a whole member", f"{type(error).__name__}: {error}") from error
+    if len(content) != entry.file_size:
+        raise MismatchError(entry.filename, f"{entry.file_size} bytes", f"{len(content)}")
+    return content
+
+
+def _head(structure: bytes, path: StrPath) -> Head:
+    try:
+        content = parse_json(structure, STRUCTURE, "a structure", dict, max_bytes=MAX_STRUCTURE)
+    except FileFormatError as error:
+        raise MismatchError(f"{STRUCTURE} {error.place}".strip(), error.expected, error.found) from error
+    version = content.get("auparity bundle")
+    if isinstance(version, int) and version > VERSION:
+        advice = "Use a newer auparity."
+        raise ModelFormatError(path, None, f"a bundle of version {VERSION}", f"version {version}", advice)
+    if version != VERSION:
+        raise MismatchError("", f"version {VERSION}", f"{version!r}"[:40])
+    head: Head = build(Head, content)
+    return head
+
+
+def _numbers(raw: bytes, kind: str) -> Array:
+    """All numbers of one stored type; float16 as float32."""
     dtype = np.dtype(kind)
-    name = f"{kind[1:]}.bin"
-    if name not in archive.namelist():
-        return np.empty(0, dtype)
-    raw = np.frombuffer(archive.read(name), np.uint8)
-    values = np.ascontiguousarray(raw.reshape(dtype.itemsize, -1).T).reshape(-1).view(dtype)
-    # One conversion of everything is much quicker than one of every array.
-    return values.astype(np.float32) if kind == "<f2" else values
+    if len(raw) % dtype.itemsize:
+        raise MismatchError(MEMBERS[kind], f"whole numbers of {dtype.itemsize} bytes", f"{len(raw)} bytes")
+    shuffled = np.frombuffer(raw, np.uint8)
+    values = np.ascontiguousarray(shuffled.reshape(dtype.itemsize, -1).T).reshape(-1).view(dtype)
+    if kind == "<f2":  # one conversion of everything is much quicker than one of every array
+        values = values.astype(np.float32)
+    if dtype.kind == "f" and values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
+        raise MismatchError(MEMBERS[kind], "finite numbers", "NaN or infinite ones")
+    return values
 
 
-def _value(described: Any, buffers: dict[str, Array]) -> Any:
-    if isinstance(described, list):
-        return tuple(_value(member, buffers) for member in described)
-    if not isinstance(described, dict):
-        return described
-    if "a" in described:
-        kind, shape, stored, start, exponent = described["a"]
-        count = math.prod(shape)
-        values = buffers[stored][start : start + count]
-        if len(values) != count:
-            raise ValueError(f"{count} numbers expected at {start} of {stored}, {len(values)} found")
-        if exponent:
-            values = np.ldexp(values.astype(kind), -exponent)
-        array: Array = values.astype(kind, copy=True).reshape(shape)
-        array.flags.writeable = False
-        return array
-    if "x" in described:
-        return float.fromhex(described["x"])
-    return RECORDS[described["r"]](*(_value(member, buffers) for member in described["f"]))
+def _bundle(head: Head, buffers: dict[str, Array], path: StrPath) -> Bundle:
+    meta = head["meta"]
+    if meta.keys() != {"name", "version", "licence"}:
+        raise MismatchError("meta", "name, version and licence", ", ".join(sorted(meta))[:80])
+    if head["parts"].keys() != PARTS.keys():
+        raise MismatchError("parts", ", ".join(PARTS), ", ".join(sorted(head["parts"]))[:80])
+    numbers = Numbers(buffers)
+    parts = {}
+    for name, kind in PARTS.items():
+        try:
+            parts[name] = read_value(kind, head["parts"][name], numbers)
+        except MismatchError as error:
+            raise MismatchError(f"{name}.{error.place}", error.expected, error.found) from error
+    source = {"format": "archive", "file": str(path)}
+    return Bundle(meta=BundleMeta(**meta, source=source), **parts)

@@ -56,4 +56,4 @@ def is_embedded(bundle: Bundle) -> bool:
 
 def _because(bundle: Bundle, reason: str) -> Bundle:
     source = {**bundle.meta.source, "landmark_model": bundle.face.name, "reason": reason}
-    return dataclasses.replace(bundle, meta=dataclasses.replace(bundle.meta, source=source))
+    return bundle.with_meta(dataclasses.replace(bundle.meta, source=source))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from auparity.errors import AuparityError
+from auparity.json_files import load_toml
 
 FILE = Path(__file__).with_name("tolerances.toml")
 
@@ -24,8 +23,8 @@ class Tolerance:
 
 
 @lru_cache(maxsize=1)
-def _table() -> dict[str, Any]:
-    return tomllib.loads(FILE.read_text(encoding="utf-8"))
+def _table() -> dict[str, dict[str, dict[str, Tolerance]]]:
+    return load_toml(FILE, "the suite's tolerances", dict[str, dict[str, dict[str, Tolerance]]])
 
 
 def is_stated(way: str, name: str, precision: str) -> bool:
@@ -41,7 +40,6 @@ def tolerance(way: str, name: str, precision: str = "float32") -> Tolerance:
     AuparityError : there is no such entry; a comparison without a stated tolerance is not one.
     """
     try:
-        entry = _table()[way][precision][name]
+        return _table()[way][precision][name]
     except KeyError:
         raise AuparityError(f"{FILE.name} has no entry [{way}.{precision}.{name}]; add it with its reason.") from None
-    return Tolerance(float(entry["tolerance"]), entry["unit"], entry["reason"], float(entry.get("share", 1.0)))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from auparity.errors import AuparityError
+from auparity.json_files import checked, parse_toml
 
 FILE = Path(__file__).with_name("truth_targets.toml")
+ADVICE = "A target has a title, a limit, a side and a reason."
 #: The entry that says when an AU counts as following the truth.
 AU_CORRELATION = "au_correlation"
 
@@ -65,18 +66,13 @@ def parse(text: str) -> dict[str, Target]:
 
     Raises
     ------
-    AuparityError : an entry lacks something, first of all its reason.
+    FileFormatError : an entry lacks something, first of all its reason.
     """
-    found = {}
-    for name, entry in tomllib.loads(text).items():
-        missing = {"title", "over", "limit", "at", "unit", "reason"} - set(entry)
-        if missing or entry["at"] not in ("least", "most"):
-            what = f"lacks {', '.join(sorted(missing))}" if missing else f"has at = {entry['at']!r}"
-            raise AuparityError(f"{FILE.name}: [{name}] {what}; a target has a title, a limit, a side and a reason.")
-        found[name] = Target(
-            name, entry["title"], entry["over"], float(entry["limit"]), entry["at"], entry["unit"], entry["reason"]
-        )
-    return found
+    entries = parse_toml(text, FILE.name, "targets", dict[str, dict[str, Any]], advice=ADVICE)
+    return {
+        name: checked({"name": name, **entry}, FILE.name, "a target", Target, advice=ADVICE, place=f"[{name}]")
+        for name, entry in entries.items()
+    }
 
 
 def judge(values: dict[str, float | None]) -> list[Verdict]:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auparity.errors import AuparityError
+from auparity.errors import AuparityError, FileFormatError
+from auparity.json_files import checked, load_json
+from auparity.json_schema import quoted
 
 FORMAT, VERSION = "auparity-results", 1
+MAX_BYTES = 32 * 2**20  #: the series of a long run take a few million
+ADVICE = "Make it again."
 
 
 @dataclass(frozen=True)
@@ -169,24 +171,18 @@ def load(path: Path) -> Results:
 
     Raises
     ------
-    AuparityError : no result file, a later version, or damaged; with what to do.
+    FileFormatError : no result file, a later version, or damaged; with what to do.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AuparityError(f"{path}: cannot be read as a result file ({error}).") from None
+    content = load_json(path, "a result file", dict, advice=ADVICE, max_bytes=MAX_BYTES)
     if not is_results(content):
-        raise AuparityError(f'{path}: is no result file; those begin with "format": "{FORMAT}".')
+        raise FileFormatError(path, "format", f'a result file, "{FORMAT}"', quoted(content.get("format")))
     if content.get("version") != VERSION:
-        raise AuparityError(
-            f"{path}: is of version {content.get('version')}, this auparity reads version {VERSION}; make it again, or "
-            "install the auparity that wrote it."
+        found = f"version {quoted(content.get('version'))}"
+        raise FileFormatError(
+            path, "version", f"version {VERSION}", found, "Make it again, or install the auparity that wrote it."
         )
-    try:
-        found: Results = _build(Results, {k: v for k, v in content.items() if k not in ("format", "version")}, "")
-    except (TypeError, ValueError, KeyError) as error:
-        raise AuparityError(f"{path}: is damaged: {error}. Make it again.") from None
-    return found
+    fields = {name: value for name, value in content.items() if name not in ("format", "version")}
+    return checked(fields, path, "a result file", Results, advice=ADVICE)
 
 
 def is_results(content: Any) -> bool:
@@ -203,35 +199,3 @@ def _refuse_not_finite(value: Any, at: str) -> None:
     if isinstance(value, list | tuple):
         for k, entry in enumerate(value):
             _refuse_not_finite(entry, f"{at}[{k}]")
-
-
-def _build(kind: Any, value: Any, at: str) -> Any:
-    """A value of a type hint from decoded JSON; only the hints that the classes above use."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return value
-    if origin is types.UnionType:
-        if value is None and type(None) in arguments:
-            return None
-        return _build(next(a for a in arguments if a is not type(None)), value, at)
-    if origin is list:
-        if not isinstance(value, list):
-            raise TypeError(f"{at} is no list")
-        return [_build(arguments[0], entry, f"{at}[{k}]") for k, entry in enumerate(value)]
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise TypeError(f"{at} is no object")
-        return {name: _build(arguments[1], entry, f"{at}.{name}") for name, entry in value.items()}
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise TypeError(f"{at or 'the file'} is no object")
-        hints = typing.get_type_hints(kind)
-        unknown = sorted(set(value) - set(hints))
-        if unknown:
-            raise TypeError(f"{at}.{unknown[0]} is not known")
-        return kind(**{name: _build(hints[name], entry, f"{at}.{name}") for name, entry in value.items()})  # type: ignore[operator]
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise TypeError(f"{at} is {value!r}, not {kind.__name__}")
-    return value

@@ -1,15 +1,13 @@
-"""Reads tables with OpenFace's column names: results of `auparity extract`, of OpenFace itself, and truth files.
+"""Tables with OpenFace's column names: results of `auparity extract`, of OpenFace itself, and truth files.
 
-One row is one face in one frame. In: a CSV file; out: a `ResultTable` whose arrays have the rows as their first axis,
-None for what the table has no columns for (a truth file has no confidence, OpenFace 2.0 no eye landmarks). Beside a
-result of ours lies `<name>.json`, which says what it was made from: `read_sidecar`.
+One row is one face in one frame. A `ResultTable` has arrays with the rows as their first axis, None for what the table
+has no columns for (a truth file has no confidence, OpenFace 2.0 no eye landmarks). `read_result_table` reads CSV and
+Parquet files, by the names of their columns.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.errors import AuparityError
+from auparity.errors import FileFormatError
+from auparity.reports.table_files import PARQUET, read_csv_columns, read_parquet_columns
 
 Array = npt.NDArray[Any]
 
@@ -25,8 +24,11 @@ N_FACE, N_EYES = 68, 56
 _GAZE = tuple(f"gaze_{eye}_{axis}" for eye in (0, 1) for axis in "xyz")
 _POSE = tuple(f"pose_{kind}{axis}" for kind in "TR" for axis in "xyz")
 _PARAMS = ("p_scale", "p_rx", "p_ry", "p_rz", "p_tx", "p_ty")
-#: Columns that hold text or nothing.
-_TEXT = frozenset({"frame_name", "input", "filename"})
+#: A table of faces has at least the landmarks.
+LANDMARKS = ("x_0", "y_67")
+#: Pixels beyond this are no place in any picture; other numbers are bounded so that arithmetic with them stays finite.
+LARGEST_PIXEL, LARGEST_NUMBER = 1e6, 1e15
+_PIXELS = tuple(f"{axis}_" for axis in "xy") + tuple(f"eye_lmk_{axis}_" for axis in "xy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,56 +100,28 @@ class ResultTable:
         return np.arange(len(self)) / fps if frames is None else (frames - 1) / fps
 
 
-def read_result_table(path: Path) -> ResultTable:
-    """Read a CSV file; spaces after commas, as OpenFace writes them, do not matter.
+def read_result_table(path: Path, needed: Collection[str] = LANDMARKS) -> ResultTable:
+    """Read a CSV or Parquet file. Columns are found by name, in any order; those of text are left out.
+
+    Parameters
+    ----------
+    needed : columns without which the table is none.
 
     Raises
     ------
-    AuparityError : no such file, not a table of faces, or a line that cannot be read; names the line.
+    FileFormatError : no such file, not a table of faces, or a value that cannot be used; names the line.
+    VariantUnavailable : pyarrow is missing, which reads Parquet.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            lines = list(csv.reader(file, skipinitialspace=True))
-    except FileNotFoundError:
-        raise AuparityError(f"{path}: does not exist.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AuparityError(f"{path}: cannot be read as a table ({error}).") from error
-    names = [name.strip() for name in lines[0]] if lines else []
-    if not {"x_0", "y_67"} <= set(names):
-        raise AuparityError(f"{path}, line 1: has no landmark columns; it is no table of `auparity extract`.")
-    numeric = [k for k, name in enumerate(names) if name not in _TEXT]
-    values = np.empty((len(lines) - 1, len(numeric)))
-    for number, cells in enumerate(lines[1:], 2):
-        if len(cells) != len(names):
-            raise AuparityError(f"{path}, line {number}: expected {len(names)} values, found {len(cells)}.")
-        for column, k in enumerate(numeric):
-            values[number - 2, column] = _number(path, number, names[k], cells[k])
-    columns = {names[k]: values[:, column] for column, k in enumerate(numeric)}
+    read = read_parquet_columns if path.suffix == PARQUET else read_csv_columns
+    columns = read(path)
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        advice = "It is not a table written by `auparity extract`."
+        raise FileFormatError(path, "the columns", f"a column {missing[0]}", "none of that name", advice)
+    for name, values in columns.items():
+        limit = LARGEST_PIXEL if name.startswith(_PIXELS) else LARGEST_NUMBER
+        odd = np.flatnonzero(~(np.abs(values) <= limit))  # NaN is odd, too
+        if odd.size:
+            place = f"row {odd[0] + 1}, {name}"
+            raise FileFormatError(path, place, f"a number up to {limit:g}", f"{values[odd[0]]}", "Extract it again.")
     return ResultTable(path, "frame" not in columns, columns)
-
-
-def read_sidecar(table: Path) -> dict[str, Any]:
-    """What `<name>.json` says of a table; empty without one.
-
-    Raises
-    ------
-    AuparityError : the file is damaged.
-    """
-    path = table.with_suffix(".json")
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise AuparityError(f"{path}: is damaged ({error}). Extract the clip again.") from error
-    return content if isinstance(content, dict) else {}
-
-
-def _number(path: Path, line: int, name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise AuparityError(f"{path}, line {line}: {name} is {text!r}, not a number.")
-    return value

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from auparity.reports.markdown import code, plain
 from auparity.reports.records import Error, Results, Speed
 from auparity.reports.results_figures import (
     failed_because,
@@ -25,10 +26,10 @@ def results_markdown(results: Results) -> str:
     found, where = verdict([results]), results.provenance
     machine = where.machine.get("cpu", "unknown machine")
     lines = [
-        f"### auparity {results.kind}: {found.word}",
+        f"### auparity {plain(results.kind)}: {found.word}",
         "",
-        f"{found.sentence().capitalize()} {day(where.date)}, {_cell(machine)}, commit {where.commit or 'unknown'}, "
-        f"`{where.command}`",
+        f"{found.sentence().capitalize()} {plain(day(where.date))}, {plain(machine)}, commit "
+        f"{plain(where.commit or 'unknown')}, {code(where.command)}",
     ]
     if found.failed:
         lines += ["", "| failed | error | tolerance | baseline | why |", "|---|---|---|---|---|"]
@@ -40,7 +41,7 @@ def results_markdown(results: Results) -> str:
         lines += _speeds(work, [speed for speed in results.speeds if speed.workload == work], results)
     if results.skipped:
         lines += ["", "<details><summary>Not run</summary>", ""]
-        lines += [f"- {_cell(entry.what)}: {_cell(entry.why)}" for entry in results.skipped]
+        lines += [f"- {plain(entry.what)}: {plain(entry.why)}" for entry in results.skipped]
         lines += ["", "</details>"]
     return "\n".join(lines) + "\n"
 
@@ -48,8 +49,8 @@ def results_markdown(results: Results) -> str:
 def _failed(error: Error) -> str:
     name = f"{error.workload} {error.way} {error.stage} {error.variant}: {figure_name(error)}"
     return (
-        f"| {_cell(name)} | {short(error.error)} | {short(error.tolerance)} | {short(error.baseline)} "
-        f"| {_cell(failed_because(error))} |"
+        f"| {plain(name)} | {short(error.error)} | {short(error.tolerance)} | {short(error.baseline)} "
+        f"| {plain(failed_because(error))} |"
     )
 
 
@@ -71,12 +72,12 @@ def _parity(errors: list[Error]) -> list[str]:
     for name, some in groups:
         found = worst(some)
         if found is not None:
-            lines.append(f"| {_cell(name)} | {len(some)} | {share(share_used(found))} | {_cell(figure_name(found))} |")
+            lines.append(f"| {plain(name)} | {len(some)} | {share(share_used(found))} | {plain(figure_name(found))} |")
     return lines
 
 
 def _speeds(workload: str, speeds: list[Speed], results: Results) -> list[str]:
-    lines = ["", f"| {_cell(workload)} | ms a frame | p95 | times the golden |", "|---|---|---|---|"]
+    lines = ["", f"| {plain(workload)} | ms a frame | p95 | times the golden |", "|---|---|---|---|"]
     for speed in speeds:
         ratio, together = golden_ratio(speed, results)
         spread = ""
@@ -84,12 +85,7 @@ def _speeds(workload: str, speeds: list[Speed], results: Results) -> list[str]:
             spread = f" ({times(min(speed.golden_ratios))} to {times(max(speed.golden_ratios))})"
         mark = "" if together or ratio is None else ", medians"
         lines.append(
-            f"| {_cell(speed.pipeline)} | {milliseconds(speed.ms_median)} | {milliseconds(speed.ms_p95)} "
+            f"| {plain(speed.pipeline)} | {milliseconds(speed.ms_median)} | {milliseconds(speed.ms_p95)} "
             f"| {times(ratio)}{spread}{mark} |"
         )
     return lines
-
-
-def _cell(text: object) -> str:
-    """Text that neither ends a table cell nor begins HTML."""
-    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")

@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Sequence
-from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,9 @@ from auparity.reports.action_units import ACTION_UNITS
 from auparity.reports.clip_figures import N_AUS, TruthFigures, truth_figures
 from auparity.reports.page_charts import au_charts, landmark_chart, pose_charts
 from auparity.reports.page_text import degrees, number, percent
-from auparity.reports.result_table import ResultTable, read_result_table, read_sidecar
+from auparity.reports.result_table import ResultTable, read_result_table
+from auparity.reports.results_text import safe
+from auparity.reports.sidecar import Sidecar, read_sidecar
 
 Array = npt.NDArray[Any]
 
@@ -66,6 +68,7 @@ def write_page(
     sidecar, seconds = read_sidecar(csv), table.seconds(fps)
     body = [
         _head(table, figures, sidecar, seconds),
+        _warnings(sidecar),
         _tiles(_measured_tiles(table, sidecar) if figures is None else _truth_tiles(table, figures, sidecar)),
         _video(csv.stem, out_path, video, poster, figures is not None),
         au_charts(table, true, figures, seconds),
@@ -78,7 +81,7 @@ def write_page(
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>auparity: {escape(csv.stem)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f"<title>auparity: {safe(csv.stem)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         + "\n".join(part for part in body if part)
         + "\n</body>\n</html>\n"
     )
@@ -89,38 +92,44 @@ def write_page(
     return figures
 
 
-def _head(table: ResultTable, figures: TruthFigures | None, sidecar: dict[str, Any], seconds: Array) -> str:
+def _head(table: ResultTable, figures: TruthFigures | None, sidecar: Sidecar, seconds: Array) -> str:
     share, bundle = table.success.mean(), sidecar.get("bundle", {})
     length = f"{len(table)} frames, {seconds[-1]:.1f} s" if seconds[-1] > 0 else f"{len(table)} frames"
-    weights = (
-        f", models {escape(str(bundle['name']))} {escape(str(bundle.get('version', '')))}" if "name" in bundle else ""
-    )
+    weights = f", models {safe(str(bundle['name']))} {safe(str(bundle.get('version', '')))}" if "name" in bundle else ""
     if figures is None:
         title = "What was measured"
         verdict = f"A face was tracked in {percent(share)} of the frames."
+        if not share:
+            verdict = '<strong class="bad">No face was found in this clip: its rows hold no measurements.</strong>'
     else:
         title = "Measured against the truth"
         missed = [v for v in figures.verdicts if not v.reached]
         kept = f"All {len(figures.verdicts)} targets that one clip can be held to are reached."
         lost = f"{len(missed)} of {len(figures.verdicts)} targets missed: " + "; ".join(v.target.title for v in missed)
-        verdict = f'<strong class="{"bad" if missed else "good"}">{escape(lost + "." if missed else kept)}</strong>'
+        verdict = f'<strong class="{"bad" if missed else "good"}">{safe(lost + "." if missed else kept)}</strong>'
         verdict += (
             f" {figures.aus_following} of the {len(figures.moving)} AUs that move in this clip follow the truth with r "
             f"of {targets()[AU_CORRELATION].limit} or more."
         )
     return (
-        f'<header><h1>{title}</h1>\n<p class="faint">{escape(table.path.stem)}: {length}{weights}</p>\n'
+        f'<header><h1>{title}</h1>\n<p class="faint">{safe(table.path.stem)}: {length}{weights}</p>\n'
         f'<p class="verdict">{verdict}</p></header>'
     )
 
 
+def _warnings(sidecar: Sidecar) -> str:
+    """What the extraction warned of, before any figure."""
+    items = "".join(f"<li>{safe(text)}</li>" for text in sidecar.get("warnings", []))
+    return f'<ul class="warnings">{items}</ul>' if items else ""
+
+
 def _tiles(tiles: Sequence[tuple[str, str, str]]) -> str:
     """Figures as (value, what it is, HTML remark)."""
-    items = (f"<li><b>{escape(value)}</b><span>{escape(what)}</span>{note}</li>" for value, what, note in tiles)
+    items = (f"<li><b>{safe(value)}</b><span>{safe(what)}</span>{note}</li>" for value, what, note in tiles)
     return '<ul class="tiles">\n' + "\n".join(items) + "\n</ul>"
 
 
-def _measured_tiles(table: ResultTable, sidecar: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _measured_tiles(table: ResultTable, sidecar: Sidecar) -> list[tuple[str, str, str]]:
     good = table.success
     tiles = [(percent(good.mean()), "of the frames with a tracked face", "")]
     if "confidence" in table.columns and good.any():
@@ -128,7 +137,7 @@ def _measured_tiles(table: ResultTable, sidecar: dict[str, Any]) -> list[tuple[s
     return tiles + _speed_tile(sidecar)
 
 
-def _truth_tiles(table: ResultTable, figures: TruthFigures, sidecar: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _truth_tiles(table: ResultTable, figures: TruthFigures, sidecar: Sidecar) -> list[tuple[str, str, str]]:
     verdicts = {v.target.name: v for v in figures.verdicts}
     landmarks = figures.landmarks
     tiles = [
@@ -155,7 +164,7 @@ def _truth_tiles(table: ResultTable, figures: TruthFigures, sidecar: dict[str, A
     return tiles + _speed_tile(sidecar)
 
 
-def _speed_tile(sidecar: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _speed_tile(sidecar: Sidecar) -> list[tuple[str, str, str]]:
     frames, seconds = sidecar.get("frames"), sidecar.get("seconds")
     if not frames or not seconds:
         return []
@@ -182,14 +191,19 @@ def _video(name: str, page: Path, video: Path | None, poster: Path | None, with_
     )
     image = "" if poster is None else _data(poster, "image/jpeg")
     small = video.stat().st_size <= LARGEST_EMBEDDED
-    source = _data(video, "video/webm") if small else escape(os.path.relpath(video, page.parent), quote=True)
-    still = f'<img class="poster" src="{image}" alt="{escape(alt, quote=True)}">' if image else ""
+    source = _data(video, "video/webm") if small else safe(_link(video, page))
+    still = f'<img class="poster" src="{image}" alt="{safe(alt)}">' if image else ""
     shown = f' poster="{image}"' if image else ""
     return (
         f'<figure>\n<video controls loop muted playsinline preload="metadata"{shown} src="{source}" '
-        f'aria-label="{escape(alt, quote=True)}"></video>\n{still}\n<figcaption>{escape(alt)}'
+        f'aria-label="{safe(alt)}"></video>\n{still}\n<figcaption>{safe(alt)}'
         f"{'' if small else ' The video lies beside this page.'}</figcaption>\n</figure>"
     )
+
+
+def _link(target: Path, page: Path) -> str:
+    """The relative address of a file, whatever characters its name has."""
+    return quote(os.fsencode(Path(os.path.relpath(target, page.parent)).as_posix()))
 
 
 def _au_table(table: ResultTable, figures: TruthFigures | None) -> str:
@@ -210,7 +224,7 @@ def _au_table(table: ResultTable, figures: TruthFigures | None) -> str:
                 number(None if one is None else one.mae), number(None if one is None else one.r),
                 number(None if other is None else other.f1),
             ]  # fmt: skip
-        label = f'<th scope="row"><b>{escape(name)}</b> {escape(ACTION_UNITS.get(name, ""))}</th>'
+        label = f'<th scope="row"><b>{safe(name)}</b> {safe(ACTION_UNITS.get(name, ""))}</th>'
         rows.append(f"<tr>{label}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     if not rows:
         return ""
@@ -228,19 +242,19 @@ def _au_table(table: ResultTable, figures: TruthFigures | None) -> str:
     )
 
 
-def _reproduce(sidecar: dict[str, Any], commands: Sequence[str]) -> str:
+def _reproduce(sidecar: Sidecar, commands: Sequence[str]) -> str:
     bundle, facts = sidecar.get("bundle", {}), []
     for label, value in (
         ("made by", f"auparity {sidecar['auparity']}" if "auparity" in sidecar else None),
-        ("models", " ".join(str(bundle[key]) for key in ("name", "version") if key in bundle) or None),
+        ("models", " ".join(filter(None, (bundle.get("name"), bundle.get("version")))) or None),
         ("models' hash", bundle.get("content_hash")),
         ("date", sidecar.get("date")),
     ):
         if value:
-            facts.append(f"<dt>{label}</dt><dd>{escape(str(value))}</dd>")
+            facts.append(f"<dt>{label}</dt><dd>{safe(str(value))}</dd>")
     if not facts and not commands:
         return ""
-    lines = f"<pre><code>{escape(chr(10).join(commands))}</code></pre>\n" if commands else ""
+    lines = f"<pre><code>{safe(chr(10).join(commands))}</code></pre>\n" if commands else ""
     return f"<section><h2>How to reproduce</h2>\n{lines}<dl>{''.join(facts)}</dl></section>"
 
 

@@ -5,15 +5,17 @@ what is said when something is missing.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TypedDict
 
-from auparity.errors import ModelFormatError
+from auparity.errors import FileFormatError, ModelFormatError
+from auparity.json_files import load_json
 from auparity.models.formats.au import read_au_predictors
 from auparity.models.formats.export import DETECTOR, bundle_files
 from auparity.models.formats.face_model import expert_paths, module_list_of, read_face_model
-from auparity.models.formats.files import StrPath, read_bytes, save
+from auparity.models.formats.files import StrPath, save
 from auparity.models.formats.mtcnn import read_mtcnn
 from auparity.models.types import MTCNN, AUPredictors, BundleMeta, FaceModel
 
@@ -28,7 +30,18 @@ PLACES = (
 )
 #: Stands beside the two folders where we wrote them: a bundle that is not OpenFace's keeps its name and licence.
 META_FILE = "bundle.json"
-META_KEYS = ("name", "version", "licence", "landmark_model")
+
+
+class StoredMeta(TypedDict):
+    """What `META_FILE` says."""
+
+    name: str
+    version: str
+    licence: str
+    landmark_model: str
+
+
+META_KEYS = tuple(StoredMeta.__annotations__)
 OPENFACE = BundleMeta("openface", "2.2.0", "OpenFace 2.2: academic or non-profit organisation, non-commercial research")
 ADVICE = "Get the models with `auparity models fetch openface --accept-license`, or name their folder: --models DIR."
 
@@ -83,12 +96,12 @@ def _missing_of_ceclm(layout: Layout) -> list[str]:
     if not main.is_file():
         return [main.name]
     _, experts = expert_paths(module_list_of(main)[1])
-    return [path.name for path in experts if not path.is_file()]
+    return [path.name for path in experts if not os.path.isfile(path)]
 
 
 def _main_list(layout: Layout, name: str) -> Path:
     path = layout.model / f"{name.removesuffix('.txt')}.txt"
-    if not path.is_file():
+    if not os.path.isfile(path):
         there = ", ".join(sorted(p.stem for p in layout.model.glob("main_*.txt"))) or "no main list at all"
         raise ModelFormatError(path, None, "a main list of landmark models", f"no such file, but {there}", ADVICE)
     return path
@@ -123,19 +136,17 @@ def read_meta(layout: Layout, choice: Choice) -> BundleMeta:
     return BundleMeta(stored["name"], stored["version"], stored["licence"], source)
 
 
-def _stored_meta(layout: Layout) -> dict[str, str] | None:
+def _stored_meta(layout: Layout) -> StoredMeta | None:
     """What `META_FILE` says, all text; None where there is no such file."""
     path = layout.root / META_FILE
     if not path.is_file():
         return None
-    expected = f"a JSON object with text for {', '.join(META_KEYS)}"
     try:
-        stored: Any = json.loads(read_bytes(path))
-    except (ValueError, RecursionError) as error:
-        raise ModelFormatError(path, None, expected, str(error)) from error
-    if not isinstance(stored, dict) or not all(isinstance(stored.get(key), str) for key in META_KEYS):
-        raise ModelFormatError(path, None, expected, repr(stored)[:80])
-    return {key: stored[key] for key in META_KEYS}
+        stored = load_json(path, "the description of a bundle", StoredMeta)
+    except FileFormatError as error:
+        expected = f"a JSON object with text for {', '.join(META_KEYS)}: {error.expected}"
+        raise ModelFormatError(path, None, expected, error.found) from error
+    return stored
 
 
 def write(

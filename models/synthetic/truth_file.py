@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import AuparityError, ContractError
+from auparity.json_files import checked, load_json
+from auparity.json_schema import quoted
 from auparity.models.synthetic.types import AU_NAMES, Camera, Truth
 from auparity.reference.gaze import gaze_angles
 
@@ -59,6 +61,10 @@ class TruthMeta:
     camera: Camera
     generator: str  #: name and version of what drew it
     au_names: tuple[str, ...] = AU_NAMES
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.height, self.fps) <= 0:
+            raise ValueError(f"a clip of {self.width} x {self.height} px, {self.fps} frames a second")
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,24 +212,16 @@ def _number(path: Path, line: int, column: int, text: str) -> float:
 
 def _read_meta(path: Path) -> tuple[TruthMeta, int]:
     """The description of a clip and its number of frames."""
-    try:
-        content = json.loads(_text(path))
-        meta = TruthMeta(
-            seed=int(content["seed"]),
-            width=int(content["width"]),
-            height=int(content["height"]),
-            fps=float(content["fps"]),
-            camera=Camera(**{name: float(value) for name, value in content["camera"].items()}),
-            generator=str(content["generator"]),
-            au_names=tuple(content["au_names"]),
-        )
-        frames = int(content["frames"])
-    except json.JSONDecodeError as error:
-        raise AuparityError(f"{path}, line {error.lineno}: is no JSON ({error.msg}). {_ADVICE}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise AuparityError(f"{path}: does not describe a rendered clip ({error!r}). {_ADVICE}") from error
+    if not path.exists():
+        raise AuparityError(f"{path}: does not exist. `auparity models render` writes it beside the clip.")
+    content = load_json(path, "the description of a rendered clip", dict, advice=_ADVICE)
+    content.pop("table", None)
+    frames = checked(content.pop("frames", None), path, "the number of frames", int, advice=_ADVICE)
+    meta = checked(content, path, "the description of a rendered clip", TruthMeta, advice=_ADVICE)
     if meta.au_names != AU_NAMES:
-        raise AuparityError(f"{path}: expected the AUs {', '.join(AU_NAMES)}, found {', '.join(meta.au_names)}.")
+        raise AuparityError(
+            f"{path}: expected the AUs {', '.join(AU_NAMES)}, found {quoted(', '.join(meta.au_names))}."
+        )
     return meta, frames
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import AuparityError
+from auparity.json_files import load_json
 
 Array = npt.NDArray[Any]
 
@@ -66,7 +67,7 @@ class Workspace:
     def figures(self) -> dict[str, Any]:
         """The report so far: step -> figures."""
         path = self.folder / "report.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return load_json(path, "the report of a training", dict, finite=False) if path.is_file() else {}
 
     def report(self, step: str, **figures: Any) -> None:
         """Add figures of a step to report.json."""

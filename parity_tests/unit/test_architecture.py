@@ -14,20 +14,22 @@ import auparity
 PACKAGE = Path(auparity.__file__).resolve().parent
 ROOT = PACKAGE.parent
 FOLDERS = ("models", "reference", "accelerated", "conversion", "benchmarks", "reports", "parity_tests")
+#: What every folder may stand on.
+GROUND = ("auparity.errors", "auparity.json_files", "auparity.json_schema")
 #: What a folder may import of ours, and from outside besides the standard library.
 OURS = {
-    "models": ("auparity.errors", "auparity.models"),
-    "models/synthetic": ("auparity.errors", "auparity.models", "auparity.reference"),
+    "models": (*GROUND, "auparity.models"),
+    "models/synthetic": (*GROUND, "auparity.models", "auparity.reference"),
     "reports": (
-        "auparity.errors",
+        *GROUND,
         "auparity.reports",
         # How figures and targets are defined is said once; neither knows a pipeline.
         "auparity.parity_tests.truth_metrics",
         "auparity.parity_tests.truth_targets",
     ),
-    "reference": ("auparity.errors", "auparity.models.types", "auparity.models.bundle", "auparity.reference"),
+    "reference": (*GROUND, "auparity.models.types", "auparity.models.bundle", "auparity.reference"),
     "accelerated": (
-        "auparity.errors",
+        *GROUND,
         "auparity.media",  # reads frames, knows nothing of ours but the errors
         "auparity.models",
         "auparity.reference",
@@ -40,9 +42,9 @@ OURS = {
         "auparity.conversion.coreml_builder",
         "auparity.conversion.mil",
     ),
-    "conversion": ("auparity.errors", "auparity.models", "auparity.reference", "auparity.conversion"),
+    "conversion": (*GROUND, "auparity.models", "auparity.reference", "auparity.conversion"),
     "benchmarks": (
-        "auparity.errors",
+        *GROUND,
         "auparity.media",
         "auparity.models",
         "auparity.reference",

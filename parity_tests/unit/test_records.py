@@ -57,11 +57,12 @@ def test_a_file_comes_back_as_it_was(tmp_path):
     ("change", "said"),
     [
         ({"version": 2}, "version 2"),
-        ({"format": "other"}, "no result file"),
-        ({"surprise": 1}, "surprise is not known"),
-        ({"speeds": [{"workload": 3}]}, r"speeds\[0\].workload is 3"),
-        ({"errors": {}}, "errors is no list"),
-        ({"provenance": {"date": "now"}}, "missing"),
+        ({"format": "other"}, "a result file"),
+        ({"surprise": 1}, 'the field "surprise"'),
+        ({"speeds": [{"workload": 3}]}, r"speeds\[0\]: expected an object with the field"),
+        ({"errors": {}}, "at errors: expected a list, found an object"),
+        ({"provenance": {"date": "now"}}, 'at provenance: expected an object with the field "command"'),
+        ({"kind": 3}, "at kind: expected text, found 3"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, change, said):

@@ -32,12 +32,30 @@ def test_means_are_over_the_frames_in_which_the_face_was_tracked(tmp_path):
 def test_a_clip_without_a_face_says_so(tmp_path):
     write(tmp_path / "empty.csv", [(0, 0.0)])
     assert "tracked in 0.0%" in summarise(tmp_path / "empty.csv")
+    assert "No face was found in this clip" in summarise(tmp_path / "empty.csv")
 
 
 def test_another_table_is_refused(tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(AuparityError, match="not a table written by"):
         summarise(tmp_path / "other.csv")
+
+
+def test_a_table_that_cannot_be_read_does_not_hide_the_others(tmp_path, capsys):
+    write(tmp_path / "good.csv", [(1, 2.0)])
+    (tmp_path / "a|b`c.csv").write_text("a,b\n1,2\n")
+    assert main([str(tmp_path)]) == 1
+    text = (tmp_path / "summary.md").read_text()
+    assert "## a\\|b\\`c\n\nCannot be read: " in text
+    assert "| AU12 | 2.00 |" in text
+
+
+def test_warnings_of_the_extraction_stand_above_the_figures(tmp_path):
+    write(tmp_path / "clip.csv", [(1, 2.0)])
+    (tmp_path / "clip.csv.json").write_text(
+        '{"auparity": "1", "table": "clip.csv", "warnings": ["only <rendered> faces"]}'
+    )
+    assert "**Warning:** only \\<rendered\\> faces" in summarise(tmp_path / "clip.csv")
 
 
 def test_the_page_is_written_beside_the_tables(tmp_path, capsys):

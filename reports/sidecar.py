@@ -1,0 +1,90 @@
+"""What stands beside a table of `auparity extract`: what it was made from and how, as far as reports use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypedDict
+
+from auparity.json_files import checked, load_json
+
+#: The key by which a sidecar is told from other JSON files of its name.
+SIGNATURE = "auparity"
+ADVICE = "Extract the clip again."
+
+
+class Input(TypedDict, total=False):
+    """The clip or photograph."""
+
+    path: str
+    kind: str  #: "video", "images", "camera" or "photograph"
+
+
+class Models(TypedDict, total=False):
+    """The bundle."""
+
+    name: str
+    version: str
+    content_hash: str
+
+
+class CameraFacts(TypedDict, total=False):
+    """What the camera was taken to be, px."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+
+class Intrinsics(TypedDict, total=False):
+    """What was asked for, px; null is derived from the size of the picture."""
+
+    fx: float | None
+    fy: float | None
+    cx: float | None
+    cy: float | None
+
+
+class Request(TypedDict, total=False):
+    """What was asked for."""
+
+    intrinsics: Intrinsics
+
+
+class Sidecar(TypedDict, total=False):
+    """The fields that reports read; a sidecar has more of them."""
+
+    auparity: str  #: version
+    table: str  #: name of the table
+    complete: bool
+    date: str
+    frames: int
+    frames_with_success: int
+    seconds: float
+    warnings: list[str]
+    input: Input
+    bundle: Models
+    camera: CameraFacts
+    request: Request
+
+
+def sidecar_of(table: Path) -> Path:
+    """The file beside a table: `NAME.csv.json`, or `NAME.json` as earlier versions called it."""
+    beside = table.with_name(f"{table.name}.json")
+    return beside if beside.is_file() else table.with_suffix(".json")
+
+
+def read_sidecar(table: Path) -> Sidecar:
+    """What the sidecar of a table says; nothing where there is none, or one of something else.
+
+    Raises
+    ------
+    FileFormatError : the file is damaged.
+    """
+    path = sidecar_of(table)
+    if not path.is_file():
+        return Sidecar()
+    content: dict[str, Any] = load_json(path, "the description of a table", dict, advice=ADVICE)
+    if SIGNATURE not in content or content.get("table", table.name) != table.name:
+        return Sidecar()
+    return checked(content, path, "the description of a table", Sidecar, advice=ADVICE)

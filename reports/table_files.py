@@ -1,0 +1,124 @@
+"""The columns of CSV and Parquet files as arrays: numbers, or an error that names the place."""
+
+from __future__ import annotations
+
+import csv
+import os
+import stat
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.errors import FileFormatError, VariantUnavailable
+
+Column = npt.NDArray[np.float64]
+
+PARQUET = ".parquet"
+#: Columns that hold text or nothing.
+TEXT = frozenset({"frame_name", "input", "filename"})
+MAX_COLUMNS = 10_000
+#: Columns of equal values take next to no place in a Parquet file: bytes of numbers beside the file's own, and for
+#: each of its bytes.
+PARQUET_EXTRA, PARQUET_RATIO = 64 << 20, 200
+WHAT = "a table of faces"
+
+
+def read_csv_columns(path: Path) -> dict[str, Column]:
+    """Name to (R,) float64 of the columns of numbers; spaces after commas, as OpenFace writes them, do not matter.
+
+    Raises
+    ------
+    FileFormatError : the file cannot be read, is not rectangular, or a cell is no number.
+    """
+    _require_file(path)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = csv.reader(file, skipinitialspace=True)
+            names = [name.strip() for name in next(lines, [])]
+            _check_names(path, names)
+            kept = [k for k, name in enumerate(names) if name not in TEXT]
+            rows = [_numbers(path, number, names, cells, kept) for number, cells in enumerate(lines, 2)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FileFormatError(path, "", f"{WHAT} (CSV)", str(error)) from error
+    table = np.stack(rows, axis=1) if rows else np.empty((len(kept), 0))
+    return {names[k]: np.ascontiguousarray(table[column]) for column, k in enumerate(kept)}
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    if len(names) > MAX_COLUMNS:
+        raise FileFormatError(path, "the columns", f"at most {MAX_COLUMNS}", f"{len(names)}")
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise FileFormatError(path, "the columns", "every name once", f"{twice[:60]!r} more than once")
+
+
+def _numbers(path: Path, line: int, names: list[str], cells: list[str], kept: list[int]) -> Column:
+    if len(cells) != len(names):
+        raise FileFormatError(path, f"line {line}", f"{len(names)} values", f"{len(cells)}", "The file was cut.")
+    try:
+        return np.array([float(cells[k]) for k in kept])
+    except ValueError:
+        k = next(k for k in kept if not _is_number(cells[k]))
+        raise FileFormatError(path, f"line {line}", f"a number for {names[k]}", repr(cells[k][:60])) from None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def read_parquet_columns(path: Path) -> dict[str, Column]:
+    """Name to (R,) float64 of the columns of numbers of a Parquet file; missing values become NaN.
+
+    Raises
+    ------
+    VariantUnavailable : pyarrow is not installed.
+    FileFormatError : the file cannot be read, or says to hold far more than it can.
+    """
+    try:
+        parquet = import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise VariantUnavailable(
+            f'{path}: Parquet tables are read with pyarrow, which is not installed: pip install "auparity[parquet]"'
+        ) from error
+    _require_file(path)
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = list(file.schema_arrow.names)
+            _check_names(path, names)
+            size = 8 * len(names) * file.metadata.num_rows
+            if not 0 <= size <= PARQUET_EXTRA + PARQUET_RATIO * path.stat().st_size:
+                raise FileFormatError(path, "", "columns that the file can hold", f"{file.metadata.num_rows} rows")
+            kept = [name for name in names if name not in TEXT]
+            return dict(_parquet_columns(path, file.read(columns=kept, use_threads=False)))
+    except FileFormatError:
+        raise
+    except Exception as error:  # bytes from outside: pyarrow promises no type of error
+        found = " ".join(str(error).split())[:200]
+        raise FileFormatError(path, "", f"{WHAT} (Parquet)", f"{type(error).__name__}: {found}") from error
+
+
+def _parquet_columns(path: Path, table: Any) -> Iterator[tuple[str, Column]]:
+    types = import_module("pyarrow.types")
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not (types.is_integer(column.type) or types.is_floating(column.type)):
+            raise FileFormatError(path, name[:60], "a column of numbers", f"one of {str(column.type)[:60]}")
+        yield name, np.asarray(column.to_numpy(), np.float64)
+
+
+def _require_file(path: Path) -> None:
+    """FileFormatError for what is no regular file: reading a pipe would wait for ever."""
+    try:
+        regular = stat.S_ISREG(os.stat(path).st_mode)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FileFormatError(path, "", f"{WHAT} that can be read", f"none ({reason})") from error
+    if not regular:
+        raise FileFormatError(path, "", WHAT, "a directory, device or pipe")
