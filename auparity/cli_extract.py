@@ -48,6 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> int:
     """Carry out `auparity extract`; returns the exit code. `AuparityError` means that nothing was begun."""
+    from auparity.accelerated.one_thread import find_libraries, one_blas_thread
     from auparity.extraction_jobs import EXIT_INTERRUPTED, StopSwitch, exit_code, run_jobs, summary
     from auparity.extraction_progress import choose_reporter
     from auparity.table_writers import require_pyarrow
@@ -59,7 +60,8 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     reporter = choose_reporter(arguments.quiet)
     try:
         pipeline = build_pipeline(arguments)
-        with StopSwitch() as stop, reporter:
+        find_libraries()
+        with one_blas_thread(), StopSwitch() as stop, reporter:
             if max(arguments.processes, arguments.streams) > 1 and len(jobs) > 1:
                 outcomes = _side_by_side(pipeline, arguments, jobs, settings, reporter, stop)
             else:

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from auparity.accelerated.hardware import THREAD_VARIABLES, usable_cores
 from auparity.accelerated.pipeline import Pipeline
-from auparity.errors import AuparityError, ContractError
+from auparity.errors import AuparityError, AuparityWarning, ContractError
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
@@ -114,6 +115,7 @@ def _start(
 ) -> None:
     global _worker, _memory
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    warnings.simplefilter("ignore", AuparityWarning)  # it has said them
     bundle, _memory = shared.open()
     _worker = Worker(Pipeline.from_spec(spec, bundle, parameters=parameters), stop, frames)
 
