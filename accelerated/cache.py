@@ -1,25 +1,225 @@
-"""Where what is slow to make is kept between runs: TensorRT's engines, Core ML packages.
+"""Where what is slow to make is kept between runs: compiled kernels, TensorRT's engines, Core ML packages, proofs.
 
-In the folder that ``AUPARITY_CACHE`` names, or in the user's folder for caches. Everything there can be deleted.
+The cache holds code that we execute, so its folder must be private: ours, and writable by nobody else. The first of
+these that is, and that can be written to, is taken: the folder that ``AUPARITY_CACHE`` names, the user's folder for
+caches, a folder of this user's in the system's temporary one; else nothing is kept. What was passed over is said once,
+as a warning, and by ``auparity doctor``. Everything in the cache can be deleted.
+
+An entry that is not whole and ours counts as one that is not there: `seal` writes its SHA-256 beside it, `intact`
+looks. (Kernels of Numba carry theirs: accelerated/numba/compile.py.)
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
+import stat
 import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+from auparity.errors import AuparityWarning
+
 CACHE_VARIABLE = "AUPARITY_CACHE"
+NUMBA_VARIABLE = "NUMBA_CACHE_DIR"
+SEAL = ".sha256"
+LOCK = ".lock"  # of a folder, where entries take long to make
+FOREIGN_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def cache_folder(kind: str) -> Path:
-    """The folder of one kind of files; it is made by whoever writes into it."""
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named) / kind
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+@dataclass(frozen=True)
+class CacheRoot:
+    """The folder in use, and why it is that one."""
+
+    path: Path | None  #: None: nothing is kept
+    origin: str
+    passed: tuple[str, ...]  #: folders that come before it, each with why it is not used
+
+    def __str__(self) -> str:
+        return f"{self.path or 'none'} ({'; '.join([self.origin, *self.passed])})"
+
+
+def cache_root() -> CacheRoot:
+    """The folder of the cache; see the module's first paragraphs. Warns, once, where it is not the one to expect."""
+    variables = (CACHE_VARIABLE, "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE")
+    return _root(tuple(os.environ.get(name) for name in variables), tempfile.tempdir)
+
+
+@lru_cache(maxsize=8)
+def _root(environment: tuple[str | None, ...], temporary: str | None) -> CacheRoot:
+    passed: list[str] = []
+    for origin, path in _candidates():
+        if why := _made(path):
+            passed.append(f"{path} is not used: {why}")
+        else:
+            found = CacheRoot(path, origin, tuple(passed))
+            break
     else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "auparity" / kind
+        found = CacheRoot(None, "nothing is kept, kernels are compiled at every start", tuple(passed))
+    if passed:
+        instead = f"{found.path} is used" if found.path else found.origin
+        warnings.warn(f"Cache: {'; '.join(passed)}. {instead}.", AuparityWarning, stacklevel=2)
+    return found
+
+
+def _candidates() -> Iterator[tuple[str, Path]]:
+    if named := os.environ.get(CACHE_VARIABLE):
+        yield f"{CACHE_VARIABLE} names it", Path(named)
+    if (users := _users_folder()) is not None:
+        yield "the user's folder for caches", users / "auparity"
+    try:
+        yield "temporary: the system may delete it", Path(tempfile.gettempdir()) / own_name()
+    except FileNotFoundError:  # no temporary folder either
+        return
+
+
+def _users_folder() -> Path | None:
+    """The platform's folder for a user's caches; None for a user without a home."""
+    try:
+        if sys.platform == "win32":
+            local = os.environ.get("LOCALAPPDATA")
+            return Path(local) if local else Path.home() / "AppData" / "Local"
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches"
+        named = os.environ.get("XDG_CACHE_HOME", "")
+        return Path(named) if os.path.isabs(named) else Path.home() / ".cache"
+    except RuntimeError:
+        return None
+
+
+def own_name() -> str:
+    """Name of this user's cache in a folder that all users share."""
+    return f"auparity-cache-{os.getuid()}" if hasattr(os, "getuid") else "auparity-cache"
+
+
+def cache_folder(kind: str) -> Path | None:
+    """The folder of one kind of entries, made and private; None where nothing is kept."""
+    root = cache_root().path
+    return None if root is None else private_folder(root / kind)
+
+
+def private_folder(path: Path) -> Path | None:
+    """`path`, made and private, or None, with a warning that says why it cannot be used."""
+    if why := _made(path):
+        _warn_once(f"Cache: {path} is not used: {why}.")
+        return None
+    return path
+
+
+def kernels_folder() -> Path | None:
+    """Where compiled kernels are kept, None where nothing is: below NUMBA_CACHE_DIR if that is set, else our cache."""
+    named = os.environ.get(NUMBA_VARIABLE)
+    return (private_folder(Path(named) / own_name()) if named else None) or cache_folder("numba")
+
+
+@lru_cache(maxsize=64)
+def _warn_once(message: str) -> None:
+    warnings.warn(message, AuparityWarning, stacklevel=3)
+
+
+def _made(path: Path) -> str | None:
+    """Make a private folder where there is none; why it cannot be used, None when it can."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if why := _why_foreign(path.lstat() if path.is_symlink() else path.stat()):
+            return f"{why}; it holds code that is executed"
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        return f"it cannot be written to ({error.strerror or error})"
+    return None
+
+
+def _why_foreign(about: os.stat_result) -> str | None:
+    """Why a file or folder may hold what others wrote; None when only this user can have written it.
+
+    Windows has no such modes; there a user's folders are private by default.
+    """
+    if not hasattr(os, "getuid"):
+        return None
+    if about.st_uid != os.geteuid():
+        return f"it belongs to user {about.st_uid}, not to {os.geteuid()}"
+    if about.st_mode & FOREIGN_WRITE and not stat.S_ISLNK(about.st_mode):
+        return f"others may write to it (mode {stat.S_IMODE(about.st_mode):04o}; chmod go-w)"
+    return None
+
+
+def read_own(path: Path) -> bytes | None:
+    """Content of a file of the cache; None where there is none, or where others may have written it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode) or _why_foreign(about):
+            return None
+        try:
+            return file.read()
+        except OSError:  # a disk that fails loses an entry, no more
+            return None
+
+
+def write_own(path: Path, content: bytes) -> None:
+    """Put a file of this user's into the cache, whole or not at all; OSError where that fails."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent)  # readable and writable for this user only
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def seal(path: Path) -> None:
+    """Write the SHA-256 of a file or folder beside it; last, when it is whole. OSError where that fails."""
+    write_own(_seal_of(path), _digest(path).encode("ascii"))
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is kept in a folder, without seals and lock."""
+    return sorted(path for path in folder.iterdir() if path.suffix != SEAL and path.name != LOCK)
+
+
+def intact(path: Path) -> bool:
+    """Is a file or folder of the cache there, ours, and what it was when it was sealed?"""
+    sealed = read_own(_seal_of(path))
+    try:
+        return sealed is not None and path.exists() and sealed.decode("ascii", "replace") == _digest(path)
+    except OSError:
+        return False
+
+
+def discard(path: Path) -> None:
+    """Delete an entry and its seal, file or folder, where they are."""
+    _seal_of(path).unlink(missing_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(path.name + SEAL)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 over a file, or over names and contents of all files in a folder.
+
+    Raises
+    ------
+    OSError : it cannot be read, or is not ours.
+    """
+    whole = hashlib.sha256()
+    for part in [path] if path.is_file() else sorted(each for each in path.rglob("*") if not each.is_dir()):
+        content = read_own(part)
+        if content is None:
+            raise OSError(f"{part}: not a file of this user's alone")
+        whole.update(f"{part.relative_to(path).as_posix()}\0{len(content)}\0".encode())
+        whole.update(content)
+    return whole.hexdigest()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 #: Vector instruction sets that change how our kernels compute, best first: (name, flags that must all be there).
 X86_VECTORS = (
@@ -51,6 +52,7 @@ class Hardware:
     gpus: tuple[str, ...]  #: names; empty when none was found
     python: str
     packages: dict[str, str]
+    blas_loaded: tuple[str, ...] = ()  #: each BLAS that is loaded, with its version, kernel and threads
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -68,6 +70,7 @@ def hardware() -> Hardware:
         vectors=_vectors(),
         memory_gib=_memory_gib(),
         blas=blas(),
+        blas_loaded=blas_loaded(),
         threads={name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
         gpus=_gpus(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -89,29 +92,54 @@ def hardware_id() -> str:
 
 def blas() -> str:
     """The BLAS behind NumPy's matrix products: Accelerate, OpenBLAS, MKL or what NumPy calls it, with its version."""
-    config: dict[str, Any] = dict(np.show_config(mode="dicts"))
-    found = config.get("Build Dependencies", {}).get("blas", {})
+    found = _numpy_config().get("Build Dependencies", {}).get("blas", {})
     name, version = str(found.get("name", "unknown")), str(found.get("version", ""))
     known = {"accelerate": "Accelerate", "scipy-openblas": "OpenBLAS", "openblas": "OpenBLAS", "mkl": "MKL"}
     return f"{known.get(name.lower(), name)} {version}".strip()
 
 
+def blas_loaded() -> tuple[str, ...]:
+    """Every BLAS in this process with version, kernel (on which its bits depend) and threads; empty where none says."""
+    loaded = (each for each in threadpool_info() if each["user_api"] == "blas")
+    return tuple(
+        f"{each['internal_api']} {each['version'] or '?'}, kernel {each.get('architecture') or '?'}, "
+        f"{each['num_threads']} threads"
+        for each in loaded
+    )
+
+
+def _numpy_config() -> dict[str, Any]:
+    """How NumPy was built; empty where it does not know (a build of one's own)."""
+    try:
+        return dict(np.show_config(mode="dicts"))
+    except (TypeError, KeyError, AttributeError, ImportError):
+        return {}
+
+
 @lru_cache(maxsize=1)
 def _cpu_fields() -> dict[str, str]:
     """What /proc/cpuinfo says of the first processor; empty on other systems."""
-    path = Path("/proc/cpuinfo")
-    if not path.is_file():
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
+    except OSError:  # not there, or not for everybody to read
         return {}
-    first = path.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
     pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, value in pairs}
 
 
 def _sysctl(name: str) -> str | None:
     """A value of macOS's sysctl; None elsewhere and where it is not known."""
-    if platform.system() != "Darwin" or not shutil.which("sysctl"):
+    return _output_of("sysctl", "-n", name) if platform.system() == "Darwin" else None
+
+
+def _output_of(*command: str) -> str | None:
+    """What a tool of the system prints; None where there is no such tool, or it fails or hangs."""
+    if not shutil.which(command[0]):
         return None
-    done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
@@ -132,8 +160,7 @@ def _vectors() -> str:
     flags = set((_cpu_fields().get("flags") or _cpu_fields().get("Features") or "").lower().split())
     if not flags:
         # Other systems: what NumPy found when it chose its own kernels.
-        config: dict[str, Any] = dict(np.show_config(mode="dicts"))
-        simd = config.get("SIMD Extensions", {})
+        simd = _numpy_config().get("SIMD Extensions", {})
         names = {str(name).lower() for key in ("baseline", "found") for name in simd.get(key, ())}
         flags = names | ({"fma"} if "fma3" in names else set()) | ({"avx512bw"} if "avx512_skx" in names else set())
     arm = platform.machine().lower() in {"arm64", "aarch64"}
@@ -149,11 +176,8 @@ def _memory_gib() -> float | None:
 def _gpus() -> tuple[str, ...]:
     """NVIDIA GPUs by the driver's own tool ("name, driver"), others of Windows by its registry, Apple's by the
     processor's name. None of this loads a framework."""
-    if shutil.which("nvidia-smi"):
-        asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=20)
-        if done.returncode == 0:
-            return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
+    if said := _output_of("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"):
+        return tuple(line.strip() for line in said.splitlines() if line.strip())
     if sys.platform == "win32":
         import winreg
 

@@ -8,19 +8,21 @@ which the parity suite holds to the golden one.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auparity.accelerated.one_thread import OneThreadPipeline, OneThreadSession, find_libraries, one_blas_thread
 from auparity.accelerated.registry import REFERENCE, STAGES, PrecisionClass, Registry, Variant, registry
-from auparity.errors import ContractError, VariantUnavailable
+from auparity.errors import AuparityWarning, ContractError, VariantUnavailable
 from auparity.models.types import MTCNN, PDM
 from auparity.reference.head_pose import Camera
 from auparity.reference.landmarks import DetectorParameters
 from auparity.reference.numerics import FLOAT32
-from auparity.reference.pipeline import StagedPipeline
+from auparity.reference.pipeline import VideoSession
 from auparity.reference.results import FrameResult, OfflineAUs
 from auparity.reference.stages import Stages
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 COARSEST_FIRST: tuple[PrecisionClass, ...] = ("float16", "bfloat16", "float32-only", "float32", "float64")
 #: On command lines: what `Pipeline.best` chooses, and the pipeline that stays on a GPU.
 BEST, ON_GPU = "best", "gpu"
+#: Variants that need nothing but NumPy.
+PLAIN = (REFERENCE, "batched")
 
 
 def parts_of(bundle: Bundle) -> dict[str, list[tuple[Any, ...]]]:
@@ -214,7 +218,7 @@ class ClipResult:
     aus: OfflineAUs  #: intensities (T, 17) and presences (T, 18) after post-processing
 
 
-class Pipeline(StagedPipeline):
+class Pipeline(OneThreadPipeline):
     """OpenFace 2.2's pipeline with a chosen variant of every stage.
 
     Like the golden pipeline: `start_video` for the frames of a clip, `process_image` for photographs. Make it by
@@ -240,7 +244,10 @@ class Pipeline(StagedPipeline):
             raise ContractError("pipeline", "choices", "one for every stage", f"none for {', '.join(missing)}")
         self.choices = {stage: choices[stage] for stage in STAGES}
         stages = Stages(**{stage: choice.build for stage, choice in self.choices.items()})
-        super().__init__(bundle, stages, FLOAT32, parameters)
+        find_libraries()  # before, for what the models are packed with, and after, for what the stages have loaded
+        with one_blas_thread():
+            super().__init__(bundle, stages, FLOAT32, parameters)
+        find_libraries()
         self.variants = {stage: choice.name for stage, choice in self.choices.items()}
         classes = {choice.variant.precision for choice in self.choices.values()}
         self.precision = next(name for name in COARSEST_FIRST if name in classes)
@@ -269,7 +276,9 @@ class Pipeline(StagedPipeline):
         """
         bundle = bundle or default_bundle()
         if device != "cuda" and (device is not None or gpu_not_chosen()):
-            return cls(bundle, choose_best(bundle, device), parameters)
+            choices = choose_best(bundle, device)
+            warn_if_slow(choices)
+            return cls(bundle, choices, parameters)
         return on_gpu(bundle, parameters, streams)
 
     @classmethod
@@ -289,6 +298,10 @@ class Pipeline(StagedPipeline):
         """
         bundle = bundle or default_bundle()
         return cls(bundle, choose_by_name(bundle, spec, default), parameters)
+
+    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> VideoSession:
+        """Begin a clip; see `StagedPipeline.start_video`."""
+        return OneThreadSession(self, camera, online)
 
     def process_video(self, path: str | os.PathLike[str], *, camera: Camera | None = None) -> ClipResult:
         """Every frame of a video file or a folder of images.
@@ -312,6 +325,22 @@ class Pipeline(StagedPipeline):
     def __str__(self) -> str:
         head = f"pipeline on bundle {self.bundle.meta.name} {self.bundle.short_hash}"
         return "\n".join([head, *(f"  {choice}" for choice in self.choices.values())])
+
+
+def slow_installation(choices: Mapping[str, Choice]) -> str | None:
+    """What to install where the best that was found is the reference's own speed; None where it is faster."""
+    if any(choice.variant.name not in PLAIN for choice in choices.values()):
+        return None
+    return (
+        "Neither Numba nor ONNX Runtime can be used here: a frame takes seconds instead of milliseconds. Install them: "
+        "pip install 'auparity[fast]'"
+    )
+
+
+def warn_if_slow(choices: Mapping[str, Choice]) -> None:
+    """Warn of a slow installation."""
+    if why := slow_installation(choices):
+        warnings.warn(why, AuparityWarning, stacklevel=3)
 
 
 def gpu_not_chosen() -> str | None:
@@ -350,7 +379,10 @@ def open_pipeline(
     """
     if text.strip() == ON_GPU or (text.strip() == BEST and gpu_not_chosen() is None):
         return on_gpu(bundle, parameters, streams)
-    return Pipeline(bundle, parse_spec(bundle, text), parameters)
+    choices = parse_spec(bundle, text)
+    if text.strip() == BEST:
+        warn_if_slow(choices)
+    return Pipeline(bundle, choices, parameters)
 
 
 def default_bundle() -> Bundle:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import TextIO
 
 from auparity import (
     __version__,
@@ -17,7 +20,7 @@ from auparity import (
     cli_profile,
     cli_report,
 )
-from auparity.errors import AuparityError
+from auparity.errors import AuparityError, AuparityWarning
 
 EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
 
@@ -44,10 +47,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 0 good, 1 a problem, 2 usage, 130 interrupted."""
     arguments = build_parser().parse_args(argv)
     try:
-        return int(arguments.run(arguments))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return int(arguments.run(arguments))
     except AuparityError as error:
         print(f"auparity: error: {error}", file=sys.stderr)
         return EXIT_PROBLEM
     except KeyboardInterrupt:
         print("auparity: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever reads our output has seen enough: `auparity doctor | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter would complain at its end
+        return EXIT_PROBLEM
+
+
+_show_elsewhere = warnings.showwarning
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Ours in one line without the place in the source, others as ever."""
+    if issubclass(category, AuparityWarning):
+        print(f"auparity: warning: {message}", file=sys.stderr)
+    else:
+        _show_elsewhere(message, category, filename, lineno, file, line)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from typing import TYPE_CHECKING, Any
+
+from auparity.errors import AuparityError, AuparityWarning
 
 if TYPE_CHECKING:
     from auparity.accelerated.advice import Advice
@@ -14,9 +17,9 @@ if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
 
 _DESCRIPTION = """\
-Say what this machine has (processor, vector instructions, BLAS, threads, GPUs, versions), which variants of each stage
-can run here on a bundle and why the others cannot, which ones `Pipeline.best()` chooses, and what would suit
-the machine. Report a problem with the output of `auparity doctor --json`."""
+Say what this machine has (processor, vector instructions, BLAS, threads, GPUs, versions), where compiled kernels are
+kept, which variants of each stage can run here on a bundle and why the others cannot, which ones `Pipeline.best()`
+chooses, and what would suit the machine. Report a problem with the output of `auparity doctor --json`."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -38,19 +41,49 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry out ``auparity doctor``; returns the exit code."""
     from auparity.accelerated.advice import advise
     from auparity.accelerated.hardware import hardware
-    from auparity.accelerated.pipeline import choose_best
+    from auparity.accelerated.pipeline import choose_best, slow_installation
     from auparity.accelerated.registry import registry
+
+    kept = _kept()
+    (bundle, problem), known = _bundle(arguments.models), registry()
+    machine, chosen = hardware(), choose_best(bundle)
+    advice, slow = advise(machine, _by_name(_states(bundle, known))), slow_installation(chosen)
+    if arguments.json:
+        found = _as_dict(machine, bundle, known, chosen, advice)
+        print(json.dumps(found | {"kept": kept, "slow": slow, "problem": problem}, indent=1, sort_keys=True))
+    else:
+        rows = _rows(kept | ({"models": problem} if problem else {}) | ({"speed": slow} if slow else {}))
+        parts = ([*_machine_lines(machine), *rows], _advice_lines(advice), _variant_lines(bundle, known, chosen))
+        print("\n\n".join("\n".join(lines) for lines in parts))
+    return 1 if problem else 0
+
+
+def _kept() -> dict[str, str]:
+    """Where this machine keeps what, and why there."""
+    from auparity.accelerated.cache import cache_root, kernels_folder
+    from auparity.models.store import installed_openface, place
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AuparityWarning)  # what they say stands in these lines
+        root, kernels = cache_root(), kernels_folder()
+    return {
+        "cache": str(root),
+        "kernels": str(kernels or "compiled at every start"),
+        "OpenFace": str(installed_openface() or f"no models in {place()}"),
+    }
+
+
+def _bundle(source: str | None) -> tuple[Bundle, str | None]:
+    """The bundle that is asked for, or where the one that is found by itself is damaged the embedded one and why."""
+    from auparity.models.bundle import Bundle
     from auparity.models.sources import open_bundle
 
-    bundle, known = open_bundle(arguments.models), registry()
-    machine, chosen = hardware(), choose_best(bundle)
-    advice = advise(machine, _by_name(_states(bundle, known)))
-    if arguments.json:
-        print(json.dumps(_as_dict(machine, bundle, known, chosen, advice), indent=1, sort_keys=True))
-        return 0
-    parts = (_machine_lines(machine), _advice_lines(advice), _variant_lines(bundle, known, chosen))
-    print("\n\n".join("\n".join(lines) for lines in parts))
-    return 0
+    try:
+        return open_bundle(source), None
+    except AuparityError as error:
+        if source is not None:
+            raise
+        return Bundle.embedded(), f"the embedded ones, because {error}"
 
 
 def _machine_lines(machine: Hardware) -> list[str]:
@@ -61,10 +94,15 @@ def _machine_lines(machine: Hardware) -> list[str]:
         "system": f"{machine.system}, {machine.python}",
         "processor": f"{machine.cpu}, {machine.cores} cores usable, {machine.vectors}",
         "memory": memory,
-        "BLAS": f"{machine.blas}, threads {threads}",
+        "BLAS": f"{machine.blas}, threads {threads}; auparity computes with one",
+        "loaded": "; ".join(machine.blas_loaded) or "no BLAS that says what it is",
         "GPUs": ", ".join(machine.gpus) or "none found",
         "packages": ", ".join(f"{name} {version}" for name, version in machine.packages.items()),
     }
+    return _rows(rows)
+
+
+def _rows(rows: dict[str, str]) -> list[str]:
     return [f"{name:<10} {value}" for name, value in rows.items()]
 
 

@@ -51,7 +51,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> int:
     """Carry out `auparity extract`; returns the exit code. `AuparityError` means that nothing was begun."""
-    from auparity.extraction_jobs import EXIT_INTERRUPTED, StopSwitch, exit_code, run_jobs, summary
+    from auparity.accelerated.one_thread import find_libraries, one_blas_thread
+    from auparity.extraction_jobs import EXIT_INTERRUPTED, StopSwitch, exit_code, summary
     from auparity.extraction_progress import choose_reporter
     from auparity.media import printable
     from auparity.table_writers import require_pyarrow
@@ -64,14 +65,13 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     for notice in notices:
         reporter.say(f"note: {notice}")
     try:
-        # From here on: a first Ctrl-C while models are loaded or kernels compiled must not end in a traceback.
+        # A first Ctrl-C while models are loaded or kernels compiled ends the run without a traceback.
         with StopSwitch() as stop, reporter:
             pipeline, warnings = build_pipeline(arguments)
             settings = replace(settings, warnings=tuple(warnings))
-            if max(arguments.processes, arguments.streams) > 1 and len(jobs) > 1:
-                outcomes = _side_by_side(pipeline, arguments, jobs, settings, reporter, stop)
-            else:
-                outcomes = run_jobs(pipeline, jobs, settings, reporter, stop)
+            find_libraries()
+            with one_blas_thread():
+                outcomes = _run(pipeline, arguments, jobs, settings, reporter, stop)
     except KeyboardInterrupt:
         reporter.say(
             f"Stopped. Rows of an unfinished clip are in {printable(settings.output_dir)}, in the file that ends in "
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     return exit_code(jobs, outcomes)
 
 
-def _side_by_side(
+def _run(
     pipeline: Pipeline,
     arguments: argparse.Namespace,
     jobs: list[Job],
@@ -90,11 +90,14 @@ def _side_by_side(
     reporter: Reporter,
     stop: Callable[[], bool],
 ) -> list[Outcome]:
-    """Several inputs at a time: in processes, or together on a GPU."""
+    """One input after the other, or several at a time: in processes, or together on a GPU."""
     from auparity.accelerated import pipeline as accelerated
+    from auparity.extraction_jobs import run_jobs
     from auparity.extraction_parallel import run_jobs_in_processes
     from auparity.extraction_streams import run_jobs_in_streams
 
+    if max(arguments.processes, arguments.streams) == 1 or len(jobs) == 1:
+        return run_jobs(pipeline, jobs, settings, reporter, stop)
     if not isinstance(pipeline, accelerated.Pipeline):
         raise AuparityError("--processes needs --precision float32.")
     if arguments.processes > 1:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from auparity import cli_render
 
 if TYPE_CHECKING:
-    from auparity.models.store import ManifestFile
+    from auparity.models.manifest import ManifestFile
 
 SETS = ("openface",)
 MEBIBYTE = 1 << 20
@@ -29,7 +29,7 @@ def add_parser(subparsers: Any) -> None:
     fetch.set_defaults(run=run_fetch)
     listing = commands.add_parser("list", help="the sets of models, where they are and whether they are complete")
     listing.set_defaults(run=run_list)
-    verify = commands.add_parser("verify", help="hold every file against its SHA-256")
+    verify = commands.add_parser("verify", help="verify checksums")
     verify.add_argument("dir", nargs="?", metavar="DIR", help='default: the shared cache; "embedded": the own bundle')
     verify.set_defaults(run=run_verify)
     export = commands.add_parser("export", help="write a bundle as the files that OpenFace itself reads")
@@ -46,20 +46,17 @@ def add_parser(subparsers: Any) -> None:
 
 def run_fetch(arguments: argparse.Namespace) -> int:
     """``auparity models fetch``."""
-    from auparity.models.store import default_directory, fetch, openface_manifest
+    from auparity.models.manifest import openface_manifest
+    from auparity.models.store import fetch, place
 
-    directory = arguments.dir or default_directory()
     manifest = openface_manifest()
-    with _Progress(sum(file.size for file in manifest.files)) as progress:
-        trusted = fetch(
-            directory, accept_license=arguments.accept_license, mirror=arguments.mirror, progress=progress.report
-        )
-    print(f"OpenFace {manifest.version}'s models are complete in {directory}.")
-    for path in trusted:
-        print(
-            f"Taken on trust: {path}. Its published SHA-256 is not known to auparity; size and format are right, and "
-            "`auparity models verify` holds it against the hash of today's download."
-        )
+    with _Progress(manifest.size) as progress:
+        fetched = fetch(
+            arguments.dir, accept_license=arguments.accept_license, mirror=arguments.mirror, progress=progress.report,
+            waiting=lambda: print("Another program is writing to this folder; waiting for it.", file=sys.stderr),
+        )  # fmt: skip
+    done = f"{len(fetched)} of {len(manifest.files)} files were fetched" if fetched else "nothing had to be fetched"
+    print(f"OpenFace {manifest.version}'s models are complete in {arguments.dir or place()}; {done}.")
     return 0
 
 
@@ -92,7 +89,7 @@ class _Progress:
         if self._console.is_terminal:
             self._bar.stop()
 
-    def report(self, file: ManifestFile, number: int, count: int, done: int, total: int | None) -> None:
+    def report(self, file: ManifestFile, number: int, count: int, done: int, total: int) -> None:
         """One more chunk of a file."""
         if file.path != self._current:
             self._finished += self._of_current
@@ -107,14 +104,16 @@ def run_list(arguments: argparse.Namespace) -> int:
     """``auparity models list``."""
     from auparity.models import archive, embedded
     from auparity.models.bundle import SHORT_HASH, Bundle
-    from auparity.models.store import default_directory, openface_manifest
+    from auparity.models.manifest import openface_manifest
+    from auparity.models.store import installed_openface, missing_files, place
 
-    manifest, directory = openface_manifest(), default_directory()
-    present = sum((directory / file.path).is_file() for file in manifest.files)
-    if not present:
+    manifest, installed = openface_manifest(), installed_openface()
+    if installed is None:
         state = "not here; get it with `auparity models fetch openface --accept-license`"
     else:
-        state = "complete" if present == len(manifest.files) else f"{present} of {len(manifest.files)} files"
+        missing = len(missing_files(installed))
+        state = f"{len(manifest.files) - missing} of {len(manifest.files)} files" if missing else "complete"
+    directory = installed or place()
     print(f"{manifest.name} {manifest.version}  {manifest.size / MEBIBYTE:.0f} MiB  {directory}  ({state})")
     print(f"  licence: {manifest.licence}")
     bundle, path = Bundle.embedded(), embedded.path()
@@ -128,11 +127,11 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 def run_verify(arguments: argparse.Namespace) -> int:
     """``auparity models verify``."""
-    from auparity.models.store import default_directory, verify
+    from auparity.models.store import default_directory, installed_openface, verify
 
     if arguments.dir == "embedded":
         return _verify_embedded()
-    directory = Path(arguments.dir) if arguments.dir else default_directory()
+    directory = Path(arguments.dir) if arguments.dir else installed_openface() or default_directory()
     verdicts = verify(directory)
     for path, verdict in verdicts.items():
         if verdict != "ok":
@@ -165,7 +164,7 @@ def run_export(arguments: argparse.Namespace) -> int:
 
     directory: Path = arguments.dir
     if directory.exists() and not directory.is_dir():
-        raise AuparityError(f"{directory} is no folder. Name a new one.")
+        raise AuparityError(f"{directory} is not a directory. Name a new one.")
     if directory.is_dir() and any(directory.iterdir()) and not arguments.force:
         raise AuparityError(f"{directory} is not empty. Name a new folder, or add --force to write beside its content.")
     bundle = open_bundle(arguments.models)

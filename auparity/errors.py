@@ -14,6 +14,10 @@ class AuparityError(Exception):
     """Base of every error that auparity raises on purpose."""
 
 
+class AuparityWarning(UserWarning):
+    """What a user should know and may not expect: a slower way, a place that is not used."""
+
+
 class ModelFormatError(AuparityError):
     """A model file is truncated, corrupt or of a version that we do not read.
 

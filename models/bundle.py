@@ -90,7 +90,7 @@ class Bundle:
         Parameters
         ----------
         directory : holds ``model/`` and ``AU_predictors/``, or is the root of an installed OpenFace
-            (``lib/local/LandmarkDetector/model``, ``lib/local/FaceAnalysis/AU_predictors``).
+            (``lib/local/LandmarkDetector/model``, ``lib/local/FaceAnalyser/AU_predictors``).
         landmark_model : "auto" (CE-CLM when all of its expert files are there, else CLNF), "ceclm", "clnf", or the
             name of another main list in ``model/``, e.g. "main_clnf_wild". What was chosen, and why, is in
             ``meta.source``.

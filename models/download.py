@@ -1,30 +1,29 @@
-"""Downloads one file so that it is there whole or not at all: resumable, verified, atomic.
+"""Downloads one file so that it is there whole or not at all: resumable, verified, atomic, from several addresses.
 
-Bytes go to ``<name>.part`` beside the target. An interrupted download continues where it stopped (HTTP Range, with
-If-Range so that a changed file starts anew); a server that ignores the range starts again. The whole file is checked
-before it takes its name.
+Bytes go to ``<name>.part-<pid>-<random>`` beside the target, the name that the packages which share the cache use. What
+an interrupted download left is continued by the next one. Nothing that a server says of its file is believed: the
+length is the manifest's, and the whole file is held against its SHA-256 before it takes its name.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import secrets
+import stat
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import BinaryIO
 
 from auparity.errors import AuparityError, ChecksumError, DownloadError
+from auparity.models.http_source import CannotContinue, Interrupted, Refused, receive
 
-CHUNK = 1 << 16  # bytes read at a time
-TIMEOUT = 60.0  # seconds without an answer
-ATTEMPTS = 4  # of one file; pauses of 1, 2 and 4 s between them
-STALE_LOCK = 3600.0  # seconds after which a lock file is taken for one that a crash left behind
+ATTEMPTS = 4  # at each address; pauses of 1, 2 and 4 s between them
 
-#: Called with (bytes of this file so far, bytes in all or None).
-ByteProgress = Callable[[int, int | None], None]
+#: Called with (bytes of this file so far, bytes in all).
+ByteProgress = Callable[[int, int], None]
 
 
 def sha256_of(path: Path, *, text: bool = False) -> str:
@@ -39,114 +38,163 @@ def sha256_of(path: Path, *, text: bool = False) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Keep other processes from downloading the same file; raises `DownloadError` while one does."""
-    lock = target.with_name(target.name + ".lock")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if lock.exists() and time.time() - lock.stat().st_mtime > STALE_LOCK:
-        lock.unlink(missing_ok=True)
-    try:
-        os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    except FileExistsError:
-        raise DownloadError(f"{target} is being downloaded by another process; if none runs, delete {lock}.") from None
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
+def is_file(path: Path, size: int, sha256: str, *, text: bool = False) -> bool:
+    """Is `path` a file of this size and SHA-256? Of text files the size is that with LF as line ends.
+
+    Raises
+    ------
+    OSError : it cannot be read.
+    """
+    length = path.stat().st_size
+    if length > most_bytes(size, text=text) or (length < size if text else length != size):
+        return False
+    return sha256_of(path, text=text) == sha256
+
+
+def most_bytes(size: int, *, text: bool) -> int:
+    """Bytes that a file of this size may have: a text file twice as many, were every byte a line end written CRLF."""
+    return 2 * size if text else size
 
 
 def download(
-    url: str,
+    urls: Sequence[str],
     target: Path,
     *,
-    size: int | None,
+    size: int,
     sha256: str,
     text: bool = False,
     progress: ByteProgress | None = None,
     sleep: Callable[[float], None] = time.sleep,
-) -> str:
-    """Download `url` to `target`; returns the SHA-256 of what came.
+) -> None:
+    """Download `target` from the first of `urls` that gives it. The caller keeps other processes from doing the same.
 
     Parameters
     ----------
-    size, sha256 : what the file must be; "" for a hash that is not known (then only the size is checked).
+    size, sha256 : what the file must be.
     text : compare hash and size with line ends read as LF.
 
     Raises
     ------
-    DownloadError : not reachable, refused, no space; says what to do. The part that came is kept.
-    ChecksumError : the whole file came and is another one; it is deleted.
+    DownloadError : not reachable, refused, or not to be written; says what to do. The part that came is kept.
+    ChecksumError : every address gave the whole of another file; it is deleted.
     """
-    part = target.with_name(target.name + ".part")
-    with locked(target):
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = _adopt_part(target, most_bytes(size, text=text))
+    failures: list[str] = []
+    for url in urls:
         for attempt in range(ATTEMPTS):
             try:
-                _receive(url, part, None if text else size, progress)
+                _receive(url, part, size, sha256, text, progress)
+                with _writing(target):
+                    os.replace(part, target)
+                return
+            except Refused as error:
+                failures.append(f"{url}: {error}")
                 break
-            except (urllib.error.URLError, OSError, EOFError) as error:
-                if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
-                    raise DownloadError(f"No space left for {target}; {part} is kept and will be continued.") from error
-                final = isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code not in (408, 429)
-                if final or attempt == ATTEMPTS - 1:
-                    raise DownloadError(
-                        f"{url}: {error}. Try again later (what came is kept), or download it by hand to {target}."
-                    ) from error
-                sleep(2.0**attempt)
-        found = sha256_of(part, text=text)
-        if sha256 and found != sha256:
-            part.unlink()
-            raise ChecksumError(target, sha256, found)
-        if size is not None and not text and part.stat().st_size != size:
-            length = part.stat().st_size
-            part.unlink()
-            raise ChecksumError(target, f"a file of {size} bytes", f"that of one of {length} bytes")
-        part.with_name(part.name + ".etag").unlink(missing_ok=True)
-        os.replace(part, target)
-    return found
+            except ChecksumError as error:
+                if url == urls[-1]:
+                    part.unlink(missing_ok=True)
+                    raise ChecksumError(target, sha256, error.found) from None
+                failures.append(f"{url}: {error}")
+                break
+            except Interrupted as error:
+                if attempt == ATTEMPTS - 1:
+                    failures.append(f"{url}: {error}")
+                else:
+                    sleep(2.0**attempt)
+    raise DownloadError(
+        f"{'; '.join(failures)}. Try again later (what came is kept), or download it by hand to {target}."
+    )
 
 
-def _receive(url: str, part: Path, size: int | None, progress: ByteProgress | None) -> None:
-    """Append to `part` what is missing; EOFError when the connection ended early."""
-    tag_file = part.with_name(part.name + ".etag")
-    done = part.stat().st_size if part.exists() else 0
-    if size is not None and done > size:  # of another version
-        part.unlink()
-        done = 0
-    if done and done == size:
-        return
-    request = urllib.request.Request(url, headers={"User-Agent": "auparity"})
-    if done:
-        request.add_header("Range", f"bytes={done}-")
-        if tag_file.exists():
-            request.add_header("If-Range", tag_file.read_text(encoding="ascii"))
-    try:
-        answer = urllib.request.urlopen(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # what we have is longer than what there is: start again next time
-            part.unlink(missing_ok=True)
-            raise EOFError("the part kept does not fit the file offered") from error
-        raise
-    with answer:
-        resumed = answer.status == 206
-        done = done if resumed else 0
-        length = answer.headers.get("Content-Length")
-        total = done + int(length) if length else size
-        if tag := answer.headers.get("ETag"):
-            tag_file.write_text(tag, encoding="ascii")
-        with part.open("ab" if resumed else "wb") as file:
-            while chunk := answer.read(CHUNK):
+def _receive(url: str, part: Path, size: int, sha256: str, text: bool, progress: ByteProgress | None) -> None:
+    """Write to `part` what is missing of it, never more bytes than the file may have.
+
+    Raises
+    ------
+    Interrupted, Refused : as of `receive`. Interrupted also where the end is missing, or what was kept does not fit.
+    ChecksumError : the address gave the whole of another file.
+    """
+    limit = most_bytes(size, text=text)
+    with _writing(part):
+        file = part.open("r+b")
+    with file:
+        begin = file.seek(0, os.SEEK_END)
+        try:
+            if begin < size or text:
+                begin = _append(url, file, begin, limit, progress)
+        except CannotContinue:
+            file.truncate(0)
+            raise
+        with _writing(part):
+            file.flush()
+            os.fsync(file.fileno())
+            if is_file(part, size, sha256, text=text):
+                return
+            length, found = file.seek(0, os.SEEK_END), sha256_of(part, text=text)
+            if length < size:
+                raise Interrupted(f"the connection ended after {length} of {size} bytes")
+            file.truncate(0)
+    if begin or text:  # of text its length does not tell whether the end is missing
+        raise Interrupted("what came, with what had been kept, is not the file")
+    raise ChecksumError(part, sha256, found)
+
+
+def _append(url: str, file: BinaryIO, begin: int, limit: int, progress: ByteProgress | None) -> int:
+    """Write to `file` what comes from `begin` on; returns where that really began. Its position is the end."""
+    first = begin
+    with contextlib.closing(receive(url, begin, limit + 1)) as chunks:
+        for number, (offset, chunk) in enumerate(chunks):
+            first = offset if number == 0 else first
+            if offset + len(chunk) > limit:
+                raise CannotContinue(f"sent more than the {limit} bytes of the file")
+            with _writing(Path(file.name)):
+                file.seek(offset)
                 file.write(chunk)
-                done += len(chunk)
-                if progress:
-                    progress(done, total)
-    if total is not None and done < total:
-        raise EOFError(f"the connection ended after {done} of {total} bytes")
+                file.truncate()  # where the server started again, what was kept is gone
+            if progress:
+                progress(offset + len(chunk), limit)
+    return first
+
+
+def _adopt_part(target: Path, limit: int) -> Path:
+    """A part of our own beside `target`: the longest that earlier downloads left, else an empty one."""
+    part = target.with_name(f"{target.name}.part-{os.getpid()}-{secrets.token_hex(8)}")
+    kept: list[tuple[int, Path]] = []
+    for left in target.parent.iterdir():
+        if left.name != f"{target.name}.part" and not left.name.startswith(f"{target.name}.part-"):
+            continue
+        about = left.lstat()
+        if stat.S_ISREG(about.st_mode) and about.st_size <= limit:
+            kept.append((about.st_size, left))
+        else:
+            left.unlink()
+    for _, left in sorted(kept, reverse=True)[1:]:
+        left.unlink()
+    if kept:
+        os.replace(max(kept)[1], part)
+    else:
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+    return part
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Errors of our own files are not the server's: they end the download at once."""
+    try:
+        yield
+    except OSError as error:
+        raise DownloadError(
+            f"{path} cannot be written: {error.strerror or error}. Free space or choose another folder "
+            "(OPENFACE_MODELS_DIR, --dir), then repeat; what came is kept."
+        ) from error
 
 
 def safe_target(root: Path, relative: str) -> Path:
     """`root / relative`, refused when it would leave `root`."""
-    target = (root / relative).resolve()
-    if Path(relative).is_absolute() or not target.is_relative_to(root.resolve()):
+    path = PurePosixPath(relative)
+    outside = path.is_absolute() or PureWindowsPath(relative).drive or "\\" in relative or ".." in path.parts
+    if outside or not path.parts:
         raise AuparityError(f"The manifest names {relative!r}, which is outside {root}; nothing is written there.")
-    return target
+    return root.joinpath(*path.parts)

@@ -37,9 +37,9 @@ def open_bundle(source: StrPath | None = None, landmark_model: str = "auto") -> 
     ModelFormatError : there is no such bundle, or it is damaged.
     """
     if source is None:
-        if store.has_openface():
-            return Bundle.from_openface(store.default_directory(), landmark_model)
-        return _because(Bundle.embedded(), f"OpenFace's models are not in {store.default_directory()}")
+        if installed := store.installed_openface():
+            return Bundle.from_openface(installed, landmark_model)
+        return _because(Bundle.embedded(), f"OpenFace's models are not in {store.place()}")
     if str(source) == EMBEDDED:
         return _because(Bundle.embedded(), "asked for")
     if str(source) == OPENFACE:

@@ -1,93 +1,97 @@
 """The store: OpenFace's model files in the cache that this ecosystem shares, fetched once, verified, found again.
 
-The folder is ``OPENFACE_MODELS_DIR`` where that is set, else the platform's place for application data,
-``OpenFaceModels/2.2.0/originals``. What belongs in it, from where and with which SHA-256, is in
-``openface_manifest.toml``.
+pyfaceau, pyclnf and pymtcnn keep theirs in the same place, so that none downloads what another has::
+
+    <OPENFACE_MODELS_DIR, else the user's folder for data/OpenFaceModels>/2.2.0/
+        .lock                                        held while files are written
+        originals/lib/local/LandmarkDetector/model/  each file at its path in OpenFace's repository
+        originals/lib/local/FaceAnalyser/AU_predictors/
+
+Earlier versions of auparity kept `model` and `AU_predictors` directly in `originals`, or in the folder that
+OPENFACE_MODELS_DIR names; such a store is still found, and a fetch takes its files over. What belongs into the store,
+from where and with which SHA-256, is in ``openface_manifest.toml``.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 import sys
 import time
-import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from auparity.errors import AuparityError, ModelFormatError
-from auparity.models.download import download, safe_target, sha256_of
+from auparity.errors import AuparityError, DownloadError, ModelFormatError
+from auparity.models.download import download, is_file, safe_target
+from auparity.models.file_lock import locked
+from auparity.models.formats import layout
+from auparity.models.manifest import Manifest, ManifestFile, openface_manifest
 
 DIRECTORY_VARIABLE = "OPENFACE_MODELS_DIR"
-RECORD = "store.json"  # hashes of files whose hash the manifest does not know, as first downloaded
+ORIGINALS = "originals"
+LOCK = ".lock"
 
-Verdict = Literal["ok", "missing", "differs", "not recorded"]
-#: Called with (file entry, its number from 1, number of files, bytes so far, bytes in all or None).
-FetchProgress = Callable[["ManifestFile", int, int, int, int | None], None]
-
-
-@dataclass(frozen=True)
-class ManifestFile:
-    """One file of a manifest. `sha256` is "" where it is not known."""
-
-    path: str
-    url: str
-    size: int
-    sha256: str
-    text: bool = False
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What belongs to one set of models."""
-
-    name: str
-    version: str
-    licence: str
-    licence_url: str
-    files: tuple[ManifestFile, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(file.size for file in self.files)
-
-
-def parse_manifest(text: str) -> Manifest:
-    """A manifest from TOML; AuparityError when it does not hold what it must."""
-    try:
-        table = tomllib.loads(text)
-        files = tuple(ManifestFile(**entry) for entry in table["file"])
-        return Manifest(table["name"], table["version"], table["licence"], table["licence_url"], files)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise AuparityError(f"The manifest of models cannot be read: {error}. Install auparity anew.") from error
-
-
-def openface_manifest() -> Manifest:
-    """The manifest of OpenFace 2.2.0 that comes with auparity."""
-    return parse_manifest((resources.files(__package__) / "openface_manifest.toml").read_text(encoding="utf-8"))
+Verdict = Literal["ok", "missing", "differs", "unreadable"]
+#: Called with (file entry, its number from 1, number of files, bytes so far, bytes in all).
+FetchProgress = Callable[[ManifestFile, int, int, int, int], None]
 
 
 def default_directory() -> Path:
-    """Where OpenFace's model files are kept on this machine; see the module's first paragraph."""
-    if named := os.environ.get(DIRECTORY_VARIABLE):
-        return Path(named)
+    """Where OpenFace's model files are kept on this machine; see the module's first paragraph.
+
+    Raises
+    ------
+    AuparityError : this user has no home, and nothing names a folder.
+    """
+    return _base() / "2.2.0" / ORIGINALS
+
+
+def _base() -> Path:
+    named = os.environ.get(DIRECTORY_VARIABLE, "").strip()
+    if named:
+        return Path(os.path.expanduser(named))
     if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "OpenFaceModels" / "2.2.0" / "originals"
+        return _home() / "Library" / "Application Support" / "OpenFaceModels"
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else _home() / "AppData" / "Local") / "OpenFaceModels"
+    named = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(named) if os.path.isabs(named) else _home() / ".local" / "share") / "OpenFaceModels"
 
 
-def has_openface() -> bool:
-    """Are OpenFace's models in the store?"""
-    store = default_directory()
-    return (store / "model").is_dir() and (store / "AU_predictors").is_dir()
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise AuparityError(f"This user has no home folder. Set {DIRECTORY_VARIABLE} to a folder of yours.") from error
+
+
+def _candidates() -> list[Path]:
+    """Folders in which OpenFace's models may be, the shared cache's first."""
+    try:
+        folders = [default_directory()]
+    except AuparityError:  # no home: then they are in no folder of ours
+        return []
+    if named := os.environ.get(DIRECTORY_VARIABLE, "").strip():
+        folders.append(Path(os.path.expanduser(named)))
+    return folders
+
+
+def installed_openface() -> Path | None:
+    """The folder of OpenFace's models on this machine, as `Bundle.from_openface` takes it; None where there is none.
+
+    Packages that share the cache fetch some of the files only, so a folder counts that has what a bundle begins with.
+    """
+    return next((folder for folder in _candidates() if layout.has_lists(folder)), None)
+
+
+def place() -> str:
+    """The store as messages name it."""
+    try:
+        return str(default_directory())
+    except AuparityError:
+        return f"a folder of this user, who has no home, and {DIRECTORY_VARIABLE} is not set"
 
 
 def find_openface(models: str | os.PathLike[str] | None = None) -> Path:
@@ -99,49 +103,50 @@ def find_openface(models: str | os.PathLike[str] | None = None) -> Path:
     """
     if models is not None:
         return Path(models)
-    store = default_directory()
-    if has_openface():
-        return store
-    raise ModelFormatError(
-        store, None, "OpenFace's model files (folders model and AU_predictors)", "none",
-        "Get them with `auparity models fetch openface --accept-license`, or name their folder: --models DIR.",
-    )  # fmt: skip
+    if found := installed_openface():
+        return found
+    raise ModelFormatError(default_directory(), None, "OpenFace's model files", _what_is_there(), layout.ADVICE)
 
 
-def _records(directory: Path) -> dict[str, str]:
-    path = directory / RECORD
-    if not path.is_file():
-        return {}
-    try:
-        return {str(k): str(v) for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (json.JSONDecodeError, AttributeError, UnicodeDecodeError) as error:
-        raise AuparityError(f"{path} is damaged: {error}. Delete it; the hashes in it are recorded anew.") from error
+def _what_is_there() -> str:
+    files = openface_manifest().files
+    present = sum(_place(default_directory(), file) is not None for file in files)
+    return f"{present} of {len(files)} files" if present else "none"
 
 
-def _record(directory: Path, file: ManifestFile, sha256: str) -> None:
-    records = _records(directory) | {file.path: sha256}
-    part = directory / f"{RECORD}.part"
-    part.write_text(json.dumps(records, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(part, directory / RECORD)
+def _place(directory: Path, file: ManifestFile) -> Path | None:
+    """Where a file of the manifest is below a folder: at its path in OpenFace's repository, or as we once kept it."""
+    for path in (safe_target(directory, file.path), safe_target(directory, _short(file.path))):
+        if path.is_file():
+            return path
+    return None
+
+
+def _short(path: str) -> str:
+    """A path in OpenFace's repository as it is below a folder that holds `model` and `AU_predictors`."""
+    parts = PurePosixPath(path).parts
+    return "/".join(parts[3:] if parts[:2] == ("lib", "local") and len(parts) > 3 else parts)
+
+
+def missing_files(directory: Path, manifest: Manifest | None = None) -> list[str]:
+    """Paths of the manifest's files that are not below a folder."""
+    return [file.path for file in (manifest or openface_manifest()).files if _place(directory, file) is None]
 
 
 def verify(directory: Path, manifest: Manifest | None = None) -> dict[str, Verdict]:
-    """Every file of the manifest held against its hash (or the hash recorded when it was downloaded)."""
-    manifest = manifest or openface_manifest()
-    records = _records(directory)
-    return {file.path: _verdict(directory, file, records) for file in manifest.files}
+    """Every file of the manifest held against its hash."""
+    return {
+        file.path: _verdict(_place(directory, file), file) for file in (manifest or openface_manifest()).files
+    }  # fmt: skip
 
 
-def _verdict(directory: Path, file: ManifestFile, records: dict[str, str]) -> Verdict:
-    path = safe_target(directory, file.path)
-    if not path.is_file():
+def _verdict(path: Path | None, file: ManifestFile) -> Verdict:
+    if path is None:
         return "missing"
-    if not file.text and path.stat().st_size != file.size:
-        return "differs"
-    expected = file.sha256 or records.get(file.path)
-    if expected is None:
-        return "not recorded"
-    return "ok" if sha256_of(path, text=file.text) == expected else "differs"
+    try:
+        return "ok" if is_file(path, file.size, file.sha256, text=file.text) else "differs"
+    except OSError:
+        return "unreadable"
 
 
 def fetch(
@@ -151,54 +156,64 @@ def fetch(
     manifest: Manifest | None = None,
     mirror: str | None = None,
     progress: FetchProgress | None = None,
+    waiting: Callable[[], None] = lambda: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
-    """Download what is missing or damaged; returns the paths of files whose hash was taken on trust.
+    """Download what is missing or damaged; returns the paths of what was downloaded.
 
     Parameters
     ----------
     directory : the store; None for the default one.
     accept_license : the user has read and accepts OpenFace's licence.
     mirror : an address that serves the manifest's paths, in place of the official ones.
+    waiting : called once when another process is writing to the store, which is waited for.
 
     Raises
     ------
-    AuparityError : the licence was not accepted.
+    AuparityError : the licence was not accepted, or another process does not stop writing to the store.
     DownloadError, ChecksumError : see `auparity.models.download.download`. Files already fetched stay.
-    ModelFormatError : a file without a known hash is not what it should be.
     """
-    manifest, directory = manifest or openface_manifest(), directory or default_directory()
+    manifest, shared = manifest or openface_manifest(), directory is None
+    directory = directory or default_directory()
     if not accept_license:
         raise AuparityError(
             f"These models are not free software. Licence: {manifest.licence}; read {manifest.licence_url} and repeat "
             "with --accept-license if you accept it."
         )
-    directory.mkdir(parents=True, exist_ok=True)
-    trusted = []
-    for number, file in enumerate(manifest.files, 1):
-        target = safe_target(directory, file.path)
-        if _verdict(directory, file, _records(directory)) == "ok":
-            continue
+    fetched = []
+    # The lock of the shared cache stands beside `originals`; a folder of one's own holds its lock itself.
+    with locked((directory.parent if shared else directory) / LOCK, waiting=waiting):
+        for number, file in enumerate(manifest.files, 1):
+            target = safe_target(directory, file.path)
+            if _verdict(target if target.is_file() else None, file) == "ok" or _taken_over(directory, file, target):
+                continue
 
-        def report(done: int, total: int | None, file: ManifestFile = file, number: int = number) -> None:
-            if progress:
-                progress(file, number, len(manifest.files), done, total)
+            def report(done: int, total: int, file: ManifestFile = file, number: int = number) -> None:
+                if progress:
+                    progress(file, number, len(manifest.files), done, total)
 
-        url = file.url if mirror is None else f"{mirror.rstrip('/')}/{file.path}"
-        found = download(url, target, size=file.size, sha256=file.sha256, text=file.text, progress=report, sleep=sleep)
-        if not file.sha256:
-            _require_cen(target)
-            _record(directory, file, found)
-            trusted.append(file.path)
-    return trusted
+            urls = file.urls if mirror is None else (f"{mirror.rstrip('/')}/{file.path}",)
+            download(
+                urls, target, size=file.size, sha256=file.sha256, text=file.text, progress=report, sleep=sleep
+            )  # fmt: skip
+            fetched.append(file.path)
+    return fetched
 
 
-def _require_cen(path: Path) -> None:
-    """A file without a known hash must at least be readable as what it claims to be; a bad one is deleted."""
-    from auparity.models.formats.cen import read_cen
-
+def _taken_over(directory: Path, file: ManifestFile, target: Path) -> bool:
+    """Put a good file that is kept as earlier versions kept it at its place of today, too; was there one?"""
+    old = safe_target(directory, _short(file.path))
+    if old == target or _verdict(old if old.is_file() else None, file) != "ok":
+        return False
+    part = target.with_name(f"{target.name}.part-{os.getpid()}-old")
     try:
-        read_cen(path)
-    except ModelFormatError:
-        path.unlink()
-        raise
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        try:
+            os.link(old, part)  # the same bytes under two names, where the file system has that
+        except OSError:
+            shutil.copyfile(old, part)
+        os.replace(part, target)
+    except OSError as error:
+        raise DownloadError(f"{target} cannot be written: {error}. Free space or choose another folder.") from error
+    return True

@@ -1,12 +1,13 @@
 """Core ML packages as functions: written once for each set of weights, kept on disk, run by Core ML or interpreted.
 
 A package is made by the functions that `auparity convert` exports with, lies in the folder for caches under a name
-that holds the hash of its weights, and says that hash itself: a file that was changed or put there by somebody else is
-refused. On a Mac, Core ML compiles it when it is first loaded and chooses among processor, GPU and neural engine.
+that holds the hash of its weights, and says that hash itself: one that was changed, or put there by somebody else, is
+written again. On a Mac, Core ML compiles it when it is first loaded and chooses among processor, GPU and neural engine.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.cache import cache_folder
+from auparity.accelerated.cache import LOCK, cache_folder, discard, intact, seal
 from auparity.accelerated.coreml.modes import MODES, Mode
 from auparity.conversion import coreml_programs as programs
 from auparity.conversion.coreml_builder import COMPUTE_UNITS, SUFFIX, Precision, coremltools
 from auparity.conversion.mil import Program
 from auparity.errors import AuparityError, VariantUnavailable
 from auparity.models.bundle import content_hash_of
+from auparity.models.file_lock import locked
 
 Array = npt.NDArray[Any]
 
@@ -47,7 +49,7 @@ class Package:
     Raises
     ------
     VariantUnavailable : packages cannot be run in this mode here, or coremltools is not installed.
-    AuparityError : the kept package is damaged, or of other weights.
+    AuparityError : what was written does not read back.
     """
 
     def __init__(self, name: str, mode: str, weights: tuple[Any, ...], stage: str, contract: str, make: Make) -> None:
@@ -55,10 +57,19 @@ class Package:
         if why := how.why_not():
             raise VariantUnavailable(why)
         fingerprint = content_hash_of(LAYOUT, name, how.precision, *weights)
-        self.path = cache_folder("coreml") / f"{name}-{how.precision}-{fingerprint[:16]}{SUFFIX}"
-        if not self.path.exists():
-            metadata = programs.metadata_of("", "", stage, contract, "") | {MODEL: fingerprint}
-            programs.save(make(metadata, COMPUTE[how.precision]), self.path)
+        file = f"{name}-{how.precision}-{fingerprint[:16]}{SUFFIX}"
+        folder = cache_folder("coreml")
+        self._own: tempfile.TemporaryDirectory[str] | None = None  # where nothing is kept: as long as the object lives
+        if folder is None:
+            self._own = tempfile.TemporaryDirectory(prefix="auparity-")
+            folder = Path(self._own.name)
+        self.path = folder / file
+        with locked(folder / LOCK):  # processes that start together need the same packages
+            if not intact(self.path):
+                metadata = programs.metadata_of("", "", stage, contract, "") | {MODEL: fingerprint}
+                discard(self.path)
+                programs.save(make(metadata, COMPUTE[how.precision]), self.path)
+                seal(self.path)
         self._run = _opened(self.path, fingerprint, how)
 
     def __call__(self, *arrays: Array) -> Array:
@@ -69,7 +80,7 @@ class Package:
 def _opened(path: Path, fingerprint: str, how: Mode) -> Callable[[tuple[Array, ...]], Array]:
     program = Program.load(path)
     if program.metadata.user_defined.get(MODEL) != fingerprint:
-        raise AuparityError(f"{path}: is not made of these models; delete it, and it is written again.")
+        raise AuparityError(f"{path}: is not made of these models. Delete it; it is written again.")
     names = list(program.inputs)
     (output,) = program.outputs
     if how.emulated:

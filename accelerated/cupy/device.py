@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from auparity.accelerated.cache import cache_folder, intact, seal, write_own
 from auparity.accelerated.cupy.failures import INSTALL, translated, translating
 from auparity.accelerated.cupy.launch import check_launch, triple
 from auparity.accelerated.cupy.sources import OPTIONS, Define, check_kernel, cubin, define_options, digest
@@ -140,6 +141,7 @@ class CudaDevice:
                 self.stream = cupy.cuda.Stream(non_blocking=True) if stream is None else stream
         self._modules: dict[tuple[str, tuple[str, ...]], Any] = {}
         self._kernels: dict[tuple[Any, ...], CudaKernel] = {}
+        self._own_folder: tempfile.TemporaryDirectory[str] | None = None
         self._side: Any = None  # stream of copies, made with the first
 
     def active(self) -> AbstractContextManager[None]:
@@ -157,14 +159,14 @@ class CudaDevice:
                 _current.device = before
 
     def kernel(self, source: str, name: str, **defines: Define) -> CudaKernel:
-        """See `Device`; compiled binaries are kept in CuPy's cache folder (CUPY_CACHE_DIR)."""
+        """See `Device`; compiled binaries are kept in the cache (accelerated/cache.py)."""
         key = (source, name, *sorted(defines.items()))
         if key not in self._kernels:
             check_kernel(source, name)
             options = (*OPTIONS, *define_options(defines))
             with self.active():
                 if (source, options) not in self._modules:
-                    self._modules[source, options] = self.xp.RawModule(path=str(self._binary(source, options)))
+                    self._modules[source, options] = self._module(source, options)
                 self._kernels[key] = CudaKernel(self, name, self._modules[source, options].get_function(name))
         return self._kernels[key]
 
@@ -241,27 +243,24 @@ class CudaDevice:
                 raise
             return None  # a device in trouble need not answer
 
-    def _binary(self, source: str, options: tuple[str, ...]) -> Path:
+    def _module(self, source: str, options: tuple[str, ...]) -> Any:
         """The compiled source, from the cache or into it."""
         nvrtc = self.xp.cuda.nvrtc
         made_by = (self.capability, str(nvrtc.getVersion()))
-        path = _cache_folder() / f"auparity-{digest(source, (*options, *made_by))}.cubin"
-        if not path.is_file():
-            _write(path, cubin(nvrtc, source, options, self.capability))
-        return path
+        path = self._folder() / f"auparity-{digest(source, (*options, *made_by))}.cubin"
+        if not intact(path):
+            # Processes that start together compile the same sources; each puts the same file there, whole.
+            write_own(path, cubin(nvrtc, source, options, self.capability))
+            seal(path)
+        return self.xp.RawModule(path=str(path))
 
-
-def _cache_folder() -> Path:
-    """CuPy's own, by its documented rule."""
-    return Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Atomically: processes that start together compile the same sources."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    os.replace(file.name, path)
+    def _folder(self) -> Path:
+        """Of compiled binaries: the cache, or one of this object's own where nothing is kept."""
+        if (folder := cache_folder("cuda")) is not None:
+            return folder
+        if self._own_folder is None:
+            self._own_folder = tempfile.TemporaryDirectory(prefix="auparity-")
+        return Path(self._own_folder.name)
 
 
 def shared_device(index: int = 0) -> CudaDevice:

@@ -2,7 +2,8 @@
 
 `Pipeline.best` takes the GPU only where the suite has passed on it (``auparity parity --technology cupy``), because a
 wrong number from a fast pipeline is worth less than a right one from a slow one. A verdict is a small file in the
-folder for caches, under a name made of all that could change the numbers; another driver or auparity asks anew.
+folder for caches, under a name made of all that could change the numbers; another driver or auparity asks anew, and so
+does a file that is not whole or not ours.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from auparity.accelerated.cache import cache_folder
+from auparity.accelerated.cache import CACHE_VARIABLE, cache_folder, cache_root, intact, seal, write_own
 from auparity.accelerated.cupy.device import CudaDevice, shared_device, why_not
 from auparity.accelerated.cupy.sources import FOLDER
+from auparity.errors import AuparityError
 
 COMMAND = "auparity parity --technology cupy"
 
@@ -33,20 +35,30 @@ def conditions(device: CudaDevice) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _file(found: dict[str, Any]) -> Path:
+def _file(found: dict[str, Any]) -> Path | None:
+    """Where the verdict on these conditions is kept; None where nothing is."""
     name = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:24]
-    return cache_folder("proofs") / f"cupy-{name}.json"
+    folder = cache_folder("proofs")
+    return None if folder is None else folder / f"cupy-{name}.json"
 
 
 def record(device: CudaDevice) -> Path:
-    """Remember that the suite passed on a device."""
+    """Remember that the suite passed on a device.
+
+    Raises
+    ------
+    AuparityError : it cannot be kept.
+    """
     found = conditions(device)
     path = _file(found)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    if path is None:
+        raise AuparityError(f"That {device.name} passed cannot be kept: {cache_root()}. Set {CACHE_VARIABLE}.")
     content = found | {"passed": datetime.now(UTC).isoformat(timespec="seconds"), "command": COMMAND}
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    try:
+        write_own(path, (json.dumps(content, indent=1) + "\n").encode("utf-8"))
+        seal(path)
+    except OSError as error:
+        raise AuparityError(f"That {device.name} passed cannot be kept in {path.parent}: {error}.") from error
     return path
 
 
@@ -55,6 +67,7 @@ def why_not_chosen() -> str | None:
     if why := why_not():
         return why
     device = shared_device()
-    if _file(conditions(device)).is_file():
+    path = _file(conditions(device))
+    if path is not None and intact(path):
         return None
     return f"{device.name} has not passed the parity suite here yet: {COMMAND} (then it is chosen)"

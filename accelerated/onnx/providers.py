@@ -10,11 +10,14 @@ neural engine, and is therefore of the float16 class.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from auparity.accelerated.cache import cache_folder
+from auparity.accelerated.cache import LOCK, cache_folder, discard, entries, intact, seal
 from auparity.accelerated.registry import Device, PrecisionClass
+from auparity.models.file_lock import locked
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,8 @@ class Provider:
     def settings(self) -> list[tuple[str, dict[str, str]]]:
         """Providers and options in the order in which ONNX Runtime shall try them."""
         options = dict(self.options)
-        if self.name == "onnx-tensorrt":  # building an engine takes minutes: kept
-            folder = cache_folder("tensorrt-engines")
-            folder.mkdir(parents=True, exist_ok=True)
-            options["trt_engine_cache_path"] = str(folder)
+        if self.name == TENSORRT and (folder := cache_folder(ENGINES)) is not None:
+            options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
         return [(self.execution, options), *((name, _OPTIONS_BESIDE.get(name, {})) for name in self.beside)]
 
     def why_not(self) -> str | None:
@@ -52,6 +53,9 @@ class Provider:
         return f"this ONNX Runtime has no {self.execution}: {needs}"
 
 
+TENSORRT = "onnx-tensorrt"
+#: Building an engine takes minutes: they are kept.
+ENGINES = "tensorrt-engines"
 _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 _OPTIONS_BESIDE: dict[str, dict[str, Any]] = {"CUDAExecutionProvider": _CUDA_OPTIONS}
 
@@ -59,8 +63,8 @@ CPU = Provider("onnx", "CPUExecutionProvider", "onnxruntime", "cpu")
 #: In order of preference where several can run.
 PROVIDERS: tuple[Provider, ...] = (
     Provider(
-        "onnx-tensorrt", "TensorrtExecutionProvider", "onnxruntime-gpu", "cuda",
-        options={"trt_engine_cache_enable": "1", "trt_fp16_enable": "0"}, needs="TensorRT 10, CUDA and cuDNN",
+        TENSORRT, "TensorrtExecutionProvider", "onnxruntime-gpu", "cuda",
+        options={"trt_fp16_enable": "0"}, needs="TensorRT 10, CUDA and cuDNN",
         beside=("CUDAExecutionProvider",),
     ),
     Provider(
@@ -83,3 +87,21 @@ BY_NAME = {provider.name: provider for provider in PROVIDERS}
 def why_not(name: str) -> str | None:
     """`Provider.why_not` by name."""
     return BY_NAME[name].why_not()
+
+
+@contextmanager
+def kept_engines(name: str) -> Iterator[None]:
+    """Within, sessions of a provider are made: engines that are not whole and ours are deleted before, for TensorRT
+    loads what it finds; new ones are sealed after."""
+    folder = cache_folder(ENGINES) if name == TENSORRT else None
+    if folder is None:
+        yield
+        return
+    with locked(folder / LOCK):  # processes that start together need the same engines
+        for path in entries(folder):
+            if not intact(path):
+                discard(path)
+        yield
+        for path in entries(folder):
+            if not intact(path):
+                seal(path)

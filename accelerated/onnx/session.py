@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from auparity.accelerated.onnx.providers import BY_NAME, CPU
+from auparity.accelerated.onnx.providers import BY_NAME, CPU, kept_engines
 from auparity.errors import AuparityError, VariantUnavailable
 
 Array = npt.NDArray[Any]
@@ -37,9 +37,10 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = _threads()
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=provider.settings()
-        )  # fmt: skip
+        with kept_engines(name):
+            self._session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=provider.settings()
+            )  # fmt: skip
         taken = self._session.get_providers()
         if not taken or taken[0] != provider.execution:
             needs = f"; it needs {provider.needs}" if provider.needs else ""

@@ -11,6 +11,7 @@ import os
 import pickle
 import signal
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import connection, parent_process
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from auparity.accelerated.parallel.shared_object import SharedObject
 from auparity.accelerated.pipeline import Pipeline
-from auparity.errors import AuparityError
+from auparity.errors import AuparityError, AuparityWarning
 
 if TYPE_CHECKING:
     from auparity.reference.landmarks import DetectorParameters
@@ -112,6 +113,7 @@ def serve(line: connection.Connection, recipe: Recipe, board: Board, number: int
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    warnings.simplefilter("ignore", AuparityWarning)  # the parent has said them
     try:
         pipeline, memory = recipe.build()
     except Exception as error:

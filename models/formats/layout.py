@@ -23,9 +23,13 @@ CECLM = "main_ceclm_general"
 CLNF = "main_clnf_general"
 VIDEO_AUS = "main_dynamic_svms.txt"
 IMAGE_AUS = "main_static_svms.txt"
-#: (landmark models, AU models) below the folder that a user names: a model folder, or an installed OpenFace.
+#: How a bundle is written: folders of landmark models and AU models below the one that a user names.
+WRITTEN = (Path("model"), Path("AU_predictors"))
+#: How bundles are read: as in OpenFace's repository, which is also how the store keeps them, or as they are written.
+#: The repository comes first: a store may hold both, and renews the former only. The last is how we once spelt it.
 PLACES = (
-    (Path("model"), Path("AU_predictors")),
+    (Path("lib/local/LandmarkDetector/model"), Path("lib/local/FaceAnalyser/AU_predictors")),
+    WRITTEN,
     (Path("lib/local/LandmarkDetector/model"), Path("lib/local/FaceAnalysis/AU_predictors")),
 )
 #: Stands beside the two folders where we wrote them: a bundle that is not OpenFace's keeps its name and licence.
@@ -66,12 +70,25 @@ class Choice:
 def find(directory: StrPath) -> Layout:
     """The folders below `directory`; ModelFormatError that says where was looked, and how to get the models."""
     root = Path(directory)
-    for model, aus in PLACES:
-        if (root / model).is_dir() and (root / aus).is_dir():
-            return Layout(root, root / model, root / aus)
-    looked = " or ".join(f"{model} and {aus}" for model, aus in PLACES)
+    places = [Layout(root, root / model, root / aus) for model, aus in PLACES]
+    there = [place for place in places if place.model.is_dir() and place.aus.is_dir()]
+    if there:
+        # Others who share a store may have begun a place of which they need a part only.
+        return next((place for place in there if _has_lists(place)), there[0])
+    looked = " or ".join(f"{model} and {aus}" for model, aus in PLACES[:2])
     found = "no such pair of folders" if root.is_dir() else "no such folder"
     raise ModelFormatError(root, None, f"a folder that holds {looked}", found, ADVICE)
+
+
+def has_lists(directory: StrPath) -> bool:
+    """Has a folder the lists that a bundle begins with? What they name may still be missing."""
+    root = Path(directory)
+    return any(_has_lists(Layout(root, root / model, root / aus)) for model, aus in PLACES)
+
+
+def _has_lists(layout: Layout) -> bool:
+    lists = (layout.aus / VIDEO_AUS, layout.aus / IMAGE_AUS, layout.model / DETECTOR)
+    return all(path.is_file() for path in lists) and any(layout.model.glob("main_*.txt"))
 
 
 def choose_landmark_model(layout: Layout, landmark_model: str) -> Choice:
@@ -159,7 +176,7 @@ def write(
     ContractError : a name that cannot be a file's, two parts of one name, or an array that its file cannot store.
     """
     root = Path(directory)
-    places = (PurePosixPath(PLACES[0][0]), PurePosixPath(PLACES[0][1]))
+    places = (PurePosixPath(WRITTEN[0]), PurePosixPath(WRITTEN[1]))
     for path, data in bundle_files(detector, face, {VIDEO_AUS: video, IMAGE_AUS: image}, places):
         save(root / path, data)
     values = (meta.name, meta.version, meta.licence, face.name)

@@ -92,7 +92,7 @@ def test_an_unknown_landmark_model_is_refused_with_those_that_are_there(folders:
 
 def test_an_installed_openface_is_found_too(folders: Path, tmp_path: Path) -> None:
     shutil.copytree(folders / "model", tmp_path / "lib/local/LandmarkDetector/model")
-    shutil.copytree(folders / "AU_predictors", tmp_path / "lib/local/FaceAnalysis/AU_predictors")
+    shutil.copytree(folders / "AU_predictors", tmp_path / "lib/local/FaceAnalyser/AU_predictors")
     assert Bundle.from_openface(tmp_path).content_hash == Bundle.from_openface(folders).content_hash
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from auparity import __version__
 from auparity.cli import main
+from auparity.models import manifest as manifest_module
 from auparity.models import store
-from auparity.models.store import Manifest, ManifestFile
+from auparity.models.bundle import Bundle
+from auparity.models.manifest import Manifest, ManifestFile
 
 
 @pytest.fixture
@@ -22,10 +24,13 @@ def cache(monkeypatch, tmp_path):
 @pytest.fixture
 def tiny(monkeypatch):
     """A manifest of one file that no server has."""
-    file = ManifestFile("model/a.txt", "http://127.0.0.1:9/a.txt", 3, "0" * 64)
-    monkeypatch.setattr(
-        store, "openface_manifest", lambda: Manifest("openface", "2.2.0", "its licence", "url", (file,))
-    )
+    use(monkeypatch, ManifestFile("lib/local/LandmarkDetector/model/a.txt", ("http://127.0.0.1:9/a.txt",), 3, "0" * 64))
+
+
+def use(monkeypatch, file):
+    manifest = Manifest("openface", "2.2.0", "its licence", "url", (file,))
+    for module in (store, manifest_module):
+        monkeypatch.setattr(module, "openface_manifest", lambda: manifest)
 
 
 def test_the_version_needs_nothing_heavy():
@@ -65,21 +70,23 @@ def test_list_path_and_verify_of_an_empty_cache(cache, capsys):
     assert "not here" in capsys.readouterr().out
     assert main(["models", "path"]) == 1
     assert main(["models", "verify"]) == 1
-    assert "missing: model/main_clnf_general.txt" in capsys.readouterr().out
+    assert "missing: lib/local/LandmarkDetector/model/main_clnf_general.txt" in capsys.readouterr().out
 
 
-def test_list_path_and_verify_of_a_complete_cache(cache, tiny, monkeypatch, capsys):
-    (cache / "AU_predictors").mkdir(parents=True)
-    (cache / "model").mkdir()
-    (cache / "model" / "a.txt").write_bytes(b"abc")
-    good = ManifestFile("model/a.txt", "", 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
-    monkeypatch.setattr(store, "openface_manifest", lambda: Manifest("openface", "2.2.0", "l", "u", (good,)))
+def test_list_path_and_verify_of_a_complete_cache(cache, monkeypatch, capsys):
+    originals = cache / "2.2.0" / "originals"
+    Bundle.embedded().to_openface(originals)
+    (originals / "model" / "a.txt").write_bytes(b"abc")
+    sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    use(monkeypatch, ManifestFile("lib/local/LandmarkDetector/model/a.txt", ("http://127.0.0.1:9/a.txt",), 3, sha256))
     assert main(["models", "list"]) == 0
     assert "complete" in capsys.readouterr().out
     assert main(["models", "path"]) == 0
-    assert capsys.readouterr().out.strip() == str(cache)
+    assert capsys.readouterr().out.strip() == str(originals)
     assert main(["models", "verify"]) == 0
     assert "1 ok" in capsys.readouterr().out
+    assert main(["models", "fetch", "openface", "--accept-license"]) == 0
+    assert "nothing had to be fetched" in capsys.readouterr().out
 
 
 def test_an_interruption_is_130(monkeypatch, capsys):

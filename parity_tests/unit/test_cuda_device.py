@@ -162,7 +162,7 @@ class FakeFunction:
 def cupy(monkeypatch, tmp_path):
     fake = FakeCupy()
     monkeypatch.setitem(sys.modules, "cupy", fake)
-    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("AUPARITY_CACHE", str(tmp_path))
     return fake
 
 
@@ -176,10 +176,21 @@ def test_a_kernel_is_compiled_once_for_this_gpu_and_kept_on_disk(cupy, tmp_path)
     options = cupy.compiled[0][1]
     assert {"--fmad=false", "-arch=sm_90", "-DPARAMETER=float"} <= set(options)
     assert not any("ftz" in option or "fast" in option for option in options)
-    assert len(list(tmp_path.glob("auparity-*.cubin"))) == 2
+    kept = list(tmp_path.glob("cuda/auparity-*.cubin"))
+    assert len(kept) == 2
     CudaDevice().kernel("geometry", "geometry", PARAMETER="float")
     assert len(cupy.compiled) == 2
     assert len(cupy.loaded) == 3
+    for path in kept:
+        path.write_bytes(b"another binary")
+    CudaDevice().kernel("geometry", "geometry", PARAMETER="float")
+    assert len(cupy.compiled) == 3
+
+
+def test_without_a_cache_kernels_are_compiled_for_the_process(cupy, monkeypatch):
+    monkeypatch.setattr(device_module, "cache_folder", lambda kind: None)
+    CudaDevice().kernel("geometry", "geometry", PARAMETER="float")
+    assert len(cupy.loaded) == 1
 
 
 def test_a_source_that_the_compiler_refuses_shows_its_messages(cupy):

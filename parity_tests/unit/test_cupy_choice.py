@@ -17,7 +17,7 @@ from auparity.accelerated.cupy import device as device_module
 from auparity.accelerated.cupy import proof
 from auparity.accelerated.cupy.pipeline import DevicePipeline
 from auparity.accelerated.pipeline import open_pipeline
-from auparity.errors import DeviceError, VariantUnavailable
+from auparity.errors import AuparityError, DeviceError, VariantUnavailable
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
 from auparity.parity_tests import suite
@@ -68,6 +68,22 @@ def test_a_gpu_is_chosen_once_it_has_passed(gpu, tmp_path):
     assert isinstance(Pipeline.best(BUNDLE), DevicePipeline)
     assert isinstance(open_pipeline(BUNDLE), DevicePipeline)
     assert not isinstance(Pipeline.best(BUNDLE, device="cpu"), DevicePipeline)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff" * 100])
+def test_a_damaged_proof_is_none(gpu, damage):
+    path = proof.record(gpu)
+    path.write_bytes(damage)
+    assert "has not passed" in proof.why_not_chosen()
+    proof.record(gpu)
+    assert proof.why_not_chosen() is None
+
+
+def test_without_a_cache_a_proof_cannot_be_kept(gpu, monkeypatch):
+    monkeypatch.setattr(proof, "cache_folder", lambda kind: None)
+    assert "has not passed" in proof.why_not_chosen()
+    with pytest.raises(AuparityError, match="AUPARITY_CACHE"):
+        proof.record(gpu)
 
 
 def test_another_driver_has_to_pass_anew(gpu):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from auparity.accelerated.cache import CACHE_VARIABLE
-from auparity.accelerated.onnx import _OTHERS
-from auparity.accelerated.onnx.providers import BY_NAME, PROVIDERS
+from auparity.accelerated.onnx import _OTHERS, providers
+from auparity.accelerated.onnx.providers import BY_NAME, PROVIDERS, kept_engines
 from auparity.accelerated.onnx.session import Session
 from auparity.accelerated.pipeline import Pipeline, choose_best
 from auparity.accelerated.registry import registry
@@ -73,3 +73,23 @@ def test_engines_are_kept_where_the_user_says(monkeypatch, tmp_path):
     assert options["trt_engine_cache_path"] == str(tmp_path / "tensorrt-engines")
     assert (tmp_path / "tensorrt-engines").is_dir()
     assert options["trt_fp16_enable"] == "0"
+
+
+def test_engines_that_are_not_whole_and_ours_are_deleted_before_tensorrt_loads_them(monkeypatch, tmp_path):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    with kept_engines("onnx-tensorrt"):
+        for name in ("good.engine", "bad.engine"):
+            (tmp_path / "tensorrt-engines" / name).write_bytes(name.encode())
+    (tmp_path / "tensorrt-engines" / "bad.engine").write_bytes(b"bad.enginf")
+    (tmp_path / "tensorrt-engines" / "foreign.engine").write_bytes(b"never sealed")
+    with kept_engines("onnx-tensorrt"):
+        left = [path.name for path in (tmp_path / "tensorrt-engines").glob("*.engine")]
+    assert left == ["good.engine"]
+
+
+def test_without_a_cache_engines_are_not_kept(monkeypatch):
+    monkeypatch.setattr(providers, "cache_folder", lambda kind: None)
+    ((_, options), _) = BY_NAME["onnx-tensorrt"].settings()
+    assert "trt_engine_cache_enable" not in options
+    with kept_engines("onnx-tensorrt"):
+        pass

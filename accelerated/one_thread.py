@@ -1,0 +1,113 @@
+"""One BLAS thread while we compute: our matrices are small, and a team of threads costs more than it brings.
+
+On a busy machine the threads of OpenBLAS wait for each other, up to 30 s in a first frame; processes are the
+parallelism here (docs/parallel.md). The number of threads belongs to the whole process, so it is ours only as long as a
+call of ours runs: the first that begins takes it down to one, the last that ends puts back what it found, however many
+threads of the caller are in calls of ours. A call within another costs a lock (under a microsecond); the outermost one,
+some ten microseconds. `auparity extract` takes it once for the whole run.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+from auparity.reference.pipeline import StagedPipeline, VideoSession
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Limit:
+    """Counts the calls that are running, and holds what to put back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = 0
+        self._libraries: list[Any] = []
+        self._before: list[tuple[Any, int]] = []
+
+    def find_libraries(self) -> None:
+        """Look for the BLAS libraries that are loaded; milliseconds, so once a pipeline, whose stages load them."""
+        found = ThreadpoolController().select(user_api="blas").lib_controllers
+        with self._lock:
+            self._libraries = list(found)
+
+    def begin(self) -> None:
+        with self._lock:
+            self._running += 1
+            if self._running == 1:
+                threads = [(library, library.get_num_threads()) for library in self._libraries]
+                self._before = [(library, number) for library, number in threads if number != 1]
+                for library, _ in self._before:
+                    library.set_num_threads(1)
+
+    def end(self) -> None:
+        with self._lock:
+            self._running -= 1
+            if self._running == 0:
+                for library, number in self._before:
+                    library.set_num_threads(number)
+                self._before = []
+
+
+_limit = _Limit()
+
+
+def _after_fork() -> None:
+    """A forked process has none of the calls that were running."""
+    global _limit
+    _limit = _Limit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def find_libraries() -> None:
+    """Look for the BLAS libraries that are loaded by now; `one_blas_thread` limits these."""
+    _limit.find_libraries()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Within, BLAS computes in one thread in all of this process; see the module's first paragraph."""
+    limit = _limit
+    limit.begin()
+    try:
+        yield
+    finally:
+        limit.end()
+
+
+def in_one_thread(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that runs within `one_blas_thread`."""
+
+    @functools.wraps(function)
+    def limited(*arguments: P.args, **options: P.kwargs) -> R:
+        with one_blas_thread():
+            return function(*arguments, **options)
+
+    return limited
+
+
+class OneThreadSession(VideoSession):
+    """A clip whose every step computes with one BLAS thread."""
+
+    process_frame = in_one_thread(VideoSession.process_frame)
+    track = in_one_thread(VideoSession.track)
+    describe = in_one_thread(VideoSession.describe)
+    measure = in_one_thread(VideoSession.measure)
+    finish = in_one_thread(VideoSession.finish)
+
+
+class OneThreadPipeline(StagedPipeline):
+    """A pipeline that computes with one BLAS thread."""
+
+    process_image = in_one_thread(StagedPipeline.process_image)
