@@ -136,7 +136,7 @@ def available_backends(model: LandmarkModel | None = None) -> dict[str, str | No
 
 
 def select_best_backend(*, bundle: Bundle | None = None, verbose: bool = False) -> PatchExpertBackend:
-    """The fastest measured float32 patch-expert variant that runs here on a bundle's face model, with its models loaded.
+    """The fastest measured float32 patch-expert variant that runs here on a bundle's face model, its models loaded.
 
     Parameters
     ----------
