@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,25 @@ def batch_of(stage: str, argument: str, array: Any, *axes: int) -> int:
     if not (type(array) is np.ndarray and array.shape[1:] == axes and array.size):
         check_array(stage, argument, array, ("N", *axes))
     return len(array)
+
+
+def check_areas(
+    stage: str, areas: Any, landmarks: Any, scale_index: int, view: int, views: Sequence[int], n_points: int
+) -> None:
+    """Arguments of `PatchExpertStage.area_responses`, of experts for `n_points` landmarks with `views` at each scale.
+
+    Raises
+    ------
+    ContractError : shapes that do not fit, landmarks, scales or views that the model does not have.
+    """
+    check_array(stage, "areas", areas, ("K", "side", "side"), np.float32)
+    check_array(stage, "landmarks", landmarks, (len(areas),))
+    if not 0 <= scale_index < len(views):
+        raise ContractError(stage, "scale_index", f"0 to {len(views) - 1}", str(scale_index))
+    if not 0 <= view < views[scale_index]:
+        raise ContractError(stage, "view", f"0 to {views[scale_index] - 1}", str(view))
+    if landmarks.min() < 0 or landmarks.max() >= n_points:
+        raise ContractError(stage, "landmarks", f"0 to {n_points - 1}", str(landmarks.tolist()))
 
 
 def check_gray(stage: str, gray: Any, dtype: npt.DTypeLike = np.float32) -> None:

@@ -79,6 +79,8 @@ class PatchExpertBackend:
         if why:
             raise VariantUnavailable(f"backend {self.name!r} cannot serve {bundle.meta.name}: {why}")
         stage = self.variant.build(model)
+        if not hasattr(stage, "area_responses"):  # of another package; ours are held to the protocol by a test
+            raise VariantUnavailable(f"backend {self.name!r} has no method area_responses (see PatchExpertStage)")
         known = [float(scale) for scale in stage.scales]
         missing = sorted(set(scales or ()) - set(known))
         if missing:
@@ -125,13 +127,16 @@ class PatchExpertBackend:
 
 
 def available_backends(model: LandmarkModel | None = None) -> dict[str, str | None]:
-    """Patch-expert variants by name, fastest first, with why not; None for those that run here (on a model)."""
+    """Patch-expert variants by name, with why they cannot run here (on a model); None for those that can.
+
+    The fastest come first; after the reference stand those that nobody has measured yet.
+    """
     ranked = sorted(registry().of_stage(STAGE).values(), key=lambda variant: -variant.rank)
     return {v.name: v.why_not() if model is None else v.why_not_for(model) for v in ranked}
 
 
 def select_best_backend(*, bundle: Bundle | None = None, verbose: bool = False) -> PatchExpertBackend:
-    """The fastest float32 patch-expert variant that runs here on a bundle's face model, with its models loaded.
+    """The fastest measured float32 patch-expert variant that runs here on a bundle's face model, its models loaded.
 
     Parameters
     ----------

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from auparity.accelerated.one_thread import OneThreadPipeline, OneThreadSession, find_libraries, one_blas_thread
-from auparity.accelerated.registry import REFERENCE, STAGES, PrecisionClass, Registry, Variant, registry
+from auparity.accelerated.registry import REFERENCE, STAGES, Device, PrecisionClass, Registry, Variant, registry
 from auparity.errors import AuparityWarning, ContractError, VariantUnavailable
 from auparity.models.types import MTCNN, PDM
 from auparity.reference.head_pose import Camera
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: A pipeline is of the class of its coarsest variant.
 COARSEST_FIRST: tuple[PrecisionClass, ...] = ("float16", "bfloat16", "float32-only", "float32", "float64")
+#: Kinds of devices that `Pipeline.best` may be asked for.
+DEVICES: tuple[Device, ...] = get_args(Device)
 #: On command lines: what `Pipeline.best` chooses, and the pipeline that stays on a GPU.
 BEST, ON_GPU = "best", "gpu"
 #: Variants that need nothing but NumPy.
@@ -109,28 +111,63 @@ def choose_best(bundle: Bundle, device: str | None = None, among: Registry | Non
 
     Parameters
     ----------
-    device : "cpu", "cuda" or "mps" to stay on one kind of device; None for whatever is there.
+    device : None for the fastest of whatever is there; "cpu" for the processor alone. Another one ("cuda", "mps",
+        "coreml", "directml") for its variants, measured or not, in every stage that has one which can run; the other
+        stages run on the processor.
+
+    Raises
+    ------
+    ContractError : there is no device of that name.
+    VariantUnavailable : no variant can run on that device, with the reason of each; or none at all for a stage.
     """
+    if device is not None and device not in DEVICES:
+        raise ContractError("pipeline", "device", f"one of {', '.join(DEVICES)}", repr(device))
     known, parts = among or registry(), parts_of(bundle)
-    chosen = {}
+    chosen: dict[str, Choice] = {}
+    refused: dict[str, None] = {}  # why variants of the device cannot run, each reason once
     for stage in STAGES:
-        ranked = sorted(known.of_stage(stage).values(), key=lambda v: -v.rank)
+        candidates = _candidates(known, stage, device)
         passed: list[str] = []
-        for variant in ranked:
-            if variant.rank < 0 or variant.precision != "float32" or (device and device not in variant.devices):
-                continue
-            reason = f"fastest that runs here; not {'; not '.join(passed)}" if passed else "fastest that is known"
-            if variant.name == REFERENCE and not passed:
-                reason = "no faster variant is known"
-            others = [other for other in ranked if other.rank >= 0 and other.precision == "float32"]
-            choice = choose(stage, variant, parts[stage], others, reason)
+        for variant in candidates:
+            choice = choose(stage, variant, parts[stage], candidates, _reason(variant, passed, device))
             if isinstance(choice, Choice):
                 chosen[stage] = choice
                 break
             passed.append(f"{variant.name}: {choice}")
+            if device in variant.devices:
+                refused[passed[-1]] = None
         else:
             raise VariantUnavailable(f"no variant of stage {stage!r} can run here: {'; '.join(passed) or 'none known'}")
+    if device is not None and not any(device in choice.variant.devices for choice in chosen.values()):
+        why = "; ".join(refused) or "no stage has a float32 variant for it"
+        raise VariantUnavailable(f"device {device!r} cannot be used here: {why}")
     return chosen
+
+
+def _candidates(known: Registry, stage: str, device: str | None) -> list[Variant]:
+    """Float32 variants of a stage that may be chosen for a device, the preferred ones first."""
+    ranked = sorted(known.of_stage(stage).values(), key=lambda variant: -variant.rank)
+    ranked = [variant for variant in ranked if variant.precision == "float32"]
+    measured = [variant for variant in ranked if variant.rank >= 0]
+    if device is None:
+        return measured
+    on_processor = [variant for variant in measured if "cpu" in variant.devices]
+    if device == "cpu":
+        return on_processor
+    # Nobody has measured these yet (rank below 0), but whoever names the device asks for them.
+    on_device = [variant for variant in ranked if device in variant.devices]
+    return on_device + [variant for variant in on_processor if variant not in on_device]
+
+
+def _reason(variant: Variant, passed: list[str], device: str | None) -> str:
+    """Why a variant is chosen, when those in `passed` could not be."""
+    if device not in (None, "cpu") and device in variant.devices:
+        reason = f"asked for by device {device}"
+    elif variant.name == REFERENCE and not passed:
+        return "no faster variant is known"
+    else:
+        reason = "fastest that runs here" if passed else "fastest that is known"
+    return f"{reason}; not {'; not '.join(passed)}" if passed else reason
 
 
 def choose_by_name(
@@ -150,6 +187,9 @@ def choose_by_name(
     if unknown:
         raise ContractError("pipeline", "spec", f"stages among {', '.join(STAGES)}", ", ".join(unknown))
     known, parts = among or registry(), parts_of(bundle)
+    names = sorted({variant.name for variant in known})
+    if default not in (BEST, *names):
+        raise VariantUnavailable(f"no stage has a variant {default!r}; there are {', '.join([BEST, *names])}")
     best = choose_best(bundle, among=known) if default == BEST else {}
     chosen = {}
     for stage in STAGES:
@@ -266,12 +306,14 @@ class Pipeline(OneThreadPipeline):
         Parameters
         ----------
         bundle : the models; None for OpenFace's where they are installed, else the embedded ones.
-        device : "cpu", "cuda" or "mps" to stay on one kind of device. "cuda" takes the GPU also where the parity suite
-            has not passed on it yet (docs/gpu.md).
+        device : "cpu" for the processor alone; "cuda" for the pipeline that stays on the GPU, also where the parity
+            suite has not passed on it yet (docs/gpu.md); "mps", "coreml" or "directml" for the float32 variants that
+            compute there, which some stages have; the other stages then run on the processor.
         streams : clips that will be open together, where that matters: more than one share out all GPUs.
 
         Raises
         ------
+        ContractError : there is no device of that name.
         VariantUnavailable : the device asked for is not there, with the reason.
         """
         bundle = bundle or default_bundle()

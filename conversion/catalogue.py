@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.conversion import analysis_examples as examples
+from auparity.conversion import expert_examples
 from auparity.conversion.contracts import detector_contract
 from auparity.errors import AuparityError
 from auparity.models.bundle import Bundle
 from auparity.models.types import AUPredictors, CCNFPatch, CENExperts, CENPatch, ConvNet, LandmarkModel, PatchExperts
 from auparity.reference.action_units import ActionUnitModels
 from auparity.reference.convnet import forward
-from auparity.reference.patch_experts import SMALLEST_ALPHA
 
 Array = npt.NDArray[Any]
 Kind = Literal[
@@ -34,9 +34,6 @@ Kind = Literal[
 
 #: What weights are stored and layers computed in.
 Precision = Literal["float32", "float16"]
-
-POSITIONS = 40  #: of a 9 x 9 map on its checkerboard: how many the checks evaluate
-FRONTAL = 0
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ def _experts(part: str, model: LandmarkModel) -> Iterator[Item]:
         for view in range(len(experts.patches)):
             yield from _grouped(f"{folder}/view_{view}", experts, view)
         if isinstance(experts, CENExperts):
-            for landmark, patch in enumerate(experts.patches[FRONTAL]):
+            for landmark, patch in enumerate(experts.patches[expert_examples.FRONTAL]):
                 yield _single(f"{folder}/landmark_{landmark:02}", experts, landmark, patch)
 
 
@@ -147,66 +144,32 @@ def _has_its_own(patch: CENPatch | CCNFPatch) -> bool:
 
 def _group(name: str, landmarks: list[int], patches: Sequence[CENPatch | CCNFPatch], size: tuple[int, int]) -> Item:
     neurons = isinstance(patches[0], CCNFPatch)
-    shape = (len(patches), POSITIONS, 1 + size[0] * size[1])
+    reference = expert_examples.neuron_responses if neurons else expert_examples.network_responses
+    shape = (len(patches), expert_examples.POSITIONS, 1 + size[0] * size[1])
     contract = (
         f"normalised patches ({shape[0]}, P, {shape[2]}) float32 of landmarks {', '.join(map(str, landmarks))}, a one "
         f"before the {size[0]} x {size[1]} pixels, column by column, to responses ({shape[0]}, P)"
     )
     return Item(
         name, "patch_experts", "grouped_neurons" if neurons else "grouped_experts", list(patches), 0, contract,
-        partial(_patches, shape), partial(_responses, patches),
+        partial(expert_examples.patches, shape), partial(reference, patches),
         "before Sigma and the minimum of the map, which stay with the caller" if neurons else "",
     )  # fmt: skip
 
 
-def _responses(patches: Sequence[CENPatch | CCNFPatch], values: Array) -> Array:
-    return np.stack([_response(patch, rows) for patch, rows in zip(patches, values, strict=True)])
-
-
-def _response(patch: CENPatch | CCNFPatch, values: Array) -> Array:
-    return _cen(patch, values) if isinstance(patch, CENPatch) else _ccnf(patch, values)
-
-
 def _single(name: str, experts: CENExperts, landmark: int, patch: CENPatch) -> Item:
-    note = ""
+    note, reference = "", expert_examples.network_response
     if not patch.layers:
+        reference = expert_examples.mirrored_response
         partner = int(experts.mirror_landmarks.ravel()[landmark])
-        patch = experts.patches[int(experts.mirror_views.ravel()[FRONTAL])][partner]
+        patch = experts.patches[int(experts.mirror_views.ravel()[expert_examples.FRONTAL])][partner]
         note = f"the expert of landmark {partner}: give it mirrored patches, and mirror the map"
     inputs = 1 + patch.height * patch.width
     contract = f"normalised patches (P, {inputs}) float32, a one before the pixels, column by column, to responses (P,)"
     return Item(
-        name, "patch_experts", "expert", patch, 0, contract, partial(_patches, (POSITIONS, inputs)),
-        partial(_cen, patch), note,
+        name, "patch_experts", "expert", patch, 0, contract,
+        partial(expert_examples.patches, (expert_examples.POSITIONS, inputs)), partial(reference, patch), note,
     )  # fmt: skip
-
-
-def _patches(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, ...]:
-    """Patches as the stage normalises them: zero mean, norm one, a one before them."""
-    values = rng.normal(size=shape)
-    values[..., 1:] -= values[..., 1:].mean(axis=-1, keepdims=True)
-    values[..., 1:] /= np.linalg.norm(values[..., 1:], axis=-1, keepdims=True)
-    values[..., 0] = 1
-    return (values.astype(np.float32),)
-
-
-def _cen(patch: CENPatch, values: Array) -> Array:
-    for layer in patch.layers:
-        values = values @ np.asarray(layer.weights, np.float32).T + np.ravel(layer.bias).astype(np.float32)
-        if layer.activation == 0:
-            values = 1 / (1 + np.exp(-values))
-        elif layer.activation == 2:
-            values = np.maximum(values, 0)
-    return np.asarray(values[:, 0], np.float32)
-
-
-def _ccnf(patch: CCNFPatch, values: Array) -> Array:
-    taps = np.asarray(patch.weights, np.float32).transpose(0, 2, 1).reshape(patch.n_neurons, -1)
-    taps = taps * np.asarray(patch.norm_weights, np.float32)[:, None]
-    weights = np.concatenate([np.asarray(patch.biases, np.float32)[:, None], taps], axis=1)
-    z = (values @ weights.T).astype(np.float64)
-    alphas = np.where(patch.alphas > SMALLEST_ALPHA, 2 * np.asarray(patch.alphas, np.float64), 0)
-    return np.asarray((alphas / (1 + np.exp(-z))).sum(axis=1), np.float32)
 
 
 def _action_units(name: str, predictors: AUPredictors) -> Item:

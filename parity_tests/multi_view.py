@@ -1,7 +1,7 @@
 """``python -m auparity.parity_tests.multi_view``: are eleven starting orientations of a photograph better than one?
 
-Rendered photographs that training never saw are measured by the fastest pipeline, once from eleven head orientations and
-once from the frontal one alone, as OpenFace's FaceLandmarkImg does by default (spec 50.9). Landmarks are compared with
+Rendered photographs that training never saw are measured by the fastest pipeline, once from eleven head orientations
+and once from the frontal one alone, as OpenFace's FaceLandmarkImg does by default (spec 50.9). Landmarks are compared with
 the known ones by the mean error of the 68 points in percent of the distance of the outer eye corners (the measure of
 300-W), for all photographs and by how far the head is turned and tilted. In: a bundle, a number of photographs; out: a
 Markdown table, as in docs/fidelity.md.
@@ -13,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def render(measured: Measured) -> str:
     yaw, roll = np.abs(measured.rotation[:, 1]), np.abs(measured.rotation[:, 2])
     groups = [("all", np.ones(len(yaw), bool))]
     for name, angles, bounds in (("yaw", yaw, YAW), ("roll", roll, ROLL)):
-        for low, high in zip(bounds, bounds[1:], strict=False):
+        for low, high in pairwise(bounds):
             groups.append((f"{name} {low} to {high} degrees", (angles >= low) & (angles < high)))
     lines = [
         "| photographs | number | median error, % of outer eye corners: eleven / one | mean | above 10 % "
@@ -115,9 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         pipeline = Pipeline.best(load_bundle(arguments.models), device="cpu")
-        print(
-            f"{pipeline.bundle.meta.name}, {pipeline.bundle.short_hash}\n\n{render(measure(pipeline, arguments.photographs))}"
-        )
+        table = render(measure(pipeline, arguments.photographs))
+        print(f"{pipeline.bundle.meta.name}, {pipeline.bundle.short_hash}\n\n{table}")
     except AuparityError as error:
         print(f"multi_view: error: {error}", file=sys.stderr)
         return 2

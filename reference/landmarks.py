@@ -54,8 +54,9 @@ class DetectorParameters:
     validate: bool = True
     reinit_every: int = 2  # frames between attempts to find a lost face again
     #: Faces of photographs are fitted from eleven head orientations, or from the frontal one alone; clips always take
-    #: eleven where they look for a face (spec 50.10). OpenFace's FaceLandmarkImg takes one unless its option -multi_view
-    #: or -wild says otherwise. Eleven is our default because it was measured to be better (docs/fidelity.md).
+    #: eleven where they look for a face (spec 50.10). OpenFace's FaceLandmarkImg takes one unless its option
+    #: -multi_view or -wild says otherwise. Eleven is our default because it was measured to be better
+    #: (docs/fidelity.md).
     multi_view: bool = True
 
     @classmethod

@@ -69,6 +69,9 @@ class PatchExpertStage(Protocol):
     ) -> ResponseMaps:
         """Gray (N, H, W) 0 to 255 in the working dtype, (N, 6), (N, m) to maps (N, n, w, w)."""
 
+    def area_responses(self, areas: Array, landmarks: Array, scale_index: int, view: int = 0) -> Array:
+        """Areas (K, w + s - 1, w + s - 1) cut out around landmarks (K,), for patches of side s, to maps (K, w, w)."""
+
 
 class FittingStage(Protocol):
     """Stage `fitting`, built from a `LandmarkModel` and its patch experts: NU-RLMS (spec 50.1 to 50.5)."""

@@ -29,8 +29,14 @@ __device__ inline i64 subpixels(double along_row, double along_column) {
     return (down + across) >> (AFFINE_BITS - SUBPIXEL_BITS);
 }
 
+// Pixels of the images that areas are cut from: whole grey levels; floats where areas that somebody else has cut out of
+// an image are the images themselves (the launcher defines PIXEL then).
+#ifndef PIXEL
+#define PIXEL u8
+#endif
+
 // The pixel (row, column) of an area, from an image (height, width) outside of which everything is 0.
-__device__ inline float area_pixel(const u8* image, int height, int width, const Area& area, int row, int column) {
+__device__ inline float area_pixel(const PIXEL* image, int height, int width, const Area& area, int row, int column) {
     const i64 px = subpixels(area.a * column, -area.b * row + area.tx);
     const i64 py = subpixels(area.b * column, area.a * row + area.ty);
     const i64 x = px >> SUBPIXEL_BITS, y = py >> SUBPIXEL_BITS;
@@ -39,8 +45,8 @@ __device__ inline float area_pixel(const u8* image, int height, int width, const
     const float fx = static_cast<float>(static_cast<int>(px) & SUBPIXEL_MASK) * STEP;
     const float fy = static_cast<float>(static_cast<int>(py) & SUBPIXEL_MASK) * STEP;
     const float gx = 1.0f - fx, gy = 1.0f - fy;
-    // Sums of whole grey levels in multiples of 1/1024 are exact, in whatever order.
-    const u8* const at = image + y * width + x;
+    // Sums of whole grey levels in multiples of 1/1024 are exact, in whatever order; so are floats at whole positions.
+    const PIXEL* const at = image + y * width + x;
     const bool left = x >= 0, right = x + 1 < width, above = y >= 0, below = y + 1 < height;
     float value = above && left ? static_cast<float>(at[0]) * (gy * gx) : 0.0f;
     if (above && right) value += static_cast<float>(at[1]) * (gy * fx);

@@ -85,7 +85,7 @@ __device__ inline float smoothed(const float* __restrict__ column, const float* 
 // where there is no expert and of faces that are not good. Grid (faces, points); shared: side * side + 2 w * w
 // floats.
 extern "C" __global__ void __launch_bounds__(256)
-ccnf_responses(const u8* __restrict__ gray, int height, int width, const int* __restrict__ frame,
+ccnf_responses(const PIXEL* __restrict__ gray, int height, int width, const int* __restrict__ frame,
                const float* __restrict__ landmarks, const float* __restrict__ ref_to_img, const int* __restrict__ view,
                const u8* __restrict__ good, const int* __restrict__ experts, int groups,
                const float* __restrict__ weights, const float* __restrict__ biases, const double* __restrict__ alphas,
@@ -103,7 +103,7 @@ ccnf_responses(const u8* __restrict__ gray, int height, int width, const int* __
         for (int q = thread; q < positions; q += threads) map[q] = 0.0f;
         return;
     }
-    const u8* const image = gray + static_cast<i64>(frame[face]) * height * width;
+    const PIXEL* const image = gray + static_cast<i64>(frame[face]) * height * width;
     const Area place = area_around(landmarks + 2 * (face * points + landmark), ref_to_img + 4 * face, side);
     for (int i = thread; i < side * side; i += threads)
         area[i] = area_pixel(image, height, width, place, i / side, i % side);

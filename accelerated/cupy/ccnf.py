@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.cupy.device import Device
-from auparity.accelerated.cupy.place import Places
+from auparity.accelerated.cupy.place import Places, pixel_define
 from auparity.errors import ContractError
 from auparity.models.types import CCNFExperts, CCNFPatch
 from auparity.reference.patch_experts import SMALLEST_ALPHA, field_covariance
@@ -46,7 +46,8 @@ class CCNFScaleBatch:
         sizes = {(patch.height, patch.width) for patch in self._patches}
         if len(sizes) > 1 or any(height != width for height, width in sizes):
             raise ContractError(STAGE, "experts", "square patches of one size at a scale", f"sizes {sorted(sizes)}")
-        self._support = next(iter(sizes))[0] if sizes else 1
+        #: Side of its patches, px.
+        self.support = next(iter(sizes))[0] if sizes else 1
         self._table = device.upload(table)
         self._groups = -(-max((patch.n_neurons for patch in self._patches), default=1) // TOGETHER)
         packed = [self._pack(patch) for patch in self._patches] or [self._nothing()]
@@ -56,7 +57,7 @@ class CCNFScaleBatch:
         self._sigmas: dict[int, Any] = {}
 
     def _nothing(self) -> tuple[Array, Array, Array]:
-        groups, taps = self._groups, self._support**2
+        groups, taps = self._groups, self.support**2
         shape = (groups, TOGETHER)
         return np.zeros((groups, taps, TOGETHER), np.float32), np.zeros(shape, np.float32), np.zeros(shape)
 
@@ -73,11 +74,11 @@ class CCNFScaleBatch:
         return weights, biases, alphas
 
     def responses(self, gray: Any, frame: Any, places: Places, window: int) -> Any:
-        """Maps (B, n, w, w) float32 of faces at `places` in their images, all on the device."""
+        """Maps (B, n, w, w) float32 of faces at `places` in their images (S, H, W), all on the device."""
         count, n, _ = places.landmarks.shape
-        positions, side = window * window, window + self._support - 1
+        positions, side = window * window, window + self.support - 1
         maps = self._device.empty((count, n, window, window), np.float32)
-        self._device.kernel("ccnf", "ccnf_responses", SUPPORT=self._support)(
+        self._device.kernel("ccnf", "ccnf_responses", SUPPORT=self.support, **pixel_define(gray))(
             (count, n), (min(MOST_THREADS, -(-positions // LANES) * LANES),),
             (
                 gray, np.int32(gray.shape[1]), np.int32(gray.shape[2]), frame, places.landmarks, places.ref_to_img,

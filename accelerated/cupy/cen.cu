@@ -79,7 +79,7 @@ group_by_view(const int* __restrict__ view, const u8* __restrict__ good, int fac
 // `group_by_view`; tasks (views, gridDim.y, 6), see `Work`; weights of all experts. Out: responses (faces, points,
 // half) at odd positions, column by column. Grid (blocks of rows, tasks); shared: areas, or values of layers.
 extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
-cen_responses(const u8* __restrict__ gray, int height, int width, const int* __restrict__ frame,
+cen_responses(const PIXEL* __restrict__ gray, int height, int width, const int* __restrict__ frame,
               const float* __restrict__ landmarks, const float* __restrict__ ref_to_img, int points,
               const int* __restrict__ order, const int* __restrict__ starts, int views, const int* __restrict__ tasks,
               const float* __restrict__ weights, int window, float* __restrict__ responses) {
@@ -104,7 +104,7 @@ cen_responses(const u8* __restrict__ gray, int height, int width, const int* __r
     for (int i = threadIdx.x; i < areas * side * side; i += THREADS) {
         const int area = first_area + i / (side * side), pixel = i % (side * side);
         const int face = order[work.face(area)];
-        const u8* const image = gray + static_cast<i64>(frame[face]) * height * width;
+        const PIXEL* const image = gray + static_cast<i64>(frame[face]) * height * width;
         const float* const landmark = landmarks + 2 * (face * points + work.landmark(area));
         const Area place = area_around(landmark, ref_to_img + 4 * face, side);
         chunk[i] = area_pixel(image, height, width, place, pixel / side, pixel % side);

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from auparity.accelerated.cupy.device import Device
 from auparity.accelerated.cupy.launch import MOST_SHARED_BYTES
-from auparity.accelerated.cupy.place import Places
+from auparity.accelerated.cupy.place import Places, pixel_define
 from auparity.errors import ContractError
 from auparity.models.types import CENExperts, CENPatch
 
@@ -153,6 +153,11 @@ class CENScaleBatch:
         slack = np.zeros(AHEAD * TILE * max(map(_groups, (self.form.chunk, *self.form.units[1:]))), np.float32)
         self._weights = device.upload(np.concatenate([*map(self.form.pack, patches), slack]))
 
+    @property
+    def support(self) -> int:
+        """Side of its patches, px."""
+        return self.form.support
+
     def _sources(self, view: int) -> dict[int, tuple[tuple[int, int], bool]]:
         """For each landmark that gets a map: its expert (view, landmark), and whether that looks at a mirrored area."""
         found: dict[int, tuple[tuple[int, int], bool]] = {}
@@ -172,7 +177,7 @@ class CENScaleBatch:
         return found
 
     def responses(self, gray: Any, frame: Any, places: Places, window: int) -> Any:
-        """Maps (B, n, w, w) float32 of faces at `places` in their images, all on the device."""
+        """Maps (B, n, w, w) float32 of faces at `places` in their images (S, H, W), all on the device."""
         count, n, _ = places.landmarks.shape
         values = self._device.empty((count, n, max(1, _half(window))), np.float32)
         if window > 1:
@@ -201,7 +206,7 @@ class CENScaleBatch:
         rows = self._rows(count * n, window)
         # However the faces are spread over views, each with rows of its own to be rounded up.
         blocks = (PAIR * count * _half(window) + min(views, count) * (rows - 1)) // rows
-        self._device.kernel("cen", "cen_responses", **self.form.defines(rows))(
+        self._device.kernel("cen", "cen_responses", **self.form.defines(rows), **pixel_define(gray))(
             (blocks, tasks), (self.form.threads,),
             (
                 gray, np.int32(gray.shape[1]), np.int32(gray.shape[2]), frame, places.landmarks, places.ref_to_img,

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.checks import check_gray, check_small
+from auparity.accelerated.checks import check_areas, check_gray, check_small
 from auparity.accelerated.cupy.ccnf import CCNFScaleBatch
 from auparity.accelerated.cupy.cen import CENScaleBatch
 from auparity.accelerated.cupy.device import Device, shared_device
 from auparity.accelerated.cupy.launch import check_device_array
-from auparity.accelerated.cupy.place import PlaceBatch
+from auparity.accelerated.cupy.place import PlaceBatch, Places
 from auparity.errors import ContractError
 from auparity.models.types import CCNFExperts, CENExperts, LandmarkModel
 from auparity.models.types import PatchExperts as Experts
@@ -98,6 +98,24 @@ class ExpertsBatch:
         maps = self._scales[scale_index].responses(gray, frame, places, window)
         return MapsBatch(maps, places.visible, places.img_to_ref, places.ref_to_img, places.view, places.good)
 
+    def area_responses(self, areas: Any, landmarks: Array, scale_index: int, view: int) -> Any:
+        """Maps (K, w, w) on the device of areas (K, w + s - 1, w + s - 1) float32 there; s is the side of a patch.
+
+        Every area stands for an image in which all landmarks of a face lie in the middle, upright and at the scale of
+        the experts; the map of one of them is kept. That computes maps for nothing, but with the pipeline's kernels.
+        """
+        (count, side, _), scale, n = areas.shape, self._scales[scale_index], self.n_points
+        window = side - scale.support + 1
+        _check_choice(window, scale_index, len(self.scales))
+        upload = self.device.upload
+        upright = upload(np.repeat(np.eye(2, dtype=np.float32)[None], count, axis=0))
+        middle = upload(np.full((count, n, 2), (side - 1) / 2, np.float32))
+        views, ones = upload(np.full(count, view, np.int32)), upload(np.ones(count, np.uint8))
+        places = Places(middle, upright, upright, views, ones, upload(np.ones((count, n), np.uint8)))
+        maps = scale.responses(areas, upload(np.arange(count, dtype=np.int32)), places, window)
+        with self.device.active():
+            return maps[upload(np.arange(count)), upload(landmarks.astype(np.int64))]
+
 
 def _check_choice(window: int, scale_index: int, scales: int) -> None:
     if window < 1 or window % 2 == 0:
@@ -112,6 +130,7 @@ class PatchExperts:
     def __init__(self, model: LandmarkModel, device: Device) -> None:
         self.batch = ExpertsBatch(device, model)
         self.scales = self.batch.scales
+        self._views = [len(experts.view_centres) for experts in model.experts]
 
     def response_maps(
         self, gray: Array, params_global: Array, params_local: Array, window: int, scale_index: int
@@ -141,6 +160,18 @@ class PatchExperts:
             download(found.maps), download(found.visible) != 0, download(found.img_to_ref),
             download(found.ref_to_img), download(found.view).astype(np.int64),
         )  # fmt: skip
+
+    def area_responses(self, areas: Array, landmarks: Array, scale_index: int, view: int = 0) -> Array:
+        """Response maps (K, w, w) of areas that somebody else has cut out, as in the reference.
+
+        Raises
+        ------
+        ContractError : also where the areas make maps of an even side, which the kernels do not compute.
+        """
+        check_areas(STAGE, areas, landmarks, scale_index, view, self._views, self.batch.n_points)
+        device = self.batch.device
+        maps: Array = device.download(self.batch.area_responses(device.upload(areas), landmarks, scale_index, view))
+        return maps
 
 
 def build(model: LandmarkModel, device: Device | None = None) -> PatchExperts:

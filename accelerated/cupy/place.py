@@ -30,6 +30,11 @@ class Places:
     visible: Any  #: (B, n) uint8, landmarks that the view shows
 
 
+def pixel_define(gray: Any) -> dict[str, str]:
+    """What kernels that cut areas out of images of this dtype, uint8 or float32, are compiled with (areas.cuh)."""
+    return {"PIXEL": "float"} if gray.dtype == np.float32 else {}
+
+
 class PlaceBatch:
     """Places of one landmark model at each of its scales."""
 

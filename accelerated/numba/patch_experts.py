@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.checks import check_gray, check_small
+from auparity.accelerated.checks import check_areas, check_gray, check_small
 from auparity.accelerated.numba.ccnf import CCNFScale
 from auparity.accelerated.numba.cen import CENScale
 from auparity.accelerated.numba.compile import kernel
@@ -20,7 +20,6 @@ from auparity.accelerated.numba.pdm import ModelArrays, project, shape_flat
 from auparity.accelerated.numba.similarity import align_with_scale, invert_2x2
 from auparity.errors import ContractError
 from auparity.models.types import CCNFExperts, CENExperts, LandmarkModel
-from auparity.reference.contracts import check_array
 from auparity.reference.patch_experts import ResponseMaps
 
 Array = npt.NDArray[Any]
@@ -105,14 +104,8 @@ class PatchExperts:
 
     def area_responses(self, areas: Array, landmarks: Array, scale_index: int, view: int = 0) -> Array:
         """Response maps (K, w, w) of areas that somebody else has cut out, as in the reference."""
-        check_array(STAGE, "areas", areas, ("K", "side", "side"), np.float32)
-        check_array(STAGE, "landmarks", landmarks, (len(areas),))
-        if not 0 <= scale_index < len(self.scales):
-            raise ContractError(STAGE, "scale_index", f"0 to {len(self.scales) - 1}", str(scale_index))
-        if not 0 <= view < len(self._centres[scale_index]):
-            raise ContractError(STAGE, "view", f"0 to {len(self._centres[scale_index]) - 1}", str(view))
-        if landmarks.min() < 0 or landmarks.max() >= self.arrays.n_points:
-            raise ContractError(STAGE, "landmarks", f"0 to {self.arrays.n_points - 1}", str(landmarks.tolist()))
+        views = [len(centres) for centres in self._centres]
+        check_areas(STAGE, areas, landmarks, scale_index, view, views, self.arrays.n_points)
         return self._scales[scale_index].area_responses(areas, landmarks, view)
 
 

@@ -1,7 +1,7 @@
 """Photographs as FaceLandmarkImg measures them without options, with -multi_view 1 and with -wild (spec 50.1, 80.3).
 
-The recordings are printed tables of another build of the C++ program, so the limits are those of two correct programs on
-the same pictures: 1.25 times the widest published platform floor, and what the printed decimals leave.
+The recordings are printed tables of another build of the C++ program, so the limits are those of two correct programs
+on the same pictures: 1.25 times the widest published platform floor, and what the printed decimals leave.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,12 +13,15 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from auparity import __version__, cli
-from auparity.conversion import to_onnx
+from auparity.conversion import onnx_graphs, to_onnx
 from auparity.conversion.catalogue import About, items
 from auparity.conversion.export import export, inspect
 from auparity.conversion.manifest import load
 from auparity.errors import AuparityError
 from auparity.models.bundle import Bundle
+from auparity.models.types import CCNFPatch
+from auparity.reference.patch_experts import PatchExpertBank, normalised_patches
+from auparity.reference.pdm import ShapeModel
 
 BUNDLE = Bundle.embedded()
 ABOUT = About(BUNDLE.content_hash, "", __version__, "float32")
@@ -188,3 +192,69 @@ def test_examples_are_what_the_stage_gives_its_networks():
             (patches,) = item.inputs(rng)
             np.testing.assert_allclose(np.linalg.norm(patches[..., 1:], axis=-1), 1, atol=1e-5)
             np.testing.assert_array_equal(patches[..., 0], 1)
+
+
+@pytest.mark.parametrize("name", ["patch_experts/main/scale_0.25/view_3", "patch_experts/left_eye_28/scale_1/view_0"])
+def test_the_checks_of_experts_are_the_maps_of_the_reference(name):
+    """What a file is held to is what the golden stage gives for an area, at the places that its networks look at."""
+    (item,) = [item for item in items(BUNDLE) if item.name == name]
+    part, scale, view = name.split("/")[1:]
+    model = {"main": BUNDLE.face.main, **{p.name: p.model for p in BUNDLE.face.parts}}[part]
+    index = [f"scale_{experts.scale:g}" for experts in model.experts].index(scale)
+    bank = PatchExpertBank(model, ShapeModel(model.pdm))
+    patches = model.experts[index].patches[int(view[-1])]
+    landmark, patch = next((k, p) for k, p in enumerate(patches) if p is item.model[0])
+    area = np.random.default_rng(1).uniform(0, 255, (1, patch.height + 4, patch.width + 4)).astype(np.float32)
+    (expected,) = bank.area_responses(area, np.array([landmark]), index, int(view[-1]))
+    cut = normalised_patches(area, (patch.height, patch.width))[0].reshape(25, -1)
+    found = item.reference(np.repeat(cut[None], len(item.model), axis=0))[0].reshape(5, 5)
+    if part == "main":
+        odd = np.add.outer(np.arange(5), np.arange(5)) % 2 == 1
+        np.testing.assert_allclose(found[odd], expected[odd], atol=2e-6)
+    else:  # the caller's Sigma and minimum
+        smooth = (bank.experts_at(index).sigma(int(view[-1]), landmark, 5) @ found.ravel()).reshape(5, 5)
+        np.testing.assert_allclose(smooth - min(smooth.min(), 0), expected, atol=2e-6)
+
+
+def transposed(patch):
+    """An expert as a builder gives it that takes the pixels of a patch row by row."""
+    if isinstance(patch, CCNFPatch):
+        return dataclasses.replace(patch, weights=patch.weights.transpose(0, 2, 1))
+    first = patch.layers[0]
+    pixels = (
+        first.weights[:, 1:].reshape(-1, patch.width, patch.height).transpose(0, 2, 1).reshape(len(first.weights), -1)
+    )
+    weights = np.concatenate([first.weights[:, :1], pixels], axis=1)
+    return dataclasses.replace(patch, layers=(dataclasses.replace(first, weights=weights), *patch.layers[1:]))
+
+
+def undoubled(patch):
+    """A CCNF expert whose alphas are taken as they are, a CEN expert that lacks its last bias."""
+    if isinstance(patch, CCNFPatch):
+        return dataclasses.replace(patch, alphas=patch.alphas / 2)
+    last = patch.layers[-1]
+    return dataclasses.replace(patch, layers=(*patch.layers[:-1], dataclasses.replace(last, bias=last.bias * 0)))
+
+
+@pytest.mark.parametrize("error", [transposed, undoubled])
+@pytest.mark.parametrize(
+    ("builder", "name"),
+    [
+        ("grouped_experts", "patch_experts/main/scale_0.25/view_2"),
+        ("expert", "patch_experts/main/scale_0.25/landmark_30"),
+        ("expert", "patch_experts/main/scale_0.25/landmark_00"),
+        ("expert", "patch_experts/main/scale_0.25/landmark_16"),
+        ("grouped_neurons", "patch_experts/left_eye_28/scale_1/view_0"),
+    ],
+)
+def test_verification_finds_an_error_of_the_builder(tmp_path, monkeypatch, builder, name, error):
+    right = getattr(onnx_graphs, builder)
+
+    def wrong(model, *rest):
+        return right([error(patch) for patch in model] if isinstance(model, list) else error(model), *rest)
+
+    assert run(tmp_path / "right", only=[name], verify=True).passed
+    monkeypatch.setattr(onnx_graphs, builder, wrong)
+    done = run(tmp_path / "wrong", only=[name], verify=True)
+    assert not done.passed
+    assert "differs from the reference" in done.wrong[f"{name}.onnx"]

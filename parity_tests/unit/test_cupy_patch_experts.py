@@ -299,3 +299,33 @@ def test_bad_arguments_are_named(device):
     mixed = dataclasses.replace(MAIN, experts=(MAIN.experts[0], EYE.experts[0]))
     with pytest.raises(ContractError, match="one kind"):
         ExpertsBatch(device, mixed)
+
+
+# ---- areas that somebody else has cut out ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("view", "window"), [(0, 9), (3, 7)])
+@pytest.mark.parametrize("kind", ["networks", "fields"])
+def test_areas_respond_as_the_goldens(device, fields, kind, view, window):
+    model = MAIN if kind == "networks" else fields
+    wanted, ours = golden(model), build(model, device)
+    landmarks = np.flatnonzero(model.experts[0].visibility[view])[::11]
+    side = window + model.experts[0].patches[view][landmarks[0]].width - 1
+    areas = np.random.default_rng(5).uniform(0, 255, (len(landmarks), side, side)).astype(np.float32)
+    errors = np.abs(
+        ours.area_responses(areas, landmarks, 0, view) - wanted.area_responses(areas, landmarks, 0, view)
+    ).max(axis=(1, 2))
+    assert errors.max() <= tolerance("stage", "response_maps").tolerance
+
+
+def test_bad_areas_are_named(device):
+    stage, area = build(MAIN, device), np.zeros((1, 19, 19), np.float32)
+    for bad, match in (
+        ((area[..., 0], np.array([30]), 0), "areas"),
+        ((area, np.array([68]), 0), "landmarks"),
+        ((area, np.array([30]), 4), "scale_index"),
+        ((area, np.array([30]), 0, 99), "view"),
+        ((np.zeros((1, 18, 18), np.float32), np.array([30]), 0), "window"),
+    ):
+        with pytest.raises(ContractError, match=match):
+            stage.area_responses(*bad)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from auparity.accelerated import pipeline as accelerated_pipeline
 from auparity.accelerated.pipeline import Pipeline, choose_best, choose_by_name, parse_spec
 from auparity.accelerated.registry import REFERENCE, STAGES, Registry, Variant, registry
 from auparity.errors import ContractError, VariantUnavailable
@@ -70,6 +71,47 @@ def test_the_best_is_the_highest_rank_that_runs_and_serves():
         assert reason in choice.reason
     assert choose_best(BUNDLE, None, made)["fhog"].variant.name == "gpu"
     assert choose_best(BUNDLE, None, made)["pdm"].reason == "no faster variant is known"
+
+
+def on_a_mac(why: str | None = None) -> Registry:
+    """The golden variants and those of a device that nobody has measured, `why` it cannot be used."""
+    made = own()
+    made.add(Variant("fhog", "fast", golden_stages(FLOAT32).fhog, rank=50))
+    made.add(Variant("fhog", "apple", golden_stages(FLOAT32).fhog, rank=-1, devices=("mps",), check=lambda: why))
+    made.add(Variant("geometry", "half", print, rank=-1, devices=("mps",), precision="float16"))
+    made.add(Variant("gaze", "apple", print, rank=-1, devices=("mps",), check=lambda: "its kernels are missing"))
+    return made
+
+
+def test_a_device_that_is_asked_for_takes_the_stages_that_it_has_and_the_processor_the_others():
+    chosen = choose_best(BUNDLE, "mps", on_a_mac())
+    assert {stage for stage, choice in chosen.items() if choice.name == "apple"} == {"fhog"}
+    assert chosen["fhog"].reason == "asked for by device mps"
+    assert "its kernels are missing" in chosen["gaze"].reason
+    assert choose_best(BUNDLE, None, on_a_mac())["fhog"].name == "fast", "unmeasured variants are taken by name only"
+    assert choose_best(BUNDLE, "cpu", on_a_mac())["fhog"].name == "fast"
+
+
+def test_best_makes_a_pipeline_of_the_devices_variants(monkeypatch):
+    monkeypatch.setattr(accelerated_pipeline, "registry", on_a_mac)
+    pipeline = Pipeline.best(BUNDLE, device="mps")
+    assert (pipeline.variants["fhog"], pipeline.variants["pdm"], pipeline.precision) == ("apple", REFERENCE, "float32")
+    assert pipeline.start_video().process_frame(IMAGE, 0.0).landmarks.shape == (68, 2)
+
+
+def test_a_device_that_cannot_be_used_is_refused_with_the_true_reason():
+    with pytest.raises(VariantUnavailable, match="'mps' cannot be used here: apple: not a Mac; apple: its kernels"):
+        choose_best(BUNDLE, "mps", on_a_mac("not a Mac"))
+    with pytest.raises(VariantUnavailable, match="'directml' cannot be used here: no stage has a float32 variant"):
+        choose_best(BUNDLE, "directml", on_a_mac())
+    with pytest.raises(ContractError, match="one of cpu, cuda, mps, coreml, directml, got 'tpu'"):
+        Pipeline.best(BUNDLE, device="tpu")
+
+
+def test_a_name_that_no_stage_has_is_refused_and_never_replaced_by_the_reference():
+    for ask in (lambda: parse_spec(BUNDLE, "nubma"), lambda: Pipeline.from_spec({}, BUNDLE, default="nubma")):
+        with pytest.raises(VariantUnavailable, match=r"no stage has a variant 'nubma'; there are best, .*numba"):
+            ask()
 
 
 def test_what_is_asked_for_by_name_runs_or_fails_loudly():
