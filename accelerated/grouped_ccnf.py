@@ -16,7 +16,7 @@ import numpy.typing as npt
 from auparity.errors import ContractError
 from auparity.models.types import CCNFExperts, CCNFPatch
 from auparity.reference.numerics import FLOAT32
-from auparity.reference.patch_experts import SMALLEST_ALPHA, extract_areas, field_covariance, normalised_patches
+from auparity.reference.patch_experts import SMALLEST_ALPHA, extract_areas, field_covariances, normalised_patches
 
 Array = npt.NDArray[Any]
 
@@ -96,13 +96,12 @@ class GroupedFields:
         most = max(patches[k].n_neurons for k in members)
         weights = np.zeros((len(members), 1 + height * width, most), np.float32)
         alphas = np.zeros((len(members), most))
-        sigma = np.empty((len(members), window * window, window * window), np.float32)
         for row, k in enumerate(members):
             patch, count = patches[k], patches[k].n_neurons
             taps = np.asarray(patch.weights, np.float32).transpose(0, 2, 1).reshape(count, -1)
             weights[row, 1:, :count] = (taps * np.asarray(patch.norm_weights, np.float32)[:, None]).T
             weights[row, 0, :count] = patch.biases
             alphas[row, :count] = np.where(patch.alphas > SMALLEST_ALPHA, patch.alphas, 0)
-            sigma[row] = field_covariance(patch, window, self._components.get(window, ()))
         experts = tuple(patches[k] for k in members)
+        sigma = field_covariances(experts, window, self._components.get(window, ()))
         return Fields(members, (height, width), weights, alphas, sigma, experts)

@@ -19,6 +19,7 @@ from auparity.errors import ContractError
 from auparity.models.types import AUModel, AUPredictors
 from auparity.reference.contracts import check_array
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
+from auparity.reference.sums import dot
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
@@ -54,8 +55,7 @@ class LinearModels:
             centred = features - mean
             if self.dynamic[k]:
                 centred = centred - medians
-            # a dot product a frame, not a matrix product: its rounding must not depend on the size of the batch
-            values[:, k] = [row @ weight for row in centred]
+            values[:, k] = dot(centred, weight)
         return values + self.biases
 
 

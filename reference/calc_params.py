@@ -15,6 +15,7 @@ import numpy.typing as npt
 from auparity.errors import ContractError
 from auparity.reference.contracts import check_array
 from auparity.reference.pdm import ShapeModel, bounding_box
+from auparity.reference.sums import norm
 
 Array = npt.NDArray[Any]
 
@@ -36,11 +37,6 @@ def fit_shape(model: ShapeModel, landmarks: Array) -> tuple[Array, Array]:
     return np.stack([g for g, _ in fits]), np.stack([p for _, p in fits])
 
 
-def _norm(difference: Array) -> float:
-    """L2 norm accumulated in float64."""
-    return float(np.sqrt(np.sum(difference.astype(np.float64) ** 2)))
-
-
 def _fit_one(full_model: ShapeModel, landmarks: Array) -> tuple[Array, Array]:
     numerics = full_model.numerics
     given = landmarks[:, 0] != 0
@@ -50,7 +46,7 @@ def _fit_one(full_model: ShapeModel, landmarks: Array) -> tuple[Array, Array]:
     target = numerics.cast(landmarks[given])
     g, p = _start(model, target)
     shape = model.shape_3d(p)
-    error = float(numerics.dtype(_norm(model.project(g, shape) - target)))
+    error = float(numerics.dtype(norm(model.project(g, shape) - target)))
     prior = np.concatenate([np.zeros(6, numerics.dtype), 1 / model.eigenvalues])
     not_improved = 0
     for _ in range(MAX_ITERATIONS):
@@ -63,7 +59,7 @@ def _fit_one(full_model: ShapeModel, landmarks: Array) -> tuple[Array, Array]:
         delta = numerics.dtype(STEP) * numerics.solve_spd(hessian, right)
         g, p = model.update(g, p, delta)
         # The new pose is tried on the shape of before the update, as the C++ program does: it decides when to stop.
-        new_error = float(numerics.dtype(_norm(model.project(g, shape) - target)))
+        new_error = float(numerics.dtype(norm(model.project(g, shape) - target)))
         if ENOUGH * error < new_error:
             not_improved += 1
             if not_improved == PATIENCE:

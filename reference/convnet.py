@@ -15,6 +15,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from auparity.errors import ContractError
 from auparity.models.types import ConvNet, Convolution, FullyConnected, Layer, MaxPool, PReLU, ReLU, Sigmoid
 from auparity.reference.contracts import check_array
+from auparity.reference.elementary import exp
+from auparity.reference.sums import product
 
 Array = npt.NDArray[Any]
 
@@ -63,7 +65,7 @@ def apply_layer(layer: Layer, maps: Array) -> Array:
             return rectified
         case Sigmoid():
             one = maps.dtype.type(1)
-            sigmoid: Array = one / (one + np.exp(-maps))
+            sigmoid: Array = one / (one + exp(-maps).astype(maps.dtype))
             return sigmoid
 
 
@@ -71,7 +73,7 @@ def convolve(maps: Array, weights: Array, bias: Array) -> Array:
     """Cross-correlation, stride 1, no padding (spec 10.5), as one matrix product.
 
     The product has the C++ program's layout: a row for each output position, columns map-major and column-major
-    inside the kernel, and a last column of ones for the bias, so that rounding has a chance to agree.
+    inside the kernel, and a last column of ones for the bias; each output is rounded once (sums.py).
 
     Parameters
     ----------
@@ -90,8 +92,7 @@ def convolve(maps: Array, weights: Array, bias: Array) -> Array:
     patches = np.ones((positions, inputs * height * width + 1), maps.dtype)
     patches[:, :-1] = windows.transpose(0, 2, 3, 1, 5, 4).reshape(positions, -1)
     matrix = np.vstack([weights.transpose(1, 3, 2, 0).reshape(-1, kernels), bias.astype(maps.dtype)[None]])
-    product: Array = patches @ matrix
-    return product.reshape(n, rows, columns, kernels).transpose(0, 3, 1, 2)
+    return product(patches, matrix).astype(maps.dtype).reshape(n, rows, columns, kernels).transpose(0, 3, 1, 2)
 
 
 def pooled_length(length: int, kernel: int, stride: int) -> int:
@@ -141,8 +142,7 @@ def fully_connected(maps: Array, weights: Array, bias: Array) -> Array:
     n_in = weights.shape[0]
     if n_in == np.prod(maps.shape[1:]):
         flat = maps.swapaxes(2, 3) if maps.ndim == 4 else maps
-        product: Array = flat.reshape(maps.shape[0], n_in) @ weights + bias.astype(maps.dtype)
-        return product
+        return product(flat.reshape(maps.shape[0], n_in), weights).astype(maps.dtype) + bias.astype(maps.dtype)
     if maps.ndim == 4 and maps.shape[1] == n_in:
         return convolve(maps, weights.T[:, :, None, None], bias)
     raise ContractError(STAGE, "maps", f"{n_in} values or {n_in} maps for each item", f"shape {maps.shape}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from auparity.models.types import MTCNN, ConvNet
 from auparity.reference.boxes import correct_boxes, crop, regress, square, suppress
 from auparity.reference.contracts import check_image
 from auparity.reference.convnet import RunNetwork, forward
+from auparity.reference.elementary import exp, log
 from auparity.reference.imaging import resize_bilinear_f32
 
 Array = npt.NDArray[Any]
@@ -169,13 +171,15 @@ def select_face(detections: Detections, preference: tuple[float, float] | None =
         return detections.face(int(np.argmax(boxes[:, 2])))
     centres = boxes[:, :2].astype(np.float32) + boxes[:, 2:].astype(np.float32) / np.float32(2)
     offsets = centres - np.asarray(preference, np.float32)
-    return detections.face(int(np.argmin(np.sqrt(np.sum(offsets * offsets, axis=1)))))
+    squares = offsets * offsets
+    return detections.face(int(np.argmin(np.sqrt(squares[:, 0] + squares[:, 1]))))
 
 
 def pyramid_scales(height: int, width: int) -> list[float]:
     """Sizes of the pyramid's levels relative to the image (spec 20.2); none when the image is too small for a face."""
-    count = math.floor(math.log(MIN_FACE / min(height, width)) / math.log(PYRAMID_FACTOR)) + 1
-    return [PNET_SUPPORT / MIN_FACE * PYRAMID_FACTOR**i for i in range(count)]
+    count = math.floor(log(MIN_FACE / min(height, width)) / log(PYRAMID_FACTOR)) + 1
+    # Correctly rounded powers: pow() is the C library's.
+    return [PNET_SUPPORT / MIN_FACE * float(Fraction(PYRAMID_FACTOR) ** i) for i in range(count)]
 
 
 def proposals(level: PyramidLevelTrace) -> Candidates:
@@ -217,7 +221,7 @@ def _face_probability(outputs: Array, working: npt.DTypeLike) -> Array:
     to float32 makes ties, and the last of equals would win (frame 43 of the golden clip `lost`).
     """
     with np.errstate(over="ignore"):  # exp overflows to infinity: probability 0
-        exponential = np.exp(outputs[:, 0] - outputs[:, 1]).astype(working)
+        exponential = exp(outputs[:, 0] - outputs[:, 1]).astype(outputs.dtype).astype(working)
     return (1 / (1 + exponential)).astype(outputs.dtype)
 
 

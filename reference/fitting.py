@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from auparity.errors import ContractError
 from auparity.models.types import LandmarkModel
+from auparity.reference import sums
 from auparity.reference.contracts import check_array
+from auparity.reference.elementary import exp, log, log2
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.patch_experts import PatchExpertBank
 from auparity.reference.pdm import ShapeModel
@@ -50,7 +52,7 @@ class FittingParameters:
         """(regularisation, sigma, weight factor) at an experts' scale (spec 50.2 step 2)."""
         if not self.refine_parameters:
             return self.reg_factor, self.sigma, self.weight_factor
-        octaves = np.log2(patch_scale / 0.25)
+        octaves = log2(patch_scale / 0.25)
         reg = self.reg_factor - 15 * octaves
         schedule = (reg if reg > 0 else 0.001, self.sigma + 0.25 * octaves, self.weight_factor * (1 + 2 * octaves))
         reg, sigma, weight = (float(np.float32(value)) for value in schedule)  # kept in float32 (spec 90.1)
@@ -180,7 +182,7 @@ class MeanShiftProblem:
         for _ in range(self.iterations):
             shape = model.shape_3d(p)
             current = model.project(g, shape)
-            if previous is not None and np.linalg.norm((current - previous).astype(np.float64)) < CONVERGED:
+            if previous is not None and sums.norm(current - previous) < CONVERGED:
                 break
             previous = current
             position = self.positions(current)
@@ -199,7 +201,7 @@ class MeanShiftProblem:
         """The full pass skips weights whose trace happens to be that of the identity (spec 50.4)."""
         if self.weights is None:
             return True
-        return not rigid and float(np.sum(self.weights, dtype=np.float64)) == len(self.weights)
+        return not rigid and float(sums.total(self.weights.astype(np.float64))) == len(self.weights)
 
     def positions(self, landmarks: Array) -> Array:
         """Where landmarks (n, 2) in px stand inside their maps: (n, 2) of (column, row)."""
@@ -217,8 +219,8 @@ class MeanShiftProblem:
         places = np.arange(window, dtype=dtype)
         away = centre[:, :, None] - places  # (visible, 2, w): x and y parts of the distance
         x, y = away[:, 0, None, :], away[:, 1, :, None]
-        exponent = dtype(-0.5 / self.kernel_sigma**2) * self.model.numerics.fma(x, x, y * y)
-        kernel = np.exp(exponent.astype(np.float64)).astype(dtype)  # NumPy's own float32 exp may be two ulps off
+        exponent = dtype(-0.5 / (self.kernel_sigma * self.kernel_sigma)) * self.model.numerics.fma(x, x, y * y)
+        kernel = exp(exponent).astype(dtype)
         mass = self.maps[self.visible] * kernel
         total, mean = self._moments(mass)
         shifts = np.zeros_like(position)
@@ -234,8 +236,9 @@ class MeanShiftProblem:
         numerics, window = self.model.numerics, mass.shape[1]
         if numerics.perturbed:
             places = np.arange(window, dtype=mass.dtype)
-            moments = [(mass * places).sum(axis=(1, 2)), (mass * places[:, None]).sum(axis=(1, 2))]
-            return mass.sum(axis=(1, 2)), np.stack(moments, axis=1)
+            terms = np.stack([mass, mass * places, mass * places[:, None]])
+            zeroth, *first = sums.total(terms.reshape(3, len(mass), -1))
+            return zeroth, np.stack(first, axis=1)
         # In raster order; the moments by fused multiply-adds.
         total = np.add.accumulate(mass.reshape(len(mass), -1), axis=1)[:, -1]
         mean = np.zeros((len(mass), 2), mass.dtype)
@@ -249,8 +252,8 @@ class MeanShiftProblem:
         dtype = self.model.numerics.dtype
         places = np.arange(self.maps.shape[1])
         squared = (position.astype(np.float64)[:, :, None] - places) ** 2
-        kernel = np.exp(-0.5 * (squared[:, 1, :, None] + squared[:, 0, None, :]) / self.sigma**2)
-        density = (self.maps * kernel).sum(axis=(1, 2))
+        kernel = exp(-0.5 * (squared[:, 1, :, None] + squared[:, 0, None, :]) / (self.sigma * self.sigma))
+        density = sums.total((self.maps * kernel).reshape(len(self.maps), -1))
         per_landmark = np.where(self.visible, density, INVISIBLE_LIKELIHOOD).astype(dtype)
-        mean_log = np.log(density[self.visible] + 1e-8).mean()
+        mean_log = sums.mean(log(density[self.visible] + 1e-8))
         return float(dtype(mean_log)), per_landmark

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from auparity.reference.contracts import check_array
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.pdm import rotation_from_euler
+from auparity.reference.sums import in_order
+from auparity.reference.trigonometry import arctan2
 
 Array = npt.NDArray[Any]
 
@@ -34,20 +36,20 @@ def gaze_directions(face_3d: Array, eyes_3d: Array, head_euler: Array, numerics:
     dtype = face_3d.dtype
     gaze = np.zeros((face_3d.shape[0], 2, 3), dtype)
     for k, rotation in enumerate(rotation_from_euler(head_euler, numerics)):
-        offset = rotation @ np.array(CORNERS_TO_CENTRE, dtype)
+        offset = in_order(rotation * np.array(CORNERS_TO_CENTRE, dtype))
         for eye, (a, b) in enumerate(EYE_CORNERS):
-            pupil = eyes_3d[k, eye, :IRIS_POINTS].mean(axis=0)
-            ray = pupil / np.sqrt(np.sum(pupil * pupil))
+            pupil = in_order(eyes_3d[k, eye, :IRIS_POINTS], axis=0) / dtype.type(IRIS_POINTS)
+            ray = pupil / np.sqrt(in_order(pupil * pupil))
             centre = (face_3d[k, a] + face_3d[k, b]) / 2 + offset
             direction = ray_sphere_intersection(ray, centre) - centre
-            gaze[k, eye] = direction / np.sqrt(np.sum(direction * direction))
+            gaze[k, eye] = direction / np.sqrt(in_order(direction * direction))
     return gaze
 
 
 def ray_sphere_intersection(ray: Array, centre: Array) -> Array:
     """Nearer intersection (3,) of the ray t * d from the origin with the eyeball; (0, 0, -1) when it misses."""
-    b = -2 * np.sum(ray * centre)
-    c = np.sum(centre * centre) - ray.dtype.type(EYEBALL_RADIUS**2)
+    b = -2 * in_order(ray * centre)
+    c = in_order(centre * centre) - ray.dtype.type(EYEBALL_RADIUS * EYEBALL_RADIUS)
     discriminant = b * b - 4 * c
     if discriminant < 0:
         return np.array([0, 0, -1], ray.dtype)
@@ -58,4 +60,4 @@ def gaze_angles(gaze: Array) -> Array:
     """Angles (N, 2) in rad of the mean of both eyes' vectors (N, 2, 3): left-right, up-down (spec 70.5)."""
     check_array("gaze", "gaze", gaze, ("N", 2, 3))
     mean = (gaze[:, 0] + gaze[:, 1]) / 2
-    return np.stack([np.arctan2(mean[:, 0], -mean[:, 2]), np.arctan2(mean[:, 1], -mean[:, 2])], axis=1)
+    return arctan2(mean[:, :2], -mean[:, 2:]).astype(gaze.dtype)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from auparity.models.types import PDM
 from auparity.reference.contracts import check_array
+from auparity.reference.sums import dot
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
@@ -36,6 +37,5 @@ def geometry_descriptor(params_local: Array, pdm: PDM) -> F64:
     check_array(STAGE, "params_local", params_local, ("N", pdm.n_modes))
     p = params_local.astype(np.float64)
     components = pdm.components.astype(np.float32).astype(np.float64)
-    # One product a face: its rounding must not depend on how many faces are in the batch.
-    displacement = np.stack([components @ row for row in p])
+    displacement = np.stack([dot(components, row) for row in p])
     return np.concatenate([displacement, p], axis=1)

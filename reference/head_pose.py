@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from auparity.errors import ContractError
 from auparity.reference.contracts import check_array
+from auparity.reference.numerics import FLOAT64
 from auparity.reference.pdm import (
     ShapeModel,
     axis_angle_from_rotation,
@@ -22,6 +23,7 @@ from auparity.reference.pdm import (
     rotation_from_axis_angle,
     rotation_from_euler,
 )
+from auparity.reference.sums import dot, in_order, norm, small_product, total
 
 Array = npt.NDArray[Any]
 
@@ -82,33 +84,44 @@ def solve_pnp(shape: Array, landmarks: Array, camera: Camera, params_global: Arr
     rotation = rotation_from_axis_angle(params_global[1:4])
 
     def residual(rotation: Array, translation: Array) -> tuple[Array, Array, Array]:
-        turned = shape @ rotation.T
+        turned = small_product(shape, rotation.T)
         points = turned + translation
         # A point at depth 0 has no projection; OpenCV divides by 1 there.
         z = np.where(points[:, 2] != 0, points[:, 2], 1.0)
         return points[:, :2] / z[:, None] * focal + centre - landmarks, turned, np.column_stack([points[:, :2], z])
 
     error, turned, points = residual(rotation, translation)
-    cost, damping = float(np.sum(error**2)), 1e-3
+    cost, damping = float(total((error * error).ravel())), 1e-3
     for _ in range(MAX_ITERATIONS):
         jacobian = _pnp_jacobian(turned, points, focal)
-        gram, gradient = jacobian.T @ jacobian, jacobian.T @ error.T.reshape(-1)
+        gram, gradient = small_product(jacobian.T, jacobian), dot(jacobian.T, error.T.reshape(-1))
         improved = False
         while not improved and damping < 1e12:
-            step = -np.linalg.lstsq(gram + damping * np.diag(np.diag(gram)), gradient, rcond=None)[0]
-            new_rotation = rotation_from_axis_angle(step[:3]) @ rotation
+            step = -_damped_step(gram, gradient, damping)
+            new_rotation = small_product(rotation_from_axis_angle(step[:3]), rotation)
             new_error, new_turned, new_points = residual(new_rotation, translation + step[3:])
-            new_cost = float(np.sum(new_error**2))
+            new_cost = float(total((new_error * new_error).ravel()))
             improved = new_cost < cost
             damping = damping / 10 if improved else damping * 10
         if not improved:
             break
         rotation, translation = new_rotation, translation + step[3:]
         error, turned, points, cost = new_error, new_turned, new_points, new_cost
-        if np.linalg.norm(step) < CONVERGED * np.linalg.norm(np.concatenate([translation, [1.0]])):
+        if norm(step) < CONVERGED * norm(np.concatenate([translation, [1.0]])):
             break
     # Through the axis-angle vector, as the C++ program reports it.
     return rotation_from_axis_angle(axis_angle_from_rotation(rotation)), translation
+
+
+def _damped_step(gram: Array, gradient: Array, damping: float) -> Array:
+    """The solution x (6,) of (gram + damping diag(gram)) x = gradient, in units in which the diagonal of gram is 1.
+
+    Zeros where there is none: no step improves anything there, and the damping grows.
+    """
+    units = np.sqrt(np.diag(gram))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a parameter that moves nothing
+        scaled = gram / (units[:, None] * units) + damping * np.eye(len(gram))
+        return np.nan_to_num(FLOAT64.solve_spd(scaled, gradient / units) / units)
 
 
 def _pnp_jacobian(turned: Array, points: Array, focal: Array) -> Array:
@@ -116,8 +129,8 @@ def _pnp_jacobian(turned: Array, points: Array, focal: Array) -> Array:
     x, y, z = points.T
     zero = np.zeros_like(z)
     by_point = [
-        np.column_stack([focal[0] / z, zero, -focal[0] * x / z**2]),
-        np.column_stack([zero, focal[1] / z, -focal[1] * y / z**2]),
+        np.column_stack([focal[0] / z, zero, -focal[0] * x / (z * z)]),
+        np.column_stack([zero, focal[1] / z, -focal[1] * y / (z * z)]),
     ]
     # d(exp(w) q)/dw = w x q, so the rotation columns are the cross product of q with each row.
     return np.concatenate([np.column_stack([np.cross(turned, rows), rows]) for rows in by_point])
@@ -133,7 +146,7 @@ def landmarks_in_camera(
     cast = model.numerics.cast
     rotation = rotation_from_euler(params_global[:, 1:4], model.numerics)
     shape = model.shape_3d(params_local)
-    depth_in_face = np.stack([s @ r[2] for s, r in zip(shape, rotation, strict=True)])
+    depth_in_face = in_order(shape * rotation[:, None, 2])
     depth = cast(camera.fx) / params_global[:, :1] + depth_in_face
     x = depth * ((landmarks[..., 0] - cast(camera.cx)) / cast(camera.fx))
     y = depth * ((landmarks[..., 1] - cast(camera.cy)) / cast(camera.fy))

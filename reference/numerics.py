@@ -4,17 +4,21 @@ The C++ program stores and multiplies in float32, and the golden runs come from 
 `Numerics` says in which dtype the reference computes, so that the same code runs as the golden (`FLOAT32`), in double
 precision to tell rounding from error (`FLOAT64`), and as a second, equally correct float32 program whose roundings fall
 elsewhere (`PERTURBED` and its like: no fused multiply-adds, sums in another order, as another compiler and BLAS
-would). What these differ by on a clip is the *platform floor* of that clip (spec 90.10): no implementation can be asked
-to come closer than that.
+would). All of them give the same bits on every machine: their sums have an order of their own (sums.py), and so have
+their elementary functions (elementary.py). What they differ by on a clip is the *platform floor* of that clip (spec
+90.10): no implementation can be asked to come closer than that.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from auparity.reference import sums
 
 Array = npt.NDArray[Any]
 
@@ -38,19 +42,22 @@ class Numerics:
         return np.asarray(values, dtype=self.dtype)
 
     def matmul(self, a: Array, b: Array) -> Array:
-        """Matrix product in the working dtype; stands for the C++ program's sgemm (spec 90.5)."""
+        """Matrix product of (..., m, k) and (..., k, n) or (k,) in the working dtype, each entry rounded once.
+
+        Stands for the C++ program's sgemm (spec 90.5), which rounds every partial sum. The perturbed programs do that,
+        too, in orders of their own.
+        """
+        if b.ndim == 1:
+            return self.matmul(a, b[:, None])[..., 0] if self.perturbed else self.cast(sums.dot(a, b))
         if self.perturbed == "reversed":
-            inner = b[::-1] if b.ndim == 1 else b[..., ::-1, :]
-            return np.ascontiguousarray(a[..., ::-1]) @ np.ascontiguousarray(inner)
+            return _one_after_the_other(a[..., ::-1], b[..., ::-1, :])
         if self.perturbed == "halved" and (half := a.shape[-1] // 2):
-            first, second = (b[:half], b[half:]) if b.ndim == 1 else (b[..., :half, :], b[..., half:, :])
-            left, right = np.ascontiguousarray(a[..., :half]), np.ascontiguousarray(a[..., half:])
-            return np.asarray(left @ first + right @ second)
+            first = _one_after_the_other(a[..., :half], b[..., :half, :])
+            return first + _one_after_the_other(a[..., half:], b[..., half:, :])
         if self.perturbed == "alternating" and a.shape[-1] > 1:
-            even, odd = (b[::2], b[1::2]) if b.ndim == 1 else (b[..., ::2, :], b[..., 1::2, :])
-            left, right = np.ascontiguousarray(a[..., ::2]), np.ascontiguousarray(a[..., 1::2])
-            return np.asarray(left @ np.ascontiguousarray(even) + right @ np.ascontiguousarray(odd))
-        return a @ b
+            even = _one_after_the_other(a[..., ::2], b[..., ::2, :])
+            return even + _one_after_the_other(a[..., 1::2], b[..., 1::2, :])
+        return self.cast(sums.product(a, b))
 
     def fma(self, a: Array, b: Array, c: Array) -> Array:
         """``a * b + c`` rounded once, as the hardware's fused multiply-add.
@@ -66,7 +73,7 @@ class Numerics:
         """Matrix product accumulated in float64 and stored in the working dtype (OpenCV's small gemm, spec 90.5)."""
         if self.perturbed:
             return self.matmul(a, b)
-        return (a.astype(np.float64) @ b.astype(np.float64)).astype(self.dtype)
+        return self.cast(sums.dot(a, b) if b.ndim == 1 else sums.small_product(a, b))
 
     def matvec(self, matrix: Array, vector: Array) -> Array:
         """Product (r,) of a matrix (r, k) and a vector (k,), summed as the C++ build's BLAS does.
@@ -102,25 +109,36 @@ class Numerics:
         (k,) solution, or zeros when a pivot falls below `SMALLEST_PIVOT` ("no update").
         """
         size = right.shape[0]
+        # As OpenCV's Cholesky: products rounded to the working dtype, sums kept in float64, term after term.
+        rest, solution = matrix.astype(np.float64), right.astype(np.float64)
         lower = np.zeros((size, size), self.dtype)
         inverse_pivots = np.zeros(size, self.dtype)
         for j in range(size):
-            # Products are rounded to float32, sums kept in float64: that is what OpenCV's Cholesky does.
-            row = lower[j, :j]
-            pivot = float(matrix[j, j]) - float(np.sum(row.astype(np.float64) ** 2))
+            pivot = float(rest[j, j])
             if not pivot >= SMALLEST_PIVOT:
                 return np.zeros(size, self.dtype)
-            inverse_pivots[j] = 1.0 / np.sqrt(pivot)
-            below = matrix[j + 1 :, j].astype(np.float64) - np.sum(lower[j + 1 :, :j] * row, axis=1, dtype=np.float64)
-            lower[j + 1 :, j] = below * np.float64(inverse_pivots[j])
-        solution = right.astype(self.dtype)
+            inverse_pivots[j] = 1.0 / math.sqrt(pivot)
+            column = (rest[j + 1 :, j] * np.float64(inverse_pivots[j])).astype(self.dtype)
+            lower[j + 1 :, j] = column
+            rest[j + 1 :, j + 1 :] -= column[:, None] * column
         for i in range(size):
-            rest = np.sum(lower[i, :i] * solution[:i], dtype=np.float64)
-            solution[i] = (float(solution[i]) - rest) * float(inverse_pivots[i])
+            found = self.dtype(solution[i] * np.float64(inverse_pivots[i]))
+            solution[i] = found
+            solution[i + 1 :] -= lower[i + 1 :, i] * found
         for i in range(size - 1, -1, -1):
-            rest = np.sum(lower[i + 1 :, i] * solution[i + 1 :], dtype=np.float64)
-            solution[i] = (float(solution[i]) - rest) * float(inverse_pivots[i])
-        return solution
+            found = self.dtype(solution[i] * np.float64(inverse_pivots[i]))
+            solution[i] = found
+            solution[:i] -= lower[i, :i] * found
+        return solution.astype(self.dtype)
+
+
+def _one_after_the_other(a: Array, b: Array) -> Array:
+    """Matrix product (..., m, n) of (..., m, k) and (..., k, n), every product and every partial sum rounded."""
+    columns, rows = np.moveaxis(a, -1, 0)[..., None], np.moveaxis(b, -2, 0)[..., None, :]
+    result: Array = columns[0] * rows[0]
+    for column, row in zip(columns[1:], rows[1:], strict=True):
+        result += column * row
+    return result
 
 
 FLOAT32 = Numerics("float32", np.float32)

@@ -12,7 +12,7 @@ similarity; around each landmark an area of w + 10 px is sampled, and an expert 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -23,10 +23,13 @@ import numpy.typing as npt
 from auparity.errors import ContractError
 from auparity.models.types import CCNFExperts, CCNFPatch, CENExperts, CENPatch, LandmarkModel
 from auparity.reference.contracts import check_array
+from auparity.reference.elementary import exp
 from auparity.reference.imaging import warp_affine_f32
+from auparity.reference.inverses import inverse_of_mirrored, inverse_spd, keeps_mirror_images
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.pdm import ShapeModel
 from auparity.reference.similarity import align_with_scale
+from auparity.reference.sums import in_order
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +51,7 @@ class ResponseMaps:
 def select_view(centres: Array, rotation: Array, numerics: Numerics = FLOAT32) -> int:
     """The view whose centre (V, 3) rad is nearest to the rotation (3,); the first wins ties (spec 40.2)."""
     difference = numerics.cast(rotation) - numerics.cast(centres)
-    return int(np.argmin(np.sum(difference * difference, axis=1)))
+    return int(np.argmin(in_order(difference * difference)))
 
 
 def invert_2x2(matrix: Array, numerics: Numerics = FLOAT32) -> Array:
@@ -108,20 +111,34 @@ def normalised_patches(areas: Array, support: tuple[int, int]) -> Array:
     return patches
 
 
-def field_covariance(patch: CCNFPatch, window: int, components: Iterable[Array], numerics: Numerics = FLOAT32) -> Array:
-    """Covariance (w*w, w*w) of an expert's field: inverse of 2 (sum alpha I + sum beta C) (spec 40.8).
+def field_covariances(
+    patches: Sequence[CCNFPatch], window: int, components: Iterable[Array], numerics: Numerics = FLOAT32
+) -> Array:
+    """Covariances (K, w*w, w*w) of experts' fields: inverses of 2 (sum alpha I + sum beta C) (spec 40.8).
 
-    `components` are the C (w*w, w*w) of this window; none leaves the neurons' sum unsmoothed.
+    Parameters
+    ----------
+    patches : K experts with neurons.
+    components : the C (w*w, w*w) of this window; none leaves the neurons' sum unsmoothed.
+
+    Raises
+    ------
+    ContractError : a field that is not positive definite.
     """
-    total = numerics.dtype(0)
-    for alpha in patch.alphas:
-        total = numerics.dtype(total + alpha)
-    precision = np.eye(window * window, dtype=numerics.dtype) * total
-    for beta, component in zip(patch.betas, components, strict=False):
-        precision = precision + numerics.dtype(beta) * numerics.cast(component)
-    doubled = 2 * precision
+    shared = [numerics.cast(component) for component in components]
+    precision = np.empty((len(patches), window * window, window * window), numerics.dtype)
+    for patch, own in zip(patches, precision, strict=True):
+        total = numerics.dtype(0)
+        for alpha in patch.alphas:
+            total = numerics.dtype(total + alpha)
+        own[:] = np.eye(window * window, dtype=numerics.dtype) * total
+        for beta, component in zip(patch.betas, shared, strict=False):
+            own += numerics.dtype(beta) * component
+    precision *= 2
     # The C++ inverts in float32; float64 rounded once is nearer to both of its roundings (spec 90.4).
-    return np.linalg.inv(doubled.astype(np.float64)).astype(numerics.dtype)
+    if window % 2 and all(keeps_mirror_images(component, window) for component in shared):
+        return inverse_of_mirrored(precision, window).astype(numerics.dtype)
+    return inverse_spd(precision).astype(numerics.dtype)
 
 
 class CCNFScale:
@@ -132,7 +149,7 @@ class CCNFScale:
         self._experts = experts
         # Sigma components come from the last file of the model, whatever the scale (spec 10.7).
         self._components = dict(zip(covariances.window_sizes, covariances.sigma_components, strict=True))
-        self._sigma: dict[tuple[int, int, int], Array] = {}
+        self._sigmas: dict[tuple[int, int], dict[int, Array]] = {}
 
     def responses(
         self, gray: Array, landmarks: Array, ref_to_img: Array, window: int, view: int
@@ -166,22 +183,24 @@ class CCNFScale:
             z = self.numerics.matmul(rows.reshape(window * window, -1), weights.T).astype(np.float64)
             raw = np.zeros(window * window, self.numerics.dtype)
             # Terms in float64, their sum kept in float32, neuron after neuron.
+            exponentials = exp(-z)
             for neuron in np.flatnonzero(patch.alphas > SMALLEST_ALPHA):
-                raw = (raw + 2 * patch.alphas[neuron] / (1 + np.exp(-z[:, neuron]))).astype(self.numerics.dtype)
+                raw = (raw + 2 * patch.alphas[neuron] / (1 + exponentials[:, neuron])).astype(self.numerics.dtype)
             # Row-major vector of the map: q = i * w + j, as the rows of `patches` already are.
-            smooth = self.numerics.matmul(self.sigma(view, int(landmark), window), raw).reshape(window, window)
+            smooth = self.numerics.matmul(self.sigmas(view, window)[int(landmark)], raw).reshape(window, window)
             lowest = smooth.min()
             maps[k] = smooth - lowest if lowest < 0 else smooth
         return maps
 
-    def sigma(self, view: int, landmark: int, window: int) -> Array:
-        """Covariance (w*w, w*w) of an expert's field (spec 40.8), computed when first asked for."""
-        key = (view, landmark, window)
-        if key not in self._sigma:
+    def sigmas(self, view: int, window: int) -> dict[int, Array]:
+        """Covariances (w*w, w*w) of the fields of a view by landmark (spec 40.8), computed when first asked for."""
+        key = (view, window)
+        if key not in self._sigmas:
+            patches = {k: patch for k, patch in enumerate(self._experts.patches[view]) if patch.n_neurons}
             components = self._components.get(window, ())
-            patch = self._experts.patches[view][landmark]
-            self._sigma[key] = field_covariance(patch, window, components, self.numerics)
-        return self._sigma[key]
+            covariances = field_covariances(list(patches.values()), window, components, self.numerics)
+            self._sigmas[key] = dict(zip(patches, covariances, strict=True))
+        return self._sigmas[key]
 
 
 class CENScale:
@@ -248,7 +267,7 @@ class CENScale:
             weights, bias = self.numerics.cast(layer.weights), self.numerics.cast(layer.bias).ravel()
             values = self.numerics.matmul(values, weights.T) + bias
             if layer.activation == 0:
-                values = 1 / (1 + np.exp(-values))
+                values = 1 / (1 + exp(-values).astype(values.dtype))
             elif layer.activation == 2:
                 values = np.maximum(values, 0)
         return [interpolate_checkerboard(half, window) for half in values.reshape(len(areas), -1)]

@@ -17,6 +17,8 @@ import numpy.typing as npt
 from auparity.models.types import PDM
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.similarity import jacobi_svd
+from auparity.reference.sums import norm, small_product
+from auparity.reference.trigonometry import arccos, arcsin, arctan2, cos, sin
 
 Array = npt.NDArray[Any]
 
@@ -27,11 +29,10 @@ CLAMP_DEVIATIONS = 3.0
 def rotation_from_euler(euler: Array, numerics: Numerics = FLOAT32) -> Array:
     """Euler angles (..., 3) in rad to R = Rx Ry Rz (..., 3, 3) (spec 30.1)."""
     fma = numerics.fma
-    # Correctly rounded sines and cosines (NumPy's own float32 ones may be an ulp off), and products fused where the
-    # C++ build fuses them.
-    wide = euler.astype(np.float64)
-    s1, s2, s3 = (numerics.cast(np.sin(wide[..., k])) for k in range(3))
-    c1, c2, c3 = (numerics.cast(np.cos(wide[..., k])) for k in range(3))
+    # Correctly rounded sines and cosines, and products fused where the C++ build fuses them.
+    sines, cosines = sin(euler), cos(euler)
+    s1, s2, s3 = (numerics.cast(sines[..., k]) for k in range(3))
+    c1, c2, c3 = (numerics.cast(cosines[..., k]) for k in range(3))
     rows = [
         [c2 * c3, -c2 * s3, s2],
         [fma(c1, s3, c3 * s1 * s2), fma(-(s1 * s2), s3, c1 * c3), -c2 * s1],
@@ -52,18 +53,18 @@ def euler_from_rotation(rotation: Array, numerics: Numerics = FLOAT32) -> Array:
     sine_x, cosine_x = fma(q0, q1, -(q2 * q3)), fma(q3, q3, fma(-q2, q2, fma(q0, q0, -(q1 * q1))))
     sine_z, cosine_z = fma(q0, q3, -(q1 * q2)), fma(-q3, q3, fma(-q2, q2, fma(q0, q0, q1 * q1)))
     wide = [2 * value.astype(np.float64) for value in (sine_x, sine_y, sine_z)]  # inverse functions in float64
-    euler = [np.arctan2(wide[0], cosine_x), np.arcsin(np.clip(wide[1], -1, 1)), np.arctan2(wide[2], cosine_z)]
+    euler = [arctan2(wide[0], cosine_x), arcsin(np.clip(wide[1], -1, 1)), arctan2(wide[2], cosine_z)]
     return numerics.cast(np.stack(euler, axis=-1))
 
 
 def axis_angle_from_rotation(rotation: Array) -> Array:
     """One rotation matrix (3, 3) to its axis-angle vector (3,), float64 (OpenCV's Rodrigues, spec 30.1)."""
-    u, _, vt = np.linalg.svd(rotation.astype(np.float64))
-    r = u @ vt
+    u, _, vt = jacobi_svd(rotation.astype(np.float64))
+    r = small_product(u, vt)
     axis = np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]])
-    sine = float(np.sqrt(axis @ axis)) / 2
-    cosine = float(np.clip((np.trace(r) - 1) / 2, -1, 1))
-    theta = float(np.arccos(cosine))
+    sine = norm(axis) / 2
+    cosine = float(np.clip((r[0, 0] + r[1, 1] + r[2, 2] - 1) / 2, -1, 1))
+    theta = float(arccos(cosine))
     if sine >= 1e-5:
         return axis * (theta / (2 * sine))
     if cosine > 0:
@@ -74,27 +75,34 @@ def axis_angle_from_rotation(rotation: Array) -> Array:
     axis[2] *= -1 if r[0, 2] < 0 else 1
     if abs(axis[0]) < min(abs(axis[1]), abs(axis[2])) and (r[1, 2] > 0) != (axis[1] * axis[2] > 0):
         axis[2] = -axis[2]
-    return axis * (theta / float(np.sqrt(axis @ axis)))
+    return axis * (theta / norm(axis))
 
 
 def rotation_from_axis_angle(vector: Array) -> Array:
     """Axis-angle vector (3,) to a rotation matrix (3, 3), float64 (Rodrigues' formula, spec 30.1)."""
     v = vector.astype(np.float64)
-    theta = float(np.sqrt(v @ v))
+    theta = norm(v)
     if theta < np.finfo(np.float64).eps:
         return np.eye(3)
     x, y, z = v / theta
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     outer = np.outer([x, y, z], [x, y, z])
-    return np.cos(theta) * np.eye(3) + (1 - np.cos(theta)) * outer + np.sin(theta) * cross
+    cosine, sine = cos(theta), sin(theta)
+    return np.asarray(cosine * np.eye(3) + (1 - cosine) * outer + sine * cross)
 
 
 def orthonormalise(matrix: Array, numerics: Numerics = FLOAT32) -> Array:
     """The nearest rotation to a (3, 3) matrix, by SVD in the matrix's own dtype (spec 30.5 step 3)."""
     u, _, vt = jacobi_svd(matrix)
     flip = np.eye(3, dtype=matrix.dtype)
-    flip[2, 2] = np.linalg.det(numerics.matmul_f64(u, vt).astype(np.float64))
+    flip[2, 2] = determinant_3x3(numerics.matmul_f64(u, vt))
     return numerics.matmul_f64(numerics.matmul_f64(u, flip), vt)
+
+
+def determinant_3x3(matrix: Array) -> float:
+    """Determinant of a (3, 3) matrix in float64, by its first row."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix.astype(np.float64).tolist()
+    return float(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
 
 
 def bounding_box(landmarks: Array) -> tuple[Array, Array, Array, Array]:

@@ -6,6 +6,7 @@ matrix moves pixels of the aligned face by a grey level, so the roundings of the
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import numpy.typing as npt
 
 from auparity.errors import ContractError
 from auparity.reference.contracts import check_array
+from auparity.reference.sums import in_order, mean, small_product, total
+from auparity.reference.trigonometry import hypot
 
 Array = npt.NDArray[Any]
 
@@ -49,7 +52,7 @@ def jacobi_svd(matrix: Array) -> tuple[Array, Array, Array]:
                 turned |= _make_orthogonal(columns, v, i, j, threshold)
         if not turned:
             break
-    singular = np.sqrt(np.square(columns.astype(np.float64)).sum(axis=1))
+    singular = np.sqrt(in_order(np.square(columns.astype(np.float64))))
     order = np.argsort(-singular, kind="stable")
     columns, v, singular = columns[order], v[order], singular[order]
     reciprocal = np.divide(1.0, singular, out=np.zeros(size), where=singular > np.finfo(dtype).tiny)
@@ -59,12 +62,15 @@ def jacobi_svd(matrix: Array) -> tuple[Array, Array, Array]:
 def _make_orthogonal(columns: Array, v: Array, i: int, j: int, threshold: float) -> bool:
     """Turn rows i and j of `columns` (and of `v` with them) until they are orthogonal; False if they already are."""
     dtype = columns.dtype
-    wide_i, wide_j = columns[i].astype(np.float64), columns[j].astype(np.float64)
-    norm_i, norm_j, product = float(wide_i @ wide_i), float(wide_j @ wide_j), float(wide_i @ wide_j)
-    if abs(product) <= threshold * np.sqrt(norm_i * norm_j):
+    norm_i, norm_j, product = 0.0, 0.0, 0.0
+    for one, other in zip(columns[i].tolist(), columns[j].tolist(), strict=True):
+        norm_i += one * one
+        norm_j += other * other
+        product += one * other
+    if abs(product) <= threshold * math.sqrt(norm_i * norm_j):
         return False
     beta = norm_i - norm_j
-    gamma = float(np.hypot(2 * product, beta))
+    gamma = float(hypot(2 * product, beta))
     if beta < 0:
         sine = dtype.type(np.sqrt((gamma - beta) * 0.5 / gamma))
         cosine = dtype.type(2 * product / (gamma * float(sine) * 2))
@@ -76,6 +82,11 @@ def _make_orthogonal(columns: Array, v: Array, i: int, j: int, threshold: float)
     return True
 
 
+def _determinant_2x2(matrix: Array) -> float:
+    (a, b), (c, d) = matrix.astype(np.float64).tolist()
+    return float(a * d - b * c)
+
+
 def _centred_and_scaled(points: Array) -> tuple[Array, Any]:
     """Points about their mean in units of their spread, and the spread: sqrt(sum of squares / n) (steps 1 and 2).
 
@@ -83,8 +94,8 @@ def _centred_and_scaled(points: Array) -> tuple[Array, Any]:
     multiplication by the reciprocal, as OpenCV divides a matrix by a number.
     """
     dtype = points.dtype
-    centred = points - points.mean(axis=0, dtype=np.float64).astype(dtype)
-    spread = dtype.type(np.sqrt(np.square(centred).sum(dtype=np.float64) / points.shape[0]))
+    centred = points - mean(points.astype(np.float64), axis=0).astype(dtype)
+    spread = dtype.type(np.sqrt(total(np.square(centred).astype(np.float64).ravel()) / points.shape[0]))
     return centred * dtype.type(1.0 / float(spread)), spread
 
 
@@ -115,13 +126,13 @@ def align_with_scale(
     unit_source, spread_source = _centred_and_scaled(source.astype(dtype))
     unit_destination, spread_destination = _centred_and_scaled(destination.astype(dtype))
     # products of small matrices are accumulated in float64 and stored in float32 (spec 90.5)
-    covariance = (unit_source.T.astype(np.float64) @ unit_destination.astype(np.float64)).astype(dtype)
+    covariance = small_product(unit_source.T, unit_destination).astype(dtype)
     u, singular, vt = jacobi_svd(covariance)
     if singular[1] <= np.finfo(dtype).tiny:  # all points on a line: the second direction is the first one's normal
         u[:, 1] = -u[1, 0], u[0, 0]
     v = vt.T.astype(np.float64)
-    if np.linalg.det(v @ u.T) <= 0:
+    if _determinant_2x2(v) * _determinant_2x2(u) <= 0:
         v[:, 1] *= -1
-    rotation = (v @ u.T.astype(np.float64)).astype(dtype)
+    rotation = small_product(v, u.T).astype(dtype)
     aligned: Array = (spread_destination / spread_source) * rotation
     return aligned

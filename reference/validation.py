@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.models.types import PiecewiseWarp, Validator, ValidatorView
+from auparity.reference import sums
 from auparity.reference.contracts import check_array
 from auparity.reference.convnet import RunNetwork, forward
 from auparity.reference.imaging import remap_f32
@@ -49,7 +50,7 @@ class LandmarkValidator:
     def select_view(self, orientation: Array) -> int:
         """The network whose head orientation is nearest; the first wins ties."""
         difference = orientation.astype(np.float64) - self._centres
-        return int(np.argmin(np.sqrt(np.sum(difference**2, axis=1))))
+        return int(np.argmin(np.sqrt(sums.in_order(difference * difference, axis=1))))
 
     def _one(self, gray: Array, landmarks: Array, orientation: Array) -> float:
         region, origin = crop_region(gray, landmarks)
@@ -102,8 +103,9 @@ def normalise_frame(frame: Array, view: ValidatorView, numerics: Numerics = FLOA
     """Face pixels at zero mean and unit deviation, then relative to the training faces; 0 outside (spec 50.8, 3-4)."""
     inside = np.nonzero(view.warp.mask.T)  # transposed: columns outer, rows inner
     values = frame.T[inside].astype(np.float64)
-    deviation = values.std()
-    values = (values - values.mean()) / (deviation if deviation != 0 else 1.0)
+    values -= sums.mean(values)
+    deviation = np.sqrt(sums.mean(values * values))
+    values = values / (deviation if deviation != 0 else 1.0)
     values = (values - view.mean) / view.std
     net_input = np.zeros(frame.T.shape, numerics.dtype)
     net_input[inside] = values

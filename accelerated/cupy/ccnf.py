@@ -15,7 +15,7 @@ from auparity.accelerated.cupy.device import Device
 from auparity.accelerated.cupy.place import Places, pixel_define
 from auparity.errors import ContractError
 from auparity.models.types import CCNFExperts, CCNFPatch
-from auparity.reference.patch_experts import SMALLEST_ALPHA, field_covariance
+from auparity.reference.patch_experts import SMALLEST_ALPHA, field_covariances
 
 Array = npt.NDArray[Any]
 
@@ -94,7 +94,7 @@ class CCNFScaleBatch:
         if window not in self._sigmas:
             components = self._components.get(window, ())
             sigma = np.zeros((max(1, len(self._patches)), window**2, window**2), np.float32)
-            for k, patch in enumerate(self._patches):
-                sigma[k] = field_covariance(patch, window, components).T
+            if self._patches:
+                sigma[:] = field_covariances(self._patches, window, components).transpose(0, 2, 1)
             self._sigmas[window] = self._device.upload(sigma)
         return self._sigmas[window]

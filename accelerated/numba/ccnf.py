@@ -31,7 +31,7 @@ from auparity.accelerated.numba.vectors import (
 )
 from auparity.errors import ContractError
 from auparity.models.types import CCNFExperts
-from auparity.reference.patch_experts import SMALLEST_ALPHA, field_covariance
+from auparity.reference.patch_experts import SMALLEST_ALPHA, field_covariances
 
 Array = npt.NDArray[Any]
 
@@ -286,9 +286,9 @@ class CCNFScale:
             out = np.zeros((self._experts.visibility.shape[1], positions, padded), np.float32)
             components = self._components.get(window, ())
             for group in self._packed(view):
-                for k in group.members:
-                    # Transposed, because the kernel adds up columns; symmetric but for its last bits.
-                    out[k, :, :positions] = field_covariance(self._experts.patches[view][k], window, components).T
+                patches = [self._experts.patches[view][k] for k in group.members]
+                # The kernel adds up columns; the transpose is the same but for last bits.
+                out[group.members, :, :positions] = field_covariances(patches, window, components).transpose(0, 2, 1)
             self._sigmas[key] = out
         return self._sigmas[key]
 

@@ -20,7 +20,7 @@ from auparity.reference.action_units import ActionUnitModels
 from auparity.reference.convnet import forward
 from auparity.reference.geometry import geometry_descriptor
 from auparity.reference.numerics import FLOAT32
-from auparity.reference.patch_experts import CCNFScale, CENScale, field_covariance, normalised_patches
+from auparity.reference.patch_experts import CCNFScale, CENScale, field_covariances, normalised_patches
 
 pytest.importorskip("coremltools")
 
@@ -261,7 +261,7 @@ def test_ccnf_experts_compute_what_the_reference_does(bundle, packages, precisio
     areas, rows = patches_like(np.random.default_rng(2), 28, window)
     maps = CCNFScale(experts, bundle.face.parts[0].model.experts[-1], FLOAT32).area_responses(areas, np.arange(28), 0)
     raw = run(packages("ccnf", precision), patches=rows)
-    sigmas = np.stack([field_covariance(patch, window, ()) for patch in experts.patches[0]])
+    sigmas = field_covariances(experts.patches[0], window, ())
     found = (sigmas @ raw[..., None])[..., 0]
     lowest = np.minimum(found.min(axis=1, keepdims=True), 0)
     assert relative((found - lowest).reshape(maps.shape), maps) < TOLERANCE[precision]
