@@ -18,14 +18,12 @@ from typing import Any, Literal
 
 import auparity
 from auparity.atomic_files import TEMPORARY, abandoned_beside, flush_folder, write_text_atomically
-from auparity.errors import AuparityError
+from auparity.errors import AuparityError, FileFormatError
 from auparity.fingerprints import fingerprint_of_file
+from auparity.json_files import load_json
 from auparity.models.types import BundleMeta
+from auparity.reports.sidecar import SIGNATURE, sidecar_of
 from auparity.table_writers import PART, Finished, TableFormat
-
-#: The key that tells our JSON files from others of the same name.
-SIGNATURE = "auparity"
-
 
 @dataclass(frozen=True)
 class Intrinsics:
@@ -73,11 +71,6 @@ class OutputPaths:
         return OutputPaths(self.directory, f"{self.name}.incomplete", self.table_format)
 
 
-def sidecar_of(table: Path) -> Path:
-    """Where the sidecar of a table is."""
-    return table.with_name(f"{table.name}.json")
-
-
 @dataclass(frozen=True)
 class Earlier:
     """What an earlier run left under the name of a table."""
@@ -122,10 +115,10 @@ def read_sidecar(paths: OutputPaths) -> dict[str, Any] | None:
     if not paths.sidecar.exists():
         return None
     try:
-        content = json.loads(paths.sidecar.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or SIGNATURE not in content:
+        content = load_json(paths.sidecar, "the description of a table", dict[str, Any])
+    except FileFormatError as error:
+        raise AuparityError(f"{error} It is left alone; move it away, or choose another folder (-o).") from error
+    if SIGNATURE not in content:
         raise AuparityError(
             f"{paths.sidecar}: exists and was not written by auparity, so it is left alone. Choose another folder (-o)."
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypedDict
 
+from auparity.fingerprints import fingerprint_of_file
 from auparity.json_files import checked, load_json
 
 #: The key by which a sidecar is told from other JSON files of its name.
 SIGNATURE = "auparity"
 ADVICE = "Extract the clip again."
+CHANGED = "this table is not the one that its description was written for: it was changed, or copied here"
 
 
 class Input(TypedDict, total=False):
@@ -51,11 +53,20 @@ class Request(TypedDict, total=False):
     intrinsics: Intrinsics
 
 
+class Table(TypedDict, total=False):
+    """The table that a sidecar vouches for."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str  #: of the file, hex
+
+
 class Sidecar(TypedDict, total=False):
     """The fields that reports read; a sidecar has more of them."""
 
     auparity: str  #: version
-    table: str  #: name of the table
+    table: Table
     complete: bool
     date: str
     frames: int
@@ -69,22 +80,31 @@ class Sidecar(TypedDict, total=False):
 
 
 def sidecar_of(table: Path) -> Path:
-    """The file beside a table: `NAME.csv.json`, or `NAME.json` as earlier versions called it."""
-    beside = table.with_name(f"{table.name}.json")
-    return beside if beside.is_file() else table.with_suffix(".json")
+    """Where the sidecar of a table is: each table has its own, ``NAME.csv.json`` or ``NAME.parquet.json``."""
+    return table.with_name(f"{table.name}.json")
 
 
 def read_sidecar(table: Path) -> Sidecar:
     """What the sidecar of a table says; nothing where there is none, or one of something else.
 
+    Of a table that was changed since, only the input and the models are told, with a warning.
+
     Raises
     ------
-    FileFormatError : the file is damaged.
+    FileFormatError : the file is damaged. OSError : the table cannot be read.
     """
     path = sidecar_of(table)
     if not path.is_file():
         return Sidecar()
     content: dict[str, Any] = load_json(path, "the description of a table", dict, advice=ADVICE)
-    if SIGNATURE not in content or content.get("table", table.name) != table.name:
+    if SIGNATURE not in content:
         return Sidecar()
-    return checked(content, path, "the description of a table", Sidecar, advice=ADVICE)
+    sidecar = checked(content, path, "the description of a table", Sidecar, advice=ADVICE)
+    if sidecar.get("table", {}).get("sha256") == fingerprint_of_file(table).sha256:
+        return sidecar
+    known = Sidecar(warnings=[*sidecar.get("warnings", []), CHANGED])
+    if "input" in sidecar:
+        known["input"] = sidecar["input"]
+    if "bundle" in sidecar:
+        known["bundle"] = sidecar["bundle"]
+    return known

@@ -15,7 +15,13 @@ PACKAGE = Path(auparity.__file__).resolve().parent
 ROOT = PACKAGE.parent
 FOLDERS = ("models", "reference", "accelerated", "conversion", "benchmarks", "reports", "parity_tests")
 #: What every folder may stand on.
-GROUND = ("auparity.errors", "auparity.json_files", "auparity.json_schema")
+GROUND = (
+    "auparity.atomic_files",
+    "auparity.errors",
+    "auparity.fingerprints",
+    "auparity.json_files",
+    "auparity.json_schema",
+)
 #: What a folder may import of ours, and from outside besides the standard library.
 OURS = {
     "models": (*GROUND, "auparity.models"),
