@@ -4,7 +4,7 @@ It reads requests as JSON lines from its standard input and answers in JSON line
 
 | parent | child |
 |---|---|
-| `{"open": "video" or "images", "request": {...}}` | `{"opened": {"fps": ..., "n_frames": ...}}` |
+| `{"open": "video" or "images", "request": {...}, "folder": ...}` | `{"opened": {"fps": ..., "n_frames": ...}}` |
 | `{"read": first}` | frames from number `first` on |
 | `{"take": true}` after each frame, which frees its slot | `{"frame": {...}}`, a few ahead; then `{"end": true}` |
 | `{"close": true}` at any time | `{"closed": true}`, the last word on a request |
@@ -187,6 +187,7 @@ def _serve(message: dict[str, Any], inbox: _Inbox, ring: _Ring, replies: _Replie
         return not inbox.closing.is_set()
 
     try:
+        os.chdir(message["folder"])
         reader = open_reader(_request(message), complaints)
         replies.notes = reader.notes
         replies.send({"opened": {"fps": reader.fps, "n_frames": reader.n_frames}})

@@ -1,5 +1,6 @@
 """What a file is, told from its first bytes: a picture, a video or neither. Suffixes are only read where bytes cannot
-tell (a raw MJPEG stream is a row of JPEG files, a camera's raw picture is a TIFF file)."""
+tell: a raw MJPEG stream is a row of JPEG files, a camera's raw picture is a TIFF file, and a damaged file may begin
+with anything."""
 
 from __future__ import annotations
 
@@ -28,6 +29,17 @@ _SOUND_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P "})
 #: Suffixes of cameras' raw pictures, whose TIFF structure begins with a thumbnail.
 _RAW_SUFFIXES = frozenset({".cr2", ".nef", ".nrw", ".dng", ".arw", ".srf", ".sr2", ".pef", ".srw", ".3fr", ".iiq"})
 _MJPEG_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
+#: What a file of unknown content was meant to be: reading it will say what is wrong.
+_IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm", ".jp2", ".j2k"}
+    | {".gif", ".heic", ".heif", ".avif"}
+    | _RAW_SUFFIXES
+)
+_VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".wmv", ".asf", ".flv", ".mpg", ".mpeg", ".vob", ".ts"}
+    | {".mts", ".m2ts", ".mxf", ".ogv", ".dv", ".h264", ".hevc"}
+    | _MJPEG_SUFFIXES
+)
 _VIDEO_MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x1a\x45\xdf\xa3", "matroska"),
     (0, bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"), "asf"),
@@ -51,7 +63,7 @@ class Content(NamedTuple):
     """What a file is."""
 
     kind: Literal["image", "video", "other"]
-    format: str  #: e.g. "jpeg", "heif", "mp4"; "" where unknown
+    format: str  #: e.g. "jpeg", "heif", "mp4"; "" where the bytes do not tell, and the suffix or nothing did
     animated: bool = False  #: the format holds (or may hold) several pictures shown one after the other
 
 
@@ -95,7 +107,13 @@ def require_file(path: Path) -> int:
 
 def identify_bytes(head: bytes, suffix: str = "") -> Content:
     """`identify` of a file that begins with `head`."""
-    return _image(head, suffix) or _iso_media(head) or _video(head) or Content("other", "")
+    return _image(head, suffix) or _iso_media(head) or _video(head) or _meant(suffix)
+
+
+def _meant(suffix: str) -> Content:
+    if suffix in _IMAGE_SUFFIXES:
+        return Content("image", "")
+    return Content("video" if suffix in _VIDEO_SUFFIXES else "other", "")
 
 
 def _image(head: bytes, suffix: str) -> Content | None:

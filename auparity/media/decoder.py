@@ -63,7 +63,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self.block = SharedBlock()
-        self._words: BinaryIO = tempfile.TemporaryFile("a+b")  # noqa: SIM115: closed in `end`
+        self._words: BinaryIO = tempfile.TemporaryFile("a+b")  # noqa: SIM115
         command = [sys.executable, "-c", _START, json.dumps(sys.path), self.block.handle]
         new_session: dict[str, Any] = (
             {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
@@ -83,8 +83,8 @@ class Decoder:
             self.block.close()
             self._words.close()
             raise VideoError(
-                f"the decoding process cannot be started ({error}). Free memory and processes, or set {SWITCH}={INLINE} "
-                "to decode in place."
+                f"the decoding process cannot be started ({error}). Free memory and processes, or set "
+                f"{SWITCH}={INLINE} to decode in place."
             ) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -199,7 +199,8 @@ class RemoteReader:
         self._decoder: Decoder | None = acquire()
         self._owner = os.getpid()
         kind = "video" if isinstance(request, VideoRequest) else "images"
-        self._ask({"open": kind, "request": asdict(request)})
+        # Names may be relative to a folder that this process has gone to since the child was started.
+        self._ask({"open": kind, "request": asdict(request), "folder": os.getcwd()})
         try:
             opened = self._message()["opened"]
         except BaseException:

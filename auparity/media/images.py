@@ -61,11 +61,7 @@ def decode_image(path: Path, max_pixels: int, complaints: Complaints) -> Decoded
         raise VideoError(f"{shown}: {error}") from error
     damage, warnings = judge_image_complaints(complaints.take())
     if image is None or damage:
-        why = f" ({damage})" if damage else ""
-        raise VideoError(
-            f"{shown}: cannot be decoded as an image; it is truncated, damaged or of another type{why}. "
-            "Open it in an image viewer, and copy or export it again."
-        )
+        raise _undecodable(shown, damage)
     if image.dtype != np.uint8:
         raise VideoError(f"{shown}: has {image.dtype} pixels; save it with 8 or 16 bits a channel.")
     if content.format == "tiff" and tiff_pages(data) > 1:
@@ -75,32 +71,32 @@ def decode_image(path: Path, max_pixels: int, complaints: Complaints) -> Decoded
 
 def _check(shown: str, content: Content, data: bytes, max_pixels: int) -> Size:
     """Refuse what must not be decoded; returns the declared size."""
-    if content.kind != "image":
-        what = (
-            "is a video, not an image" if content.kind == "video" else "cannot be decoded as an image; its content is"
-        )
-        tail = "" if content.kind == "video" else " of no known kind"
-        raise VideoError(f"{shown}: {what}{tail}.")
+    if content.kind == "video":
+        raise VideoError(f"{shown}: is a video, not an image.")
+    if not content.format:
+        raise _undecodable(shown, "its content is of no kind that is known here")
     if content.format == "camera raw":
-        raise VideoError(f"{shown}: is a camera's raw picture. Develop it to JPEG, PNG or TIFF, and measure that.")
+        raise VideoError(f"{shown}: is a camera's raw picture. Develop it to JPEG, PNG or TIFF and measure that.")
     if content.animated and (content.format != "png" or png_is_animated(data)):
         raise VideoError(
-            f"{shown}: is a {content.format.upper()} that holds moving pictures or may hold them. Convert it: "
-            "ffmpeg -i INPUT OUTPUT.mp4 for a clip, or export a still picture as PNG."
+            f"{shown}: is a {content.format.upper()} file, which holds moving pictures or may hold them. Convert it: "
+            "ffmpeg -i INPUT OUTPUT.mp4 makes a clip of it, and a viewer exports a still picture as PNG."
         )
     if content.format == "png" and (damage := png_damage(data)):
-        raise VideoError(
-            f"{shown}: cannot be decoded as an image; it is truncated, damaged or of another type ({damage}). Open it in "
-            "an image viewer, and copy or export it again."
-        )
+        raise _undecodable(shown, damage)
     size = declared_size(content.format, data)
     if size is None:
-        raise VideoError(
-            f"{shown}: cannot be decoded as an image; it is truncated, damaged or of another type (its header does not "
-            "state its size). Copy or export it again."
-        )
+        raise _undecodable(shown, "its header does not state its size")
     check_pixels(shown, size.width, size.height, max_pixels)
     return size
+
+
+def _undecodable(shown: str, why: str = "") -> VideoError:
+    detail = f" ({why})" if why else ""
+    return VideoError(
+        f"{shown}: cannot be decoded as an image; it is truncated, damaged or of another type{detail}. Open it in an "
+        "image viewer, and copy or export it again."
+    )
 
 
 def check_pixels(shown: str, width: int, height: int, max_pixels: int) -> None:
@@ -108,7 +104,7 @@ def check_pixels(shown: str, width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise VideoError(
             f"{shown}: is {width} x {height} pixels, {width * height / 1e6:.4g} megapixels, above the limit of "
-            f"{max_pixels / 1e6:.4g}. If the size is true, allow it with --max-pixels {width * height}, or scale it down."
+            f"{max_pixels / 1e6:.4g}. If that is its true size, allow it (--max-pixels {width * height}) or scale it down."
         )
 
 

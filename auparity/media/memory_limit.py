@@ -1,4 +1,4 @@
-"""A limit on what a decoder may allocate, in the decoding child: a damaged file of a few bytes can ask for gigabytes."""
+"""A limit on what a decoder may allocate in the decoding child: a damaged file can ask for gigabytes."""
 
 from __future__ import annotations
 

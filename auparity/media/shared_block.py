@@ -12,7 +12,7 @@ import os
 import secrets
 import sys
 import tempfile
-from typing import Self
+from typing import Any, Self
 
 _WINDOWS = sys.platform == "win32"
 
@@ -52,10 +52,7 @@ class SharedBlock:
         if self._map is not None:
             self._map.close()
             self._map = None
-        # A named mapping keeps its size on Windows: a new size is a new name.
-        self._map = (
-            mmap.mmap(-1, size, tagname=f"{self.handle}-{size}") if self._file is None else mmap.mmap(self._file, size)
-        )
+        self._map = mmap.mmap(self._file, size) if self._file is not None else _named_mapping(self.handle, size)
 
     @property
     def buffer(self) -> mmap.mmap:
@@ -78,8 +75,14 @@ class SharedBlock:
 
 
 def _unnamed_file() -> int:
-    if sys.platform == "linux":
+    if hasattr(os, "memfd_create"):
         return os.memfd_create("auparity")
     file, name = tempfile.mkstemp(prefix="auparity")
     os.unlink(name)
     return file
+
+
+def _named_mapping(name: str, size: int) -> mmap.mmap:
+    """Windows: a named mapping keeps its size, so a new size is a new name."""
+    arguments: dict[str, Any] = {"tagname": f"{name}-{size}"}
+    return mmap.mmap(-1, size, **arguments)

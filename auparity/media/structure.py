@@ -11,7 +11,7 @@ decoding and does not depend on estimates of duration or frame counts:
 | ASF (WMV) | every top-level object |
 | FLV | the last tag, whose size is repeated behind it |
 | MPEG program stream | the last packet |
-| MPEG transport stream | the last packet of 188 (192, 204) bytes |
+| MPEG transport stream | the last packet of 188 (192, 204) bytes, and payloads of declared length |
 
 Other containers, and cuts that fall exactly between two pieces, are left to the demuxer and the decoder.
 """
@@ -155,13 +155,36 @@ def _program_stream(file: BinaryIO, size: int) -> str | None:
 def _transport_stream(file: BinaryIO, size: int) -> str | None:
     head = _read(file, 0, HEAD_BYTES)
     for start, length in ((0, 188), (4, 192), (0, 204)):
-        syncs = head[start::length]
-        if set(syncs) == {_TS_SYNC}:
+        if set(head[start::length]) == {_TS_SYNC}:
             rest = size % length
             begins = _read(file, size - rest + start, 1) if rest > start else b""
-            cut = rest and (begins == bytes((_TS_SYNC,)) or rest <= start)
-            return f"its last packet is cut off, {length - rest} bytes are missing" if cut else None
+            if rest and (begins == bytes((_TS_SYNC,)) or rest <= start):
+                return f"its last packet is cut off, {length - rest} bytes are missing"
+            return _unfinished_payload(file, size - rest, start, length)
     return None
+
+
+def _unfinished_payload(file: BinaryIO, end: int, start: int, length: int) -> str | None:
+    """Whether any stream's last payload (PES packet, ISO/IEC 13818-1) of declared length is not finished at the end.
+
+    Pictures mostly declare none; sound does, and lies between them.
+    """
+    first = max(end - TAIL_BYTES // length * length, 0)
+    tail = _read(file, first, end - first)
+    left: dict[int, int] = {}  # bytes to come of the payload at hand, by stream
+    for at in range(start, len(tail) - 187, length):
+        packet = tail[at : at + 188]
+        if packet[0] != _TS_SYNC or not packet[3] & 0x10:
+            continue  # without payload
+        stream = int.from_bytes(packet[1:3], "big") & 0x1FFF
+        payload = packet[5 + packet[4] :] if packet[3] & 0x20 else packet[4:]
+        if packet[1] & 0x40 and payload[:3] == b"\0\0\1" and len(payload) >= 6:
+            declared = int.from_bytes(payload[4:6], "big")
+            left[stream] = declared + 6 - len(payload) if declared else 0
+        elif stream in left:
+            left[stream] -= len(payload)
+    missing = max(left.values(), default=0)
+    return f"its last payload is not finished, {missing} bytes are missing" if missing > 0 else None
 
 
 _CHECKS: dict[str, Callable[[BinaryIO, int], str | None]] = {

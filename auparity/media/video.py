@@ -8,20 +8,25 @@ Whether a clip is whole is judged by its picture stream, never by declared durat
 1. The container's own pieces end within the file (`structure.missing_end`), or every stored picture was read all the
    same; and the demuxer reads to the end without an error. Else the clip is truncated: `VideoError` after its last
    good frame. The last, cut packet is not decoded.
-2. An AVI's header counts the stored pictures; the last one read is the last one counted. Else as 1.
+2. The headers of AVI and MXF count the stored pictures of the stream; the last one read is the last one counted. Else
+   as 1, or as 3 where the end of an AVI is there and pictures before it are not.
 3. Every frame decodes without an error of the decoder and without the mark "corrupt". Else reading goes on, and the
    clip's `problems` and `damaged_frames` say where.
+4. Transport streams and the like, which can be cut between two packets: the last picture is not the only one that
+   comes late, as it does when those that are shown before it, but stored behind it, are missing. Else as 3.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
 import numpy as np
+from av.container import InputContainer
 
 from auparity.errors import VideoError
 from auparity.media.complaints import Complaints, from_decoder
@@ -35,12 +40,18 @@ from auparity.media.types import ASSUMED_FPS, Frame, Image, Notes, Timestamps
 
 #: Threads of the decoder; more hold more frames in memory and gain nothing for one face tracker.
 THREADS = 4
+#: Bytes that are read at a time.
+BUFFER_BYTES = 1 << 18
 #: Numbers of damaged frames that are kept, and shown in a message.
 MOST_DAMAGED, SHOWN_DAMAGED = 1_000, 10
+#: Pictures that a decoder may hold back, with room for its threads.
+MOST_REORDERED = 64
 #: Pictures in a header may be counted one too many by writers that stop between two.
-AVI_SLACK = 1
+COUNT_SLACK = 1
 #: Demuxers that hand out whole packets only; of the others the last packet of a truncated file is a part.
 _WHOLE_PACKETS = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
+#: Formats that can be cut anywhere without a trace in their structure.
+_ENDLESS = frozenset({"mpegts", "mpeg", "h264", "hevc", "mpegvideo", "m4v"})
 _BREAKS_OFF = ("ended prematurely", "partial file", "truncated")
 _NO_VIDEO = (
     "cannot be opened as a video; it is damaged, not finished or not a video. If a player shows it, convert it: "
@@ -67,7 +78,8 @@ class VideoReader:
         self._shown = printable(path)
         self.notes = Notes()
         self._complaints, self._max_pixels = complaints, max_pixels
-        if identify(path).kind == "image":
+        content = identify(path)
+        if content.kind == "image" and content.format:
             raise VideoError(f"{self._shown}: is an image, not a video.")
         try:
             self._missing = missing_end(path)
@@ -82,6 +94,8 @@ class VideoReader:
         self.fps: float | None = fps or self._rate()
         self.n_frames: int | None = self._stream.frames or self._estimated_frames()
         self._clock = Clock(timestamps, self.fps or ASSUMED_FPS)
+        self._in_avi = self._container.format.name == "avi"
+        self._places: deque[int | None] = deque(maxlen=MOST_REORDERED)
         self._size: tuple[int, int] | None = None
         self._given = 0
         self._n_damaged, self._last_damaged = 0, -1
@@ -95,7 +109,7 @@ class VideoReader:
 
         The image may be a view of the decoder's memory with any strides; it stays valid.
         """
-        stream, packets, last_dts = self._stream, 0, None
+        packets, last_dts = 0, None
         with memory_for(self._pixels()):
             for packet, is_last in self._packets():
                 if packet.size:
@@ -103,24 +117,28 @@ class VideoReader:
                     last_dts = packet.dts
                     if is_last and self._is_cut(packet):
                         continue
+                    self._places.append(packet.dts)
                 for frame in self._decode(packet):
                     timed = self._timed(frame)
                     if self._given > first:
                         yield timed
-        self.notes.warnings += self._clock.warnings()
+        self.notes.warnings.extend(self._clock.warnings())
         self._note_damage()
-        self._check_end(packets, last_dts if stream.container.format.name == "avi" else None)
+        self._check_end(packets, last_dts)
 
     # Opening
 
     def _open(self) -> None:
         # A file object instead of the name: names may look like protocols (a colon) or not be UTF-8. No protocol is
         # allowed, so that playlists cannot make FFmpeg open other files or addresses.
-        options = {"max_pixels": str(self._max_pixels), "protocol_whitelist": "none"}
+        options = {**self._codec_limit(), "protocol_whitelist": "none"}
         self._complaints.take()
         try:
             with memory_for(self._max_pixels):
-                self._container = av.open(self._file, options=options, metadata_errors="replace", buffer_size=1 << 18)
+                self._container = cast(
+                    InputContainer,
+                    av.open(self._file, options=options, metadata_errors="replace", buffer_size=BUFFER_BYTES),
+                )
         except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
             lines = [line.rpartition("] ")[2] for line in self._complaints.take()]
             said = f" ({lines[0]})" if lines else ""
@@ -131,13 +149,18 @@ class VideoReader:
             self._stream = self._choose_stream()
             context = self._stream.codec_context
             check_pixels(self._shown, context.width, context.height, self._max_pixels)
-            context.options = {"max_pixels": str(self._max_pixels)}
+            context.options = self._codec_limit()
             context.thread_count = THREADS
             context.thread_type = "AUTO"
         except BaseException:
             self._container.close()
             raise
-        self._speakers = (context.name, context.codec.canonical_name, self._container.format.name)
+        self._decoder_names = (context.name, context.codec.canonical_name)
+        self._demuxer_names = tuple({self._container.format.name} - set(self._decoder_names))
+
+    def _codec_limit(self) -> dict[str, str]:
+        """The decoder's own limit, a second line: it counts padding, too, so it is set wider than ours."""
+        return {"max_pixels": str(min(2 * self._max_pixels + (1 << 20), (1 << 31) - 1))}
 
     def _choose_stream(self) -> Any:
         name = self._container.format.name
@@ -154,7 +177,7 @@ class VideoReader:
         return streams[0]
 
     def _rate(self) -> float:
-        rate = self._stream.guessed_rate or self._stream.average_rate
+        rate = self._stream.average_rate or self._stream.guessed_rate  # as OpenCV, and with it OpenFace, has it
         if rate and rate > 0:
             return float(rate)
         self.notes.warnings.append(
@@ -163,14 +186,14 @@ class VideoReader:
         return ASSUMED_FPS
 
     def _estimated_frames(self) -> int | None:
-        stream, container = self._stream, self._container
+        stream, length = self._stream, self._container.duration
         if stream.duration:
             seconds = float(stream.duration * stream.time_base)
-        elif container.duration:
-            seconds = container.duration / av.time_base
+        elif length:
+            seconds = length / av.time_base
         else:
             return None
-        count = round(seconds * self.fps)
+        count = round(seconds * (self.fps or ASSUMED_FPS))
         return count if 0 < count < 2**31 else None
 
     # Decoding
@@ -180,7 +203,7 @@ class VideoReader:
         return int(context.width * context.height) * (context.thread_count or 1)
 
     def _packets(self) -> Iterator[tuple[av.Packet[Any], bool]]:
-        """Packets of the picture stream, and whether each is the last with data; the last of all flushes the decoder."""
+        """Packets of the picture stream, and whether each is the last with data; an empty one flushes the decoder."""
         held: Any = None
         packets = self._container.demux(self._stream)
         while True:
@@ -219,7 +242,7 @@ class VideoReader:
                 raise VideoError(
                     f"{self._shown}: needs more memory to decode than its size should; it is damaged."
                 ) from error
-        if from_decoder(self._complaints_seen(), self._speakers[:2]):
+        if from_decoder(self._complaints_seen(), self._decoder_names):
             self._damaged(self._given)
         return frames
 
@@ -235,16 +258,23 @@ class VideoReader:
                 f"{self._shown}: frame {self._given} is {size[0]}x{size[1]} pixels, those before it are "
                 f"{self._size[0]}x{self._size[1]}. One clip has one size: cut the file where it changes."
             )
-        pts = frame.pts if frame.pts is not None else frame.dts
-        seconds = None if pts is None else pts * self._stream.time_base
         self._given += 1
-        return Frame(_bgr(frame), self._clock.stamp(seconds))
+        return Frame(_bgr(frame), self._clock.stamp(self._presentation_time(frame)))
+
+    def _presentation_time(self, frame: Any) -> Fraction | None:
+        """In seconds, as the container states it."""
+        pts = frame.pts
+        if self._in_avi and self._stream.codec_context.has_b_frames:
+            # AVI stores no presentation times, and FFmpeg's guesses are wrong where pictures are reordered; but every
+            # stored picture has a place on a regular grid, and pictures are shown in the order of these places.
+            pts = self._places.popleft() if self._places else None
+        return None if pts is None else pts * self._stream.time_base
 
     # Judging
 
     def _complaints_seen(self) -> list[str]:
         lines = self._complaints.take()
-        for text in from_decoder(lines, self._speakers[2:]):
+        for text in from_decoder(lines, self._demuxer_names):
             if any(word in text for word in _BREAKS_OFF):
                 self._missing = self._missing or text.rstrip(".")
             elif len(self.notes.problems) < SHOWN_DAMAGED:
@@ -264,28 +294,49 @@ class VideoReader:
             return
         shown = ", ".join(map(str, numbers[:SHOWN_DAMAGED])) + (", ..." if len(numbers) > SHOWN_DAMAGED else "")
         self.notes.problems.append(
-            f"{self._n_damaged} frames decoded with errors (at or shortly after frame {shown}); pictures there, and up to "
-            "the next key frame, are partly invented or left out. Copy the file again from its source"
+            f"{self._n_damaged} frames decoded with errors (at or shortly after frame {shown}); pictures there, and up "
+            "to the next key frame, are partly invented or left out. Copy the file again from its source"
         )
 
-    def _check_end(self, packets: int, last_avi_index: int | None) -> None:
-        stream = self._stream
+    def _check_end(self, packets: int, last_dts: int | None) -> None:
         if self._given == 0:
             said = f" ({self._missing})" if self._missing else ""
             raise VideoError(
                 f"{self._shown}: opens as a video, but not one frame can be decoded{said}. Convert or copy it again."
             )
-        all_there = 0 < stream.frames <= packets
-        if last_avi_index is not None and last_avi_index + 1 < stream.frames - AVI_SLACK:
-            self._missing = self._missing or f"its header counts {stream.frames} pictures"
-        if self._missing and all_there:
+        counted = self._counted()
+        if counted is not None and last_dts is not None and last_dts + 1 < counted - COUNT_SLACK:
+            if self._in_avi and not self._missing:  # its end is there: pictures were lost before that
+                self.notes.problems.append(
+                    f"its header counts {counted} pictures, of which {last_dts + 1} could be found; the numbers and "
+                    "times of the frames after lost ones are too low. Copy the file again from its source"
+                )
+            else:
+                self._missing = self._missing or f"its header counts {counted} pictures"
+        if self._gap_at_end():
+            self.notes.problems.append(
+                "the last picture comes later than it should, after the only gap in the clip: pictures before it that "
+                "are stored behind it are missing, as where a file is cut. Copy it again from its source"
+            )
+        if self._missing and 0 < self._stream.frames <= packets:
             self.notes.warnings.append(f"all its pictures are there, but the file breaks off: {self._missing}")
         elif self._missing:
-            of = f" of {stream.frames}" if stream.frames else ""
+            of = f" of {self._stream.frames}" if self._stream.frames else ""
             raise VideoError(
                 f"{self._shown}: ends after {self._given}{of} frames; it is truncated or damaged ({self._missing}). "
                 "Copy it again from its source."
             )
+
+    def _gap_at_end(self) -> bool:
+        """Whether a stream without an end of its own lacks the pictures that were to be reordered before the last."""
+        endless = self._container.format.name in _ENDLESS and self._stream.codec_context.has_b_frames
+        return bool(endless and not self._missing and self._clock.ends_in_its_only_gap())
+
+    def _counted(self) -> int | None:
+        """Pictures that the header counts, in formats whose decoding times count pictures from 0."""
+        if self._in_avi:
+            return int(self._stream.frames)
+        return self._stream.duration if self._container.format.name == "mxf" else None
 
 
 def _bgr(frame: Any) -> Image:

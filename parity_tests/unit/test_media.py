@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from auparity import media
 from auparity.errors import VideoError
 from auparity.media import CameraStream, ImageSequence, VideoFile, images_in, open_clip, read_image
 from auparity.parity_tests.unit.fake_pipeline import write_images, write_video
@@ -69,7 +68,7 @@ def test_missing_and_empty_files_are_named_as_such(tmp_path):
         VideoFile(tmp_path / "empty.avi")
 
 
-def test_video_frames_are_timed_by_index_over_rate(tmp_path):
+def test_a_video_is_a_clip_of_the_name_rate_and_length_that_the_file_states(tmp_path):
     with open_clip(write_video(tmp_path / "a.avi", 7, fps=25)) as clip:
         frames = list(clip)
     assert (clip.kind, clip.name, clip.n_frames, clip.fps) == ("video", "a", 7, 25.0)
@@ -79,13 +78,21 @@ def test_video_frames_are_timed_by_index_over_rate(tmp_path):
     assert not clip.warnings
 
 
+def test_reading_can_begin_at_any_frame(tmp_path):
+    path = write_video(tmp_path / "a.avi", 7)
+    with open_clip(path) as whole, open_clip(path) as part:
+        expected, found = list(whole)[4:], list(part.frames_from(4))
+    assert [frame.timestamp for frame in found] == [frame.timestamp for frame in expected]
+    np.testing.assert_array_equal([frame.image for frame in found], [frame.image for frame in expected])
+
+
 def test_a_file_that_is_no_video_is_refused_with_advice(tmp_path):
     (tmp_path / "notes_001.txt").write_text("no video")
     with pytest.raises(VideoError, match=r"notes_001\.txt: cannot be opened as a video.*ffmpeg"):
         VideoFile(tmp_path / "notes_001.txt")
 
 
-@pytest.mark.parametrize("length", [20, 100])  # with half of it gone, a second of a short clip is not slack
+@pytest.mark.parametrize("length", [20, 100])
 def test_a_truncated_video_gives_its_frames_and_then_says_that_the_end_is_missing(tmp_path, length):
     file = write_video(tmp_path / "a.avi", length)
     data = file.read_bytes()
@@ -94,18 +101,6 @@ def test_a_truncated_video_gives_its_frames_and_then_says_that_the_end_is_missin
     with VideoFile(file) as clip, pytest.raises(VideoError, match=rf"ends after \d+ of {length} frames.*truncated"):
         frames.extend(clip)
     assert 0.4 * length <= len(frames) <= 0.5 * length
-
-
-def test_frames_that_cannot_be_decoded_inside_a_video_are_reported(tmp_path):
-    file = write_video(tmp_path / "a.avi", 100)
-    data = bytearray(file.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + len(data) // 12] = bytes(len(data) // 12)
-    file.write_bytes(data)
-    with VideoFile(file) as clip:
-        n = sum(1 for _ in clip)
-    assert 85 <= n < 98
-    assert f"{n} frames could be decoded where the file declares 100" in clip.warnings[0]
 
 
 class FakeCapture:
@@ -126,22 +121,6 @@ class FakeCapture:
 
     def release(self):
         self.left = 0
-
-
-def test_a_video_that_states_no_rate_is_timed_at_30_and_says_so(tmp_path, monkeypatch):
-    (tmp_path / "a.webm").write_bytes(b"x")
-    monkeypatch.setattr(media.cv2, "VideoCapture", lambda *_: FakeCapture(3, {cv2.CAP_PROP_FRAME_COUNT: -1e18}))
-    with VideoFile(tmp_path / "a.webm") as clip:
-        assert [frame.timestamp for frame in clip] == [0, 1 / 30, 2 / 30]
-    assert clip.n_frames is None
-    assert "assume 30 frames a second" in clip.warnings[0]
-
-
-def test_a_video_without_a_single_frame_is_an_error(tmp_path, monkeypatch):
-    (tmp_path / "a.mp4").write_bytes(b"x")
-    monkeypatch.setattr(media.cv2, "VideoCapture", lambda *_: FakeCapture(0, {cv2.CAP_PROP_FPS: 25}))
-    with VideoFile(tmp_path / "a.mp4") as clip, pytest.raises(VideoError, match="not one frame can be decoded"):
-        list(clip)
 
 
 def test_an_image_sequence_is_sorted_by_name_and_untimed(tmp_path):
@@ -181,14 +160,14 @@ def test_a_sequence_names_the_first_image_of_another_size(tmp_path):
 
 def test_a_folder_without_images_says_what_it_holds(tmp_path):
     write_video(tmp_path / "a.avi", 2)
-    with pytest.raises(VideoError, match=r"holds no images.*holds 1 video files: name them.*\*\.mp4"):
+    with pytest.raises(VideoError, match=r"holds no images.*holds 1 videos \(a\.avi\): add --recursive"):
         images_in(tmp_path)
     with pytest.raises(VideoError, match="is no folder"):
         images_in(tmp_path / "a.avi")
 
 
 def test_a_camera_is_timed_from_its_first_frame(monkeypatch):
-    monkeypatch.setattr(media.cv2, "VideoCapture", lambda *_: FakeCapture(3))
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: FakeCapture(3))
     ticks = iter([100.0, 100.25, 101.0])
     frames = []
     with CameraStream(1, clock=lambda: next(ticks)) as camera, pytest.raises(VideoError, match="gives no more frames"):
@@ -199,6 +178,6 @@ def test_a_camera_is_timed_from_its_first_frame(monkeypatch):
 
 
 def test_a_camera_that_is_not_there_says_what_to_check(monkeypatch):
-    monkeypatch.setattr(media.cv2, "VideoCapture", lambda *_: FakeCapture(0, opens=False))
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: FakeCapture(0, opens=False))
     with pytest.raises(VideoError, match=r"camera 7: cannot be opened\. Check"):
         CameraStream(7)
