@@ -16,6 +16,12 @@ COMPANION_SUFFIXES = frozenset(
     | {".wav", ".mp3", ".m4a", ".aac", ".flac", ".md5", ".sha256", ".thm", ".xmp", ".aae", ".py", ".r", ".m", ".sh"}
 )
 COMPANION_NAMES = frozenset({"thumbs.db", "desktop.ini", "readme", "license", "changes"})
+#: A file called so that holds something else is a damaged picture: left out of a clip, the frames after it would move
+#: up by one. Reading it says what is wrong with it.
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"}
+    | {".heic", ".heif", ".avif"}
+)
 #: Names of a list that a message shows.
 SHOWN = 5
 
@@ -84,6 +90,8 @@ def _sort_in(found: Survey, entry: Path) -> None:
     except VideoError as error:
         found.unreadable.append((entry, str(error)))
         return
+    if kind == "other" and entry.suffix.lower() in PICTURE_SUFFIXES:
+        kind = "image"
     if companion and kind == "other":
         return
     {"image": found.images, "video": found.videos, "other": found.others}[kind].append(entry)
