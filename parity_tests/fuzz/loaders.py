@@ -26,6 +26,7 @@ class Loader:
     file : name of the file, below the folder that `read` gets.
     make : writes the intact file, and what it needs beside it, into an empty folder.
     read : reads the file of that folder.
+    native : a decoder that is none of ours reads it, which may crash the process or take memory without bound.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Loader:
     file: str
     make: Callable[[Path], None]
     read: Callable[[Path], object]
+    native: bool = False
 
 
 def registry() -> dict[str, Loader]:

@@ -25,13 +25,15 @@ def loaders() -> list[Loader]:
             _of_file("video", suffix, partial(_make_video, codec=codec), _watch)
             for suffix, codec in (("avi", "MJPG"), ("mp4", "mp4v"), ("webm", "VP80"))
         ),
-        Loader("folder of pictures", "bytes", "clip/b.png", _make_folder, lambda f: _watch(f / "clip")),
+        Loader("folder of pictures", "bytes", "clip/b.png", _make_folder, lambda f: _watch(f / "clip"), True),
     ]
 
 
 def _of_file(what: str, suffix: str, make: Callable[[Path], None], read: Callable[[Path], object]) -> Loader:
     name = f"x.{suffix}"
-    return Loader(f"{what}, {suffix}", "bytes", name, lambda folder: make(folder / name), lambda f: read(f / name))
+    return Loader(
+        f"{what}, {suffix}", "bytes", name, lambda folder: make(folder / name), lambda f: read(f / name), True
+    )
 
 
 def _picture(seed: int = 0) -> npt.NDArray[np.uint8]:
