@@ -118,7 +118,7 @@ def _require_file(path: Path) -> None:
     try:
         regular = stat.S_ISREG(os.stat(path).st_mode)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise FileFormatError(path, "", f"{WHAT} that can be read", f"none ({reason})") from error
+        reason = "it does not exist" if isinstance(error, FileNotFoundError) else str(error)
+        raise FileFormatError(path, "", f"{WHAT} that can be read", f"none: {reason}") from error
     if not regular:
         raise FileFormatError(path, "", WHAT, "a directory, device or pipe")

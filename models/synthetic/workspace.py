@@ -52,7 +52,7 @@ class Workspace:
             raise AuparityError(
                 f"{self.folder} holds no {name!r}: run the training step that makes it first."
             ) from None
-        except (OSError, ValueError) as error:
+        except Exception as error:  # bytes from outside: NumPy and `zipfile` promise no type of error
             raise AuparityError(
                 f"{self._path(name)} is damaged ({error}): delete it, and the step runs again."
             ) from error

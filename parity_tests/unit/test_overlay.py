@@ -143,8 +143,8 @@ def test_frames_must_be_of_one_size(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,2\n", "line 1: has no landmark columns"),
-        ("", "line 1: has no landmark columns"),
+        ("a,b\n1,2\n", "the columns: expected a column x_0"),
+        ("", "the columns: expected a column x_0"),
         (None, "does not exist"),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_damaged_line_is_named(tmp_path):
     lines = path.read_text().splitlines()
     lines[3] = lines[3].replace("0.90", "high", 1)
     path.write_text("\n".join(lines))
-    with pytest.raises(AuparityError, match="line 4: confidence is 'high', not a number"):
+    with pytest.raises(AuparityError, match="line 4: expected a number for confidence, found 'high'"):
         read_result_table(path)
     path.write_text("\n".join([*lines[:3], "1,2,3"]))
     with pytest.raises(AuparityError, match="line 4: expected 714 values, found 3"):

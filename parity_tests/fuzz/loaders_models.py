@@ -1,0 +1,104 @@
+"""Readers of model files: OpenFace's formats, archives of bundles, the store and its manifests, training workspaces."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from auparity.models import archive, store
+from auparity.models.bundle import Bundle
+from auparity.models.formats import layout
+from auparity.models.formats.lists import EntryList, au_names_of, parse_list, part_entry
+from auparity.models.synthetic.workspace import Workspace
+from auparity.models.types import BundleMeta, FaceModel, LandmarkModel, PartModel
+from auparity.parity_tests.fuzz.loaders import Loader, in_memory, json_file, seeded
+from auparity.parity_tests.unit import factories
+from auparity.parity_tests.unit.test_formats import FORMATS, Format
+
+LIST = b"""\
+LandmarkDetector clnf.txt
+LandmarkDetector_part part.txt eye 36 8 37 10
+DetectionValidator v.dat
+AU_1.dat AU01,AU02
+"""
+MANIFEST = """\
+name = "n"
+version = "1"
+licence = "l"
+licence_url = "https://example.org/l"
+[[file]]
+path = "a/b.txt"
+url = "https://example.org/b"
+size = 3
+sha256 = ""
+"""
+
+
+def loaders() -> list[Loader]:
+    """All of them."""
+    return [
+        *(in_memory(f"format: {name}", "bytes", partial(_written, form), form.parse) for name, form in FORMATS.items()),
+        in_memory("format: list", "text", lambda: LIST, _read_list),
+        Loader("bundle archive", "zip", "b.zip", _make_archive, lambda folder: archive.load(folder / "b.zip")),
+        Loader("bundle archive, its hash", "zip", "b.zip", _make_archive, lambda f: archive.stored_hash(f / "b.zip")),
+        json_file("bundle.json of a folder", layout.META_FILE, dict.fromkeys(layout.META_KEYS, "main"), _read_layout),
+        in_memory("manifest of models", "text", MANIFEST.encode, _read_manifest),
+        json_file("store.json", store.RECORD, {"a/b.txt": "0" * 64}, _read_store),
+        json_file("report of a training", "report.json", {"aus": {"f1": 0.5}}, lambda f: Workspace(f).figures()),
+        Loader("arrays of a training", "bytes", "a.npz", _make_workspace, lambda folder: Workspace(folder).load("a")),
+    ]
+
+
+def _written(form: Format) -> bytes:
+    return form.write(form.make(seeded()))
+
+
+def _read_list(data: bytes) -> None:
+    entries: EntryList = parse_list(data)
+    for entry in entries.entries:
+        entries.path(entry)
+        if entry.key == "LandmarkDetector_part":
+            part_entry(entries, entry)
+        elif entry.key.endswith(".dat"):
+            au_names_of(entries, entry)
+    entries.one("LandmarkDetector")
+
+
+def small_bundle() -> Bundle:
+    """A bundle of five landmarks, with experts of both kinds."""
+    rng, points = seeded(), 5
+    pdm = factories.make_pdm(rng, points, 2)
+    main = LandmarkModel("main", pdm, (factories.make_cen(rng, points),), factories.make_early_termination(rng), ())
+    eye = LandmarkModel("eye", factories.make_pdm(rng, 3, 2), (factories.make_ccnf(rng, 3, 1.0, (0.0,), (3,)),))
+    part = PartModel("eye", eye, np.array([[0, 0], [1, 2]], np.int32))
+    face = FaceModel("main", main, (part,), factories.make_validator(rng, points, (0.0,)))
+    aus = factories.make_au_predictors(rng, pdm)
+    few = dataclasses.replace(aus, models=aus.models[-2:])
+    return Bundle(BundleMeta("small", "1", "none", {}), factories.make_mtcnn(rng), face, few, few)
+
+
+def _make_archive(folder: Path) -> None:
+    archive.save(small_bundle(), folder / "b.zip")
+
+
+def _read_layout(folder: Path) -> None:
+    for name in ("model", "AU_predictors"):
+        (folder / name).mkdir(exist_ok=True)
+    (folder / "model" / "main.txt").touch()
+    found = layout.find(folder)
+    layout.read_meta(found, layout.choose_landmark_model(found, "auto"))
+
+
+def _read_manifest(data: bytes) -> None:
+    store.parse_manifest(data.decode("utf-8", "replace"))
+
+
+def _read_store(folder: Path) -> None:
+    store.verify(folder, store.parse_manifest(MANIFEST))
+
+
+def _make_workspace(folder: Path) -> None:
+    Workspace(folder).save("a", numbers=np.arange(12.0).reshape(3, 4), names=np.arange(3, dtype=np.int32))

@@ -1,0 +1,102 @@
+"""Readers of results: tables and their sidecars, truths, result files and the pages of them, baselines, targets."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from auparity import sidecars, summary
+from auparity.parity_tests import drift, truth_targets
+from auparity.parity_tests.fuzz.loaders import Loader, in_memory, json_file, seeded
+from auparity.reports import records
+from auparity.reports.result_table import read_result_table
+from auparity.reports.results_junit import write_junit
+from auparity.reports.results_markdown import results_markdown
+from auparity.reports.results_page import write_results_page
+from auparity.reports.sidecar import read_sidecar
+from auparity.tables import COLUMNS
+
+SIDECAR = {
+    "auparity": "0.1", "table": "x.csv", "complete": True, "frames": 3, "seconds": 0.5, "warnings": ["w"],
+    "input": {"path": "/x.mp4", "kind": "video", "fps": 30.0}, "bundle": {"name": "b", "version": "1"},
+    "camera": {"fx": 500.0, "fy": 500.0, "cx": 320.0, "cy": 240.0}, "date": "2026-01-01T00:00:00+00:00",
+    "request": {"intrinsics": {"fx": None}, "max_frames": None},
+}  # fmt: skip
+
+
+def loaders() -> list[Loader]:
+    """All of them."""
+    return [
+        Loader("table, CSV", "text", "x.csv", _make_csv, lambda f: read_result_table(f / "x.csv")),
+        Loader("table, Parquet", "bytes", "x.parquet", _make_parquet, lambda f: read_result_table(f / "x.parquet")),
+        Loader("summary of a table", "text", "x.csv", _make_csv, lambda f: summary.summarise(f / "x.csv")),
+        json_file("sidecar, for reports", "x.csv.json", SIDECAR, lambda f: read_sidecar(f / "x.csv")),
+        json_file("sidecar, for extraction", "x.json", SIDECAR, _read_own_sidecar),
+        Loader("truth, its description", "json", "truth.json", _make_truth, _read_truth),
+        Loader("truth, its table", "text", "truth.csv", _make_truth, _read_truth),
+        Loader("result file", "json", "run.json", _make_results, lambda f: records.load(f / "run.json")),
+        Loader("result file, its page", "json", "run.json", _make_results, _write_page),
+        json_file(
+            "baselines", "base.json", {"a b": {"error": 0.1, "margin": 0.2}}, lambda f: drift.load(f / "base.json")
+        ),
+        in_memory("targets", "text", truth_targets.FILE.read_bytes, _read_targets),
+    ]
+
+
+def _make_csv(folder: Path) -> None:
+    columns = COLUMNS["clip"]
+    rows = np.round(seeded().uniform(0, 5, (3, len(columns))), 2)
+    lines = [",".join(column.name for column in columns)]
+    lines += [",".join("" if c.kind == "text" else f"{v:g}" for c, v in zip(columns, row, strict=True)) for row in rows]
+    (folder / "x.csv").write_text("\n".join(lines) + "\n")
+
+
+def _make_parquet(folder: Path) -> None:
+    from auparity.table_writers import require_pyarrow
+
+    pyarrow = require_pyarrow()
+    from pyarrow import parquet
+
+    names = ["frame", "success", "confidence", *(f"{axis}_{k}" for axis in "xy" for k in range(68))]
+    values = seeded().uniform(0, 5, (len(names), 40))
+    parquet.write_table(pyarrow.table(dict(zip(names, values, strict=True))), folder / "x.parquet")
+
+
+def _read_own_sidecar(folder: Path) -> None:
+    paths = sidecars.OutputPaths(folder, "x", "csv")
+    content = sidecars.check_sidecar_is_ours(paths)
+    if content is not None:
+        request = sidecars.Request(3, "0" * 64, "float32", sidecars.Intrinsics(), None)
+        sidecars.differences(content, request)
+
+
+def _make_truth(folder: Path) -> None:
+    from auparity.parity_tests.unit.rendered_truth import write_clip_truth
+
+    write_clip_truth(folder)
+
+
+def _read_truth(folder: Path) -> None:
+    from auparity.models.synthetic.truth_file import read_truth
+
+    read_truth(folder / "truth.csv")
+
+
+def _make_results(folder: Path) -> None:
+    from auparity.parity_tests.unit.test_records import RESULTS
+
+    records.save(dataclasses.replace(RESULTS), folder / "run.json")
+
+
+def _write_page(folder: Path) -> None:
+    """Everything that a report makes of a result file."""
+    results = records.load(folder / "run.json")
+    write_results_page([results], [results], folder / "page.html")
+    write_junit([results], folder / "page.xml")
+    results_markdown(results)
+
+
+def _read_targets(data: bytes) -> None:
+    truth_targets.parse(data.decode("utf-8", "replace"))
