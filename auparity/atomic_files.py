@@ -78,16 +78,17 @@ def abandoned_beside(target: Path, suffix: str) -> list[Path]:
 
 
 @contextmanager
-def atomic_file(target: Path) -> Iterator[Path]:
+def atomic_file(target: Path, suffix: str = TEMPORARY) -> Iterator[Path]:
     """A temporary file beside `target` to write to: it takes the target's name when the block ends well, and is
-    removed when it does not. Makes the target's folder.
+    removed when it does not. Makes the target's folder. `suffix` ends the temporary name, for libraries that tell a
+    file's format from it.
 
     Raises
     ------
     OSError : it cannot be written, or `target` is a directory.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    file, temporary = create_beside(target, TEMPORARY)
+    file, temporary = create_beside(target, suffix)
     try:
         if os.name == "nt":  # an open file can be neither written by another handle nor renamed
             file.close()

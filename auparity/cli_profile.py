@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             os.environ.setdefault(name, "1")
     from auparity.accelerated.hardware import hardware_id
     from auparity.accelerated.pipeline import Pipeline, parse_spec
+    from auparity.atomic_files import write_text_atomically
     from auparity.benchmarks.profiler import profile
     from auparity.benchmarks.workloads import own
     from auparity.reports.stored import history
@@ -67,10 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     text = timeline(bars, f"{arguments.clip.name}: stages of {len(bars)} frames")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        write_text_atomically(path, text)
     except OSError as error:
         raise AuparityError(f"{path}: cannot be written ({error.strerror}); choose another place with -o.") from None
     print(f"\nTimeline: {path}")

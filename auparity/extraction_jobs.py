@@ -205,6 +205,4 @@ def _run_job(
 def _open(job: Job, settings: ExtractionSettings) -> Any:
     if job.camera is not None:
         return CameraStream(job.camera)
-    return open_clip(
-        job.path, timestamps=settings.timestamps, fps=settings.fps, max_pixels=settings.max_pixels
-    )
+    return open_clip(job.path, timestamps=settings.timestamps, fps=settings.fps, max_pixels=settings.max_pixels)

@@ -35,6 +35,11 @@ class FrameRateColumn(ProgressColumn):
         return Text(f"{task.speed:.1f} frames/s")
 
 
+def safe_lines(text: str) -> str:
+    """A message without anything that could steer the terminal: names of files come from outside."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 class QuietReporter:
     """Problems and warnings only."""
 
@@ -49,7 +54,7 @@ class QuietReporter:
     def say(self, text: str) -> None:
         # A terminal that was closed is no reason to lose the frames that are done.
         with suppress(OSError):
-            print(text, file=sys.stderr, flush=True)
+            print(safe_lines(text), file=sys.stderr, flush=True)
 
     def job_started(self, number: int, total: int, job: Job) -> ClipProgress:
         return NoProgress()
@@ -155,7 +160,7 @@ class BarReporter(LineReporter):
     def say(self, text: str) -> None:
         # Plain text: file names may hold brackets, and paths must stay in one piece for copying.
         with suppress(OSError):
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(safe_lines(text), markup=False, highlight=False, soft_wrap=True)
 
     def job_started(self, number: int, total: int, job: Job) -> ClipProgress:
         self._name = printable(job.path.name)

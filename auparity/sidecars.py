@@ -25,6 +25,7 @@ from auparity.models.types import BundleMeta
 from auparity.reports.sidecar import SIGNATURE, sidecar_of
 from auparity.table_writers import PART, Finished, TableFormat
 
+
 @dataclass(frozen=True)
 class Intrinsics:
     """Camera intrinsics as asked for, in pixels; None is derived from the image size (spec 70.1)."""

@@ -6,13 +6,13 @@ frames present. Reads the CSV files; writes ``summary.md`` beside them and print
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from auparity.atomic_files import write_text_atomically
 from auparity.errors import AuparityError
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
 from auparity.reports.markdown import plain
@@ -81,9 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parts.append(f"## {plain(path.stem)}\n\nCannot be read: {plain(error)}\n")
             failed += 1
     text = "# What was measured\n\n" + "\n".join(parts)
-    part = folder / "summary.md.part"
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, folder / "summary.md")
+    write_text_atomically(folder / "summary.md", text)
     print(text)
     print(f"Look at {folder / 'summary.md'} and at {', '.join(str(path) for path in tables)}.")
     return 1 if failed else 0

@@ -12,6 +12,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from auparity.atomic_files import write_text_atomically
 from auparity.errors import AuparityError
 from auparity.json_files import checked, load_json
 
@@ -62,9 +63,7 @@ def load(folder: Path) -> Manifest | None:
 def save(manifest: Manifest, folder: Path) -> None:
     """Write atomically, sorted."""
     content = {"format": FORMAT, "version_of_format": VERSION, **asdict(manifest)}
-    part = folder / (NAME + ".part")
-    part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    part.replace(folder / NAME)
+    write_text_atomically(folder / NAME, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def digest(path: Path, *beside: Path) -> tuple[str, int]:

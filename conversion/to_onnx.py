@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from auparity.atomic_files import write_bytes_atomically
 from auparity.conversion.catalogue import About, Item
 from auparity.errors import AuparityError, VariantUnavailable
 
@@ -66,9 +67,7 @@ def write(item: Item, path: Path, about: About) -> None:
     """
     model = graph_of(item, about)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(model.SerializeToString())
-    part.replace(path)
+    write_bytes_atomically(path, model.SerializeToString())
 
 
 def verify(item: Item, path: Path, about: About) -> tuple[float, float]:

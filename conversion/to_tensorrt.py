@@ -10,6 +10,7 @@ NVIDIA machine has built or run an engine yet; the one command that does is
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from auparity.atomic_files import write_bytes_atomically, write_text_atomically
 from auparity.conversion import manifest as manifests
 from auparity.conversion.catalogue import About, Item, Precision
 from auparity.conversion.tensorrt_engine import Workshop, workshop
@@ -73,21 +75,16 @@ def write(item: Item, path: Path, about: About) -> None:
     model = graphs.graph(item, about)
     profile = graphs.profile_of(item, model)
     data = shop.build(model.SerializeToString(), profile, item.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
     header = Header(
-        manifests.digest(part)[0], about.bundle_hash, about.licence, item.stage, item.contract, item.note,
+        hashlib.sha256(data).hexdigest(), about.bundle_hash, about.licence, item.stage, item.contract, item.note,
         about.precision, graphs.layers_of(item, about), about.version, shop.version, shop.gpu.name,
         shop.gpu.capability, {name: [list(shape) for shape in shapes] for name, shapes in profile.items()},
         [value.name for value in model.graph.output],
     )  # fmt: skip
-    beside = header_of(path)
-    beside_part = beside.with_name(beside.name + ".part")
     content = {"format": FORMAT, "version_of_format": VERSION, **asdict(header)}
-    beside_part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
-    beside_part.replace(beside)
+    # The header names its engine by hash: whatever happens between the two, it cannot vouch for another one.
+    write_text_atomically(header_of(path), json.dumps(content, indent=1) + "\n")
+    write_bytes_atomically(path, data)
 
 
 def _graphs() -> Any:

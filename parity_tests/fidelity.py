@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 
 import auparity
+from auparity.atomic_files import write_text_atomically
 from auparity.models.bundle import Bundle
 from auparity.parity_tests import clip_fidelity, fidelity_page, stage_fidelity
 from auparity.parity_tests.comparison import ClipRun, ComparisonRecord, compare_clips
@@ -238,10 +239,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     bundle_environment = environment(_bundle())
 
     def save(result: dict[str, list[Section]]) -> None:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        part = args.output.with_suffix(".part")
-        part.write_text(json.dumps({"environment": bundle_environment, "parts": result}, indent=1), encoding="utf-8")
-        os.replace(part, args.output)
+        text = json.dumps({"environment": bundle_environment, "parts": result}, indent=1)
+        write_text_atomically(args.output, text)
 
     result = run(args.parts, args.jobs, lambda line: print(line, flush=True), save)
     text = fidelity_page.render(bundle_environment, result)

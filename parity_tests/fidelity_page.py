@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+from auparity.atomic_files import write_text_atomically
 from auparity.errors import AuparityError
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -89,6 +89,4 @@ def replace_figures(page: Path, text: str) -> None:
     if BEGIN not in old or END not in old:
         raise AuparityError(f"{page} has no line {BEGIN!r} followed by {END!r}; put them where the tables belong.")
     new = old.partition(BEGIN)[0] + BEGIN + "\n" + text + END + old.partition(END)[2]
-    part = page.with_suffix(".part")
-    part.write_text(new, encoding="utf-8")
-    os.replace(part, page)
+    write_text_atomically(page, new)

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from auparity.atomic_files import atomic_file, write_bytes_atomically
 from auparity.errors import AuparityError, VariantUnavailable, VideoError
 from auparity.reports.overlay_face import Display, draw_face
 from auparity.reports.overlay_panel import BACKGROUND, HEIGHT, Panel
@@ -111,27 +112,23 @@ def write_overlay(
     shown = most_expressive(table) if poster_row is None else poster_row
     overlay: Overlay | None = None
     row = 0
-    part = out_path.with_name(f".{out_path.stem}.part{SUFFIX}")
-    out_path.parent.mkdir(parents=True, exist_ok=True)
     writer: cv2.VideoWriter | None = None
-    try:
-        for row, image in enumerate(_first(frames, len(table)), 1):
-            if overlay is None or writer is None:
-                size = (image.shape[1], image.shape[0])
-                overlay = Overlay(table, size, fps=rate, truth=None if truth is None else read_result_table(truth))
-                writer = _open_writer(part, rate, overlay.size)
-            drawn = overlay.draw(image, row - 1)
-            writer.write(drawn)
-            if poster is not None and row - 1 == shown:
-                write_jpeg(poster, drawn)
+    with atomic_file(out_path, suffix=SUFFIX) as part:
+        try:
+            for row, image in enumerate(_first(frames, len(table)), 1):
+                if overlay is None or writer is None:
+                    size = (image.shape[1], image.shape[0])
+                    overlay = Overlay(table, size, fps=rate, truth=None if truth is None else read_result_table(truth))
+                    writer = _open_writer(part, rate, overlay.size)
+                drawn = overlay.draw(image, row - 1)
+                writer.write(drawn)
+                if poster is not None and row - 1 == shown:
+                    write_jpeg(poster, drawn)
+        finally:
+            if writer is not None:
+                writer.release()
         if writer is None or row < len(table):
             raise AuparityError(f"{csv}: has {len(table)} rows, but the clip gave {row} frames; it is another clip's.")
-        writer.release()
-        os.replace(part, out_path)
-    finally:
-        if writer is not None:
-            writer.release()
-        part.unlink(missing_ok=True)
     return row
 
 
@@ -180,9 +177,7 @@ def write_jpeg(path: Path, image: Array) -> None:
     """Write a picture under its name in one move."""
     good, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, POSTER_QUALITY])
     assert good  # encoding to memory an array of the right type does not fail
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data.tobytes())
-    os.replace(part, path)
+    write_bytes_atomically(path, data.tobytes())
 
 
 def _first(frames: Iterable[Array], count: int) -> Iterator[Array]:

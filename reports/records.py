@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from auparity.atomic_files import write_text_atomically
 from auparity.errors import AuparityError, FileFormatError
 from auparity.json_files import checked, load_json
 from auparity.json_schema import quoted
@@ -160,10 +161,7 @@ def save(results: Results, path: Path) -> None:
             lines.append(f" {json.dumps(name)}: [\n  {entries}\n ]")
         else:
             lines.append(f" {json.dumps(name)}: {json.dumps(value, sort_keys=True, allow_nan=False)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    part.replace(path)
+    write_text_atomically(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def load(path: Path) -> Results:

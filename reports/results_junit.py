@@ -6,11 +6,11 @@ run is a skipped case, so that it is seen.
 
 from __future__ import annotations
 
-import os
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
+from auparity.atomic_files import write_bytes_atomically
 from auparity.reports.records import Error, Results
 from auparity.reports.results_figures import failed_because, figure_name
 from auparity.reports.results_text import short
@@ -37,11 +37,8 @@ def write_junit(results: Sequence[Results], path: Path) -> None:
                 ET.SubElement(case, "skipped", message=_clean(entry.why))
     for name in ("tests", "failures", "skipped"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
     ET.indent(root)
-    ET.ElementTree(root).write(part, encoding="utf-8", xml_declaration=True)
-    os.replace(part, path)
+    write_bytes_atomically(path, ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
 def _suite(root: ET.Element, name: str, date: str, tests: int) -> ET.Element:

@@ -7,11 +7,11 @@ the files: it knows no pipeline, runs nothing, and a number that a file does not
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from auparity.atomic_files import write_text_atomically
 from auparity.reports import results_parity
 from auparity.reports.records import Results
 from auparity.reports.results_figures import verdict
@@ -35,10 +35,7 @@ def write_results_page(results: Sequence[Results], history: Sequence[Results], p
     results : the runs that the page is about; their verdict is the page's.
     history : earlier runs, for drift only; runs that are also among `results` count once.
     """
-    part = path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part.write_text(results_page(results, history), encoding="utf-8")
-    os.replace(part, path)
+    write_text_atomically(path, results_page(results, history))
 
 
 def results_page(results: Sequence[Results], history: Sequence[Results] = ()) -> str:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
+from auparity.atomic_files import write_text_atomically
 from auparity.errors import AuparityError
 from auparity.parity_tests.truth_targets import AU_CORRELATION, Verdict, targets
 from auparity.reports.action_units import ACTION_UNITS
@@ -85,10 +86,7 @@ def write_page(
         + "\n".join(part for part in body if part)
         + "\n</body>\n</html>\n"
     )
-    part = out_path.with_name(out_path.name + ".part")
-    out_path.parent.mkdir(parents=True, exist_ok=True)
-    part.write_text(page, encoding="utf-8")
-    os.replace(part, out_path)
+    write_text_atomically(out_path, page)
     return figures
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from auparity.atomic_files import write_text_atomically
 from auparity.errors import AuparityError, ContractError
 from auparity.json_files import checked, load_json
 from auparity.json_schema import quoted
@@ -237,6 +237,4 @@ def _text(path: Path) -> str:
 def _replace(path: Path, text: str) -> None:
     """Write a file so that under its name there is never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    write_text_atomically(path, text)

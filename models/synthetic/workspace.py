@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from auparity.atomic_files import atomic_file, write_text_atomically
 from auparity.errors import AuparityError
 from auparity.json_files import load_json
 
@@ -37,11 +38,8 @@ class Workspace:
     def save(self, name: str, **arrays: Array) -> None:
         """Store arrays under a name, in one move."""
         path = self._path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        with open(partial, "wb") as stream:
+        with atomic_file(path) as partial, open(partial, "wb") as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes the arrays for allow_pickle
-        os.replace(partial, path)
 
     def load(self, name: str) -> dict[str, Array]:
         """The arrays stored under a name; AuparityError when there are none or the file is damaged."""
@@ -74,6 +72,4 @@ class Workspace:
         path = self.folder / "report.json"
         report = self.figures()
         report.setdefault(step, {}).update(figures)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(report, indent=1, sort_keys=True, default=float) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        write_text_atomically(path, json.dumps(report, indent=1, sort_keys=True, default=float) + "\n")
