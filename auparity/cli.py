@@ -51,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             return int(arguments.run(arguments))
     except AuparityError as error:
-        print(f"auparity: error: {error}", file=sys.stderr)
+        from auparity.media import printable_lines
+
+        print(printable_lines(f"auparity: error: {error}"), file=sys.stderr)
         return EXIT_PROBLEM
     except KeyboardInterrupt:
         print("auparity: interrupted", file=sys.stderr)

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from auparity.extraction_jobs import Job
 from auparity.extraction_types import ClipProgress, NoProgress, Outcome
-from auparity.media import printable
+from auparity.media import printable, printable_lines
 
 #: Between two progress lines of one clip where there is no terminal.
 LINE_SECONDS = 10.0
@@ -35,11 +35,6 @@ class FrameRateColumn(ProgressColumn):
         return Text(f"{task.speed:.1f} frames/s")
 
 
-def safe_lines(text: str) -> str:
-    """A message without anything that could steer the terminal: names of files come from outside."""
-    return "\n".join(printable(line) for line in text.split("\n"))
-
-
 class QuietReporter:
     """Problems and warnings only."""
 
@@ -54,7 +49,7 @@ class QuietReporter:
     def say(self, text: str) -> None:
         # A terminal that was closed is no reason to lose the frames that are done.
         with suppress(OSError):
-            print(safe_lines(text), file=sys.stderr, flush=True)
+            print(printable_lines(text), file=sys.stderr, flush=True)
 
     def job_started(self, number: int, total: int, job: Job) -> ClipProgress:
         return NoProgress()
@@ -160,7 +155,7 @@ class BarReporter(LineReporter):
     def say(self, text: str) -> None:
         # Plain text: file names may hold brackets, and paths must stay in one piece for copying.
         with suppress(OSError):
-            self._console.print(safe_lines(text), markup=False, highlight=False, soft_wrap=True)
+            self._console.print(printable_lines(text), markup=False, highlight=False, soft_wrap=True)
 
     def job_started(self, number: int, total: int, job: Job) -> ClipProgress:
         self._name = printable(job.path.name)

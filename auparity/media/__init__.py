@@ -12,7 +12,7 @@ from auparity.media.camera import CameraStream
 from auparity.media.content import Content, identify
 from auparity.media.decoder import prestart
 from auparity.media.folders import images_in
-from auparity.media.names import printable
+from auparity.media.names import printable, printable_lines
 from auparity.media.sources import ImageSequence, VideoFile, is_image, open_clip, read_image, read_photograph
 from auparity.media.types import ASSUMED_FPS, MAX_PIXELS, Frame, FrameSource, Image, Notes, Timestamps
 
@@ -34,6 +34,7 @@ __all__ = [
     "open_clip",
     "prestart",
     "printable",
+    "printable_lines",
     "read_image",
     "read_photograph",
 ]

@@ -21,5 +21,10 @@ def printable(text: str | os.PathLike[str]) -> str:
     return "".join(_escaped(c) if unicodedata.category(c) in _UNSAFE else c for c in plain)
 
 
+def printable_lines(text: str) -> str:
+    """A message of several lines with the same escapes inside each: names in it come from outside."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
