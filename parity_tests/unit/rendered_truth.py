@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from auparity.models.synthetic.truth_file import TruthMeta, write_truth
 from auparity.models.synthetic.types import AU_NAMES, Camera, Truth
 from auparity.reference.results import FrameResult, OfflineAUs
+from auparity.reports.sidecar import sidecar_of
 from auparity.table_writers import open_table
 
 CAMERA = Camera(400.0, 80.0, 60.0)
@@ -59,7 +63,7 @@ def write_clip_truth(folder: Path, frames: int = FRAMES) -> Path:
 
 def write_results(path: Path, *, shift: float = 0.0, lost: int | None = None, frames: int = FRAMES) -> Path:
     """A table of `auparity extract` whose landmarks are `shift` px to the right; frame `lost` has no face."""
-    table = open_table(path.with_suffix(".part"), "clip", "csv")
+    table = open_table(path, "clip", "csv")
     kept = [AU_NAMES.index(name) for name in AU_NAMES if name != "AU28"]
     intensity, presence = np.zeros((frames, 17)), np.zeros((frames, 18))
     for k, truth in enumerate(truths(frames)):
@@ -75,9 +79,16 @@ def write_results(path: Path, *, shift: float = 0.0, lost: int | None = None, fr
                 gaze_angles=np.zeros(2), au_intensity=intensity[k], au_presence=presence[k],
             )
         )  # fmt: skip
-    table.commit(path, OfflineAUs(intensity, presence))
+    table.finish(OfflineAUs(intensity, presence)).put(path)
+    table.discard_part()
     return path
 
 
 def pictures(frames: int = FRAMES) -> list[np.ndarray]:
     return [np.full((SIZE[1], SIZE[0], 3), 90 + k, np.uint8) for k in range(frames)]
+
+
+def describe(table: Path, **facts: Any) -> None:
+    """The sidecar of a table, as far as reports read it."""
+    vouched = {"name": table.name, "sha256": hashlib.sha256(table.read_bytes()).hexdigest()}
+    sidecar_of(table).write_text(json.dumps({"auparity": "0.1.0", "table": vouched, **facts}), encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from auparity.errors import AuparityError
+from auparity.parity_tests.unit.rendered_truth import describe
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
 from auparity.summary import main, summarise
 
@@ -52,9 +53,7 @@ def test_a_table_that_cannot_be_read_does_not_hide_the_others(tmp_path, capsys):
 
 def test_warnings_of_the_extraction_stand_above_the_figures(tmp_path):
     write(tmp_path / "clip.csv", [(1, 2.0)])
-    (tmp_path / "clip.csv.json").write_text(
-        '{"auparity": "1", "table": "clip.csv", "warnings": ["only <rendered> faces"]}'
-    )
+    describe(tmp_path / "clip.csv", warnings=["only <rendered> faces"])
     assert "**Warning:** only \\<rendered\\> faces" in summarise(tmp_path / "clip.csv")
 
 

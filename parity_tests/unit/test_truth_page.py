@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from html.parser import HTMLParser
 
@@ -13,7 +12,7 @@ import pytest
 from auparity.cli_report import add_parser, report_clip
 from auparity.errors import AuparityError
 from auparity.parity_tests.unit.fake_pipeline import result, write_images
-from auparity.parity_tests.unit.rendered_truth import FRAMES, pictures, write_clip_truth, write_results
+from auparity.parity_tests.unit.rendered_truth import FRAMES, describe, pictures, write_clip_truth, write_results
 from auparity.reports.overlay import write_overlay
 from auparity.reports.plots import MOST_POINTS, Axis, Line, line_chart
 from auparity.reports.truth_page import write_page
@@ -205,10 +204,9 @@ class TestCommand:
     def extracted(folder, name="clip", **facts):
         """A clip's table, its sidecar, and its frames in a folder of their own."""
         write_images(folder / "in" / name, FRAMES, size=(160, 120))
-        (folder / f"{name}.json").write_text(
-            json.dumps({"auparity": "0.1.0", "input": {"path": str(folder / "in" / name), "kind": "images"}, **facts})
-        )
-        return write_results(folder / f"{name}.csv")
+        table = write_results(folder / f"{name}.csv")
+        describe(table, **{"input": {"path": str(folder / "in" / name), "kind": "images"}, **facts})
+        return table
 
     def test_the_sidecar_says_which_clip_it_is(self, tmp_path, capsys):
         table = self.extracted(tmp_path)
@@ -247,17 +245,28 @@ class TestCommand:
         with pytest.raises(AuparityError, match="its frames were not kept"):
             report_clip(table)
 
+    def test_a_table_that_was_changed_since_is_reported_with_a_warning(self, tmp_path):
+        table = self.extracted(tmp_path, warnings=["said by the extraction"])
+        table.write_text(table.read_text().replace("0.975", "0.970"))
+        with table.open("a") as file:
+            file.write(table.read_text().splitlines()[-1] + "\n")
+        (tmp_path / "in" / "clip" / "zzz.png").write_bytes((tmp_path / "in" / "clip" / "000.png").read_bytes())
+        assert self.run(table) == 0
+        _, text = read(tmp_path / "clip.html")
+        assert "said by the extraction" in text
+        assert "not the one that its description was written for" in text
+
     def test_an_empty_folder_says_so(self, tmp_path):
         with pytest.raises(AuparityError, match="holds no table"):
             self.run(tmp_path)
 
     def test_a_photograph_becomes_a_picture_of_its_faces(self, tmp_path):
         picture = write_images(tmp_path / "in", 1, size=(160, 120)) / "000.png"
-        sidecar = {"auparity": "0.1.0", "input": {"path": str(picture), "kind": "photograph"}}
-        (tmp_path / "face.json").write_text(json.dumps(sidecar))
-        table = open_table(tmp_path / "face.part", "photograph", "csv")
+        table = open_table(tmp_path / "face.csv", "photograph", "csv")
         table.append(result(face_id=0))
-        table.commit(tmp_path / "face.csv", None)
+        table.finish(None).put(tmp_path / "face.csv")
+        table.discard_part()
+        describe(tmp_path / "face.csv", input={"path": str(picture), "kind": "photograph"})
         assert self.run(tmp_path) == 0
         assert cv2.imread(str(tmp_path / "face.overlay.jpg")).shape == (480, 640, 3)
         assert not (tmp_path / "face.html").exists()
