@@ -237,6 +237,8 @@ def _said(path: Path) -> str:
         entry = held.entries.get(path.resolve().relative_to(folder).as_posix())
         if entry is None:
             return f"{folder / manifests.NAME} does not name it"
+        if held.target not in TARGETS:
+            raise AuparityError(f"{folder / manifests.NAME}: is of target {held.target!r}, which there is not.")
         if _digest(TARGETS[held.target], path) != (entry.sha256, entry.bytes):
             return f"CHANGED since it was exported: its hash is not that of {folder / manifests.NAME}"
         checked = "not verified" if entry.error is None else f"verified, {entry.error:.2g} from the reference"

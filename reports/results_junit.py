@@ -42,7 +42,7 @@ def write_junit(results: Sequence[Results], path: Path) -> None:
 
 
 def _suite(root: ET.Element, name: str, date: str, tests: int) -> ET.Element:
-    about = {"name": _clean(" ".join(name.split())), "timestamp": date[:19], "tests": str(tests)}
+    about = {"name": _clean(" ".join(name.split())), "timestamp": _clean(date[:19]), "tests": str(tests)}
     return ET.SubElement(root, "testsuite", about | {"failures": "0", "skipped": "0", "errors": "0"})
 
 

@@ -16,6 +16,7 @@ from auparity.reports.results_junit import write_junit
 from auparity.reports.results_markdown import results_markdown
 from auparity.reports.results_page import write_results_page
 from auparity.reports.sidecar import read_sidecar
+from auparity.reports.truth_page import write_page
 from auparity.tables import COLUMNS
 
 SIDECAR = {
@@ -32,6 +33,8 @@ def loaders() -> list[Loader]:
         Loader("table, CSV", "text", "x.csv", _make_csv, lambda f: read_result_table(f / "x.csv")),
         Loader("table, Parquet", "bytes", "x.parquet", _make_parquet, lambda f: read_result_table(f / "x.parquet")),
         Loader("summary of a table", "text", "x.csv", _make_csv, lambda f: summary.summarise(f / "x.csv")),
+        Loader("table, its page", "text", "x.csv", _make_csv, _write_clip_page),
+        json_file("sidecar, its page", "x.csv.json", SIDECAR, _write_sidecar_page),
         json_file("sidecar, for reports", "x.csv.json", SIDECAR, lambda f: read_sidecar(f / "x.csv")),
         json_file("sidecar, for extraction", "x.json", SIDECAR, _read_own_sidecar),
         Loader("truth, its description", "json", "truth.json", _make_truth, _read_truth),
@@ -51,6 +54,15 @@ def _make_csv(folder: Path) -> None:
     lines = [",".join(column.name for column in columns)]
     lines += [",".join("" if c.kind == "text" else f"{v:g}" for c, v in zip(columns, row, strict=True)) for row in rows]
     (folder / "x.csv").write_text("\n".join(lines) + "\n")
+
+
+def _write_clip_page(folder: Path) -> None:
+    write_page(folder / "x.csv", folder / "x.html", fps=30.0)
+
+
+def _write_sidecar_page(folder: Path) -> None:
+    _make_csv(folder)
+    _write_clip_page(folder)
 
 
 def _make_parquet(folder: Path) -> None:

@@ -37,6 +37,13 @@ def test_markdown_cells_stay_in_their_cells():
     assert "onnx\\|numba \\<b\\> x" in line
 
 
+def test_junit_is_xml_whatever_the_run_says_of_itself(tmp_path):
+    odd = made.parity(replace(made.FAILING, variant="a\x00\x1b]b", figure="\uffff<&>", reason="\ud800"))
+    odd = replace(odd, kind="k\x01", provenance=replace(odd.provenance, date="\x00\x08"))
+    write_junit([odd], tmp_path / "out.xml")
+    assert next(ET.parse(tmp_path / "out.xml").getroot().iter("testsuite")).get("timestamp") == "??"
+
+
 def test_junit_counts_and_names_what_failed(tmp_path):
     path = tmp_path / "deep" / "out.xml"
     run = replace(made.parity(made.FAILING), skipped=[Skipped("torch", "not \x01 installed")])
