@@ -58,9 +58,7 @@ def blocked(path):
 def test_the_named_folder_comes_first_then_the_users_then_a_temporary_one_then_none(machine, monkeypatch):
     assert cache_root().path == machine / "named"
     monkeypatch.setenv(CACHE_VARIABLE, blocked(machine / "file"))
-    with pytest.warns(
-        AuparityWarning, match=r"file/below is not used: it cannot be written to"
-    ):
+    with pytest.warns(AuparityWarning, match=r"file/below is not used: it cannot be written to"):
         assert cache_root().path == machine / "home" / ".cache" / "auparity"
     monkeypatch.setenv("HOME", blocked(machine / "no-home"))
     with pytest.warns(AuparityWarning, match=r"no-home.*temporary"):
