@@ -47,13 +47,14 @@ class CacheRoot:
 def cache_root() -> CacheRoot:
     """The folder of the cache; see the module's first paragraphs. Warns, once, where it is not the one to expect."""
     variables = (CACHE_VARIABLE, "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE")
-    return _root(tuple(os.environ.get(name) for name in variables), tempfile.tempdir)
+    return _root(tuple(os.environ.get(name) for name in variables), _temporary_folder())
 
 
 @lru_cache(maxsize=8)
-def _root(environment: tuple[str | None, ...], temporary: str | None) -> CacheRoot:
+def _root(environment: tuple[str | None, ...], temporary: Path | None) -> CacheRoot:
+    """The first folder that can be used; decided once for an environment."""
     passed: list[str] = []
-    for origin, path in _candidates():
+    for origin, path in _candidates(temporary):
         if why := _made(path):
             passed.append(f"{path} is not used: {why}")
         else:
@@ -67,15 +68,20 @@ def _root(environment: tuple[str | None, ...], temporary: str | None) -> CacheRo
     return found
 
 
-def _candidates() -> Iterator[tuple[str, Path]]:
+def _candidates(temporary: Path | None) -> Iterator[tuple[str, Path]]:
     if named := os.environ.get(CACHE_VARIABLE):
         yield f"{CACHE_VARIABLE} names it", Path(named)
     if (users := _users_folder()) is not None:
         yield "the user's folder for caches", users / "auparity"
+    if temporary is not None:
+        yield "temporary: the system may delete it", temporary / own_name()
+
+
+def _temporary_folder() -> Path | None:
     try:
-        yield "temporary: the system may delete it", Path(tempfile.gettempdir()) / own_name()
-    except FileNotFoundError:  # no temporary folder either
-        return
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:  # none that can be written to
+        return None
 
 
 def _users_folder() -> Path | None:

@@ -58,7 +58,7 @@ class _Locator:
         return cls(function, file)
 
     def get_cache_path(self) -> str:
-        return str(kernels_folder())
+        return ""  # it is looked up when it is needed: importing a kernel touches no disk
 
     def ensure_cache_path(self) -> None:
         """It was made when it was chosen."""
@@ -75,20 +75,20 @@ class _Results(CompileResultCacheImpl):  # type: ignore[misc]
 
 
 class Entries:
-    """Compiled code by key, a file each; takes the place of Numba's index and data files.
+    """Compiled code by key, a file each in `kernels_folder`; takes the place of Numba's index and data files.
 
     Parameters
     ----------
-    folder : private, of this user.
     name : of the function, for people who look into the folder.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder, self._name = folder, name
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def load(self, key: Any) -> Any:
         """What was saved under an equal key; None where nothing was, or it is not whole and ours."""
-        content = read_own(self._path(key))
+        path = self._path(key)
+        content = None if path is None else read_own(path)
         begin = len(MAGIC) + HASH_BYTES
         if content is None or content[: len(MAGIC)] != MAGIC:
             return None
@@ -99,19 +99,23 @@ class Entries:
 
     def save(self, key: Any, data: Any) -> None:
         """Keep `data`; a disk that is full costs compiling again, not the run."""
+        if (path := self._path(key)) is None:
+            return
         content = dumps((key, data))
         try:
-            write_own(self._path(key), MAGIC + hashlib.sha256(content).digest() + content)
+            write_own(path, MAGIC + hashlib.sha256(content).digest() + content)
         except OSError as error:
-            _warn_unsaved(str(self._folder), error.strerror)
+            _warn_unsaved(str(path.parent), error.strerror)
 
     def flush(self) -> None:
         """Forget every entry of the function."""
-        for path in self._folder.glob(f"{self._name}.*"):
-            path.unlink(missing_ok=True)
+        if (folder := kernels_folder()) is not None:
+            for path in folder.glob(f"{self._name}.*"):
+                path.unlink(missing_ok=True)
 
-    def _path(self, key: Any) -> Path:
-        return self._folder / f"{self._name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}"
+    def _path(self, key: Any) -> Path | None:
+        folder, name = kernels_folder(), f"{self._name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}"
+        return None if folder is None else folder / name
 
 
 @lru_cache(maxsize=1)
@@ -122,9 +126,9 @@ def _warn_unsaved(folder: str, why: str | None) -> None:
 class _Cache(FunctionCache):  # type: ignore[misc]
     _impl_class = _Results
 
-    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file = Entries(folder, self._impl.filename_base)
+        self._cache_file = Entries(self._impl.filename_base)
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         versions = (numba.__version__, llvmlite.__version__, sys.version_info[:2])
@@ -178,8 +182,7 @@ def kernel(function: Callable[..., Any] | None = None, *, fastmath: bool | set[s
 
     def compile_lazily(f: Callable[..., Any]) -> Any:
         dispatcher = njit(nogil=True, error_model="numpy", fastmath=fastmath, **options)(f)
-        if (folder := kernels_folder()) is not None:
-            dispatcher._cache = _Cache(f, folder)
+        dispatcher._cache = _Cache(f)
         return dispatcher
 
     return compile_lazily if function is None else compile_lazily(function)
