@@ -174,7 +174,9 @@ def _clip_of(table: Path, sidecar: dict[str, Any]) -> Path:
 
 def _commands(table: Path, clip: Path, sidecar: dict[str, Any], truth: Path | None) -> list[str]:
     """Command lines that make table, video and page again, with names in place of this machine's folders."""
-    name, commands, options = clip.name, [], ""
+    from auparity.benchmarks.repeat_command import described
+
+    name, commands = clip.name, []
     if truth is not None:
         from auparity.models.synthetic.truth_file import read_truth
 
@@ -184,10 +186,13 @@ def _commands(table: Path, clip: Path, sidecar: dict[str, Any], truth: Path | No
             f"auparity models render --seed {meta.seed} --frames {len(true)} --size {meta.width}x{meta.height} "
             f"-o {shlex.quote(name)}"
         )
-    camera, request = sidecar.get("camera", {}), sidecar.get("request", {}).get("intrinsics", {})
-    if request.get("fx") is not None:
-        options = f" --fx {camera['fx']:g} --cx {camera['cx']:g} --cy {camera['cy']:g}"
-    models = "embedded" if "embedded" in str(sidecar.get("bundle", {}).get("name")) else "DIR"
-    commands.append(f"auparity extract {shlex.quote(name)} --models {models}{options} -o .")
+    request, bundle = sidecar.get("request", {}), sidecar.get("bundle", {})
+    asked = {**request.get("intrinsics", {}), "max-frames": request.get("max_frames")}
+    options = "".join(f" --{option} {value:g}" for option, value in asked.items() if value is not None)
+    models, which = "embedded", ""
+    if str(bundle.get("name")) != models:
+        models, kind = "DIR", bundle.get("source", {}).get("landmark_model", "unknown")
+        which = f"  # DIR is {described(str(bundle.get('name')), kind, str(bundle.get('content_hash'))[:12])}"
+    commands.append(f"auparity extract {shlex.quote(name)} --models {models}{options} -o .{which}")
     commands.append(f"auparity report {shlex.quote(table.name)}")
     return commands
