@@ -34,7 +34,7 @@ def test_relative_paths_and_options_stay_as_typed():
 
 
 def test_absolute_folders_are_replaced_and_the_models_named_by_hash():
-    words = ["/home/ann/a.mp4", "/home/ann/b.mp4", "/data/c", "--models=/home/ann/OpenFace", "-o", "/home/ann/r.json"]
+    words = ["/mnt/ann/a.mp4", "/mnt/ann/b.mp4", "/data/c", "--models=/mnt/ann/OpenFace", "-o", "/mnt/ann/r.json"]
     command = repeating("auparity bench", words, BUNDLE)
     shown = "FOLDER/a.mp4 FOLDER/b.mp4 FOLDER2/c --models DIR -o FOLDER/r.json"
     assert command == f"auparity bench {shown}  # DIR is {NAMED}"
