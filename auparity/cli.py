@@ -45,7 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 0 good, 1 a problem, 2 usage, 130 interrupted."""
-    arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    arguments = build_parser().parse_args(words)
+    arguments.words = words[1:]  # what follows the command, as typed: results keep the command that repeats them
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning

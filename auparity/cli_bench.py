@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -85,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     from auparity.benchmarks.bench import bench
     from auparity.benchmarks.peers import named_peers
     from auparity.benchmarks.provenance import provenance
+    from auparity.benchmarks.repeat_command import repeating
     from auparity.benchmarks.workloads import RENDERED
     from auparity.errors import AuparityError
     from auparity.reports.results_markdown import results_markdown
@@ -97,7 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) < 2:
             raise AuparityError(f"--{name} {getattr(arguments, name)}: at least 2, so that there is a spread.")
     works = _works(arguments)
-    command = " ".join(["auparity", "bench", *map(shlex.quote, _portable(sys.argv[2:]))])
+    own = works[0].bundle if arguments.clips or arguments.photographs else None
+    command = repeating("auparity bench", arguments.words, own, without=["--record"])
     peers = [] if arguments.peers is None else named_peers(arguments.peers or None, works[0].bundle.face.name)
     results = bench(
         works, [emulated(spec) if arguments.emulate_coreml else spec for spec in arguments.variants or ["best"]],
@@ -125,11 +126,6 @@ def _works(arguments: argparse.Namespace) -> list[Workload]:
     if "recorded" in names:
         works += workloads.recorded(arguments.frames)
     return works + workloads.named([name for name in names if name != "recorded"], arguments.frames)
-
-
-def _portable(words: list[str]) -> list[str]:
-    """Arguments without the folders of this machine."""
-    return [Path(word).name if os.path.isabs(word) or word.startswith("..") else word for word in words]
 
 
 _began: dict[str, float] = {}

@@ -18,7 +18,7 @@ _DESCRIPTION = """\
 Write every network and model of a bundle as files of another runtime: detector, patch experts (all of a view in one
 graph, and one file for each landmark and scale of the frontal view), landmark validator, action units, and the half
 from aligned faces to action units. manifest.json beside them says what each takes and gives, its hash and size.
-Stopped, it goes on where it was. With --verify every file is read back, run, and held against the reference. TensorRT
+An interrupted export resumes. With --verify every file is read back, run, and held against the reference. TensorRT
 engines run only on such a GPU as they were built on; on another machine the same command builds them again."""
 _EPILOG = """\
 examples:

@@ -198,7 +198,9 @@ def _clip_of(table: Path, sidecar: Sidecar) -> Path:
 
 def _commands(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> list[str]:
     """Command lines that make table, video and page again, with names in place of this machine's folders."""
-    name, commands, options = clip.name, [], ""
+    from auparity.benchmarks.repeat_command import described
+
+    name, commands = clip.name, []
     if truth is not None:
         from auparity.models.synthetic.truth_file import read_truth
 
@@ -208,11 +210,18 @@ def _commands(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> 
             f"auparity models render --seed {meta.seed} --frames {len(true)} --size {meta.width}x{meta.height} "
             f"-o {shlex.quote(name)}"
         )
-    request = sidecar.get("request", {}).get("intrinsics", {})
-    if request.get("fx") is not None:
-        camera = sidecar.get("camera", {})
-        options = "".join(f" --{name} {camera[name]:g}" for name in ("fx", "cx", "cy") if name in camera)
-    models = "embedded" if "embedded" in str(sidecar.get("bundle", {}).get("name")) else "DIR"
-    commands.append(f"auparity extract {shlex.quote(name)} --models {models}{options} -o .")
+    request, bundle = sidecar.get("request", {}), sidecar.get("bundle", {})
+    asked: dict[str, float | None] = {name: request.get("intrinsics", {}).get(name) for name in ("fx", "fy", "cx", "cy")}
+    asked |= {"max-frames": request.get("max_frames"), "fps": request.get("fps")}
+    options = "".join(f" --{option} {value:g}" for option, value in asked.items() if value is not None)
+    if request.get("timestamps") == "index" and request.get("fps") is None:
+        options += " --timestamps index"
+    if request.get("multi_view") is False:
+        options += " --no-multi-view"
+    models, which = "embedded", ""
+    if bundle.get("name") != models:
+        models, kind = "DIR", bundle.get("source", {}).get("landmark_model", "unknown")
+        which = f"  # DIR is {described(str(bundle.get('name')), kind, str(bundle.get('content_hash'))[:12])}"
+    commands.append(f"auparity extract {shlex.quote(name)} --models {models}{options} -o .{which}")
     commands.append(f"auparity report {shlex.quote(table.name)}")
     return commands

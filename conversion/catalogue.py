@@ -144,7 +144,7 @@ def _has_its_own(patch: CENPatch | CCNFPatch) -> bool:
 
 def _group(name: str, landmarks: list[int], patches: Sequence[CENPatch | CCNFPatch], size: tuple[int, int]) -> Item:
     neurons = isinstance(patches[0], CCNFPatch)
-    reference = expert_examples.neuron_responses if neurons else expert_examples.network_responses
+    reference: Callable[..., Array] = expert_examples.neuron_responses if neurons else expert_examples.network_responses
     shape = (len(patches), expert_examples.POSITIONS, 1 + size[0] * size[1])
     contract = (
         f"normalised patches ({shape[0]}, P, {shape[2]}) float32 of landmarks {', '.join(map(str, landmarks))}, a one "
@@ -158,7 +158,7 @@ def _group(name: str, landmarks: list[int], patches: Sequence[CENPatch | CCNFPat
 
 
 def _single(name: str, experts: CENExperts, landmark: int, patch: CENPatch) -> Item:
-    note, reference = "", expert_examples.network_response
+    note, reference = "", cast(Callable[..., Array], expert_examples.network_response)
     if not patch.layers:
         reference = expert_examples.mirrored_response
         partner = int(experts.mirror_landmarks.ravel()[landmark])

@@ -2,8 +2,8 @@
 
 A file of experts takes normalised patches, while the reference's experts look at areas of an image. So each patch is
 laid into an area, the reference's own `area_responses` cuts it out, normalises it and evaluates the expert, and the
-response at that place is what the file has to give. Nothing here reads weights: an exported graph whose builder reads them in
-another way than the reference is found, and so is one that takes the pixels of a patch in another order.
+response at that place is what the file has to give. Nothing here reads weights: an exported graph whose builder reads
+them in another way than the reference is found, and so is one that takes the pixels of a patch in another order.
 
 Functions of modules, not closures: they go to other processes with the items of the catalogue.
 """
@@ -39,7 +39,7 @@ def network_responses(experts: Sequence[CENPatch], values: Array) -> Array:
     """Responses (K, P) of K CEN experts to their normalised patches (K, P, 1 + pixels)."""
     count = len(experts)
     alone = np.arange(count, dtype=np.int32)  # every expert is its own mirror image
-    scale = CENScale(*(2 * [_cen_experts(experts, alone)]), FLOAT32)
+    scale = _frontal(experts, alone)
     size = experts[0].height, experts[0].width
     areas, rows, columns = _tiled(values, size)
     maps = scale.area_responses(areas, alone, FRONTAL)
@@ -57,7 +57,7 @@ def mirrored_response(partner: CENPatch, values: Array) -> Array:
     The reference gets the area as it is in the image, so that it mirrors the area and turns the map back itself.
     """
     empty = CENPatch(0, 0, (), partner.confidence)
-    scale = CENScale(*(2 * [_cen_experts([empty, partner], np.array([1, 0], np.int32))]), FLOAT32)
+    scale = _frontal([empty, partner], np.array([1, 0], np.int32))
     areas, rows, columns = _tiled(values[None], (partner.height, partner.width))
     (responses,) = scale.area_responses(np.ascontiguousarray(areas[:, :, ::-1]), np.array([0]), FRONTAL)
     return np.asarray(responses[rows, responses.shape[1] - 1 - columns], np.float32)
@@ -78,10 +78,11 @@ def neuron_responses(experts: Sequence[CCNFPatch], values: Array) -> Array:
     return np.asarray(maps.reshape(count, positions) * totals[:, None], np.float32)
 
 
-def _cen_experts(experts: Sequence[CENPatch], mirrors: Array) -> CENExperts:
-    """One frontal view with these experts."""
-    visible = np.ones((1, len(experts)), np.int32)
-    return CENExperts(1.0, np.zeros((1, 3)), visible, mirrors, np.zeros(1, np.int32), (tuple(experts),))
+def _frontal(experts: Sequence[CENPatch], mirrors: Array) -> CENScale:
+    """The reference's experts of one frontal view, where landmark k is the mirror image of `mirrors[k]`."""
+    visible, no_view = np.ones((1, len(experts)), np.int32), np.zeros(1, np.int32)
+    held = CENExperts(1.0, np.zeros((1, 3)), visible, mirrors, no_view, (tuple(experts),))
+    return CENScale(held, held, FLOAT32)
 
 
 def _pixels(values: Array, size: tuple[int, int]) -> Array:

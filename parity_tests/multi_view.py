@@ -1,8 +1,8 @@
 """``python -m auparity.parity_tests.multi_view``: are eleven starting orientations of a photograph better than one?
 
 Rendered photographs that training never saw are measured by the fastest pipeline, once from eleven head orientations
-and once from the frontal one alone, as OpenFace's FaceLandmarkImg does by default (spec 50.9). Landmarks are compared with
-the known ones by the mean error of the 68 points in percent of the distance of the outer eye corners (the measure of
+and once from the frontal one alone, as OpenFace's FaceLandmarkImg does by default (spec 50.9). Landmarks are compared
+with the known ones by the mean error of the 68 points in percent of the distance of the outer eye corners (that of
 300-W), for all photographs and by how far the head is turned and tilted. In: a bundle, a number of photographs; out: a
 Markdown table, as in docs/fidelity.md.
 """

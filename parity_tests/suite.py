@@ -31,7 +31,8 @@ from auparity.reports.records import Workload as WorkloadRecord
 def variants_of(technology: str, *, emulated: bool = False) -> list[Variant]:
     """The registered variants of a technology ("onnx"), or of a variant's whole name ("onnx-openvino").
 
-    "cpu" is every one that runs on a processor and comes with auparity, "cuda" and "mps" all on such a device.
+    "cpu" is every one that runs on a processor and comes with auparity, "cuda" and "mps" every one on such a device.
+    Those that are not installed are among them: the suite reports them as skipped.
 
     Those that interpret instead of computing (Core ML's) are there when they are asked for, and only they.
     """
@@ -50,7 +51,7 @@ def variants_of(technology: str, *, emulated: bool = False) -> list[Variant]:
 
 def _is_of_device(variant: Variant, device: str) -> bool:
     if device == "cpu":
-        return variant.rank >= 30
+        return device in variant.devices and variant.provider == "auparity"
     return device in ("cuda", "mps") and device in variant.devices
 
 

@@ -34,19 +34,25 @@ AGREEMENT_SD = 1.96
 class Verdict:
     """The whole of some runs in one word."""
 
-    figures: int
+    figures: int  #: errors that were compared with a tolerance
     failed: list[tuple[Results, Error]]
+    speeds: int = 0  #: pipelines that were timed
+    skipped: int = 0  #: what did not run
 
     @property
     def word(self) -> str:
         if not self.figures:
-            return "NOTHING MEASURED"
+            return "TIMED ONLY" if self.speeds else "NOTHING MEASURED"
         return "FAILED" if self.failed else "PASSED"
 
     def sentence(self) -> str:
         """Without the word."""
+        if not self.figures and self.speeds:
+            return "parity was not measured in this run: these speeds say nothing of whether the numbers are right."
+        if not self.figures and self.skipped:
+            return f"everything was skipped ({self.skipped}); the reasons stand below."
         if not self.figures:
-            return "no figure was compared with a tolerance."
+            return "no pipeline was timed and no figure was compared with a tolerance."
         if not self.failed:
             return "the one figure holds." if self.figures == 1 else f"all {self.figures} figures hold."
         return f"{len(self.failed)} of {self.figures} {'figure' if self.figures == 1 else 'figures'}."
@@ -56,7 +62,10 @@ def verdict(results: Sequence[Results]) -> Verdict:
     """Over all runs; the failures with the largest share of their tolerance first."""
     found = [(run, error) for run in results for error in run.errors]
     failed = [(run, error) for run, error in found if failed_because(error)]
-    return Verdict(len(found), sorted(failed, key=lambda pair: -severity(pair[1])))
+    failed.sort(key=lambda pair: -severity(pair[1]))
+    return Verdict(
+        len(found), failed, sum(len(run.speeds) for run in results), sum(len(run.skipped) for run in results)
+    )
 
 
 def failed_because(error: Error) -> str:

@@ -21,12 +21,19 @@ class Input(TypedDict, total=False):
     kind: str  #: "video", "images", "camera" or "photograph"
 
 
+class Source(TypedDict, total=False):
+    """Where a bundle is from."""
+
+    landmark_model: str
+
+
 class Models(TypedDict, total=False):
     """The bundle."""
 
     name: str
     version: str
     content_hash: str
+    source: Source
 
 
 class CameraFacts(TypedDict, total=False):
@@ -51,6 +58,10 @@ class Request(TypedDict, total=False):
     """What was asked for."""
 
     intrinsics: Intrinsics
+    max_frames: int | None
+    timestamps: str | None
+    fps: float | None
+    multi_view: bool | None
 
 
 class Table(TypedDict, total=False):

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -34,6 +33,7 @@ from auparity.benchmarks.device.parts import (
 from auparity.benchmarks.device.rates import Rates, gpu_facts, measure_rates
 from auparity.benchmarks.device.workloads import Models, Settings, render_film, render_pictures
 from auparity.benchmarks.provenance import provenance
+from auparity.benchmarks.repeat_command import repeating
 from auparity.benchmarks.workloads import FORMATS
 from auparity.errors import AuparityError, DeviceError, VariantUnavailable
 from auparity.models.bundle import Bundle
@@ -186,8 +186,8 @@ def main(arguments: list[str] | None = None) -> int:
         device, every = shared_device(), _models(chosen)
         if "OMP_NUM_THREADS" not in os.environ:
             _tell("OMP_NUM_THREADS is not set: BLAS may use more than one thread of the CPU beside the GPU.")
-        portable = [Path(word).name if os.path.isabs(word) else word for word in given]
-        command = " ".join(["python -m auparity.benchmarks.device", *map(shlex.quote, portable)])
+        other = every[-1].bundle if chosen.models else None
+        command = repeating("python -m auparity.benchmarks.device", given, other)
         where = provenance(command, yardstick=True)
         results = measure(every, device, settings, where, measure_rates(device), chosen.output)
     except VariantUnavailable as error:

@@ -36,14 +36,18 @@ def recorded(folder: str, photograph: str) -> Table:
 
 
 @pytest.mark.parametrize(
-    ("folder", "multi_view", "wild"),
-    [("images", False, False), ("images_multiview", True, False), ("images_wild", None, True)],
+    ("folder", "multi_view", "wild", "photographs"),
+    [
+        ("images", False, False, PHOTOGRAPHS),
+        ("images_multiview", True, False, PHOTOGRAPHS),
+        ("images_wild", None, True, PHOTOGRAPHS[:1]),  # its windows cost four times as much
+    ],
 )
-def test_photographs_are_measured_as_the_official_program_does_with_this_option(folder, multi_view, wild):
+def test_photographs_are_measured_as_the_official_program_does_with_this_option(folder, multi_view, wild, photographs):
     bundle = Bundle.from_openface(require_shared() / "openface", landmark_model="clnf")
     pipeline = ReferencePipeline(bundle, parameters=DetectorParameters.for_model(bundle.face, wild=wild))
     distances, intensities, presences = [], [], []
-    for photograph in PHOTOGRAPHS:
+    for photograph in photographs:
         table = recorded(folder, photograph)
         faces = pipeline.process_image(golden_data.load_image(f"{photograph}.jpg"), multi_view=multi_view)
         assert [face.face_id for face in faces] == list(table.columns("face").ravel())

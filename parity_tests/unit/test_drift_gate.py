@@ -11,7 +11,7 @@ import pytest
 
 from auparity import cli, cli_parity
 from auparity.accelerated.hardware import hardware_id
-from auparity.accelerated.registry import Variant, registry
+from auparity.accelerated.registry import EMULATED, REFERENCE, Variant, registry
 from auparity.errors import AuparityError
 from auparity.parity_tests import drift, suite
 from auparity.parity_tests.drift import Baseline, Figure
@@ -150,3 +150,12 @@ def test_only_what_this_run_could_have_measured_can_be_gone(tmp_path):
     judged.update()
     assert set(drift.load(tmp_path / f"{hardware_id()}.json")) == {f.name for f in report.figures} | set(kept[2:])
     assert suite.judge(report, variants, tmp_path, whole=False).passed
+
+
+def test_cpu_is_every_variant_of_ours_that_runs_on_a_processor():
+    chosen = {(variant.stage, variant.name) for variant in suite.variants_of("cpu")}
+    for variant in registry():
+        ours = variant.provider == "auparity" and "cpu" in variant.devices
+        named = variant.name != REFERENCE and not variant.name.endswith(EMULATED)
+        assert ((variant.stage, variant.name) in chosen) == (ours and named), f"{variant.stage} {variant.name}"
+    assert {"numba", "onnx", "batched", "torch", "jax", "onnx-openvino", "numba-bf16"} == {name for _, name in chosen}

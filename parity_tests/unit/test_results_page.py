@@ -13,6 +13,7 @@ from auparity import cli
 from auparity.parity_tests.unit import synthetic_results as made
 from auparity.reports.records import Results, Skipped, save
 from auparity.reports.results_figures import verdict
+from auparity.reports.results_markdown import results_markdown
 from auparity.reports.results_page import results_page, write_results_page
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "path", "circle", "line", "rect", "polyline", "use", "stop"}
@@ -67,6 +68,10 @@ FULL = [made.parity(), made.benchmark()]
         ([made.parity(made.FAILING), made.benchmark()], "FAILED"),
         ([], "NOTHING MEASURED"),
         ([Results("parity", made.provenance())], "NOTHING MEASURED"),
+        ([made.parity()], "PASSED"),
+        ([replace(made.benchmark(), errors=[])], "TIMED ONLY"),
+        ([made.parity(), replace(made.benchmark(), errors=[])], "PASSED"),
+        ([replace(made.parity(), errors=[], series=[])], "NOTHING MEASURED"),
     ],
 )
 def test_the_verdict_comes_first(results, word):
@@ -77,6 +82,15 @@ def test_the_verdict_comes_first(results, word):
     if word == "FAILED":
         assert page.text.index("gaze") < page.text.index("Variants by stage")
         assert "1 of" in page.text
+
+
+def test_what_was_not_measured_is_said_in_words():
+    timed = replace(made.benchmark(), errors=[])
+    assert "parity was not measured" in results_page([timed])
+    assert "NOTHING" not in results_page([timed]) + results_markdown(timed)
+    only_skipped = Results("parity", made.provenance(), skipped=[Skipped("fhog onnx", "needs onnx")])
+    assert "everything was skipped (1)" in results_page([only_skipped])
+    assert "no pipeline was timed and no figure was compared" in results_page([Results("parity", made.provenance())])
 
 
 def test_an_error_above_its_tolerance_fails_even_if_the_file_says_nothing():

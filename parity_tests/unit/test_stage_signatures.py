@@ -41,7 +41,7 @@ def parameters(function: Callable[..., Any], *, bound: bool) -> list[inspect.Par
 
 
 def differences(stage: str, made: Any, *, built: bool) -> list[str]:
-    """How the methods of a stage object, or of its class, differ from the protocol; more optional arguments are fine."""
+    """How methods of a stage object, or of its class, differ from the protocol. More optional arguments are fine."""
     _, protocol = contract(stage)
     problems = []
     for name, method in methods_of(protocol).items():
