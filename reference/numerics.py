@@ -107,7 +107,7 @@ class Numerics:
         return lanes[:, 0]
 
     def smooth(self, matrices: Array, vectors: Array) -> Array:
-        """Products (..., r) of matrices (..., r, k) and vectors (..., k), summed as the C++ build does with covariances.
+        """Products (..., r) of matrices (..., r, k) and vectors (..., k), summed as the C++ build sums covariances.
 
         Eight partial sums over whole groups of eight terms by fused multiply-adds, then both halves and neighbours
         added; after that the terms that are left. With it recorded response maps come out to the last bits.
