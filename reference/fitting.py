@@ -251,7 +251,7 @@ class MeanShiftProblem:
         """Model likelihood and landmark likelihoods (n,) at positions (n, 2) inside the maps (spec 50.3)."""
         dtype = self.model.numerics.dtype
         places = np.arange(self.maps.shape[1])
-        squared = (position.astype(np.float64)[:, :, None] - places) ** 2
+        squared = np.square(position.astype(np.float64)[:, :, None] - places)
         kernel = exp(-0.5 * (squared[:, 1, :, None] + squared[:, 0, None, :]) / (self.sigma * self.sigma))
         density = sums.total((self.maps * kernel).reshape(len(self.maps), -1))
         per_landmark = np.where(self.visible, density, INVISIBLE_LIKELIHOOD).astype(dtype)

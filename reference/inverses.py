@@ -44,7 +44,7 @@ def inverse_spd(matrices: Array) -> F64:
 
 
 def _swept(a: F64) -> F64:
-    """Inverses of (n, n, K), which are overwritten: after the sweep of every row and column stands minus the inverse."""
+    """Inverses of (n, n, K), which are overwritten: swept by every row and column, a matrix is minus its inverse."""
     outer = np.empty_like(a)
     for k in range(len(a)):
         pivot = a[k, k].copy()

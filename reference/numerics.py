@@ -27,6 +27,8 @@ SMALLEST_PIVOT = float(np.finfo(np.float32).eps)
 
 #: Partial sums that the C++ build's matrix-vector product keeps: one AVX-512 register of float32.
 LANES = 16
+#: And those that its product of a covariance keeps.
+HALF_LANES = 8
 
 
 @dataclass(frozen=True)
@@ -42,22 +44,29 @@ class Numerics:
         return np.asarray(values, dtype=self.dtype)
 
     def matmul(self, a: Array, b: Array) -> Array:
-        """Matrix product of (..., m, k) and (..., k, n) or (k,) in the working dtype, each entry rounded once.
+        """Matrix product of (..., m, k) and (..., k, n) or (k,), summed as the C++ build's sgemm does (spec 90.5).
 
-        Stands for the C++ program's sgemm (spec 90.5), which rounds every partial sum. The perturbed programs do that,
-        too, in orders of their own.
+        Every entry is one sum over k, term after term by fused multiply-adds: with it recorded Hessians and neurons
+        come out to the last bit. The perturbed programs round products as well and have orders of their own.
         """
         if b.ndim == 1:
-            return self.matmul(a, b[:, None])[..., 0] if self.perturbed else self.cast(sums.dot(a, b))
+            return self.matmul(a, b[:, None])[..., 0]
         if self.perturbed == "reversed":
-            return _one_after_the_other(a[..., ::-1], b[..., ::-1, :])
+            return _term_after_term(a[..., ::-1], b[..., ::-1, :])
         if self.perturbed == "halved" and (half := a.shape[-1] // 2):
-            first = _one_after_the_other(a[..., :half], b[..., :half, :])
-            return first + _one_after_the_other(a[..., half:], b[..., half:, :])
+            first = _term_after_term(a[..., :half], b[..., :half, :])
+            return first + _term_after_term(a[..., half:], b[..., half:, :])
         if self.perturbed == "alternating" and a.shape[-1] > 1:
-            even = _one_after_the_other(a[..., ::2], b[..., ::2, :])
-            return even + _one_after_the_other(a[..., 1::2], b[..., 1::2, :])
-        return self.cast(sums.product(a, b))
+            even = _term_after_term(a[..., ::2], b[..., ::2, :])
+            return even + _term_after_term(a[..., 1::2], b[..., 1::2, :])
+        return _term_after_term(a, b, fused=not self.perturbed and self.dtype is np.float32)
+
+    def layer(self, a: Array, b: Array) -> Array:
+        """Matrix product of (m, k) and (k, n) in the working dtype, for the large ones of networks.
+
+        Stands for sgemm, too, but each entry is rounded only once: `matmul` would take a hundred times as long.
+        """
+        return self.matmul(a, b) if self.perturbed else self.cast(sums.product(a, b))
 
     def fma(self, a: Array, b: Array, c: Array) -> Array:
         """``a * b + c`` rounded once, as the hardware's fused multiply-add.
@@ -97,6 +106,28 @@ class Numerics:
             lanes = lanes[:, 0::2] + lanes[:, 1::2]
         return lanes[:, 0]
 
+    def smooth(self, matrices: Array, vectors: Array) -> Array:
+        """Products (..., r) of matrices (..., r, k) and vectors (..., k), summed as the C++ build sums covariances.
+
+        Eight partial sums over whole groups of eight terms by fused multiply-adds, then both halves and neighbours
+        added; after that the terms that are left. With it recorded response maps come out to the last bits.
+        """
+        if self.perturbed:
+            return self.matmul(matrices, vectors[..., None])[..., 0]
+        if self.dtype is np.float64:
+            return np.asarray(sums.dot(matrices, vectors[..., None, :]))
+        whole = matrices.shape[-1] // HALF_LANES * HALF_LANES
+        factors = vectors[..., None, :]
+        lanes = np.zeros((*matrices.shape[:-1], HALF_LANES), self.dtype)
+        for start in range(0, whole, HALF_LANES):
+            part = slice(start, start + HALF_LANES)
+            lanes = self.fma(matrices[..., part], factors[..., part], lanes)
+        lanes = lanes[..., :4] + lanes[..., 4:]
+        result: Array = (lanes[..., 0] + lanes[..., 1]) + (lanes[..., 2] + lanes[..., 3])
+        for k in range(whole, matrices.shape[-1]):
+            result = result + matrices[..., k] * factors[..., k]
+        return result
+
     def solve_spd(self, matrix: Array, right: Array) -> Array:
         """Solve ``matrix @ x = right`` for a symmetric positive definite matrix by Cholesky (spec 90.4).
 
@@ -109,18 +140,21 @@ class Numerics:
         (k,) solution, or zeros when a pivot falls below `SMALLEST_PIVOT` ("no update").
         """
         size = right.shape[0]
-        # As OpenCV's Cholesky: products rounded to the working dtype, sums kept in float64, term after term.
+        # As OpenCV's Cholesky: sums kept in float64, term after term; products rounded to the working dtype, but for
+        # the squares on the diagonal.
         rest, solution = matrix.astype(np.float64), right.astype(np.float64)
+        pivots = np.diag(rest).copy()
         lower = np.zeros((size, size), self.dtype)
         inverse_pivots = np.zeros(size, self.dtype)
         for j in range(size):
-            pivot = float(rest[j, j])
+            pivot = float(pivots[j])
             if not pivot >= SMALLEST_PIVOT:
                 return np.zeros(size, self.dtype)
             inverse_pivots[j] = 1.0 / math.sqrt(pivot)
             column = (rest[j + 1 :, j] * np.float64(inverse_pivots[j])).astype(self.dtype)
             lower[j + 1 :, j] = column
             rest[j + 1 :, j + 1 :] -= column[:, None] * column
+            pivots[j + 1 :] -= np.square(column.astype(np.float64))
         for i in range(size):
             found = self.dtype(solution[i] * np.float64(inverse_pivots[i]))
             solution[i] = found
@@ -132,12 +166,18 @@ class Numerics:
         return solution.astype(self.dtype)
 
 
-def _one_after_the_other(a: Array, b: Array) -> Array:
-    """Matrix product (..., m, n) of (..., m, k) and (..., k, n), every product and every partial sum rounded."""
-    columns, rows = np.moveaxis(a, -1, 0)[..., None], np.moveaxis(b, -2, 0)[..., None, :]
-    result: Array = columns[0] * rows[0]
-    for column, row in zip(columns[1:], rows[1:], strict=True):
-        result += column * row
+def _term_after_term(a: Array, b: Array, *, fused: bool = False) -> Array:
+    """Matrix product (..., m, n) of (..., m, k) and (..., k, n) in their dtype, every partial sum rounded.
+
+    `fused` is for float32: products are exact, as float64 holds them.
+    """
+    wide = np.float64 if fused else a.dtype
+    columns, rows = np.moveaxis(a, -1, 0)[..., None].astype(wide), np.moveaxis(b, -2, 0)[..., None, :].astype(wide)
+    result = np.zeros(np.broadcast_shapes(columns.shape[1:], rows.shape[1:]), a.dtype)
+    product = np.empty(result.shape, wide)
+    for column, row in zip(columns, rows, strict=True):
+        np.multiply(column, row, out=product)
+        np.add(product, result, out=result, dtype=wide, casting="same_kind")
     return result
 
 

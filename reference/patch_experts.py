@@ -173,24 +173,38 @@ class CCNFScale:
         patches = normalised_patches(areas, supports[0])
         window = patches.shape[1]
         maps = np.zeros((len(landmarks), window, window), self.numerics.dtype)
-        for k, (landmark, rows) in enumerate(zip(landmarks, patches, strict=True)):
-            patch = experts.patches[view][landmark]
-            if patch.n_neurons == 0:
-                continue
-            norms = cast(patch.norm_weights)
-            weights = cast(patch.weights).transpose(0, 2, 1).reshape(patch.n_neurons, -1) * norms[:, None]
-            weights = np.concatenate([cast(patch.biases)[:, None], weights], axis=1)
-            z = self.numerics.matmul(rows.reshape(window * window, -1), weights.T).astype(np.float64)
-            raw = np.zeros(window * window, self.numerics.dtype)
-            # Terms in float64, their sum kept in float32, neuron after neuron.
-            exponentials = exp(-z)
-            for neuron in np.flatnonzero(patch.alphas > SMALLEST_ALPHA):
-                raw = (raw + 2 * patch.alphas[neuron] / (1 + exponentials[:, neuron])).astype(self.numerics.dtype)
-            # Row-major vector of the map: q = i * w + j, as the rows of `patches` already are.
-            smooth = self.numerics.matmul(self.sigmas(view, window)[int(landmark)], raw).reshape(window, window)
-            lowest = smooth.min()
-            maps[k] = smooth - lowest if lowest < 0 else smooth
+        able = np.flatnonzero([experts.patches[view][landmark].n_neurons for landmark in landmarks])
+        if not able.size:
+            return maps
+        weights, alphas = self._neurons(view, landmarks[able])
+        z = self.numerics.matmul(patches[able].reshape(len(able), window * window, -1), weights)
+        raw = np.zeros((len(able), window * window), self.numerics.dtype)
+        # Terms in float64, their sum kept in float32, neuron after neuron.
+        exponentials = exp(-z)
+        for neuron in range(alphas.shape[1]):
+            raw = cast(raw + 2 * alphas[:, neuron, None] / (1 + exponentials[..., neuron]))
+        # Row-major vectors of the maps: q = i * w + j, as the rows of `patches` already are.
+        sigmas = self.sigmas(view, window)
+        smooth = self.numerics.smooth(np.stack([sigmas[int(k)] for k in landmarks[able]]), raw)
+        lowest = np.minimum(smooth.min(axis=1, keepdims=True), 0)
+        maps[able] = (smooth - lowest).reshape(-1, window, window)
         return maps
+
+    def _neurons(self, view: int, landmarks: Array) -> tuple[Array, Array]:
+        """Weights (K, 1 + taps, neurons), bias first, and alphas (K, neurons) float64 of experts of one support.
+
+        Both are 0 beyond an expert's own neurons, alphas also where they are too small to count.
+        """
+        cast, chosen = self.numerics.cast, [self._experts.patches[view][landmark] for landmark in landmarks]
+        most, taps = max(patch.n_neurons for patch in chosen), chosen[0].height * chosen[0].width
+        weights, alphas = np.zeros((len(chosen), 1 + taps, most), self.numerics.dtype), np.zeros((len(chosen), most))
+        for patch, own, own_alphas in zip(chosen, weights, alphas, strict=True):
+            count = patch.n_neurons
+            columns = cast(patch.weights).transpose(0, 2, 1).reshape(count, taps)
+            own[0, :count] = cast(patch.biases)
+            own[1:, :count] = (columns * cast(patch.norm_weights)[:, None]).T
+            own_alphas[:count] = np.where(patch.alphas > SMALLEST_ALPHA, patch.alphas, 0)
+        return weights, alphas
 
     def sigmas(self, view: int, window: int) -> dict[int, Array]:
         """Covariances (w*w, w*w) of the fields of a view by landmark (spec 40.8), computed when first asked for."""
@@ -265,7 +279,7 @@ class CENScale:
         values = columns.reshape(-1, columns.shape[-1])
         for layer in patch.layers:
             weights, bias = self.numerics.cast(layer.weights), self.numerics.cast(layer.bias).ravel()
-            values = self.numerics.matmul(values, weights.T) + bias
+            values = self.numerics.layer(values, weights.T) + bias
             if layer.activation == 0:
                 values = 1 / (1 + exp(-values).astype(values.dtype))
             elif layer.activation == 2:
