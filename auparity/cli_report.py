@@ -211,8 +211,11 @@ def _commands(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> 
             f"-o {shlex.quote(name)}"
         )
     request, bundle = sidecar.get("request", {}), sidecar.get("bundle", {})
-    asked: dict[str, float | None] = {name: request.get("intrinsics", {}).get(name) for name in ("fx", "fy", "cx", "cy")}
-    asked |= {"max-frames": request.get("max_frames"), "fps": request.get("fps")}
+    camera = request.get("intrinsics", {})
+    asked = {
+        "fx": camera.get("fx"), "fy": camera.get("fy"), "cx": camera.get("cx"), "cy": camera.get("cy"),
+        "max-frames": request.get("max_frames"), "fps": request.get("fps"),
+    }  # fmt: skip
     options = "".join(f" --{option} {value:g}" for option, value in asked.items() if value is not None)
     if request.get("timestamps") == "index" and request.get("fps") is None:
         options += " --timestamps index"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypedDict
 
+from auparity.errors import AuparityError
 from auparity.fingerprints import fingerprint_of_file
 from auparity.json_files import checked, load_json
 
@@ -102,7 +103,7 @@ def read_sidecar(table: Path) -> Sidecar:
 
     Raises
     ------
-    FileFormatError : the file is damaged. OSError : the table cannot be read.
+    FileFormatError : the file is damaged. AuparityError : the table cannot be read.
     """
     path = sidecar_of(table)
     if not path.is_file():
@@ -111,7 +112,11 @@ def read_sidecar(table: Path) -> Sidecar:
     if SIGNATURE not in content:
         return Sidecar()
     sidecar = checked(content, path, "the description of a table", Sidecar, advice=ADVICE)
-    if sidecar.get("table", {}).get("sha256") == fingerprint_of_file(table).sha256:
+    try:
+        found = fingerprint_of_file(table).sha256
+    except OSError as error:
+        raise AuparityError(f"{table}: cannot be read ({error.strerror}).") from error
+    if sidecar.get("table", {}).get("sha256") == found:
         return sidecar
     known = Sidecar(warnings=[*sidecar.get("warnings", []), CHANGED])
     if "input" in sidecar:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from auparity.models import archive, store
+from auparity.models import archive
 from auparity.models.bundle import Bundle
 from auparity.models.formats import layout
 from auparity.models.formats.lists import EntryList, au_names_of, parse_list, part_entry
+from auparity.models.manifest import parse_manifest
 from auparity.models.synthetic.workspace import Workspace
 from auparity.models.types import BundleMeta, FaceModel, LandmarkModel, PartModel
 from auparity.parity_tests.fuzz.loaders import Loader, in_memory, json_file, seeded
@@ -29,11 +30,11 @@ name = "n"
 version = "1"
 licence = "l"
 licence_url = "https://example.org/l"
+address = "https://example.org/"
 [[file]]
 path = "a/b.txt"
-url = "https://example.org/b"
 size = 3
-sha256 = ""
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 """
 
 
@@ -46,7 +47,6 @@ def loaders() -> list[Loader]:
         Loader("bundle archive, its hash", "zip", "b.zip", _make_archive, lambda f: archive.stored_hash(f / "b.zip")),
         json_file("bundle.json of a folder", layout.META_FILE, dict.fromkeys(layout.META_KEYS, "main"), _read_layout),
         in_memory("manifest of models", "text", MANIFEST.encode, _read_manifest),
-        json_file("store.json", store.RECORD, {"a/b.txt": "0" * 64}, _read_store),
         json_file("report of a training", "report.json", {"aus": {"f1": 0.5}}, lambda f: Workspace(f).figures()),
         Loader("arrays of a training", "bytes", "a.npz", _make_workspace, lambda folder: Workspace(folder).load("a")),
     ]
@@ -93,11 +93,7 @@ def _read_layout(folder: Path) -> None:
 
 
 def _read_manifest(data: bytes) -> None:
-    store.parse_manifest(data.decode("utf-8", "replace"))
-
-
-def _read_store(folder: Path) -> None:
-    store.verify(folder, store.parse_manifest(MANIFEST))
+    parse_manifest(data.decode("utf-8", "replace"))
 
 
 def _make_workspace(folder: Path) -> None:

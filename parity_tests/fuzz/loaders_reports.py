@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,18 @@ from auparity.reports.sidecar import read_sidecar
 from auparity.reports.truth_page import write_page
 from auparity.tables import COLUMNS
 
+
+def _csv_text() -> str:
+    columns = COLUMNS["clip"]
+    rows = np.round(seeded().uniform(0, 5, (3, len(columns))), 2)
+    lines = [",".join(column.name for column in columns)]
+    lines += [",".join(f"{value:g}" for value in row) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
 SIDECAR = {
-    "auparity": "0.1", "table": "x.csv", "complete": True, "frames": 3, "seconds": 0.5, "warnings": ["w"],
+    "auparity": "0.1", "complete": True, "frames": 3, "seconds": 0.5, "warnings": ["w"],
+    "table": {"name": "x.csv", "rows": 3, "sha256": hashlib.sha256(_csv_text().encode()).hexdigest(), "replaces": None},
     "input": {"path": "/x.mp4", "kind": "video", "fps": 30.0}, "bundle": {"name": "b", "version": "1"},
     "camera": {"fx": 500.0, "fy": 500.0, "cx": 320.0, "cy": 240.0}, "date": "2026-01-01T00:00:00+00:00",
     "request": {"intrinsics": {"fx": None}, "max_frames": None},
@@ -35,8 +46,8 @@ def loaders() -> list[Loader]:
         Loader("summary of a table", "text", "x.csv", _make_csv, lambda f: summary.summarise(f / "x.csv")),
         Loader("table, its page", "text", "x.csv", _make_csv, _write_clip_page),
         json_file("sidecar, its page", "x.csv.json", SIDECAR, _write_sidecar_page),
-        json_file("sidecar, for reports", "x.csv.json", SIDECAR, lambda f: read_sidecar(f / "x.csv")),
-        json_file("sidecar, for extraction", "x.json", SIDECAR, _read_own_sidecar),
+        json_file("sidecar, for reports", "x.csv.json", SIDECAR, _read_report_sidecar),
+        json_file("sidecar, for extraction", "x.csv.json", SIDECAR, _read_own_sidecar),
         Loader("truth, its description", "json", "truth.json", _make_truth, _read_truth),
         Loader("truth, its table", "text", "truth.csv", _make_truth, _read_truth),
         Loader("result file", "json", "run.json", _make_results, lambda f: records.load(f / "run.json")),
@@ -49,11 +60,12 @@ def loaders() -> list[Loader]:
 
 
 def _make_csv(folder: Path) -> None:
-    columns = COLUMNS["clip"]
-    rows = np.round(seeded().uniform(0, 5, (3, len(columns))), 2)
-    lines = [",".join(column.name for column in columns)]
-    lines += [",".join("" if c.kind == "text" else f"{v:g}" for c, v in zip(columns, row, strict=True)) for row in rows]
-    (folder / "x.csv").write_text("\n".join(lines) + "\n")
+    (folder / "x.csv").write_text(_csv_text())
+
+
+def _read_report_sidecar(folder: Path) -> None:
+    _make_csv(folder)
+    read_sidecar(folder / "x.csv")
 
 
 def _write_clip_page(folder: Path) -> None:
@@ -77,11 +89,10 @@ def _make_parquet(folder: Path) -> None:
 
 
 def _read_own_sidecar(folder: Path) -> None:
-    paths = sidecars.OutputPaths(folder, "x", "csv")
-    content = sidecars.check_sidecar_is_ours(paths)
+    _make_csv(folder)
+    content = sidecars.look_for_earlier(sidecars.OutputPaths(folder, "x", "csv")).content
     if content is not None:
-        request = sidecars.Request(3, "0" * 64, "float32", sidecars.Intrinsics(), None)
-        sidecars.differences(content, request)
+        sidecars.differences(content, sidecars.Request("0" * 64, "0" * 64, "float32", sidecars.Intrinsics()))
 
 
 def _make_truth(folder: Path) -> None:
