@@ -355,6 +355,10 @@ class Pipeline(OneThreadPipeline):
         Raises
         ------
         VideoError : it cannot be read, or not to its end. `auparity extract` keeps what was done until then.
+
+        Warns
+        -----
+        UserWarning : what reading it found besides, e.g. frames that decoded with errors.
         """
         from auparity.accelerated.parallel.streams import process_frames
         from auparity.media import open_clip
@@ -362,6 +366,8 @@ class Pipeline(OneThreadPipeline):
         session = self.start_video(camera=camera)
         with open_clip(Path(path)) as source:
             frames = list(process_frames(session, source))
+            for text in [*source.problems, *source.warnings]:
+                warnings.warn(f"{source.path}: {text}", stacklevel=2)
         return ClipResult(frames, session.finish())
 
     def __str__(self) -> str:

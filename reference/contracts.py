@@ -1,7 +1,10 @@
-"""Checks of the arrays that come into a stage: shape, dtype, finite values (design: stage contracts, batch first)."""
+"""Checks of what comes into a stage: shape, dtype and finite values of arrays, and of single numbers likewise (design:
+stage contracts, batch first)."""
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -47,3 +50,25 @@ def check_array(
 def check_image(stage: str, image: Any) -> Array:
     """A colour image (H, W, 3) uint8 BGR, as OpenCV reads it."""
     return check_array(stage, "image", image, ("H", "W", 3), np.uint8)
+
+
+def check_number(stage: str, argument: str, value: Any) -> float:
+    """A finite real number, as a float; raises `ContractError` for anything else, booleans included."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ContractError(stage, argument, "a finite number", f"{value!r} ({type(value).__name__})")
+    if not math.isfinite(value):
+        raise ContractError(stage, argument, "a finite number", str(value))
+    return float(value)
+
+
+def check_timestamp(stage: str, timestamp: Any, before: float | None) -> float:
+    """A time stamp in seconds, not before that of the previous frame (`before`, None for the first frame).
+
+    Equal ones are allowed: every image of a folder without a rate is at 0.
+    """
+    seconds = check_number(stage, "timestamp", timestamp)
+    if before is not None and seconds < before:
+        raise ContractError(
+            stage, "timestamp", f"not before that of the previous frame, {before:g} s", f"{seconds:g} s"
+        )
+    return seconds

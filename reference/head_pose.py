@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import ContractError
-from auparity.reference.contracts import check_array
+from auparity.reference.contracts import check_array, check_number
 from auparity.reference.numerics import FLOAT64
 from auparity.reference.pdm import (
     ShapeModel,
@@ -41,8 +41,10 @@ class Camera:
     cy: float
 
     def __post_init__(self) -> None:
-        if not (np.isfinite([self.fx, self.fy, self.cx, self.cy]).all() and self.fx > 0 and self.fy > 0):
-            raise ContractError("head_pose", "camera", "finite numbers, fx and fy above 0", str(self))
+        for name in ("fx", "fy", "cx", "cy"):
+            check_number("head_pose", f"camera.{name}", getattr(self, name))
+        if self.fx <= 0 or self.fy <= 0:
+            raise ContractError("head_pose", "camera", "fx and fy above 0", str(self))
 
     @classmethod
     def for_image(cls, width: int, height: int) -> Camera:
@@ -51,6 +53,13 @@ class Camera:
         fy = np.float32(500 * np.float32(height / 480))
         focal = float((fx + fy) / np.float32(2))
         return cls(focal, focal, width / 2, height / 2)
+
+
+def check_camera(stage: str, camera: Any) -> Camera | None:
+    """A `Camera`, or None for OpenFace's guess; raises `ContractError` for anything else."""
+    if camera is not None and not isinstance(camera, Camera):
+        raise ContractError(stage, "camera", "a Camera or None", f"{camera!r} ({type(camera).__name__})")
+    return camera
 
 
 def head_pose(model: ShapeModel, params_global: Array, params_local: Array, landmarks: Array, camera: Camera) -> Array:

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from auparity.errors import ContractError
 from auparity.reference.analysis import Descriptors, ImageAnalyser, VideoAnalyser
-from auparity.reference.contracts import check_image
+from auparity.reference.contracts import check_image, check_timestamp
 from auparity.reference.detection import select_face
-from auparity.reference.head_pose import Camera
+from auparity.reference.head_pose import Camera, check_camera
 from auparity.reference.hypotheses import detect_in_box
 from auparity.reference.landmarks import DetectorParameters, FaceState, LandmarkDetector
 from auparity.reference.numerics import PRECISIONS, Numerics, Precision
@@ -86,7 +86,7 @@ class StagedPipeline:
         """
         check_image("pipeline", image)
         multi_view = self.landmark_detector.parameters.multi_view if multi_view is None else multi_view
-        camera = camera or Camera.for_image(image.shape[1], image.shape[0])
+        camera = check_camera("pipeline", camera) or Camera.for_image(image.shape[1], image.shape[0])
         gray = self.to_gray(image)
         detections = self.detect_faces(image)
         analyser = ImageAnalyser(self.bundle.image_aus, self.numerics, self.stages)
@@ -183,8 +183,9 @@ class VideoSession:
 
     def __init__(self, pipeline: StagedPipeline, camera: Camera | None, online: bool) -> None:
         self._pipeline = pipeline
-        self._camera = camera
+        self._camera = check_camera("pipeline", camera)
         self._shape: tuple[int, ...] | None = None
+        self._seconds: float | None = None  # time stamp of the frame before
         self._frames = 0
         self.tracker = VideoTracker(pipeline.landmark_detector, pipeline.find_face)
         self.analyser = VideoAnalyser(pipeline.bundle.video_aus, pipeline.numerics, pipeline.stages, online=online)
@@ -195,11 +196,12 @@ class VideoSession:
         Parameters
         ----------
         image : (H, W, 3) uint8 BGR.
-        timestamp : seconds.
+        timestamp : seconds, not less than that of the frame before.
 
         Raises
         ------
-        ContractError : wrong shape or dtype, or another size than the frames before.
+        ContractError : wrong shape or dtype, or another size than the frames before; a time stamp that is no finite
+            number or goes back.
         """
         tracked = self.track(image, timestamp)
         return self.measure(tracked, self.describe(image, tracked))
@@ -210,11 +212,12 @@ class VideoSession:
         self._shape = self._shape or image.shape
         if image.shape != self._shape:
             raise ContractError("pipeline", "image", f"the size of the first frame, {self._shape}", str(image.shape))
+        self._seconds = check_timestamp("pipeline", timestamp, self._seconds)
         pipeline = self._pipeline
         camera = self._camera = self._camera or Camera.for_image(image.shape[1], image.shape[0])
         success = self.tracker.track(image, pipeline.to_gray(image))
         self._frames += 1
-        return TrackedFrame(self._frames - 1, timestamp, self.tracker.state, success, camera)
+        return TrackedFrame(self._frames - 1, self._seconds, self.tracker.state, success, camera)
 
     def describe(self, image: Array, tracked: TrackedFrame) -> Descriptors:
         """Step 2, which needs the image and no other frame: the descriptors of the AU models."""

@@ -32,7 +32,7 @@ from auparity.reference.action_units import clamp_intensity
 from auparity.reference.contracts import check_image
 from auparity.reference.detection import Detections, select_face
 from auparity.reference.fitting import INITIAL_LIKELIHOOD
-from auparity.reference.head_pose import Camera
+from auparity.reference.head_pose import Camera, check_camera
 from auparity.reference.landmarks import DetectorParameters
 from auparity.reference.results import INTENSITY_AUS, FrameResult
 
@@ -179,7 +179,7 @@ class _Photographs:
 
     def measure(self, stack: Array, camera: Camera | None, multi_view: bool) -> list[list[FrameResult]]:
         """Results by image of (S, H, W, 3) uint8."""
-        camera = camera or Camera.for_image(stack.shape[2], stack.shape[1])
+        camera = check_camera("pipeline", camera) or Camera.for_image(stack.shape[2], stack.shape[1])
         images = self._device.upload(stack)
         gray = to_gray(self._device, images)
         found: list[Detections] = self._pipeline.face_detector.detect(images)

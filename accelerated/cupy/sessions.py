@@ -18,8 +18,8 @@ from auparity.accelerated.cupy.batches import Batch, Measured, Shape
 from auparity.accelerated.cupy.upload import Uploaded
 from auparity.errors import ContractError
 from auparity.reference.action_units import OnlineCorrection
-from auparity.reference.contracts import check_image
-from auparity.reference.head_pose import Camera
+from auparity.reference.contracts import check_image, check_timestamp
+from auparity.reference.head_pose import Camera, check_camera
 from auparity.reference.pipeline import TrackedFrame
 from auparity.reference.results import FrameResult, OfflineAUs
 
@@ -38,8 +38,9 @@ class DeviceSession:
     def __init__(
         self, streams: Streams, camera: Camera | None, online: bool, ended: Callable[[], None] = lambda: None
     ) -> None:
-        self.streams, self._camera, self._ended = streams, camera, ended
+        self.streams, self._camera, self._ended = streams, check_camera("pipeline", camera), ended
         self._frames = 0
+        self._seconds: float | None = None  # time stamp of the frame before
         self._medians: Array | None = None
         self.history = StreamHistory(correction=OnlineCorrection() if online else None)
         self.batch: Batch | None = None
@@ -52,11 +53,11 @@ class DeviceSession:
         ------
         DeviceError : the device failed; the frames before it are done.
         """
-        self.prepare(image)
+        self.prepare(image, timestamp)
         assert self.batch is not None
         return self.result(self.batch.submit(self.row, image), timestamp)
 
-    def prepare(self, image: Array) -> None:
+    def prepare(self, image: Array, timestamp: float) -> None:
         """Check a frame; the first one says which batch the session belongs to."""
         check_image("pipeline", image)
         if self.batch is None:
@@ -68,6 +69,7 @@ class DeviceSession:
             raise ContractError(
                 "pipeline", "image", f"the size of the first frame, {self.batch.shape}", f"{image.shape}"
             )
+        self._seconds = check_timestamp("pipeline", timestamp, self._seconds)
 
     def result(self, measured: Measured, timestamp: float) -> FrameResult:
         """Pose and gaze of what came down, with everything else that a result holds; calls follow the frames."""
@@ -82,7 +84,7 @@ class DeviceSession:
 
     def track(self, image: Array, timestamp: float) -> TrackedFrame:
         """With `measure`, what `process_frame` does, for code that takes the steps of other sessions apart."""
-        self.prepare(image)
+        self.prepare(image, timestamp)
         assert self.batch is not None
         assert self._camera is not None
         measured = self.batch.submit(self.row, image)
@@ -150,8 +152,8 @@ class Streams:
         self, sessions: Sequence[DeviceSession], images: Sequence[Array], timestamps: Sequence[float]
     ) -> list[FrameResult]:
         """See `DevicePipeline.advance`."""
-        for session, image in zip(sessions, images, strict=True):
-            session.prepare(image)
+        for session, image, timestamp in zip(sessions, images, timestamps, strict=True):
+            session.prepare(image, timestamp)
         if len(set(map(id, sessions))) != len(sessions):
             raise ContractError("pipeline", "sessions", "different ones", "one of them twice")
         measured: dict[int, Measured] = {}
@@ -171,8 +173,8 @@ class Streams:
             results: deque[Future[list[FrameResult]]] = deque()
             batch: Batch | None = None
             for images, timestamps in rounds:
-                for session, image in zip(sessions, images, strict=True):
-                    session.prepare(image)
+                for session, image, timestamp in zip(sessions, images, timestamps, strict=True):
+                    session.prepare(image, timestamp)
                 batch = self._one_batch(sessions)
                 sent.append((feeder.submit(batch.send, images), timestamps))
                 if len(sent) > 1:

@@ -49,9 +49,18 @@ class FrameSource(Protocol):
     fps: float | None  #: frames a second of the rule index / fps; None where there is no rate
     timestamps: str  #: "container", "index", "none" (all are 0) or "clock" (cameras)
     live: bool  #: frames arrive in wall-clock time and have no natural end
-    warnings: list[str]  #: grows while reading
-    problems: list[str]  #: why the clip is not whole although reading went on; grows while reading
-    damaged_frames: list[int]  #: numbers (from 0) of frames that decoded with errors; grows while reading
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know; grows while reading."""
+
+    @property
+    def problems(self) -> list[str]:
+        """Why the clip is not whole although reading went on; grows while reading."""
+
+    @property
+    def damaged_frames(self) -> list[int]:
+        """Numbers (from 0) of frames that decoded with errors; grows while reading."""
 
     def __iter__(self) -> Iterator[Frame]: ...
     def close(self) -> None: ...

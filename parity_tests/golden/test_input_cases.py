@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -50,7 +52,7 @@ def test_a_pause_in_a_clip_is_in_its_times():
     assert len(frames) == 60
     assert steps.max() > 2.0
     assert np.median(steps) == pytest.approx(1 / 26, abs=1e-3)
-    assert "differ by up to 0.9" in source.warnings[0]
+    assert "differ by up to 1.003 s" in source.warnings[0]
     by_rule, source = read("vfr.mp4", timestamps="index")
     assert [frame.timestamp for frame in by_rule] == [k / source.fps for k in range(60)]
     assert "--timestamps index" in source.warnings[0]
@@ -64,9 +66,8 @@ def test_half_a_jpeg_with_an_end_marker_is_refused():
 def test_a_phones_photograph_is_a_photograph():
     path = case("photo.heic")
     assert [item.kind for item in find_inputs([str(path)])] == ["photograph"]
-    try:
-        image = read_image(path)
-    except VideoError as error:
-        assert "pip install 'auparity[heif]'" in str(error)
+    if find_spec("pillow_heif") is None:
+        with pytest.raises(VideoError, match=r"pip install 'auparity\[heif\]'"):
+            read_image(path)
     else:
-        assert image.shape == (400, 640, 3)
+        assert read_image(path).shape == (400, 640, 3)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from auparity.errors import AuparityError, ChecksumError, ContractError, ModelFormatError, VideoError
-from auparity.reference.contracts import check_array, check_image
+from auparity.reference.contracts import check_array, check_image, check_number, check_timestamp
+from auparity.reference.head_pose import Camera, check_camera
 
 
 def test_an_array_that_fits_comes_back_itself():
@@ -82,3 +83,25 @@ def test_errors_travel_between_processes(error):
     assert type(found) is type(error)
     assert str(found) == str(error)
     assert vars(found) == vars(error)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "3", None, True, np.zeros(1), 1j])
+def test_a_number_that_is_none_is_refused(value):
+    with pytest.raises(ContractError, match="a finite number"):
+        check_number("pipeline", "timestamp", value)
+    with pytest.raises(ContractError, match="a finite number"):
+        check_timestamp("pipeline", value, None)
+    with pytest.raises(ContractError, match=r"camera\.fx"):
+        Camera(value, 500.0, 320.0, 240.0)
+
+
+def test_time_may_stand_still_and_not_go_back():
+    assert check_timestamp("pipeline", np.float32(0.5), 0.5) == 0.5
+    with pytest.raises(ContractError, match=r"not before that of the previous frame, 0\.5 s, got 0\.4 s"):
+        check_timestamp("pipeline", 0.4, 0.5)
+
+
+def test_what_is_no_camera_is_refused():
+    assert check_camera("pipeline", None) is None
+    with pytest.raises(ContractError, match="a Camera or None"):
+        check_camera("pipeline", (500, 500, 320, 240))

@@ -108,7 +108,7 @@ def test_threads_meet_in_batches_and_change_nothing(pipeline, alone, monkeypatch
 
     def measure(number):
         session = pipeline.start_video()
-        session.prepare(CLIPS[number][0])
+        session.prepare(CLIPS[number][0], 0.0)
         barrier.wait()
         return [session.process_frame(image, k / 30) for k, image in enumerate(CLIPS[number])]
 
@@ -120,7 +120,7 @@ def test_threads_meet_in_batches_and_change_nothing(pipeline, alone, monkeypatch
 
 def test_a_frame_waits_for_a_slow_clip_only_so_long(pipeline, alone):
     slow, quick = pipeline.start_video(), pipeline.start_video()
-    slow.prepare(CLIPS[0][0])
+    slow.prepare(CLIPS[0][0], 0.0)
     assert same_bits(quick.process_frame(CLIPS[1][0], 0.0), alone[1][0][0])
 
 

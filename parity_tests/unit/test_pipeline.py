@@ -188,6 +188,15 @@ def test_a_frame_of_another_size_is_refused_and_the_clip_goes_on():
     assert session.finish().intensity.shape[0] == 2
 
 
+@pytest.mark.parametrize("bad", [float("nan"), -0.1, None])
+def test_a_time_stamp_that_is_none_or_goes_back_is_refused_and_the_clip_goes_on(bad):
+    session = certain(ReferencePipeline(BUNDLE)).start_video()
+    session.process_frame(IMAGES[0], 0.0)
+    with pytest.raises(ContractError, match="timestamp"):
+        session.process_frame(IMAGES[0], bad)
+    assert session.process_frame(IMAGES[0], 0.1).index == 1
+
+
 def test_a_clip_without_a_face_has_a_row_a_frame_and_no_success(monkeypatch):
     monkeypatch.setattr(pipeline_module, "select_face", lambda faces: None)
     monkeypatch.setattr(stages, "detect_faces", lambda *_: SimpleNamespace(boxes=np.zeros((0, 4), np.float32)))
