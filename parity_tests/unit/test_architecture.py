@@ -16,6 +16,7 @@ ROOT = PACKAGE.parent
 FOLDERS = ("models", "reference", "accelerated", "conversion", "benchmarks", "reports", "parity_tests")
 #: What a folder may import of ours, and from outside besides the standard library.
 OURS = {
+    "media": ("auparity.errors", "auparity.media"),
     "models": ("auparity.errors", "auparity.models"),
     "models/synthetic": ("auparity.errors", "auparity.models", "auparity.reference"),
     "reports": (
@@ -59,6 +60,7 @@ OURS = {
     ),
 }
 OUTSIDE = {
+    "media": {"numpy", "cv2", "av", "pillow_heif", "PIL"},
     "models": {"numpy"},
     "models/synthetic": {"numpy", "cv2", "torch"},
     "reports": {"numpy", "cv2"},
