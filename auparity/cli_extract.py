@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     from auparity.accelerated.one_thread import find_libraries, one_blas_thread
     from auparity.extraction_jobs import EXIT_INTERRUPTED, StopSwitch, exit_code, summary
     from auparity.extraction_progress import choose_reporter
-    from auparity.media import printable
+    from auparity.media import prestart, printable
     from auparity.table_writers import require_pyarrow
 
     jobs, notices = _plan(arguments, parser)
@@ -65,6 +65,8 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     for notice in notices:
         reporter.say(f"note: {notice}")
     try:
+        if arguments.processes == 1:
+            prestart()  # the process that decodes, while models are read and kernels compiled
         # A first Ctrl-C while models are loaded or kernels compiled ends the run without a traceback.
         with StopSwitch() as stop, reporter:
             pipeline, warnings = build_pipeline(arguments)

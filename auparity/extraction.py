@@ -26,7 +26,7 @@ from auparity.extraction_types import (
     never,
 )
 from auparity.fingerprints import Fingerprint, fingerprint_of_file, fingerprint_of_files
-from auparity.media import FrameSource, Image, ImageSequence, printable, read_image
+from auparity.media import FrameSource, Image, ImageSequence, printable, read_photograph
 from auparity.reference.head_pose import Camera
 from auparity.reference.results import OfflineAUs
 from auparity.sidecars import (
@@ -75,7 +75,8 @@ def extract_clip(
     content = None if source.live else _Content(files_of(source))
     request = _request(pipeline, settings, content)
     if not source.live:
-        request = replace(request, timestamps=source.timestamps, fps=settings.fps if source.kind == "images" else None)
+        stated = settings.fps if source.timestamps == "index" else None
+        request = replace(request, timestamps=source.timestamps, fps=stated)
     earlier = _earlier_table(source.path, paths, request, settings)
     if earlier is not None:
         return earlier
@@ -133,10 +134,10 @@ def extract_photograph(
     if earlier is not None:
         return earlier
     started = time.monotonic()
-    image = read_image(path, max_pixels=settings.max_pixels)
+    image, complaints = read_photograph(path, max_pixels=settings.max_pixels)
     camera = camera_for(settings.intrinsics, image)
     faces = pipeline.process_image(image, camera=camera, multi_view=settings.multi_view)
-    warnings = [] if faces else [NO_FACE_IN_PHOTOGRAPH]
+    warnings = [*complaints, *([] if faces else [NO_FACE_IN_PHOTOGRAPH])]
     facts = {
         "input": {
             "path": str(path.resolve()), "kind": "photograph", **asdict(content.fingerprint),
@@ -163,7 +164,7 @@ def extract_photograph(
     remove_superseded(paths)
     count = "1 face" if len(faces) == 1 else f"{len(faces) or 'no'} faces"
     message = f"{printable(path)}: {count} -> {printable(paths.table)}"
-    return Outcome(str(path), "done", message, paths.table, len(faces), without_face=not faces)
+    return Outcome(str(path), "done", message, paths.table, len(faces), tuple(complaints), without_face=not faces)
 
 
 def camera_for(intrinsics: Intrinsics, image: Image) -> Camera:

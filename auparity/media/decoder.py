@@ -227,10 +227,13 @@ class RemoteReader:
             return
         if os.getpid() != self._owner:  # a fork of the process that asked
             decoder.close_handles()
-        elif self._finish(decoder):
-            _release(decoder)
-        else:
+            return
+        try:
+            finished = self._finish(decoder)
+        except BaseException:  # Ctrl-C while waiting
             decoder.end()
+            raise
+        _release(decoder) if finished else decoder.end()
 
     def _finish(self, decoder: Decoder) -> bool:
         """Whether the child has closed the clip and is free for another."""

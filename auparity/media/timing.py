@@ -27,24 +27,15 @@ class Clock:
     _repaired: list[int] = field(default_factory=list)
     _difference: float = 0.0
     _where: int = 0
-    _steps: tuple[float, float] = (0.0, 0.0)  # between the last two frames, and the largest before that
 
     def stamp(self, presentation: Fraction | None) -> float:
         """The time stamp in seconds of the next frame, whose presentation time the container states or does not."""
         by_rule = self._index / self.fps
-        before = self._last
         by_container = self._increasing(presentation)
-        if self._index:
-            self._steps = (by_container - before, max(self._steps))
         if abs(by_container - by_rule) > self._difference:
             self._difference, self._where = abs(by_container - by_rule), self._index
         self._index += 1
         return by_container if self.mode == "container" else by_rule
-
-    def ends_in_its_only_gap(self) -> bool:
-        """Whether the last frame alone comes more than half a frame late."""
-        last, others = self._steps
-        return last > 1.5 / self.fps >= others > 0
 
     def warnings(self) -> list[str]:
         """What is to be said at the end."""

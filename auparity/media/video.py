@@ -12,8 +12,8 @@ Whether a clip is whole is judged by its picture stream, never by declared durat
    as 1, or as 3 where the end of an AVI is there and pictures before it are not.
 3. Every frame decodes without an error of the decoder and without the mark "corrupt". Else reading goes on, and the
    clip's `problems` and `damaged_frames` say where.
-4. Transport streams and the like, which can be cut between two packets: the last picture is not the only one that
-   comes late, as it does when those that are shown before it, but stored behind it, are missing. Else as 3.
+
+A stream that is cut exactly between two pictures cannot be told from a shorter one, nor from one that was trimmed so.
 """
 
 from __future__ import annotations
@@ -50,8 +50,6 @@ MOST_REORDERED = 64
 COUNT_SLACK = 1
 #: Demuxers that hand out whole packets only; of the others the last packet of a truncated file is a part.
 _WHOLE_PACKETS = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
-#: Formats that can be cut anywhere without a trace in their structure.
-_ENDLESS = frozenset({"mpegts", "mpeg", "h264", "hevc", "mpegvideo", "m4v"})
 _BREAKS_OFF = ("ended prematurely", "partial file", "truncated")
 _NO_VIDEO = (
     "cannot be opened as a video; it is damaged, not finished or not a video. If a player shows it, convert it: "
@@ -313,11 +311,6 @@ class VideoReader:
                 )
             else:
                 self._missing = self._missing or f"its header counts {counted} pictures"
-        if self._gap_at_end():
-            self.notes.problems.append(
-                "the last picture comes later than it should, after the only gap in the clip: pictures before it that "
-                "are stored behind it are missing, as where a file is cut. Copy it again from its source"
-            )
         if self._missing and 0 < self._stream.frames <= packets:
             self.notes.warnings.append(f"all its pictures are there, but the file breaks off: {self._missing}")
         elif self._missing:
@@ -326,11 +319,6 @@ class VideoReader:
                 f"{self._shown}: ends after {self._given}{of} frames; it is truncated or damaged ({self._missing}). "
                 "Copy it again from its source."
             )
-
-    def _gap_at_end(self) -> bool:
-        """Whether a stream without an end of its own lacks the pictures that were to be reordered before the last."""
-        endless = self._container.format.name in _ENDLESS and self._stream.codec_context.has_b_frames
-        return bool(endless and not self._missing and self._clock.ends_in_its_only_gap())
 
     def _counted(self) -> int | None:
         """Pictures that the header counts, in formats whose decoding times count pictures from 0."""

@@ -24,6 +24,7 @@ GROUND = (
 )
 #: What a folder may import of ours, and from outside besides the standard library.
 OURS = {
+    "media": (*GROUND, "auparity.media"),
     "models": (*GROUND, "auparity.models"),
     "models/synthetic": (*GROUND, "auparity.models", "auparity.reference"),
     "reports": (
@@ -67,6 +68,7 @@ OURS = {
     ),
 }
 OUTSIDE = {
+    "media": {"numpy", "cv2", "av", "pillow_heif", "PIL"},
     "models": {"numpy"},
     "models/synthetic": {"numpy", "cv2", "torch"},
     "reports": {"numpy", "cv2"},
