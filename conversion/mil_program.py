@@ -162,6 +162,11 @@ def _protobuf() -> tuple[Any, Any]:
     return Model_pb2, MIL_pb2
 
 
+def _dtype(names: Any, number: int) -> np.dtype[Any] | None:
+    """The NumPy type of a number of a protobuf enumeration; None where it has no name or no counterpart."""
+    return DTYPES.get(names.Name(number)) if number in names.values() else None
+
+
 def _agree(first: Sequence[int | None], second: Sequence[int | None]) -> bool:
     return len(first) == len(second) and all(None in (a, b) or a == b for a, b in zip(first, second, strict=True))
 
@@ -321,7 +326,7 @@ class _Reader:
 
     def _declared(self, name: str, kind: Any) -> Declared:
         tensor = kind.tensorType
-        dtype = DTYPES.get(self._mil.DataType.Name(tensor.dataType))
+        dtype = _dtype(self._mil.DataType, tensor.dataType)
         open_rank = tensor.rank < 0 or any(d.unknown.variadic for d in tensor.dimensions)
         whole = open_rank or tensor.rank == len(tensor.dimensions)
         if kind.WhichOneof("type") != "tensorType" or dtype is None or not whole:
@@ -373,7 +378,7 @@ class _Reader:
         if kind.WhichOneof("Type") != "multiArrayType":
             raise self._wrong(f"arrays for {side} {value.name!r}", str(kind.WhichOneof("Type")), "Export to arrays.")
         said = kind.multiArrayType
-        dtype = DTYPES.get(said.ArrayDataType.Name(said.dataType))
+        dtype = _dtype(said.ArrayDataType, said.dataType)
         choices = tuple(tuple(entry.shape) for entry in said.enumeratedShapes.shapes)
         shape: tuple[int | Range, ...] = tuple(said.shape)
         if said.WhichOneof("ShapeFlexibility") == "shapeRange":

@@ -229,7 +229,7 @@ def _members(data: bytes) -> dict[str, bytes]:
 
 def _packed(members: dict[str, bytes], method: int, twice: str | None = None) -> bytes:
     stream = io.BytesIO()
-    with warnings.catch_warnings(), zipfile.ZipFile(stream, "w", method) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(stream, "w", method, compresslevel=1) as archive:
         warnings.simplefilter("ignore")  # of a name that is there twice
         for name, content in members.items():
             archive.writestr(name, content)

@@ -153,13 +153,18 @@ def _keep(folder: Path, name: str, case: int, seed: int, registry: str) -> None:
 
 
 def _batch(loader: str, cases: range, seed: int, registry: str, timeout: float) -> Iterator[Sequence[Any]]:
-    """The messages of one process, up to its end; a crash or hang is the last one."""
+    """The messages of one process, up to its end; a crash or hang is the last one.
+
+    Raises
+    ------
+    AuparityError : the reader fails on the intact file, so that its cases would say nothing.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(theirs, loader, cases, seed, registry, timeout), daemon=True)
     process.start()
     theirs.close()
-    case, patience = cases.start - 1, WARM_UP
+    case, patience, ready = cases.start - 1, WARM_UP, False
     try:
         while True:
             if not ours.poll(patience):
@@ -170,11 +175,14 @@ def _batch(loader: str, cases: range, seed: int, registry: str, timeout: float) 
             except EOFError:
                 break
             case, patience = message[1], 3 * timeout
+            ready = True
             if message[0] != "ready":
                 yield message
                 if message[0] in ("hang", "memory"):
                     return  # the process is in no state to go on
         process.join(WARM_UP)
+        if not ready:
+            raise AuparityError(f"{loader}: its process ended before the intact file was read; see its message above.")
         if process.exitcode and case + 1 < cases.stop:
             yield "crash", case + 1, f"exit code {process.exitcode}"
     finally:

@@ -23,6 +23,7 @@ def registry():
         "catches all": _never_end,
         "grows": lambda: bytearray(3 << 30),
         "needs an extra": _refuse,
+        "never good": _refuse,
     }
     return {name: Loader(name, "bytes", "x", _maker(name), _reader(read)) for name, read in readers.items()}
 
@@ -31,7 +32,7 @@ def _maker(name):
     def make(folder: Path) -> None:
         if name == "needs an extra":
             raise VariantUnavailable("the extra is not installed")
-        (folder / "x").write_bytes(INTACT)
+        (folder / "x").write_bytes(b"" if name == "never good" else INTACT)
 
     return make
 

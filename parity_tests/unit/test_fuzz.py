@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from auparity.errors import AuparityError
 from auparity.parity_tests.fuzz import mutators
 from auparity.parity_tests.fuzz.__main__ import main
 from auparity.parity_tests.fuzz.loaders import registry
@@ -70,6 +71,11 @@ def test_the_command_line_lists_and_runs_readers(capsys):
     assert "20 cases over 1 readers: no findings" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["--loader", "nothing"])
+
+
+def test_a_reader_that_fails_on_the_intact_file_is_no_finding_but_an_error():
+    with pytest.raises(AuparityError, match="before the intact file was read"):
+        run("never good", range(3), 1, registry=PLANTED)
 
 
 def test_a_finding_fails_the_run():

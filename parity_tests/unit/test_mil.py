@@ -763,3 +763,14 @@ def test_without_coremltools_the_error_says_how_to_install_it(package, monkeypat
     monkeypatch.setitem(__import__("sys").modules, "coremltools.proto", None)
     with pytest.raises(VariantUnavailable, match=r"pip install 'auparity\[coreml\]'"):
         Program.load(package)
+
+
+def test_numbers_that_name_no_type_are_refused():
+    pytest.importorskip("coremltools")
+    from coremltools.proto import MIL_pb2
+
+    from auparity.conversion.mil_program import _dtype
+
+    assert _dtype(MIL_pb2.DataType, MIL_pb2.FLOAT32) == np.float32
+    assert _dtype(MIL_pb2.DataType, 17) is None
+    assert _dtype(MIL_pb2.DataType, -1) is None
