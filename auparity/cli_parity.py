@@ -14,8 +14,9 @@ from golden states, and whole clips within the platform floor; on rendered clips
 recorded clips with OpenFace's models where AUPARITY_SHARED (or ../shared beside the repository) has them.
 
 Every figure is held against its tolerance (parity_tests/tolerances.toml, each with its reason) and against what it was
-when it was last accepted on this kind of hardware (reports/baselines). What cannot run here is skipped, with the
-reason, and never counts as passed."""
+when it was last accepted (reports/baselines) with the same version of the technology, instruction set and, where a
+variant uses one, BLAS kernel. Where nothing was recorded for these, the tolerance alone decides, and the page says so.
+What cannot run here is skipped, with the reason, and never counts as passed."""
 _EPILOG = """\
 examples:
   auparity parity --technology numba --quick
@@ -24,6 +25,7 @@ examples:
   auparity parity --variant fhog=mine --quick --stages-only --no-recordings
   auparity parity --technology coreml --emulate-coreml
   auparity parity --technology cpu --update-baseline   accept what was measured; review the diff of reports/baselines
+  auparity parity --technology cpu --quick --no-baselines   judge by the tolerances alone
   auparity report results/parity.json                  a page of it
 
 exit status: 0 all held, 1 something failed or drifted, 2 usage, 5 nothing could run here, 130 interrupted"""
@@ -56,9 +58,11 @@ def add_parser(subparsers: Any) -> None:
         "--emulate-cuda", action="store_true",
         help="with --technology cupy: run the CUDA kernels thread by thread on the host (needs g++), where is no GPU",
     )  # fmt: skip
-    parser.add_argument(
+    drift = parser.add_mutually_exclusive_group()
+    drift.add_argument(
         "--update-baseline", action="store_true", help="accept what was measured, unless it is out of tolerance"
     )
+    drift.add_argument("--no-baselines", action="store_true", help="judge by the tolerances alone")
     parser.add_argument(
         "--baselines", type=Path, default=Path("reports") / "baselines", metavar="DIR",
         help="default: reports/baselines",
@@ -106,7 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
         return EXIT_NOTHING
     # "cpu" names whatever may be installed. What is not is reported as skipped, and its baselines are not missed.
     expected = [v for v in variants if v.why_not() is None] if arguments.technology == "cpu" else variants
-    judged = suite.judge(report, expected, arguments.baselines, whole=not arguments.variant)
+    baselines = None if arguments.no_baselines else arguments.baselines
+    judged = suite.judge(report, expected, baselines, whole=not arguments.variant)
     print("\n".join(report.texts))
     print(f"\n{judged.page}", end="")
     command = repeating("auparity parity", arguments.words, without=["--record", "--update-baseline"])
@@ -119,7 +124,8 @@ def run(arguments: argparse.Namespace) -> int:
     if device is not None and suite.prove(report, device):
         print(f"{device.name} has proven itself: Pipeline.best() takes it from now on")
     if arguments.update_baseline:
-        judged.update()
-        print(f"{judged.file}: {len(report.figures)} figures recorded")
+        files = judged.update()
+        print(f"{len(report.figures)} figures recorded in {', '.join(map(str, files))}")
         return EXIT_GOOD
+    print(judged.conclusion)
     return EXIT_GOOD if judged.passed else EXIT_FAILED

@@ -1,15 +1,18 @@
 """The drift gate: errors that were measured once must not grow, even inside their tolerances (design 5).
 
-A baseline is a file for each kind of hardware (`accelerated.hardware.hardware_id`), one figure a line, so that a diff
-reads well. A run fails when a figure leaves its tolerance, or exceeds its baseline by more than the margin recorded
-there.
+Baselines are stored in a file for each technology: for each figure what it was under each key of what it depends on
+(`baseline_keys`), one key a line, so that a diff reads well and machines stand side by side. A run fails when a figure
+leaves its tolerance, or exceeds the baseline of its key by more than the margin recorded there. Without a baseline of
+that key the tolerance alone decides, and the page says so.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +31,11 @@ BASELINES = Path("reports") / "baselines"
 class Figure:
     """One measured error."""
 
-    name: str  #: bundle/way/what, the key in the baseline
+    name: str  #: bundle/way/what
     error: float
     tolerance: float
+    key: str = ""  #: of its baseline; empty where none is asked for
+    technology: str = ""  #: of its baseline's file
 
     @property
     def within(self) -> bool:
@@ -46,6 +51,10 @@ class Baseline:
     margin: float
 
 
+#: Baselines of one technology by figure and key.
+Stored = dict[str, dict[str, Baseline]]
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One figure against tolerance and baseline."""
@@ -55,9 +64,9 @@ class Verdict:
     problem: str  #: empty when it passed
 
     def __str__(self) -> str:
-        known = "no baseline" if self.baseline is None else f"baseline {self.baseline.error:.4g}"
+        stored = "no baseline" if self.baseline is None else f"baseline {self.baseline.error:.4g}"
         state = self.problem or "passed"
-        return f"{self.figure.name}: {state}: {self.figure.error:.4g} ({known}, tolerance {self.figure.tolerance:.4g})"
+        return f"{self.figure.name}: {state}: {self.figure.error:.4g} ({stored}, tolerance {self.figure.tolerance:.4g})"
 
 
 def margin(figure: Figure) -> float:
@@ -66,61 +75,76 @@ def margin(figure: Figure) -> float:
     return max(RELATIVE_MARGIN * figure.error, TOLERANCE_MARGIN * allowed)
 
 
-def compare(figures: list[Figure], baselines: Mapping[str, Baseline]) -> list[Verdict]:
-    """Every figure against its tolerance and its baseline, where there is one."""
+def compare(figures: list[Figure], baselines: Mapping[str, Mapping[str, Baseline]]) -> list[Verdict]:
+    """Every figure against its tolerance and the baseline of its key, where there is one."""
     verdicts = []
     for figure in figures:
-        known, problem = baselines.get(figure.name), ""
+        baseline, problem = baselines.get(figure.name, {}).get(figure.key), ""
         if not figure.within:
             problem = "OUT OF TOLERANCE"
-        elif known is not None and figure.error > known.error + known.margin:
-            problem = f"DRIFTED, {figure.error / known.error:.3g} times" if known.error > 0 else "DRIFTED from 0"
-        verdicts.append(Verdict(figure, known, problem))
+        elif baseline is not None and figure.error > baseline.error + baseline.margin:
+            grown = figure.error / baseline.error if baseline.error > 0 else 0.0
+            problem = f"DRIFTED, {grown:.3g} times" if grown else "DRIFTED from 0"
+        verdicts.append(Verdict(figure, baseline, problem))
     return verdicts
 
 
-def missing(figures: list[Figure], baselines: Mapping[str, Baseline], prefix: str) -> list[str]:
-    """Names with `prefix` that have a baseline and were not measured: a proof that has silently gone."""
-    measured = {figure.name for figure in figures}
-    return sorted(name for name in baselines if name.startswith(prefix) and name not in measured)
+def without_baseline(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """Keys of which figures have no baseline, and of how many."""
+    return dict(Counter(v.figure.key for v in verdicts if v.baseline is None and v.figure.key))
 
 
-def page(verdicts: list[Verdict], gone: list[str], hardware: str) -> str:
-    """One page for people: what failed first, then what changed most, then the count."""
+def page(verdicts: list[Verdict], missing: list[str], hardware: str) -> str:
+    """One page for people: what failed first, then what changed most, then what is judged by tolerance alone."""
     failed = [verdict for verdict in verdicts if verdict.problem]
     grown = [v for v in verdicts if not v.problem and v.baseline and v.figure.error > v.baseline.error > 0]
     grown.sort(key=lambda v: -(v.figure.error / v.baseline.error if v.baseline else 0))
-    lines = [f"# Drift on {hardware}", "", f"{len(failed)} of {len(verdicts)} figures failed, {len(gone)} are missing."]
+    count = f"{len(failed)} of {len(verdicts)} figures failed, {len(missing)} are missing."
+    lines = [f"# Drift on {hardware}", "", count]
     if failed:
         lines += ["", "## Failed", *(f"- {verdict}" for verdict in failed)]
-    if gone:
-        lines += ["", "## No longer measured", *(f"- {name}" for name in gone)]
+    if missing:
+        lines += ["", "## No longer measured", *(f"- {name}" for name in missing)]
     if grown:
         lines += ["", "## Grew within the margin", *(f"- {verdict}" for verdict in grown[:10])]
-    unknown = sum(verdict.baseline is None for verdict in verdicts)
+    unknown = without_baseline(verdicts)
     if unknown:
-        lines += ["", f"{unknown} figures have no baseline on this hardware; --update-baseline records them."]
+        lines += ["", "## Judged by the tolerance alone"]
+        lines += [f"- {number} figures: no baseline for {key}" for key, number in sorted(unknown.items())]
+        lines += ["", "`--update-baseline` records what was measured."]
+    elif not any(verdict.figure.key for verdict in verdicts):
+        lines += ["", "Judged by the tolerances alone: baselines were not asked for."]
     return "\n".join(lines) + "\n"
 
 
-def load(path: Path) -> dict[str, Baseline]:
-    """Baselines by figure; empty where the file does not exist.
+def path_of(folder: Path, technology: str) -> Path:
+    """The file of a technology's baselines; names come from anybody's variants."""
+    return folder / f"{re.sub('[^A-Za-z0-9+._-]', '_', technology)}.json"
+
+
+def load(path: Path) -> Stored:
+    """Baselines by figure and key; empty where the file does not exist.
 
     Raises
     ------
-    AuparityError : a file that is no baseline.
+    AuparityError : a file that holds no baselines.
     """
     if not path.is_file():
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: Baseline(float(entry["error"]), float(entry["margin"])) for name, entry in content.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AuparityError(f"{path}: is no baseline ({error}); restore it from version control.") from None
+        return {
+            name: {key: Baseline(float(e["error"]), float(e["margin"])) for key, e in by_key.items()}
+            for name, by_key in content.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise AuparityError(f"{path}: holds no baselines ({error}); restore it from version control.") from None
 
 
-def updated(figures: list[Figure], baselines: Mapping[str, Baseline], prefix: str) -> dict[str, Baseline]:
-    """Baselines with the measured figures in place of the old ones of `prefix`; others stay.
+def updated(
+    figures: list[Figure], baselines: Mapping[str, Mapping[str, Baseline]], missing: Sequence[str] = ()
+) -> Stored:
+    """Baselines with the measured figures in place of those of their keys, without what is `missing` under these keys.
 
     Raises
     ------
@@ -129,16 +153,25 @@ def updated(figures: list[Figure], baselines: Mapping[str, Baseline], prefix: st
     wrong = [figure.name for figure in figures if not figure.within]
     if wrong:
         raise AuparityError(f"not recorded as a baseline, because out of tolerance: {', '.join(wrong)}")
-    kept = {name: entry for name, entry in baselines.items() if not name.startswith(prefix)}
-    return kept | {f.name: Baseline(_rounded(f.error), _rounded(margin(f))) for f in figures}
+    result = {name: dict(by_key) for name, by_key in baselines.items()}
+    keys = {figure.key for figure in figures}
+    for name in missing:
+        result[name] = {key: entry for key, entry in result[name].items() if key not in keys}
+    for figure in figures:
+        result.setdefault(figure.name, {})[figure.key] = Baseline(_rounded(figure.error), _rounded(margin(figure)))
+    return {name: by_key for name, by_key in result.items() if by_key}
 
 
-def save(path: Path, baselines: Mapping[str, Baseline]) -> None:
-    """Write atomically, sorted, one figure a line."""
-    lines = [f" {json.dumps(name)}: {json.dumps(_entry(baselines[name]))}" for name in sorted(baselines)]
+def save(path: Path, baselines: Stored) -> None:
+    """Write atomically, sorted, one key of a figure a line."""
+    figures = []
+    for name in sorted(baselines):
+        by_key = baselines[name]
+        lines = [f"  {json.dumps(key)}: {json.dumps(_entry(by_key[key]))}" for key in sorted(by_key)]
+        figures.append(f" {json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n }")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    part.write_text("{\n" + ",\n".join(figures) + "\n}\n", encoding="utf-8")
     part.replace(path)
 
 

@@ -7,7 +7,6 @@ makes a result file of it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +25,9 @@ from auparity.parity_tests.suite_report import PIPELINE, Report, finite
 from auparity.parity_tests.tolerances import tolerance
 from auparity.reports.records import Error, Provenance, Results, Skipped
 from auparity.reports.records import Workload as WorkloadRecord
+
+#: Figures that the closing line of a failed run names.
+MOST_NAMED = 3
 
 
 def variants_of(technology: str, *, emulated: bool = False) -> list[Variant]:
@@ -186,74 +188,103 @@ def _tell(name: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Judged:
-    """A report against the baselines of this hardware."""
+    """A report against the baselines of the keys of this machine."""
 
     report: Report
     verdicts: list[drift.Verdict]
-    gone: list[str]  #: figures that have a baseline and were not measured
-    file: Path  #: of the baselines
-    known: dict[str, drift.Baseline]
+    missing: list[str]  #: figures that have a baseline of this key and were not measured
+    folder: Path | None  #: of the baselines; None where the tolerances alone decide
+    stored: dict[str, drift.Stored]  #: baselines by technology
 
     @property
     def passed(self) -> bool:
-        """Every figure within tolerance and baseline, and none gone."""
-        return not self.gone and not any(verdict.problem for verdict in self.verdicts)
+        """Every figure within tolerance and baseline, and none missing."""
+        return not self.missing and not any(verdict.problem for verdict in self.verdicts)
 
     @property
     def page(self) -> str:
-        """One page of Markdown: what failed, what is gone, what grew."""
-        return drift.page(self.verdicts, self.gone, hardware_id())
+        """One page of Markdown: what failed, what is missing, what grew, what has no baseline."""
+        return drift.page(self.verdicts, self.missing, hardware_id())
 
-    def update(self) -> None:
-        """Accept what was measured as the baselines.
+    @property
+    def conclusion(self) -> str:
+        """One line: passed, or what failed."""
+        if self.passed:
+            return f"PASSED: {len(self.verdicts)} figures hold"
+        problems = [f"{verdict.figure.name} ({verdict.problem})" for verdict in self.verdicts if verdict.problem]
+        problems += [f"{name} (no longer measured)" for name in self.missing]
+        more = f" and {len(problems) - MOST_NAMED} more" if len(problems) > MOST_NAMED else ""
+        return f"FAILED: {', '.join(problems[:MOST_NAMED])}{more}"
+
+    def update(self) -> list[Path]:
+        """Accept what was measured as the baselines of its keys; returns the files.
 
         Raises
         ------
         AuparityError : a figure is out of tolerance.
         """
-        kept = {name: entry for name, entry in self.known.items() if name not in self.gone}
-        drift.save(self.file, kept | drift.updated(self.report.figures, {}, ""))
+        assert self.folder is not None  # the command line refuses to update what it does not read
+        files = []
+        for technology, stored in self.stored.items():
+            figures = [figure for figure in self.report.figures if figure.technology == technology]
+            missing = [name for name in self.missing if name in stored]
+            files.append(drift.path_of(self.folder, technology))
+            drift.save(files[-1], drift.updated(figures, stored, missing))
+        return files
 
     def results(self, provenance: Provenance) -> Results:
         """For a result file."""
         errors = []
         for error, verdict in zip(self.report.errors, self.verdicts, strict=True):
-            known = verdict.baseline
+            baseline = verdict.baseline
             errors.append(
                 replace(
-                    error, baseline=None if known is None else known.error,
-                    margin=None if known is None else known.margin, problem=verdict.problem,
+                    error, baseline=None if baseline is None else baseline.error,
+                    margin=None if baseline is None else baseline.margin, baseline_key=verdict.figure.key,
+                    problem=verdict.problem,
                 )
             )  # fmt: skip
-        errors += [Error("", "baseline", "", "", name, None, None, problem="NO LONGER MEASURED") for name in self.gone]
+        errors += [
+            Error("", "baseline", "", "", name, None, None, problem="NO LONGER MEASURED") for name in self.missing
+        ]
         return Results(
             "parity", provenance, self.report.workloads, [], errors, self.report.series,
             [Skipped(what, why) for what, why in self.report.skipped.items()],
         )  # fmt: skip
 
 
-def judge(report: Report, variants: list[Variant], baselines: Path, *, whole: bool) -> Judged:
+def judge(report: Report, variants: list[Variant], baselines: Path | None, *, whole: bool) -> Judged:
     """A report against the baselines in a folder.
 
     Parameters
     ----------
+    baselines : None to judge by the tolerances alone.
     whole : the variants are all of a technology, so that baselines of theirs that were not measured are missed.
     """
-    path = baselines / f"{hardware_id()}.json"
-    known = drift.load(path)
-    gone = _gone(report, variants, known) if whole else []
-    return Judged(report, drift.compare(report.figures, known), gone, path, known)
+    if baselines is None:
+        figures = [replace(figure, key="") for figure in report.figures]
+        return Judged(report, drift.compare(figures, {}), [], None, {})
+    technologies = sorted({figure.technology for figure in report.figures})
+    stored = {technology: drift.load(drift.path_of(baselines, technology)) for technology in technologies}
+    every = {name: by_key for of_technology in stored.values() for name, by_key in of_technology.items()}
+    missing = _missing_baselines(report, variants, every) if whole else []
+    return Judged(report, drift.compare(report.figures, every), missing, baselines, stored)
 
 
-def _gone(report: Report, variants: list[Variant], known: Mapping[str, drift.Baseline]) -> list[str]:
-    """Baselines of these variants, and of pipelines of them, on the workloads of this run that it did not measure."""
+def _missing_baselines(report: Report, variants: list[Variant], stored: drift.Stored) -> list[str]:
+    """Figures of these variants, and of pipelines of them, on the workloads of this run, that have a baseline of a key
+    of this run and were not measured by it."""
     measured = {figure.name for figure in report.figures}
+    keys = {figure.key for figure in report.figures}
     ways = [f"/stage/{variant.stage} {variant.name}:" for variant in variants]
     pipelines = {(error.way, error.variant) for error in report.errors if error.stage == PIPELINE}
     ways += [f"/{way}/{label}:" for way, label in pipelines]
     places = [f"{report.prefix}{work.name}/" for work in report.workloads]  # recordings may be absent here
     return sorted(
         name
-        for name in known
-        if name not in measured and any(map(name.startswith, places)) and any(way in name for way in ways)
+        for name, by_key in stored.items()
+        if name not in measured
+        and not keys.isdisjoint(by_key)
+        and any(map(name.startswith, places))
+        and any(way in name for way in ways)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from auparity.parity_tests.baseline_keys import baseline_key, technology_of
 from auparity.parity_tests.drift import Figure
 from auparity.reports.records import Error, Series
 from auparity.reports.records import Workload as WorkloadRecord
@@ -29,7 +30,8 @@ class Report:
         infinite = error.error is None
         tolerance = math.inf if error.tolerance is None else error.tolerance
         value = math.inf if infinite or error.error is None else error.error
-        self.figures.append(Figure(self.prefix + name, value, tolerance))
+        key, technology = baseline_key(error.variant), technology_of(error.variant)
+        self.figures.append(Figure(self.prefix + name, value, tolerance, key, technology))
         self.errors.append(error)
 
 

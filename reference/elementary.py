@@ -77,9 +77,7 @@ def log(x: npt.ArrayLike) -> Any:
     """Natural logarithm: with x = 2**k c (1 + r) and c = j / 128 it is k ln 2 + log c + log(1 + r)."""
     wide = np.asarray(x, np.float64)
     ordinary = (wide > 0) & np.isfinite(wide)
-    mantissa, exponent = np.frexp(np.where(ordinary, wide, 1.0))
-    small = mantissa < SQRT_HALF
-    mantissa, exponent = np.where(small, 2 * mantissa, mantissa), exponent - small
+    mantissa, exponent = _mantissa(np.where(ordinary, wide, 1.0))
     entry = np.rint(mantissa * LOG_STEPS)
     c = entry / LOG_STEPS
     away = mantissa - c  # exact: the two are neighbours
@@ -97,4 +95,12 @@ def log(x: npt.ArrayLike) -> Any:
 
 def log2(x: npt.ArrayLike) -> Any:
     """Logarithm to the base 2."""
-    return log(x) / _LOG_OF_2
+    mantissa, exponent = _mantissa(np.asarray(x, np.float64))
+    return exponent + log(mantissa) / _LOG_OF_2
+
+
+def _mantissa(x: F64) -> tuple[F64, npt.NDArray[np.int32]]:
+    """m and k with x = 2**k m and m from sqrt(1/2) to sqrt(2)."""
+    mantissa, exponent = np.frexp(x)
+    small = mantissa < SQRT_HALF
+    return np.where(small, 2 * mantissa, mantissa), exponent - small

@@ -39,7 +39,7 @@ def inverse_spd(matrices: Array) -> F64:
     for start in range(0, count, together):
         part = slice(start, start + together)
         # The matrices' index last: then it is what runs in the innermost loops.
-        inverses[part] = _swept(np.ascontiguousarray(matrices[part].transpose(1, 2, 0), np.float64)).transpose(2, 0, 1)
+        inverses[part] = _swept(np.array(matrices[part].transpose(1, 2, 0), np.float64, order="C")).transpose(2, 0, 1)
     return inverses
 
 
@@ -74,7 +74,7 @@ def inverse_of_mirrored(matrices: Array, width: int) -> F64:
     count, half = len(matrices), width // 2
     grids = matrices.reshape(count, *4 * (width,))[:, half:, half:].astype(np.float64)
     inverse = np.zeros((count, half + 1, half + 1, width, width))
-    for odd_y, odd_x in product((False, True), repeat=2):
+    for odd_y, odd_x in product((False, True) if half else (False,), repeat=2):
         sector = _folded(_folded(grids[:, odd_y:, odd_x:], 3, odd_y), 4, odd_x)
         rows, columns = sector.shape[1:3]
         # How often the row's pixel is met in the grid: with it the matrix is symmetric.
@@ -89,7 +89,7 @@ def _folded(values: F64, axis: int, odd: bool) -> F64:
     """Entries along an axis of 2 h + 1 with their mirror images added (h + 1), or taken off (h)."""
     values = np.moveaxis(values, axis, -1)
     half = values.shape[-1] // 2
-    ahead, behind = values[..., half + 1 :], values[..., half - 1 :: -1] if half else values[..., :0]
+    ahead, behind = values[..., half + 1 :], values[..., :half][..., ::-1]
     folded = ahead - behind if odd else np.concatenate([values[..., half : half + 1], ahead + behind], axis=-1)
     return np.moveaxis(folded, -1, axis)
 
@@ -104,7 +104,7 @@ def _unfolded(values: F64, axis: int, odd: bool) -> F64:
     """The even or odd entries along an axis of 2 h + 1 with these from the centre on, or from the next one on."""
     values = np.moveaxis(values, axis, -1)
     if odd:
-        parts = [-values[..., ::-1], np.zeros_like(values[..., :1]), values] if values.shape[-1] else []
+        parts = [-values[..., ::-1], np.zeros_like(values[..., :1]), values]
     else:
         parts = [values[..., :0:-1], values]
     return np.moveaxis(np.concatenate(parts, axis=-1), -1, axis)

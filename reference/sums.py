@@ -92,7 +92,8 @@ def _product_of_slices(left: list[F64], right: list[F64]) -> F64:
     result: F64 | None = None
     for order in reversed(range(len(left))):
         for i in range(order + 1):
-            term = left[i] @ right[order - i]
+            with np.errstate(invalid="ignore"):  # NaN where a slice is
+                term = left[i] @ right[order - i]
             result = term if result is None else np.add(result, term, out=result)
     assert result is not None
     return result

@@ -99,6 +99,7 @@ class Error:
     reason: str = ""  #: why the tolerance is what it is
     baseline: float | None = None
     margin: float | None = None
+    baseline_key: str = ""  #: what the figure depends on, as baselines are stored; empty where none was asked for
     problem: str = ""  #: empty when it passed
 
 

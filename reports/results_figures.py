@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -79,6 +80,19 @@ def failed_because(error: Error) -> str:
         return "no finite number"
     used = share_used(error)
     return "out of tolerance" if used is not None and used > 1 else ""
+
+
+def baseline_notes(results: Sequence[Results]) -> list[str]:
+    """Which figures the tolerance alone has judged, and why, in sentences."""
+    errors = [error for run in results if run.kind == "parity" for error in run.errors if error.way != "baseline"]
+    unknown = Counter(e.baseline_key for e in errors if e.baseline is None and e.baseline_key)
+    notes = [
+        f"The tolerance alone judges {number} {'figure' if number == 1 else 'figures'}: no baseline for {key}."
+        for key, number in sorted(unknown.items())
+    ]
+    if errors and not any(error.baseline_key for error in errors) and all(e.baseline is None for e in errors):
+        notes.append("The tolerances alone judge: baselines were not asked for.")
+    return notes
 
 
 def share_used(error: Error) -> float | None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from auparity.atomic_files import write_bytes_atomically
 from auparity.reports.records import Error, Results
-from auparity.reports.results_figures import failed_because, figure_name
+from auparity.reports.results_figures import baseline_notes, failed_because, figure_name
 from auparity.reports.results_text import short
 
 NOT_RUN = "not run"
@@ -29,6 +30,8 @@ def write_junit(results: Sequence[Results], path: Path) -> None:
             for error in some:
                 _case(suite, error)
             suite.set("failures", str(sum(bool(failed_because(error)) for error in some)))
+            if notes := baseline_notes([replace(run, errors=some)]):
+                ET.SubElement(suite, "system-out").text = _clean("\n".join(notes))
         if run.skipped:
             suite = _suite(root, f"{run.kind} {NOT_RUN}", where.date, len(run.skipped))
             suite.set("skipped", str(len(run.skipped)))

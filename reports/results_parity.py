@@ -15,6 +15,7 @@ from auparity.reports.results_figures import (
     WAYS,
     Cell,
     Verdict,
+    baseline_notes,
     failed_because,
     figure_name,
     golden_ratio,
@@ -36,9 +37,10 @@ def head(results: Sequence[Results]) -> str:
     """The verdict in words, and what failed right below."""
     found = verdict(results)
     style = "bad" if found.failed else "good" if found.figures else "faint"
+    notes = "".join(f"<p>{safe(note)}</p>\n" for note in baseline_notes(results))
     return (
         f'<p class="verdict"><strong class="{style}">{found.word}</strong>: {safe(found.sentence())}</p>\n'
-        f"{_failed(found)}"
+        f"{notes}{_failed(found)}"
     )
 
 
@@ -48,7 +50,10 @@ def tiles(results: Sequence[Results]) -> str:
     items = []
     if found.figures:
         items.append(
-            (f"{found.figures - len(found.failed)} of {found.figures}", "figures within tolerance and baseline")
+            (
+                f"{found.figures - len(found.failed)} of {found.figures}",
+                "figures within tolerance, and baseline where there is one",
+            )
         )
         used = [error for error in errors if share_used(error) is not None]
         if (most := worst(used)) is not None:

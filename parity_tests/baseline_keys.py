@@ -1,0 +1,80 @@
+"""What a measured error depends on besides the code: the key under which its baseline is stored.
+
+A key names the technology and its version, the instruction set or the GPU, and the BLAS with its version and kernel
+where matrix products of NumPy are part of the variant. The reference is not in it: it has the same bits everywhere. Two
+machines of one key should measure the same errors; a machine of another key has no baseline until one is recorded.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import threadpoolctl
+
+from auparity.accelerated.hardware import hardware
+from auparity.accelerated.registry import EMULATED
+
+#: Distributions that a technology computes with; of several the one that is installed.
+DISTRIBUTIONS = {
+    "batched": ("numpy",),
+    "numba": ("numba",),
+    "onnx": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
+    "torch": ("torch",),
+    "jax": ("jaxlib", "jax"),
+    "coreml": ("coremltools",),
+    "cupy": ("cupy-cuda12x", "cupy-cuda13x", "cupy"),
+}
+#: Technologies whose variants leave matrix products to NumPy, and so to its BLAS.
+USE_BLAS = ("batched", "numba", "coreml")
+#: The pipeline that stays on a GPU is of CuPy's kernels.
+ALIASES = {"gpu": "cupy"}
+#: Parts of variants' names that compute on a GPU.
+ON_GPU = ("gpu", "cupy", "cuda", "tensorrt", "mps", "directml")
+
+
+def technology_of(variant: str) -> str:
+    """The technology of a variant's name, of those of a pipeline ("batched+numba") joined in order: a file's name."""
+    parts = (part.removesuffix(EMULATED).split("-")[0] for part in variant.split("+"))
+    return "+".join(sorted({ALIASES.get(part, part) for part in parts}))
+
+
+@cache
+def baseline_key(variant: str) -> str:
+    """The key of a variant's figures here, e.g. ``numba 0.68.1, OpenBLAS 0.3.31 Haswell, x86_64 avx2``."""
+    names = sorted(variant.split("+"))
+    technologies = technology_of(variant).split("+")
+    emulated = any(name.endswith(EMULATED) for name in names)
+    parts = [_versioned(technology) for technology in technologies]
+    if emulated:
+        parts.append("emulated")
+    if emulated or any(technology in USE_BLAS or technology not in DISTRIBUTIONS for technology in technologies):
+        parts.append(blas_kernel())
+    architecture = hardware().id.split("-")[0]
+    parts.append(f"{architecture} {hardware().vectors}")
+    if not emulated and any(word in ON_GPU for name in names for word in name.split("-")):
+        parts += [gpu.split(",")[0] for gpu in hardware().gpus[:1]]
+    return ", ".join(parts)
+
+
+def _versioned(technology: str) -> str:
+    """A technology with the version of what it computes with; one of another package by its name alone."""
+    for distribution in DISTRIBUTIONS.get(technology, ()):
+        try:
+            return f"{technology} {metadata.version(distribution)}"
+        except metadata.PackageNotFoundError:
+            continue
+    return technology
+
+
+@cache
+def blas_kernel() -> str:
+    """NumPy's BLAS with version and kernel, as it was loaded; other packages may have brought one of their own."""
+    found = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+    of_numpy = [library for library in found if Path(library["filepath"]).parent.name.startswith("numpy")]
+    if not (of_numpy or found):
+        return hardware().blas  # one that threadpoolctl does not know, as Apple's Accelerate
+    library = (of_numpy or found)[0]
+    name = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"}.get(library["internal_api"], library["internal_api"])
+    return " ".join(filter(None, (name, library["version"] or "", library.get("architecture") or "")))
