@@ -37,7 +37,7 @@ def results_markdown(results: Results) -> str:
         lines += [_failed(error) for _, error in found.failed[:MOST_FAILED]]
         left = len(found.failed) - MOST_FAILED
         lines += [f"\nand {left} more"] if left > 0 else []
-    lines += [f"\n{_cell(note)}" for note in baseline_notes([results])]
+    lines += [f"\n{plain(note)}" for note in baseline_notes([results])]
     lines += _parity(results.errors)
     for work in dict.fromkeys(speed.workload for speed in results.speeds):
         lines += _speeds(work, [speed for speed in results.speeds if speed.workload == work], results)
