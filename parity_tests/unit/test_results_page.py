@@ -194,6 +194,6 @@ def test_the_command_makes_page_markdown_junit_and_plots(tmp_path, capsys):
     assert files[0].with_suffix(".html").is_file()
     (tmp_path / "other.json").write_text("{}")
     assert cli.main(["report", str(tmp_path / "other.json")]) == 1
-    assert "no result file" in capsys.readouterr().err
+    assert "expected a result file" in capsys.readouterr().err
     assert cli.main(["report", str(files[0]), str(tmp_path)]) == 1
     assert "one kind at a time" in capsys.readouterr().err
