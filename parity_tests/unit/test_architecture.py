@@ -63,7 +63,9 @@ OUTSIDE = {
     "models/synthetic": {"numpy", "cv2", "torch"},
     "reports": {"numpy", "cv2"},
     "reference": {"numpy"},
-    "accelerated": {"numpy", "numba", "llvmlite", "onnx", "onnxruntime", "torch", "jax", "coremltools", "cupy"},
+    "accelerated": {
+        "numpy", "numba", "llvmlite", "onnx", "onnxruntime", "torch", "jax", "coremltools", "cupy", "threadpoolctl",
+    },  # fmt: skip
     "conversion": {"numpy", "onnx", "onnxruntime", "coremltools", "tensorrt", "cupy", "torch"},
     "benchmarks": {"numpy", "cv2", "openvino", "pytest"},
 }
