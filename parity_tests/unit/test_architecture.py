@@ -64,8 +64,17 @@ OUTSIDE = {
     "reports": {"numpy", "cv2"},
     "reference": {"numpy"},
     "accelerated": {
-        "numpy", "numba", "llvmlite", "onnx", "onnxruntime", "torch", "jax", "coremltools", "cupy", "threadpoolctl",
-    },  # fmt: skip
+        "numpy",
+        "numba",
+        "llvmlite",
+        "onnx",
+        "onnxruntime",
+        "torch",
+        "jax",
+        "coremltools",
+        "cupy",
+        "threadpoolctl",
+    },
     "conversion": {"numpy", "onnx", "onnxruntime", "coremltools", "tensorrt", "cupy", "torch"},
     "benchmarks": {"numpy", "cv2", "openvino", "pytest"},
 }
