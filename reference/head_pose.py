@@ -23,6 +23,7 @@ from auparity.reference.pdm import (
     rotation_from_axis_angle,
     rotation_from_euler,
 )
+from auparity.reference.similarity import jacobi_svd
 from auparity.reference.sums import dot, in_order, norm, small_product, total
 
 Array = npt.NDArray[Any]
@@ -123,14 +124,22 @@ def solve_pnp(shape: Array, landmarks: Array, camera: Camera, params_global: Arr
 
 
 def _damped_step(gram: Array, gradient: Array, damping: float) -> Array:
-    """The solution x (6,) of (gram + damping diag(gram)) x = gradient, in units in which the diagonal of gram is 1.
+    """The solution x (6,) of (gram + damping diag(gram)) x = gradient; the shortest one where there are many.
 
-    Zeros where there is none: no step improves anything there, and the damping grows.
+    Solved in units in which the diagonal of gram is 1. Before a face was ever found all landmarks lie on one point,
+    and the system is singular to rounding; there the singular value decomposition gives the step, as in the C++
+    program, whose tables have the pose of these frames, too.
     """
     units = np.sqrt(np.diag(gram))
     with np.errstate(divide="ignore", invalid="ignore"):  # a parameter that moves nothing
         scaled = gram / (units[:, None] * units) + damping * np.eye(len(gram))
-        return np.nan_to_num(FLOAT64.solve_spd(scaled, gradient / units) / units)
+        step = np.nan_to_num(FLOAT64.solve_spd(scaled, gradient / units) / units)
+    if step.any() or not gradient.any():
+        return step
+    u, singular, vt = jacobi_svd(gram + damping * np.diag(np.diag(gram)))
+    kept = singular > len(gram) * np.finfo(np.float64).eps * singular[0]
+    along = np.divide(dot(u.T, gradient), singular, out=np.zeros_like(singular), where=kept)
+    return dot(vt.T, along)
 
 
 def _pnp_jacobian(turned: Array, points: Array, focal: Array) -> Array:

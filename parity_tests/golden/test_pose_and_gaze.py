@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from auparity.parity_tests import golden_data
-from auparity.reference.head_pose import Camera, landmarks_in_camera
+from auparity.reference.head_pose import Camera, head_pose, landmarks_in_camera
 from auparity.reference.landmarks import LandmarkDetector
 
 pytestmark = pytest.mark.golden
@@ -75,3 +75,12 @@ def test_frames_that_failed_have_no_gaze_in_the_recording_either(clip):
     failed = ~state.returned
     assert not state.gaze[failed].any()
     assert not state.gaze_angles[failed].any()
+
+
+def test_the_pose_before_a_face_was_ever_found_has_the_recorded_direction(models):
+    """All landmarks lie on one point: the pose is at infinity, and the system of its last steps is singular."""
+    state = golden_data.load_state("hard")
+    assert not state.returned[0]
+    pose = head_pose(models[0], state.pglobal[:1], state.plocal[:1], state.landmarks[:1], camera_of("hard"))
+    # Two builds of the C++ program agree no better on where an iteration stops that runs off to infinity.
+    np.testing.assert_allclose(pose[0, 3:], state.pose[0, 3:], rtol=0, atol=2e-3)
