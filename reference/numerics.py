@@ -46,8 +46,8 @@ class Numerics:
     def matmul(self, a: Array, b: Array) -> Array:
         """Matrix product of (..., m, k) and (..., k, n) or (k,), summed as the C++ build's sgemm does (spec 90.5).
 
-        Every entry is one sum over k, term after term by fused multiply-adds: with it recorded Hessians and neurons
-        come out to the last bit. The perturbed programs round products as well and have orders of their own.
+        Every entry is one sum over k, term after term by fused multiply-adds. The perturbed programs round products as
+        well and have orders of their own.
         """
         if b.ndim == 1:
             return self.matmul(a, b[:, None])[..., 0]
@@ -110,7 +110,7 @@ class Numerics:
         """Products (..., r) of matrices (..., r, k) and vectors (..., k), summed as the C++ build sums covariances.
 
         Eight partial sums over whole groups of eight terms by fused multiply-adds, then both halves and neighbours
-        added; after that the terms that are left. With it recorded response maps come out to the last bits.
+        added; after that the terms that are left (docs/fidelity.md says what that is worth).
         """
         if self.perturbed:
             return self.matmul(matrices, vectors[..., None])[..., 0]

@@ -91,8 +91,10 @@ def hypot(x: npt.ArrayLike, y: npt.ArrayLike) -> Any:
 
 def _each(function: Callable[..., float], *arguments: npt.ArrayLike) -> Any:
     """A function of numbers applied to arrays that are broadcast together."""
-    arrays = np.broadcast_arrays(*(np.asarray(argument, np.float64) for argument in arguments))
-    values = [function(*numbers) for numbers in zip(*(array.ravel().tolist() for array in arrays), strict=True)]
+    arrays = [np.asarray(argument, np.float64) for argument in arguments]
+    if len({array.shape for array in arrays}) > 1:
+        arrays = list(np.broadcast_arrays(*arrays))
+    values = list(map(function, *(array.ravel().tolist() for array in arrays)))
     return np.array(values, np.float64).reshape(arrays[0].shape)[()]
 
 
