@@ -1,6 +1,6 @@
 """``python -m auparity.parity_tests.fuzz --count N --seed S``: mutated input for every reader; 1 where one misbehaved.
 
-A million cases take about an hour: ``--count 25000`` over some forty readers.
+A million cases (``--count 25000`` over some forty readers) take several hours on two cores; pictures and archives are slow.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from auparity.parity_tests.fuzz.loaders import registry
+from auparity.parity_tests.fuzz.registry import registry
 from auparity.parity_tests.fuzz.runner import TIMEOUT, run_all, summary
 
 

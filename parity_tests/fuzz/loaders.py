@@ -1,4 +1,4 @@
-"""The registry: every reader of files, with a small intact file of its kind.
+"""A reader of files, with a small intact file of its kind; `auparity.parity_tests.fuzz.registry` has all of them.
 
 A reader that needs an extra that is not installed says so with `VariantUnavailable` when its file is made; it is then
 left out, and named.
@@ -35,20 +35,6 @@ class Loader:
     make: Callable[[Path], None]
     read: Callable[[Path], object]
     native: bool = False
-
-
-def registry() -> dict[str, Loader]:
-    """All readers by name."""
-    from auparity.parity_tests.fuzz import loaders_exports, loaders_media, loaders_models, loaders_reports
-
-    found = [
-        *loaders_models.loaders(),
-        *loaders_exports.loaders(),
-        *loaders_reports.loaders(),
-        *loaders_media.loaders(),
-    ]
-    assert len({loader.name for loader in found}) == len(found)
-    return {loader.name: loader for loader in found}
 
 
 def in_memory(name: str, kind: Kind, data: Callable[[], bytes], parse: Callable[[bytes], object]) -> Loader:

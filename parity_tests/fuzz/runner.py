@@ -29,7 +29,7 @@ from auparity.errors import AuparityError, VariantUnavailable
 from auparity.parity_tests.fuzz.loaders import Loader
 from auparity.parity_tests.fuzz.mutators import mutate
 
-REGISTRY = "auparity.parity_tests.fuzz.loaders"
+REGISTRY = "auparity.parity_tests.fuzz.registry"
 TIMEOUT = 10.0  #: seconds of one case
 MEMORY = 1 << 30  #: bytes of address space beyond what a process has after reading the intact file
 WARM_UP = 60.0  #: seconds until a process has imported everything and read the intact file

@@ -9,8 +9,8 @@ import pytest
 from auparity.errors import AuparityError
 from auparity.parity_tests.fuzz import mutators
 from auparity.parity_tests.fuzz.__main__ import main
-from auparity.parity_tests.fuzz.loaders import registry
 from auparity.parity_tests.fuzz.mutators import mutate
+from auparity.parity_tests.fuzz.registry import registry
 from auparity.parity_tests.fuzz.runner import Outcome, data_of, run, run_here, summary
 
 PLANTED = "auparity.parity_tests.unit.planted_loaders"
