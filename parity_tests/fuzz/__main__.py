@@ -1,6 +1,7 @@
 """``python -m auparity.parity_tests.fuzz --count N --seed S``: mutated input for every reader; 1 where one misbehaved.
 
-A million cases (``--count 25000`` over some forty readers) take several hours on two cores; pictures and archives are slow.
+A million cases (``--count 25000`` over some forty readers) take several hours on two cores; pictures and archives are
+the slow ones.
 """
 
 from __future__ import annotations
