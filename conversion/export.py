@@ -8,7 +8,6 @@ manifest.
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from auparity.child_processes import follow_parent, require_may_start_processes
 from auparity.conversion import manifest as manifests
 from auparity.conversion.catalogue import About, Item, Precision, items
 from auparity.conversion.manifest import Entry, Manifest
@@ -157,8 +157,9 @@ def _carried_out(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[str, _Resu
     if jobs == 1 or len(tasks) == 1:
         yield from map(_carry_out, tasks)
         return
+    require_may_start_processes()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(tasks)), context, _ignore_interrupts) as pool:
+    with ProcessPoolExecutor(min(jobs, len(tasks)), context, follow_parent) as pool:
         try:
             # A few at a time: an item carries its weights, and those that wait would be copies of the whole bundle.
             waiting, left = set[Future[tuple[str, _Result]]](), iter(tasks)
@@ -172,10 +173,6 @@ def _carried_out(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[str, _Resu
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
 
 
 def _carry_out(task: _Task) -> tuple[str, _Result]:

@@ -30,6 +30,7 @@ import numpy as np
 
 import auparity
 from auparity.atomic_files import write_text_atomically
+from auparity.child_processes import end_with_parent
 from auparity.models.bundle import Bundle
 from auparity.parity_tests import clip_fidelity, fidelity_page, stage_fidelity
 from auparity.parity_tests.comparison import ClipRun, ComparisonRecord, compare_clips
@@ -200,7 +201,7 @@ def run(
     result: dict[str, list[Section]] = {}
     # One BLAS thread in each fresh process: clips run side by side, and sums must not depend on the number of cores.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), end_with_parent) as pool:
         for part in parts:
             start = time.perf_counter()
             say(f"{part} ...")

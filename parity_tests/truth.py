@@ -24,6 +24,7 @@ from typing import Any
 
 import auparity
 from auparity.atomic_files import write_text_atomically
+from auparity.child_processes import end_with_parent
 from auparity.errors import AuparityError
 from auparity.models.synthetic.clip_folder import renderer_version
 from auparity.models.synthetic.workspace import Workspace
@@ -88,7 +89,7 @@ def run(source: str, tasks: Sequence[Task], workspace: Workspace, jobs: int) -> 
         # One BLAS thread in each fresh process: tasks run side by side, and sums must not depend on the cores.
         os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
         start = said = time.monotonic()
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), end_with_parent) as pool:
             futures = {pool.submit(task.function, source, task.seed, task.count): task for task in missing}
             try:
                 for done, future in enumerate(as_completed(futures), 1):

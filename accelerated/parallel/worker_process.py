@@ -7,27 +7,22 @@ the parent (`Board`) has no locks, because a process that is killed while it hol
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
-import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import connection, parent_process
+from multiprocessing import connection
 from multiprocessing.shared_memory import SharedMemory
 from multiprocessing.sharedctypes import RawArray
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from auparity.accelerated.parallel.shared_object import SharedObject
 from auparity.accelerated.pipeline import Pipeline
+from auparity.child_processes import follow_parent
 from auparity.errors import AuparityError, AuparityWarning
 
 if TYPE_CHECKING:
     from auparity.reference.landmarks import DetectorParameters
-
-IGNORED_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-EXIT_ORPHANED = 3
 
 
 class Interrupted(AuparityError):
@@ -109,10 +104,7 @@ class Answer(NamedTuple):
 
 def serve(line: connection.Connection, recipe: Recipe, board: Board, number: int) -> None:
     """The main function of a worker process: tasks come and answers go through `line`."""
-    for name in IGNORED_SIGNALS:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    follow_parent()
     warnings.simplefilter("ignore", AuparityWarning)  # the parent has said them
     try:
         pipeline, memory = recipe.build()
@@ -150,10 +142,3 @@ def _send(line: connection.Connection, answer: Answer) -> None:
     except Exception as error:
         data = pickle.dumps(Answer("raised", AuparityError(f"{answer.value!r} cannot be sent back ({error})")))
     line.send_bytes(data)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-    os._exit(EXIT_ORPHANED)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from auparity.accelerated.hardware import THREAD_VARIABLES, usable_cores
 from auparity.accelerated.parallel.shared_object import SharedObject
 from auparity.accelerated.parallel.worker_process import Answer, Board, Interrupted, Recipe, Worker, serve
+from auparity.child_processes import require_may_start_processes
 from auparity.errors import AuparityError, ContractError
 
 if TYPE_CHECKING:
@@ -140,12 +141,7 @@ class Workers:
         self.processes = usable_cores() if processes is None else processes
         if self.processes < 1:
             raise ContractError("parallel", "processes", "at least 1", str(processes))
-        if multiprocessing.current_process().daemon:
-            raise AuparityError(
-                "this process is daemonic (a worker of multiprocessing.Pool or of Celery's prefork pool), and Python "
-                "does not let such a process start others. Use one process here, and let the outer pool be the "
-                "parallelism; or start it with daemon=False (celery: --pool=threads or solo)."
-            )
+        require_may_start_processes()
         self._board = Board(self.processes)
         shared, self._block = SharedObject.share(bundle)
         self._seats: list[_Seat] = []

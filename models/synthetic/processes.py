@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 
+from auparity.child_processes import end_with_parent
 from auparity.models.synthetic.workspace import Workspace
 
 PROCESSES = 2
@@ -24,7 +25,7 @@ def run_tasks(
     if not arguments:
         return
     # Fresh processes: a forked one cannot use PyTorch after its parent did.
-    with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn"), end_with_parent) as pool:
         futures = [pool.submit(task, *each) for each in arguments]
         try:
             for number, future in enumerate(as_completed(futures), 1):

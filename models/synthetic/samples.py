@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from auparity.child_processes import end_with_parent
 from auparity.models.synthetic.render import render_background, render_photograph
 from auparity.models.synthetic.workspace import Workspace
 
@@ -84,7 +85,7 @@ def photo_set(workspace: Workspace, name: str, count: int, first_seed: int, proc
     missing = [(k, n) for k, n in shards if not (folder / f"shard_{k:04d}.done").is_file()]
     if missing:
         workspace.log(f"{name}: rendering {sum(n for _, n in missing)} of {count} pictures")
-        with ProcessPoolExecutor(processes) as pool:
+        with ProcessPoolExecutor(processes, initializer=end_with_parent) as pool:
             futures = [pool.submit(_render_shard, folder, k, first_seed, n) for k, n in missing]
             for number, future in enumerate(futures):
                 future.result()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from auparity.child_processes import end_with_parent
 from auparity.models.synthetic.samples import PhotoSet
 from auparity.models.synthetic.train_experts import MIRROR_VIEWS
 from auparity.models.synthetic.workspace import Workspace
@@ -65,7 +66,7 @@ def train(workspace: Workspace, face: FaceModel, validation: PhotoSet) -> None:
     faces = [(np.asarray(validation.images[k]), validation.landmarks[k], validation.landmarks_3d[k]) for k in chosen]
     columns = [list(column) for column in zip(*faces, strict=True)]
     context = multiprocessing.get_context("spawn")  # a forked process may inherit locks of PyTorch's threads
-    with ProcessPoolExecutor(2, mp_context=context) as pool:
+    with ProcessPoolExecutor(2, context, end_with_parent) as pool:
         rows = list(pool.map(partial(_hypotheses, face), *columns, chosen, chunksize=16))
     view, likelihood, error = np.array([h for found in rows for h in found]).T
     weights, biases, cutoffs = np.ones(7), np.zeros(7), np.zeros(7)

@@ -17,6 +17,7 @@ FOLDERS = ("models", "reference", "accelerated", "conversion", "benchmarks", "re
 #: What every folder may stand on.
 GROUND = (
     "auparity.atomic_files",
+    "auparity.child_processes",
     "auparity.errors",
     "auparity.fingerprints",
     "auparity.json_files",
