@@ -62,9 +62,10 @@ def _versioned(technology: str) -> str:
     """A technology with the version of what it computes with; one of another package by its name alone."""
     for distribution in DISTRIBUTIONS.get(technology, ()):
         try:
-            return f"{technology} {metadata.version(distribution)}"
+            version = metadata.version(distribution)
         except metadata.PackageNotFoundError:
             continue
+        return f"{technology} {version}" if distribution == technology else f"{technology} by {distribution} {version}"
     return technology
 
 

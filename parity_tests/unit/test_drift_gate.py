@@ -103,7 +103,7 @@ def test_the_page_begins_with_what_failed_and_ends_with_what_has_no_baseline():
 
 def test_keys_name_version_vectors_and_the_blas_kernel():
     key = baseline_keys.baseline_key("batched")
-    assert key.startswith(f"batched {np.__version__}, ")
+    assert key.startswith(f"batched by numpy {np.__version__}, ")
     assert baseline_keys.blas_kernel() in key
     assert key.endswith(hardware().vectors)
     assert baseline_keys.baseline_key("numba+batched") == baseline_keys.baseline_key("batched+numba")
