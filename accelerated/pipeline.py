@@ -434,7 +434,10 @@ def open_pipeline(
 
 
 def default_bundle() -> Bundle:
-    """OpenFace's models where they are installed, else the embedded ones."""
-    from auparity.models.sources import open_bundle
+    """OpenFace's models where they are installed, else the embedded ones, with a warning."""
+    from auparity.models.sources import EMBEDDED_NOTICE, is_embedded, open_bundle
 
-    return open_bundle(None)
+    bundle = open_bundle(None)
+    if is_embedded(bundle):
+        warnings.warn(EMBEDDED_NOTICE, AuparityWarning, stacklevel=3)
+    return bundle
