@@ -234,7 +234,8 @@ def test_the_command_writes_what_it_was_asked_for(results, device, monkeypatch, 
         "widened", workloads.Settings((1, 4), frames=2, clips=1, format="240p", canvas=(320, 240), face=110.0)
     )  # fmt: skip
     assert len(asked) == 5
-    assert load(path).provenance.command == f"python -m auparity.benchmarks.device {' '.join(words)} -o device.json"
+    typed = " ".join([*words, "-o", "FOLDER/device.json"])
+    assert load(path).provenance.command == f"python -m auparity.benchmarks.device {typed}"
     said = capsys.readouterr().out
     assert "detection" in said
     assert "auparity report" in said

@@ -212,7 +212,7 @@ def test_the_checks_of_experts_are_the_maps_of_the_reference(name):
         odd = np.add.outer(np.arange(5), np.arange(5)) % 2 == 1
         np.testing.assert_allclose(found[odd], expected[odd], atol=2e-6)
     else:  # the caller's Sigma and minimum
-        smooth = (bank.experts_at(index).sigma(int(view[-1]), landmark, 5) @ found.ravel()).reshape(5, 5)
+        smooth = (bank.experts_at(index).sigmas(int(view[-1]), 5)[landmark] @ found.ravel()).reshape(5, 5)
         np.testing.assert_allclose(smooth - min(smooth.min(), 0), expected, atol=2e-6)
 
 

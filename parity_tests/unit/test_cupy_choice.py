@@ -167,7 +167,7 @@ def test_clips_that_share_a_gpu_have_the_tables_of_clips_alone(gpu, folders, tmp
     for folder in folders:
         together, alone = ((tmp_path / name / f"{folder.name}.csv").read_bytes() for name in ("together", "alone"))
         assert together == alone
-    sidecar = json.loads((tmp_path / "together" / "clip0.json").read_text())
+    sidecar = json.loads((tmp_path / "together" / "clip0.csv.json").read_text())
     assert sidecar["variants"]["fitting"] == "cupy"
 
 

@@ -11,19 +11,19 @@ import pytest
 from auparity.cli import main
 from auparity.errors import FileFormatError, VariantUnavailable
 from auparity.parity_tests.unit.fake_pipeline import write_images
-from auparity.parity_tests.unit.rendered_truth import FRAMES, write_results
+from auparity.parity_tests.unit.rendered_truth import FRAMES, describe, write_results
 from auparity.reports.markdown import code, plain
 from auparity.reports.result_table import read_result_table
-from auparity.reports.sidecar import read_sidecar, sidecar_of
+from auparity.reports.sidecar import CHANGED, read_sidecar, sidecar_of
 from auparity.reports.truth_page import write_page
 
 
-def extracted(folder, name="clip", sidecar="{name}.csv.json", **facts):
+def extracted(folder, name="clip", **facts):
     """A clip's table with its sidecar, and its frames in a folder of their own."""
     frames = write_images(folder / "in" / name, FRAMES, size=(160, 120))
-    content = {"auparity": "0.1.0", "table": f"{name}.csv", "input": {"path": str(frames), "kind": "images"}, **facts}
-    (folder / sidecar.format(name=name)).write_text(json.dumps(content))
-    return write_results(folder / f"{name}.csv")
+    table = write_results(folder / f"{name}.csv")
+    describe(table, **{"input": {"path": str(frames), "kind": "images"}, **facts})
+    return table
 
 
 def as_parquet(table):
@@ -33,10 +33,9 @@ def as_parquet(table):
 
     path = table.with_suffix(".parquet")
     parquet.write_table(pyarrow.table(read_result_table(table).columns), path)
-    described = json.loads(sidecar_of(table).read_text()) | {"table": path.name}
+    describe(path, input=json.loads(sidecar_of(table).read_text())["input"])
     sidecar_of(table).unlink()
     table.unlink()
-    (path.parent / f"{path.name}.json").write_text(json.dumps(described))
     return path
 
 
@@ -56,7 +55,7 @@ def without_a_face(table):
         ("odd.csv", b""),
         ("odd.csv.json", b"[" * 100_000),
         ("odd.csv.json", b'{"auparity": "1", "input": 3}'),
-        ("odd.csv.json", b'{"auparity": "1", "table": "odd.csv", "input": {"path": "' + b"x" * 5000 + b'"}}'),
+        ("odd.csv.json", b'{"auparity": "1", "input": {"path": "' + b"x" * 5000 + b'"}}'),
     ],
 )
 def test_one_odd_table_does_not_cost_the_others_their_pages(tmp_path, capsys, file, damage):
@@ -129,28 +128,30 @@ def test_a_landmark_that_is_no_place_in_a_picture_is_refused(tmp_path, value):
         read_result_table(table)
 
 
-def test_a_sidecar_vouches_for_the_table_that_it_names_only(tmp_path):
-    table = extracted(tmp_path, sidecar="{name}.json")
-    assert read_sidecar(table)["auparity"] == "0.1.0"
+def test_a_sidecar_vouches_for_its_own_table_only(tmp_path):
+    table = extracted(tmp_path, frames=7)
+    assert read_sidecar(table)["frames"] == 7
     assert read_sidecar(table.with_suffix(".parquet")) == {}
-    extracted(tmp_path, frames=7)
-    assert read_sidecar(table)["frames"] == 7, "the sidecar of the whole name comes first"
-    (tmp_path / "clip.csv.json").write_text('{"name": "of another program"}')
+    table.write_text(table.read_text() + "\n")
+    assert "frames" not in read_sidecar(table)
+    assert read_sidecar(table)["warnings"] == [CHANGED]
+    sidecar_of(table).write_text('{"name": "of another program"}')
     assert read_sidecar(table) == {}
 
 
 def test_a_table_of_another_program_in_a_folder_is_named_and_left_out(tmp_path, capsys):
     extracted(tmp_path, "ours")
     (tmp_path / "theirs.csv").write_text("a,b\n")
-    (tmp_path / "theirs.json").write_text("{}")
+    (tmp_path / "theirs.csv.json").write_text("{}")
     (tmp_path / "folder.csv").mkdir()
     assert main(["report", str(tmp_path)]) == 0
     assert "theirs.csv: left out" in capsys.readouterr().err
 
 
 def test_warnings_and_a_clip_without_a_face_stand_at_the_top_of_the_page(tmp_path):
-    table = extracted(tmp_path, warnings=["models for <rendered> faces"])
+    table = extracted(tmp_path)
     without_a_face(table)
+    describe(table, warnings=["models for <rendered> faces"])
     write_page(table, tmp_path / "clip.html", fps=30.0)
     page = (tmp_path / "clip.html").read_text()
     assert "No face was found in this clip" in page
