@@ -17,9 +17,9 @@ SOURCES = ("*.py", "*.cu", "*.cuh", "*.h", "*.md", "*.toml")
 
 #: A section of a chapter of two digits, as 50.3 or 50.2.5.
 SECTION = r"\d\d(?:\.\d{1,2}){1,2}(?!\d)"
-#: The word, then a chapter or a section, then further sections: "spec 30", "spec 20.3, 50.8" or "spec 50.1 to 50.5". The
-#: number may stand in the next line of a comment.
-CITATION = re.compile(rf"\b[Ss]pec[\s#/]+(\d\d(?:\.\d{{1,2}}){{0,2}}(?![\d])(?:(?:[,;]| and| to| or)\s+{SECTION})*)")
+#: The word, then a chapter or a section, then further sections: "spec 30", "spec 20.3, 50.8" or "spec 50.1 to 50.5".
+#: The number may stand in the next line of a comment.
+CITATION = re.compile(rf"\b[Ss]pec[\s#/]+(\d\d(?:\.\d{{1,2}}){{0,2}}(?!\d)(?:(?:[,;]| and| to| or)\s+{SECTION})*)")
 HEADING = re.compile(rf"^#{{1,4}} (\d\d|{SECTION})(?: |$)", re.MULTILINE)
 ANCHOR = re.compile(r'<a id="([\d.]+)"></a>\n+#{1,4} ([\d.]+)')
 LINK = re.compile(r"\]\(([^)#\s]+\.md)?(?:#([\d.]+))?\)")
@@ -57,7 +57,7 @@ def headings_of(chapters: list[Path]) -> list[str]:
 
 
 def source_files() -> list[Path]:
-    """Python, CUDA, Markdown and TOML files of the project, each once: symbolic links and hidden folders are left out."""
+    """Python, CUDA, Markdown and TOML files of the project, each once: without links and hidden folders."""
     files = []
     for folder in sorted(p for p in ROOT.iterdir() if p.is_dir() and not p.is_symlink() and p.name[0] not in "._"):
         files += [path for pattern in SOURCES for path in folder.rglob(pattern)]
