@@ -13,6 +13,9 @@ import auparity
 ROOT = Path(auparity.__file__).resolve().parents[1]
 INDEX = ROOT / "docs" / "specification.md"
 CHAPTERS = sorted((ROOT / "docs" / "specification").glob("*.md"))
+FOLDERS = (
+    "auparity", "reference", "accelerated", "models", "conversion", "parity_tests", "benchmarks", "reports", "docs",
+)  # fmt: skip
 SOURCES = ("*.py", "*.cu", "*.cuh", "*.h", "*.md", "*.toml")
 
 #: A section of a chapter of two digits, as 50.3 or 50.2.5.
@@ -57,11 +60,9 @@ def headings_of(chapters: list[Path]) -> list[str]:
 
 
 def source_files() -> list[Path]:
-    """Python, CUDA, Markdown and TOML files of the project, each once: without links and hidden folders."""
-    files = []
-    for folder in sorted(p for p in ROOT.iterdir() if p.is_dir() and not p.is_symlink() and p.name[0] not in "._"):
-        files += [path for pattern in SOURCES for path in folder.rglob(pattern)]
-    files += [path for pattern in SOURCES for path in ROOT.glob(pattern)]
+    """Python, CUDA, Markdown and TOML files of the project, each once (symbolic links are not followed)."""
+    files = [path for pattern in SOURCES for path in ROOT.glob(pattern)]
+    files += [path for folder in FOLDERS for pattern in SOURCES for path in (ROOT / folder).rglob(pattern)]
     return [path for path in files if path != Path(__file__).resolve()]
 
 
