@@ -420,6 +420,12 @@ def test_a_camera_runs_to_its_limit_in_online_mode(out, settings):
     assert rows(out / "camera0.csv")[5]["timestamp"] == "0.500"
 
 
+def test_a_frame_at_exactly_the_last_second_is_not_measured(out):
+    outcome = extract_clip(FakePipeline(), EndlessCamera(), ExtractionSettings(out, max_seconds=0.5))
+    assert (outcome.status, outcome.rows) == ("done", 5)
+    assert rows(out / "camera0.csv")[-1]["timestamp"] == "0.400"
+
+
 def test_stopping_a_camera_is_its_ordinary_end(out):
     outcome = extract_clip(
         FakePipeline(fail_at=4, failure=KeyboardInterrupt()), EndlessCamera(), ExtractionSettings(out)

@@ -107,3 +107,18 @@ def test_after_more_than_a_hundred_failures_the_tracker_starts_anew():
     for _ in range(7):
         step()
     assert len(calls) == before + 1  # at 107 failures: (107 + 1) mod 12 = 0
+
+
+def test_a_hundred_failures_in_a_row_are_still_followed():
+    told, made, _, step = tracker([(True, 0.5)] * 11 + [(False, 0.1)] * 300, faces={0})
+    for _ in range(102):  # the first frame finds the face, the second fails for the first time and counts 0
+        step()
+    assert made.failures_in_a_row == 100
+    assert made.tracking_initialised
+    fits = len(told.calls)
+    step()
+    assert len(told.calls) == fits + 1  # still followed from where it was
+    assert made.failures_in_a_row == 101
+    assert not made.tracking_initialised
+    step()
+    assert len(told.calls) == fits + 1  # now only looked for
