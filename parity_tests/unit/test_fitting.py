@@ -98,10 +98,13 @@ def test_likelihoods_are_kernel_sums_and_their_mean_logarithm():
     assert model == pytest.approx(np.log(np.array(sums) + 1e-8).mean())
 
 
-def test_shape_is_clamped_while_fitting():
+@pytest.mark.parametrize("iterations", [1, 50])
+def test_shape_is_clamped_after_every_step(iterations):
     maps = peaks(np.full((68, 2), [4.0, 4.0]) * np.random.default_rng(0).choice([-1, 1], (68, 2)), width=1.0)
-    _, p, _ = problem(maps, iterations=50).optimise(START, np.full(6, 1e4), rigid=False)
+    _, p, _ = problem(maps, iterations=iterations).optimise(START, np.full(6, 1e4), rigid=False)
     assert (np.abs(p) <= MODEL.largest).all()
+    if iterations == 1:
+        assert (p == MODEL.largest).any()  # one step alone leaves it far outside
 
 
 @pytest.mark.parametrize(("scale", "reg", "sigma"), [(0.25, 22.5, 2.25), (0.35, 15.2186, 2.37136), (0.5, 7.5, 2.5)])
