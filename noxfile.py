@@ -55,6 +55,14 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def coverage(session: nox.Session) -> None:
+    """The share of lines and branches that the tests reach (arguments go to pytest); a figure, not a gate."""
+    session.install("-e", ".[coverage,fast]")
+    page = "--cov-report=html:results/coverage"
+    session.run("python", "-m", "pytest", "--cov", "--cov-report=term", page, *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """ruff: rules and formatting."""
     session.install("ruff>=0.8")

@@ -9,8 +9,10 @@ import pytest
 
 from auparity.errors import ContractError
 from auparity.models.types import PDM, AUModel, AUPredictors
+from auparity.reference import analysis
 from auparity.reference.action_units import ActionUnitModels, OnlineCorrection
 from auparity.reference.analysis import ImageAnalyser, VideoAnalyser
+from auparity.reference.postprocessing import postprocess
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
 
 N_HOG, N_GEOMETRY = 4464, 238
@@ -203,6 +205,42 @@ def test_re_prediction_uses_the_final_medians(predictors: AUPredictors) -> None:
     dynamic = models.intensity.dynamic
     assert (again[0][0] != history.intensity[0])[dynamic].all()
     assert np.array_equal(again[0][0][~dynamic], history.intensity[0][~dynamic])
+
+
+def test_only_the_first_faces_of_a_long_clip_are_predicted_again(predictors: AUPredictors, monkeypatch) -> None:
+    monkeypatch.setattr(analysis, "KEPT_FRAMES", 3)
+    analyser = VideoAnalyser(predictors)
+    run_clip(analyser, [True, False, True, True, True, True])
+    history = analyser.history
+    assert len(history.hog) == len(history.geometry) == 3
+    without_face, _ = analyser.describer.describe_no_face()
+    assert all((hog != without_face).any() for hog in history.hog)
+    intensity, presence = np.array(history.intensity), np.array(history.presence)
+    final = analyser.hog_median.median[None], analyser.geometry_median.median[None]
+    for frame, hog, geometry in zip([0, 2, 3], history.hog, history.geometry, strict=True):
+        again = analyser.models.predict(hog[None], geometry[None], *final)
+        intensity[frame], presence[frame] = again[0][0], again[1][0]
+    expected = postprocess(intensity, presence, np.array(history.success), analyser.models.cutoffs)
+    assert np.array_equal(analyser.finish().intensity, expected.intensity)
+    assert np.array_equal(analyser.finish().presence, expected.presence)
+
+
+def test_openfaces_static_option_smooths_and_predicts_nothing_again(predictors: AUPredictors) -> None:
+    analyser = VideoAnalyser(predictors, dynamic=False)
+    run_clip(analyser, [True, True, False, True])
+    history = analyser.history
+    expected = postprocess(np.array(history.intensity), np.array(history.presence), np.array(history.success))
+    assert np.array_equal(analyser.finish().intensity, expected.intensity)
+    assert np.array_equal(analyser.finish().presence, expected.presence)
+
+
+def test_what_a_frame_shows_is_the_callers_own(predictors: AUPredictors) -> None:
+    analyser, face = VideoAnalyser(predictors), face_at(90, 100)
+    intensity, presence = analyser.step(np.zeros((200, 200, 3), np.uint8), **face)
+    kept = intensity.copy(), presence.copy()
+    intensity[:], presence[:] = 9, 9
+    assert np.array_equal(analyser.history.intensity[0], kept[0])
+    assert np.array_equal(analyser.history.presence[0], kept[1])
 
 
 def test_a_reset_analyser_begins_a_new_clip(predictors: AUPredictors) -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auparity.accelerated.cupy import action_units, fhog, geometry, running_median
+from auparity.accelerated.batched.action_units import BatchedActionUnits
+from auparity.accelerated.cupy import action_units, analysis, fhog, geometry, running_median
 from auparity.errors import ContractError, VariantUnavailable
 from auparity.parity_tests.cuda_on_host import host_device
 from auparity.parity_tests.tolerances import tolerance
@@ -16,6 +17,7 @@ from auparity.reference.action_units import ActionUnitModels
 from auparity.reference.fhog import fhog as golden_fhog
 from auparity.reference.fhog import orientation
 from auparity.reference.geometry import geometry_descriptor
+from auparity.reference.postprocessing import postprocess
 from auparity.reference.running_median import GEOMETRY_HISTOGRAM, HOG_HISTOGRAM, RunningMedian
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -239,6 +241,28 @@ def test_a_face_becomes_action_units_without_leaving_the_device(device):
     wanted = ActionUnitModels(predictors).predict(hog, moved, hog.astype(np.float64)[[0, 0]], moved[[0, 0]])
     assert np.abs(values[:, :17] - wanted[0]).max() <= ACTION_UNITS
     assert np.array_equal(values[:, 17:], wanted[1])
+
+
+def test_only_the_first_faces_of_a_long_clip_are_predicted_again(monkeypatch):
+    monkeypatch.setattr(analysis, "KEPT_FRAMES", 3)
+    rng = np.random.default_rng(0)
+    models = BatchedActionUnits(make_au_predictors(rng, make_pdm(rng)))
+    online, plain = rng.uniform(0, 5, (6, 35)), rng.uniform(0, 5, (6, 35))
+    online[:, 17:] = online[:, 17:] > 2.5
+    medians = rng.uniform(0, 0.4, models.dynamic_weights.shape[1])
+    success = np.array([True, False, True, True, True, True])
+    history = analysis.StreamHistory()
+    for k in range(6):
+        history.take(bool(success[k]), online[k], plain[k])
+    expected = np.where(success[:, None], online, 0)
+    for frame in (0, 2, 3):
+        moved = plain[frame].copy()
+        moved[models.dynamic] -= models.dynamic_weights @ medians
+        expected[frame] = np.concatenate(models.outcomes(moved[None]), axis=1)[0]
+    golden = postprocess(expected[:, :17].copy(), expected[:, 17:].copy(), success, models.cutoffs)
+    found = history.finish(models, medians)
+    np.testing.assert_array_equal(found.intensity, golden.intensity)
+    np.testing.assert_array_equal(found.presence, golden.presence)
 
 
 def test_without_a_gpu_the_stages_say_what_is_missing():

@@ -22,7 +22,7 @@ from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 #: What the snippets take for granted: frames of a clip.
 PRELUDE = "import cv2, pathlib\nframes = [cv2.imread(str(p)) for p in sorted(pathlib.Path('clip').glob('*.png'))]\n"

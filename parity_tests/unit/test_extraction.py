@@ -16,7 +16,7 @@ from auparity import __version__
 from auparity.errors import AuparityError, ContractError, VideoError
 from auparity.extraction import camera_for, extract_clip, extract_photograph
 from auparity.extraction_jobs import StopSwitch
-from auparity.extraction_types import ExtractionSettings
+from auparity.extraction_types import ExtractionSettings, NoProgress
 from auparity.media import Frame, open_clip
 from auparity.parity_tests.unit.fake_pipeline import FakePipeline, write_images, write_video
 from auparity.sidecars import Intrinsics
@@ -41,6 +41,19 @@ def run(path, out, pipeline=None, stop=lambda: False, **settings):
 def rows(path) -> list[dict[str, str]]:
     lines = path.read_text().splitlines()
     return [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+
+
+class Progress(NoProgress):
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.announced, self.frames = [], 0
+
+    def started(self, n_frames):
+        self.announced.append(n_frames)
+
+    def frame_done(self):
+        self.frames += 1
 
 
 def names(folder) -> list[str]:
@@ -123,6 +136,15 @@ def test_the_camera_is_guessed_from_the_image_where_it_is_not_given(clip, out):
     pipeline = FakePipeline()
     run(clip, out, pipeline, intrinsics=Intrinsics(700, 710, 30, 20))
     assert (pipeline.sessions[0]["camera"].cy, pipeline.sessions[0]["online"]) == (20, False)
+
+
+@pytest.mark.parametrize(("max_frames", "expected"), [(None, 8), (3, 3), (8, 8), (20, 8)])
+def test_progress_is_told_the_frames_that_will_be_measured(clip, out, max_frames, expected):
+    progress = Progress()
+    with open_clip(clip) as source:
+        extract_clip(FakePipeline(), source, ExtractionSettings(out, max_frames=max_frames), progress=progress)
+    assert progress.announced == [expected]
+    assert progress.frames == expected
 
 
 def test_an_image_sequence_is_a_clip_without_times(tmp_path, out):
@@ -420,6 +442,28 @@ def test_a_camera_runs_to_its_limit_in_online_mode(out, settings):
     assert rows(out / "camera0.csv")[5]["timestamp"] == "0.500"
 
 
+def test_a_frame_at_exactly_the_last_second_is_not_measured(out):
+    outcome = extract_clip(FakePipeline(), EndlessCamera(), ExtractionSettings(out, max_seconds=0.5))
+    assert (outcome.status, outcome.rows) == ("done", 5)
+    assert rows(out / "camera0.csv")[-1]["timestamp"] == "0.400"
+
+
+def test_a_camera_has_as_many_frames_as_are_asked_for_or_nobody_knows(out):
+    for max_frames, expected in ((6, 6), (None, None)):
+        progress = Progress()
+        settings = ExtractionSettings(out, max_frames=max_frames, max_seconds=0.3, overwrite=True)
+        extract_clip(FakePipeline(), EndlessCamera(), settings, progress=progress)
+        assert progress.announced == [expected]
+
+
+def test_damaged_frames_are_numbered_as_the_table_numbers_them(out):
+    camera = EndlessCamera()
+    camera.damaged_frames = [0, 2]  # as the source counts, from 0
+    extract_clip(FakePipeline(), camera, ExtractionSettings(out, max_frames=4))
+    assert sidecar(out / "camera0.csv.json")["damaged_frames"] == [1, 3]
+    assert [row["frame"] for row in rows(out / "camera0.csv")] == ["1", "2", "3", "4"]
+
+
 def test_stopping_a_camera_is_its_ordinary_end(out):
     outcome = extract_clip(
         FakePipeline(fail_at=4, failure=KeyboardInterrupt()), EndlessCamera(), ExtractionSettings(out)
@@ -443,6 +487,8 @@ def test_a_photograph_has_a_row_for_each_face_successful_or_not(photograph, out)
     assert [row["face"] for row in rows(out / "group.csv")] == ["0", "1"]
     assert sidecar(out / "group.csv.json")["faces"] == 2
     assert sidecar(out / "group.csv.json")["camera"]["fx"] == 500.0
+    size = sidecar(out / "group.csv.json")["input"]
+    assert (size["width"], size["height"]) == (640, 480)
     assert extract_photograph(FakePipeline(), photograph, ExtractionSettings(out)).status == "skipped"
 
 

@@ -154,6 +154,12 @@ def test_the_three_best_scores_are_finished_best_first():
     assert all(call.flags == (None, None) for call in detector.calls[11:])
 
 
+def test_among_equal_scores_the_ones_that_were_tried_first_are_finished():
+    detector = Scripted([(True, 0.2), *[(True, 0.5)] * 10] + [(True, 0.1)] * 3, early())
+    detector.run()
+    assert finalists(detector) == [1, 2, 3]
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_quirk_1_of_all_shapes_only_the_last_orientations_survives(place):
     scores = [0.9, 0.8, 0.7, *[0.0] * 7, [1.0, 0.85, 0.75][place]]

@@ -20,9 +20,9 @@ IMAGE = np.zeros((100, 100, 3), np.uint8)
 class Told:
     """A `LandmarkDetector` whose detections are scripted: (success, likelihood) one after the other."""
 
-    def __init__(self, script, early=None):
+    def __init__(self, script, parameters, early=None):
         real = LandmarkDetector(factories.make_bundle(0, m=6).face)
-        self.parameters, self.main, self.numerics = DetectorParameters(), real.main, FLOAT32
+        self.parameters, self.main, self.numerics = parameters, real.main, FLOAT32
         self.early_termination = early
         self.initial_state = real.initial_state
         self.script, self.calls = iter(script), []
@@ -35,16 +35,17 @@ class Told:
             state, detection_success=success, likelihood=likelihood, certainty=float(number) / 100,
             params_global=state.params_global + np.float32([0, 0, 0, 0, number, 0]),
             params_local=state.params_local + number,
+            landmarks=np.full((68, 2), number), landmark_likelihoods=np.full(68, number),
         )  # fmt: skip
 
 
-def tracker(script, faces=None):
-    """A tracker and the list of frames in which it called the face detector."""
-    told, calls, frame = Told(script), [], [0]
+def tracker(script, faces=None, box=BOX, **parameters):
+    """A tracker and the list of frames in which it called the face detector, which finds `box` in those of `faces`."""
+    told, calls, frame = Told(script, DetectorParameters(**parameters)), [], [0]
 
     def find(image):
         calls.append(frame[0])
-        return BOX if faces is None or frame[0] in faces else None
+        return box if faces is None or frame[0] in faces else None
 
     made = VideoTracker(told, find)
 
@@ -90,11 +91,46 @@ def test_a_failed_search_leaves_the_parameters_as_they_were_and_the_flag_of_the_
     _, made, _, step = tracker([(True, 0.5)] * 11 + [(False, 0.1)] + [(False, 0.9)] * 11)
     step()
     tracked = made.state.params_local + 12  # what the failed tracking step makes of them
+    followed_to = made.state.params_global[4] + np.float32(12)
     assert not step()
     assert (made.state.params_local == tracked).all()
+    assert made.state.params_global[4] == followed_to
+    assert (made.state.landmarks == 12).all()
+    assert (made.state.landmark_likelihoods == 12).all()
     assert made.state.likelihood == 0.1
+    assert made.state.certainty == float(np.float32(13)) / 100  # of the attempt, whose first hypothesis is kept
     assert not made.state.detection_success
     assert made.tracking_initialised
+
+
+def test_a_failed_search_counts_on_and_is_repeated_every_second_frame():
+    _, made, calls, step = tracker([(True, 0.5)] * 11 + [(False, 0.1)] * 60)
+    returned = [step() for _ in range(8)]
+    assert returned == [True] + [False] * 7
+    assert calls == [0, 1, 3, 5, 7]
+    assert made.failures_in_a_row == 6
+
+
+def test_a_face_that_is_found_again_and_lost_at_once_is_looked_for_at_once():
+    script = [(True, 0.5)] * 11 + [(False, 0.1)] + [(True, 0.5)] * 11 + [(False, 0.1)] + [(True, 0.5)] * 11
+    _, made, calls, step = tracker(script)
+    assert all(step() for _ in range(3))
+    assert calls == [0, 1, 2]
+    assert made.failures_in_a_row == -1
+
+
+def test_a_face_that_is_followed_is_never_looked_for():
+    _, _, calls, step = tracker([(True, 0.5)] * 20, reinit_every=1)
+    assert all(step() for _ in range(8))
+    assert calls == [0]
+
+
+def test_a_box_without_width_is_no_face():
+    told, made, calls, step = tracker([], box=np.array([20, 20, 0, 60], np.float32))
+    assert not any(step() for _ in range(14))
+    assert calls == [0, 12]
+    assert told.calls == []
+    assert not made.tracking_initialised
 
 
 def test_after_more_than_a_hundred_failures_the_tracker_starts_anew():
@@ -107,3 +143,18 @@ def test_after_more_than_a_hundred_failures_the_tracker_starts_anew():
     for _ in range(7):
         step()
     assert len(calls) == before + 1  # at 107 failures: (107 + 1) mod 12 = 0
+
+
+def test_a_hundred_failures_in_a_row_are_still_followed():
+    told, made, _, step = tracker([(True, 0.5)] * 11 + [(False, 0.1)] * 300, faces={0})
+    for _ in range(102):  # the first frame finds the face, the second fails for the first time and counts 0
+        step()
+    assert made.failures_in_a_row == 100
+    assert made.tracking_initialised
+    fits = len(told.calls)
+    step()
+    assert len(told.calls) == fits + 1  # still followed from where it was
+    assert made.failures_in_a_row == 101
+    assert not made.tracking_initialised
+    step()
+    assert len(told.calls) == fits + 1  # now only looked for
