@@ -6,6 +6,7 @@ photograph, and an OpenFace installation (the embedded models, exported). Downlo
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -158,3 +159,16 @@ def test_every_command_explains_itself(command, capsys):
     if command in ("parity", "bench", "report", "profile"):
         assert "examples:" in said
         assert "exit status:" in said
+
+
+def test_no_session_takes_a_failure_for_success():
+    """Exit status 5 says that nothing could run here; any other but 0 is a failure and must end its session as one."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    accepted = [
+        ast.unparse(keyword.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "success_codes"
+    ]
+    assert set(accepted) <= {"[0, EXIT_NOTHING]"}
