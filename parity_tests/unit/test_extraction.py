@@ -152,6 +152,15 @@ def test_an_image_sequence_is_a_clip_without_times(tmp_path, out):
     assert [row["timestamp"] for row in rows(out / "subject.01.csv")] == ["0.000"] * 3
 
 
+def test_frames_per_second_are_recorded_where_they_were_used(clip, tmp_path, out):
+    run(clip, out, fps=10.0)  # the container knows better
+    assert sidecar(out / "face.csv.json")["request"]["fps"] is None
+    with open_clip(write_images(tmp_path / "folder", 3), fps=10.0) as source:
+        extract_clip(FakePipeline(), source, ExtractionSettings(out, fps=10.0))
+    assert sidecar(out / "folder.csv.json")["request"]["fps"] == 10.0
+    assert [row["timestamp"] for row in rows(out / "folder.csv")] == ["0.000", "0.100", "0.200"]
+
+
 # --- interruption ---------------------------------------------------------------------------------------------------
 
 

@@ -88,7 +88,7 @@ def test_a_lost_face_is_looked_for_at_once_and_then_every_second_frame():
 
 
 def test_a_failed_search_leaves_the_parameters_as_they_were_and_the_flag_of_the_attempt():
-    _, made, _, step = tracker([(True, 0.5)] * 11 + [(False, 0.1)] + [(False, 0.9)] * 11)
+    _, made, _, step = tracker([(True, 0.5)] * 11 + [(False, 0.1), (False, 0.2), (False, 0.9)] + [(False, 0.2)] * 9)
     step()
     tracked = made.state.params_local + 12  # what the failed tracking step makes of them
     followed_to = made.state.params_global[4] + np.float32(12)
@@ -98,7 +98,7 @@ def test_a_failed_search_leaves_the_parameters_as_they_were_and_the_flag_of_the_
     assert (made.state.landmarks == 12).all()
     assert (made.state.landmark_likelihoods == 12).all()
     assert made.state.likelihood == 0.1
-    assert made.state.certainty == float(np.float32(13)) / 100  # of the attempt, whose first hypothesis is kept
+    assert made.state.certainty == 14 / 100  # of the attempt, whose second hypothesis is the likeliest
     assert not made.state.detection_success
     assert made.tracking_initialised
 
