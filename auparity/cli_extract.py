@@ -41,7 +41,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "inputs", nargs="*", metavar="INPUT", help="video file, image file, folder of images or camera:N"
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="video file, image file, folder of images, quoted wildcard or camera:N",
     )
     _add_input_options(parser)
     _add_model_options(parser)
@@ -163,7 +166,10 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
         "frame number / frame rate, as OpenFace writes them; default: container",
     )
     group.add_argument(
-        "--fps", type=positive, metavar="F", help="frames a second of a folder of images; without it all times are 0"
+        "--fps",
+        type=positive,
+        metavar="F",
+        help="frames a second of a folder of images, whose times are 0 without it, or of a video with --timestamps index",
     )
     group.add_argument(
         "--max-pixels",
@@ -181,7 +187,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         help='folder of OpenFace 2.2\'s models, "openface" for those fetched by `auparity models`, or "embedded" for '
         "those that come with auparity (for rendered faces only); default: OpenFace's where they were fetched",
     )
-    group.add_argument("--landmark-model", choices=("auto", "ceclm", "clnf"), default="auto")
+    group.add_argument(
+        "--landmark-model",
+        choices=("auto", "ceclm", "clnf"),
+        default="auto",
+        help="landmark detector of OpenFace's models; auto: CE-CLM where its files are there, else CLNF",
+    )
     group.add_argument(
         "--processes", type=whole(1), default=1, metavar="N", help="inputs at a time, each in a process of its own"
     )
