@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help="video file, image file, folder of images, quoted wildcard or camera:N",
+        help="video, image, folder of images, quoted wildcard or camera:N",
     )
     _add_input_options(parser)
     _add_model_options(parser)
@@ -169,7 +169,8 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
         "--fps",
         type=positive,
         metavar="F",
-        help="frames a second of a folder of images, whose times are 0 without it, or of a video with --timestamps index",
+        help="frames a second of a folder of images (without it all times are 0), or of a video with --timestamps "
+        "index",
     )
     group.add_argument(
         "--max-pixels",
