@@ -367,7 +367,7 @@ class Pipeline(OneThreadPipeline):
         with open_clip(Path(path)) as source:
             frames = list(process_frames(session, source))
             for text in [*source.problems, *source.warnings]:
-                warnings.warn(f"{source.path}: {text}", stacklevel=2)
+                warnings.warn(f"{source.path}: {text}", AuparityWarning, stacklevel=2)
         return ClipResult(frames, session.finish())
 
     def __str__(self) -> str:

@@ -8,13 +8,14 @@ single frames, and running medians, AUs and post-processing are computed in orde
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auparity.accelerated.parallel.workers import Worker, Workers
-from auparity.errors import ContractError
+from auparity.errors import AuparityWarning, ContractError
 from auparity.media import open_clip
 from auparity.reference.analysis import Descriptors
 from auparity.reference.head_pose import Camera
@@ -51,8 +52,8 @@ def parts_of_clip(path: Path, frames: int, processes: int, warm_up: int, camera:
     return [Part(path, start, stop, min(warm_up, start), camera) for start, stop in zip(bounds[:-1], ends, strict=True)]
 
 
-def track_part(worker: Worker, part: Part) -> list[Tracked]:
-    """Everything of a part that needs its images."""
+def track_part(worker: Worker, part: Part) -> tuple[list[Tracked], list[str]]:
+    """Everything of a part that needs its images, and what its reader has to say of the clip up to its end."""
     session, found = worker.pipeline.start_video(camera=part.camera), []
     first = part.start - part.warm_up
     with open_clip(part.path) as source:
@@ -64,7 +65,7 @@ def track_part(worker: Worker, part: Part) -> list[Tracked]:
             if index >= part.start:
                 found.append((replace(tracked, index=index), session.describe(frame.image, tracked)))
                 worker.frame_done()
-    return found
+        return found, [*source.problems, *source.warnings]
 
 
 def process_in_parts(
@@ -95,6 +96,8 @@ def process_in_parts(
     ------
     ContractError : a negative warm-up, or a clip whose length is not known beforehand.
     VideoError : the clip cannot be read.
+
+    Warns of what is wrong with the clip although it could be read, as `Pipeline.process_video` does.
     """
     if warm_up < 0:
         raise ContractError("parallel", "warm_up", "0 or more frames", str(warm_up))
@@ -107,9 +110,13 @@ def process_in_parts(
         if progress:
             progress(workers.frames - before, frames)
 
-    for found in workers.map(track_part, parts, meanwhile=tell):
+    notes: list[str] = []
+    for found, part_notes in workers.map(track_part, parts, meanwhile=tell):
         results += [session.measure(tracked, described) for tracked, described in found]
+        notes = part_notes  # the reader of the last part has decoded everything before it
     tell()
+    for text in notes:
+        warnings.warn(f"{path}: {text}", AuparityWarning, stacklevel=2)
     return results, session
 
 

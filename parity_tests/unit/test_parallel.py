@@ -20,7 +20,7 @@ from auparity.accelerated.parallel.shared_object import SharedObject
 from auparity.accelerated.parallel.streams import process_frames
 from auparity.accelerated.parallel.workers import Failed, Interrupted, WorkerDied, Workers
 from auparity.accelerated.pipeline import Pipeline
-from auparity.errors import AuparityError, ContractError
+from auparity.errors import AuparityError, AuparityWarning, ContractError
 from auparity.media import Frame, open_clip
 from auparity.parity_tests.unit import factories
 
@@ -218,6 +218,14 @@ def test_a_clip_in_several_parts_has_every_frame_once(workers, clip, monkeypatch
     results, session = process_in_parts(Pipeline.from_spec({}, BUNDLE), clip, workers, warm_up=2)
     assert [r.index for r in results] == list(range(13))
     assert session.finish().intensity.shape == (13, 17)
+
+
+def test_what_is_wrong_with_a_clip_in_parts_is_said(workers, clip):
+    (clip / "012.png").unlink()
+    (clip / "012.png").symlink_to(clip / "gone.png")
+    with pytest.warns(AuparityWarning, match=r"012\.png: is a broken link"):
+        results, _ = process_in_parts(Pipeline.from_spec({}, BUNDLE), clip, workers)
+    assert len(results) == 12
 
 
 def test_a_negative_warm_up_is_refused(workers, clip):
