@@ -140,7 +140,8 @@ def _spans(x: Array, flags: Array | None) -> list[tuple[float, float]]:
 def _round_step(span: float) -> float:
     """A step of 1, 2 or 5 times a power of ten that divides `span` into two to five."""
     power = 10.0 ** np.floor(np.log10(span / 2))
-    return float(next(f * power for f in (5.0, 2.0, 1.0) if span / (f * power) >= 2))
+    # Where the logarithm rounds up to a whole number, a whole step is a hair more than half of the span.
+    return float(next((f * power for f in (5.0, 2.0, 1.0) if span / (f * power) >= 2), power / 2))
 
 
 def _time_ticks(start: float, end: float) -> list[float]:

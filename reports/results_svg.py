@@ -19,6 +19,10 @@ from auparity.reports.results_text import safe, short
 Array = npt.NDArray[Any]
 
 
+#: Below this, powers of ten lose digits and then vanish; no figure on a chart is that small.
+SMALLEST = 1e-300
+
+
 @dataclass(frozen=True)
 class Scale:
     """From values to places along one side of a drawing; clips to its range."""
@@ -63,7 +67,8 @@ def logarithmic(low: float, high: float, start: float, end: float) -> Scale:
 
 
 def round_up(value: float) -> float:
-    """The next 1, 2 or 5 times a power of ten."""
+    """The next 1, 2 or 5 times a power of ten; of what is next to nothing the same as of `SMALLEST`."""
+    value = max(value, SMALLEST)
     power = 10.0 ** math.floor(math.log10(value))
     return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= value * (1 - 1e-9))
 

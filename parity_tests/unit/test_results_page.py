@@ -7,14 +7,17 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from auparity import cli
 from auparity.parity_tests.unit import synthetic_results as made
+from auparity.reports.plots import _round_step
 from auparity.reports.records import Results, Skipped, save
 from auparity.reports.results_figures import verdict
 from auparity.reports.results_markdown import results_markdown
 from auparity.reports.results_page import results_page, write_results_page
+from auparity.reports.results_svg import round_up
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "path", "circle", "line", "rect", "polyline", "use", "stop"}
 
@@ -197,3 +200,13 @@ def test_the_command_makes_page_markdown_junit_and_plots(tmp_path, capsys):
     assert "expected a result file" in capsys.readouterr().err
     assert cli.main(["report", str(files[0]), str(tmp_path)]) == 1
     assert "one kind at a time" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [5e-324, 1e-310, 1e-300, 0.3, 1.0, 1e300, 1.7e308])
+def test_an_axis_has_round_steps_for_every_number(value):
+    assert round_up(value) >= value * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("span", [2.0, np.nextafter(2000.0, 0), np.nextafter(2.0, 0), 1e-6, 1e15])
+def test_a_time_axis_has_two_steps_at_least(span):
+    assert span / _round_step(span) >= 2 * (1 - 1e-9)
