@@ -96,7 +96,7 @@ def require_file(path: Path) -> int:
         if not path.exists():
             raise VideoError(f"{shown}: does not exist.")
         if not path.is_file():
-            raise VideoError(f"{shown}: is no file.")
+            raise VideoError(f"{shown}: is not a file.")
         size = path.stat().st_size
     except OSError as error:  # a loop of links, a name that is too long
         raise VideoError(f"{shown}: cannot be read ({error.strerror}).") from error

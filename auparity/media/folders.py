@@ -49,7 +49,7 @@ def survey(folder: Path) -> Survey:
     try:
         entries = sorted(folder.iterdir(), key=lambda path: path.name)
     except NotADirectoryError as error:
-        raise VideoError(f"{shown}: is no folder.") from error
+        raise VideoError(f"{shown}: is not a directory.") from error
     except OSError as error:
         raise VideoError(f"{shown}: cannot be listed ({error.strerror}).") from error
     found = Survey(folder)
