@@ -48,7 +48,7 @@ def shared() -> Path | None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit, property and golden tests (arguments go to pytest), those of the extras `fast` and `coreml` as well."""
+    """Unit, property and reference tests (arguments go to pytest), those of the extras `fast` and `coreml` as well."""
     # There are no wheels of coremltools for Windows.
     session.install("-e", ".[test,fast]" if sys.platform == "win32" else ".[test,fast,coreml]")
     session.run("python", "-m", "pytest", *session.posargs, env=ONE_THREAD)
@@ -84,7 +84,7 @@ def fidelity(session: nox.Session) -> None:
         session.skip("the recordings of the C++ program are not here: set AUPARITY_SHARED to their folder")
     session.install("-e", ".")
     page = ["--page", "docs/fidelity.md"] if not session.posargs else []
-    session.run("python", "-m", "auparity.parity_tests.fidelity", *page, *session.posargs, env=ONE_THREAD)
+    session.run("python", "-m", "auparity", "dev", "fidelity", *page, *session.posargs, env=ONE_THREAD)
 
 
 #: What each technology of the parity suite installs; the embedded bundle serves all of them.
@@ -114,7 +114,7 @@ def cuda_extra(session: nox.Session) -> str:
 
 
 def parity(session: nox.Session, technology: str) -> None:
-    """Hold a technology's variants against the golden and against their baselines."""
+    """Hold a technology's variants against the reference and against their baselines."""
     if technology == "mps" and sys.platform != "darwin":
         session.skip("MPS is part of macOS")
     extra = PARITY_EXTRAS[technology]
@@ -124,7 +124,7 @@ def parity(session: nox.Session, technology: str) -> None:
     if technology == "tensorrt":
         session.install("onnxruntime-gpu>=1.20")
     if technology == "parallel":
-        command = ["auparity.parity_tests.parallel"]
+        command = ["auparity", "dev", "parallel"]
     else:
         command = ["auparity", "parity", "--technology", PARITY_NAMES.get(technology, technology)]
     if technology == "coreml":
@@ -142,7 +142,7 @@ for _technology in PARITY_EXTRAS:
     def _session(session: nox.Session, technology: str = _technology) -> None:
         parity(session, technology)
 
-    _session.__doc__ = f"Parity of the {_technology} variants with the golden (--quick, --update-baseline)."
+    _session.__doc__ = f"Parity of the {_technology} variants with the reference (--quick, --update-baseline)."
     nox.session(_session, name=f"parity-{_technology}")
 
 
@@ -151,7 +151,7 @@ def truth(session: nox.Session) -> None:
     """The embedded bundle against rendered truth that it never saw; rewrites the figures of docs/embedded.md."""
     session.install("-e", ".")
     page = ["--page", "docs/embedded.md"] if not session.posargs else []
-    session.run("python", "-m", "auparity.parity_tests.truth", *page, *session.posargs, env=ONE_THREAD)
+    session.run("python", "-m", "auparity", "dev", "truth", *page, *session.posargs, env=ONE_THREAD)
 
 
 #: What each benchmark installs and which variants it times beside the fastest ones.
@@ -166,7 +166,7 @@ BENCH_VARIANTS = {
 
 
 def bench(session: nox.Session, technology: str) -> None:
-    """Time a technology in turns with the golden; the page is made by `auparity report`."""
+    """Time a technology in turns with the reference; the page is made by `auparity report`."""
     extra, variants = BENCH_VARIANTS[technology]
     session.install("-e", f".[{extra}]" if extra else ".")
     output = f"results/bench/{technology}.json"
@@ -181,7 +181,7 @@ for _technology in BENCH_VARIANTS:
     def _bench_session(session: nox.Session, technology: str = _technology) -> None:
         bench(session, technology)
 
-    _bench_session.__doc__ = f"Milliseconds a frame of the {_technology} variants beside the golden, with a page."
+    _bench_session.__doc__ = f"Milliseconds a frame of the {_technology} variants beside the reference, with a page."
     nox.session(_bench_session, name=f"bench-{_technology}")
 
 
@@ -198,7 +198,7 @@ def bench_device(session: nox.Session, output: str, extras: tuple[str, ...]) -> 
     (ROOT / output).unlink(missing_ok=True)
     # Arguments of the session are the benchmark's: --models DIR, --streams 1 64 256 ...
     good = held(
-        session, "python", "-m", "auparity.benchmarks.device", "--widen", "--photographs", "64", "-o", output,
+        session, "python", "-m", "auparity", "dev", "bench-device", "--widen", "--photographs", "64", "-o", output,
         *session.posargs, success_codes=[0, EXIT_NOTHING],
     )  # fmt: skip
     if not (ROOT / output).is_file():
@@ -236,7 +236,7 @@ def bench_cuda(session: nox.Session) -> None:
 def bench_parallel(session: nox.Session) -> None:
     """Frames a second of one and two processes, and of one stream over two threads: ``-- CLIP [--models SOURCE]``."""
     session.install("-e", ".[fast]")
-    session.run("python", "-m", "auparity.benchmarks.throughput", *session.posargs, env=ONE_THREAD)
+    session.run("python", "-m", "auparity", "dev", "throughput", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session(name="bench-stages")
@@ -250,7 +250,7 @@ def bench_stages(session: nox.Session) -> None:
 def train(session: nox.Session) -> None:
     """Train the embedded bundle anew, from seeds, in results/training; goes on where it was stopped (needs PyTorch)."""
     session.install("-e", ".[train]")
-    session.run("python", "-m", "auparity.models.synthetic.train", *session.posargs)
+    session.run("python", "-m", "auparity", "dev", "train", *session.posargs)
 
 
 #: What a newcomer's run of the parity suite is, and CI's: the fastest CPU technology on rendered clips, judged by the
@@ -283,7 +283,7 @@ def demo(session: nox.Session) -> None:
         intrinsics = {"--fx": camera["focal"], "--cx": camera["centre_x"], "--cy": camera["centre_y"]}
         arguments = [str(clip), "--models", "embedded", *(str(x) for pair in intrinsics.items() for x in pair)]
     session.run("auparity", "extract", *arguments, "-o", str(out), "--overwrite", env=ONE_THREAD)
-    session.run("python", "-m", "auparity.summary", str(out))
+    session.run("python", "-m", "auparity", "summary", str(out))
     session.run("auparity", "report", str(out))
     if session.posargs:
         return

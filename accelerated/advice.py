@@ -20,7 +20,7 @@ CUDA_EXTRAS = ((580, "cuda13"), (525, "cuda12"))
 NVIDIA = re.compile(r"(?P<name>.+), (?P<driver>\d+)\.[\d.]+")
 OPENVINO = (
     "OpenVINO (extra openvino, variants onnx-openvino) was slower than Numba with the detector's networks and the "
-    "validator, on an AMD EPYC; python -m auparity.benchmarks.runtimes measures both here"
+    "validator, on an AMD EPYC; auparity dev runtimes measures both here"
 )
 #: Stages that are networks, which other devices take over.
 NETWORKS = ("detection", "patch_experts", "validation")

@@ -1,4 +1,4 @@
-"""Contracts of small arrays at a microsecond each: the fast path says yes, the golden check says what is wrong."""
+"""Contracts of small arrays at a microsecond each: the fast path says yes, the reference check says what is wrong."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def check_areas(
 
 
 def check_gray(stage: str, gray: Any, dtype: npt.DTypeLike = np.float32) -> None:
-    """Gray images (N, H, W) as stage `imaging` makes them. Their values are not looked at: a pass over an image for
+    """Gray images (N, H, W) as stage `grayscale` makes them. Their values are not looked at: a pass over an image for
     each of the many fits of a frame would cost more than the fits.
 
     Raises

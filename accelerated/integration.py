@@ -46,7 +46,7 @@ class PatchExpertBackend:
 
     def __init__(self, name: str) -> None:
         self.variant = registry().get(STAGE, name)
-        why = self.variant.why_not()
+        why = self.variant.unavailable_reason()
         if why:
             raise VariantUnavailable(f"backend {name!r}: {why}")
         self.name = name
@@ -75,7 +75,7 @@ class PatchExpertBackend:
     def load_bundle(self, bundle: Bundle, scales: Sequence[float] | None = None) -> None:
         """The same from a bundle."""
         model: LandmarkModel = bundle.face.main
-        why = self.variant.why_not_for(model)
+        why = self.variant.unavailable_reason((model,))
         if why:
             raise VariantUnavailable(f"backend {self.name!r} cannot serve {bundle.meta.name}: {why}")
         stage = self.variant.build(model)
@@ -132,7 +132,7 @@ def available_backends(model: LandmarkModel | None = None) -> dict[str, str | No
     The fastest come first; after the reference stand those that nobody has measured yet.
     """
     ranked = sorted(registry().of_stage(STAGE).values(), key=lambda variant: -variant.rank)
-    return {v.name: v.why_not() if model is None else v.why_not_for(model) for v in ranked}
+    return {v.name: v.unavailable_reason() if model is None else v.unavailable_reason((model,)) for v in ranked}
 
 
 def select_best_backend(*, bundle: Bundle | None = None, verbose: bool = False) -> PatchExpertBackend:
@@ -169,10 +169,10 @@ def benchmark_backends(patch: Array, iterations: int = 100, bundle: Bundle | Non
     A first impression only: in a pipeline all landmarks go through at once (`auparity bench`).
     """
     bundle = bundle or default_bundle()
-    golden = PatchExpertBackend("reference")
-    golden.load_bundle(bundle)
+    reference = PatchExpertBackend("reference")
+    reference.load_bundle(bundle)
     scale = float(bundle.face.main.experts[0].scale)
-    expected, timings = golden.response(patch, 30, scale), []
+    expected, timings = reference.response(patch, 30, scale), []
     for name, why in available_backends(bundle.face.main).items():
         if why is not None:
             continue
@@ -198,7 +198,9 @@ class BatchedAUPredictor:
     def __init__(self, models: AUPredictors | None = None) -> None:
         self._predictors = models if models is not None else default_bundle().video_aus
         self._stage = registry().get("action_units", "batched").build(self._predictors)
-        self._split = self._stage.golden.n_features - 3 * self._predictors.pdm.n_points - self._predictors.pdm.n_modes
+        self._split = (
+            self._stage.reference.n_features - 3 * self._predictors.pdm.n_points - self._predictors.pdm.n_modes
+        )
 
     def predict_all(self, full_vector: Array, running_median: Array | None = None) -> dict[str, float]:
         """Raw intensities ("AU01_r", ...) and presences ("AU01_c", ...) of a feature vector (4702,): FHOG, geometry.

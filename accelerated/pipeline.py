@@ -1,8 +1,8 @@
 """The pipeline that people import: one variant a stage, chosen for the machine or by name.
 
 What lies between the stages (the tracker's state machine, hypotheses, part models, the order of analysis) is the
-reference's own code: a `Pipeline` differs from the golden one in nothing but the stages that were exchanged, each of
-which the parity suite holds to the golden one.
+reference's own code: a `Pipeline` differs from the reference in nothing but the stages that were exchanged, each of
+which the parity suite holds to the reference's.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def parts_of(bundle: Bundle) -> dict[str, list[tuple[Any, ...]]]:
     predictors = [(bundle.video_aus,), (bundle.image_aus,)]
     detector: list[tuple[MTCNN]] = [(bundle.detector,)]
     return {
-        "imaging": [()],
+        "grayscale": [()],
         "detection": detector,
         "pdm": pdms,
         "patch_experts": [(model,) for model in models],
         "fitting": [(model,) for model in models],
         "validation": [(bundle.face.validator,)],
-        "calc_params": [*pdms, (bundle.video_aus.pdm,)],
+        "fit_shape": [*pdms, (bundle.video_aus.pdm,)],
         "alignment": predictors,
         "fhog": [()],
         "geometry": [(bundle.video_aus.pdm,)],
@@ -81,7 +81,7 @@ class Choice:
 
     def build(self, *parts: Any) -> Any:
         """The stage for one model of the bundle."""
-        if self.fallback is not None and self.variant.why_not_for(*parts[:1]):
+        if self.fallback is not None and self.variant.unavailable_reason(parts[:1]):
             return self.fallback.build(*parts)
         return self.variant.build(*parts)
 
@@ -93,14 +93,14 @@ def choose(
     stage: str, variant: Variant, parts: list[tuple[Any, ...]], others: Iterable[Variant], reason: str
 ) -> Choice | str:
     """A variant for a stage, with the first of `others` that can serve the models it does not; or why not."""
-    whys = [variant.why_not_for(*each) for each in parts]
-    if variant.why_not() or all(whys):
-        return str(variant.why_not() or whys[0])
+    whys = [variant.unavailable_reason(each) for each in parts]
+    if variant.unavailable_reason() or all(whys):
+        return str(variant.unavailable_reason() or whys[0])
     left = [each for each, why in zip(parts, whys, strict=True) if why]
     if not left:
         return Choice(stage, variant, reason)
     for other in others:
-        if other is not variant and not any(other.why_not_for(*each) for each in left):
+        if other is not variant and not any(other.unavailable_reason(each) for each in left):
             why = next(why for why in whys if why)
             return Choice(stage, variant, f"{reason}; {other.name} for {len(left)} models, because {why}", other)
     return str(next(why for why in whys if why))
@@ -243,7 +243,7 @@ def _wherever(bundle: Bundle, name: str) -> dict[str, str]:
     having = {stage: known.of_stage(stage)[name] for stage in STAGES if name in known.of_stage(stage)}
     if not having:
         raise VariantUnavailable(f"no stage has a variant {name!r}")
-    whys = {stage: [variant.why_not_for(*each) for each in parts[stage]] for stage, variant in having.items()}
+    whys = {stage: [variant.unavailable_reason(each) for each in parts[stage]] for stage, variant in having.items()}
     serving = {stage: name for stage in having if not all(whys[stage])}
     if not serving:
         raise VariantUnavailable(f"variant {name!r} cannot be used: {next(iter(whys.values()))[0]}")
@@ -261,7 +261,7 @@ class ClipResult:
 class Pipeline(OneThreadPipeline):
     """OpenFace 2.2's pipeline with a chosen variant of every stage.
 
-    Like the golden pipeline: `start_video` for the frames of a clip, `process_image` for photographs. Make it by
+    Like the reference pipeline: `start_video` for the frames of a clip, `process_image` for photographs. Make it by
     `Pipeline.best` or `Pipeline.from_spec`; `print(pipeline)` says what was chosen and why, `pipeline.variants` is a
     spec that makes it again. One object is for one
     thread; the models behind it may be shared by many (docs/variants.md).
@@ -395,9 +395,9 @@ def gpu_not_chosen() -> str | None:
     """Why `Pipeline.best` does not take a GPU here; None when it does."""
     if find_spec("cupy") is None:
         return "CuPy is not installed (extras cuda12 and cuda13)"
-    from auparity.accelerated.cupy.proof import why_not_chosen
+    from auparity.accelerated.cupy.proof import not_chosen_reason
 
-    return why_not_chosen()
+    return not_chosen_reason()
 
 
 def on_gpu(bundle: Bundle, parameters: DetectorParameters | None = None, streams: int = 1) -> Pipeline:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from auparity.errors import ContractError, VariantUnavailable
 from auparity.reference.numerics import FLOAT32
-from auparity.reference.stages import Stages, golden_stages
+from auparity.reference.stages import Stages, reference_stages
 
 #: The stages of a pipeline, in the order in which a frame meets them.
 STAGES: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Stages))
@@ -31,8 +31,8 @@ ENTRY_POINTS = "auparity.variants"
 #: Packages of ours whose import registers variants.
 TECHNOLOGIES = ("batched", "numba", "onnx", "torch", "jax", "coreml", "cupy")
 
-#: Classes of parity_tests/tolerances.toml that a variant can be held to. "float32" keeps float64 where the golden has
-#: it (AU models, some sums); "float32-only" is for devices that have none.
+#: Classes of parity_tests/tolerances.toml that a variant can be held to. "float32" keeps float64 where the reference
+#: has it (AU models, some sums); "float32-only" is for devices that have none.
 PrecisionClass = Literal["float64", "float32", "float32-only", "bfloat16", "float16"]
 Device = Literal["cpu", "cuda", "mps", "coreml", "directml"]
 
@@ -53,7 +53,8 @@ class Variant:
     rank : `Pipeline.best` takes the highest that can run. The reference has 0; ours follow from measurements
         (benchmarks), not from the technology. Negative ones are only taken when they are named.
     check : says why it cannot run on this machine although its modules are there; None when it can.
-    serves : says why it cannot serve these models (the part of a bundle that `build` gets); None when it can.
+    unsupported_reason : says why it cannot serve these models (the part of a bundle that `build` gets); None when it
+        can.
     provider : distribution that registered it.
     not_run : of one that emulates another: what has therefore not run, and how to run it; reports say so.
     """
@@ -67,21 +68,25 @@ class Variant:
     devices: tuple[Device, ...] = ("cpu",)
     rank: int = 0
     check: Callable[[], str | None] | None = None
-    serves: Callable[..., str | None] | None = None
+    unsupported_reason: Callable[..., str | None] | None = None
     provider: str = "auparity"
     not_run: str = ""
 
-    def why_not(self) -> str | None:
-        """Why it cannot run here, with what to do about it; None when it can."""
+    def unavailable_reason(self, models: tuple[Any, ...] | None = None) -> str | None:
+        """Why it cannot run here, or cannot serve these models, with what to do about it; None when it can.
+
+        Parameters
+        ----------
+        models : the arguments that `build` would get; None to ask of the machine alone.
+        """
         missing = [module for module in self.requires if find_spec(module) is None]
         if missing:
             remedy = f": pip install '{self.provider}[{self.extra}]'" if self.extra else ""
             return f"needs {', '.join(missing)}, not installed{remedy}"
-        return self.check() if self.check else None
-
-    def why_not_for(self, *parts: Any) -> str | None:
-        """Why it cannot run here on these models; None when it can."""
-        return self.why_not() or (self.serves(*parts) if self.serves else None)
+        reason = self.check() if self.check else None
+        if reason or models is None or self.unsupported_reason is None:
+            return reason
+        return self.unsupported_reason(*models)
 
 
 @dataclass
@@ -184,6 +189,6 @@ def variant(stage: str, name: str, **about: Any) -> Callable[[Callable[..., Any]
 
 
 def _add_reference(into: Registry) -> None:
-    golden = golden_stages(FLOAT32)
+    reference = reference_stages(FLOAT32)
     for stage in STAGES:
-        into.add(Variant(stage, REFERENCE, getattr(golden, stage)))
+        into.add(Variant(stage, REFERENCE, getattr(reference, stage)))

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+# A checkout in which auparity/ has no symbolic links to the repository's other folders (Windows' default), or the
+# source distribution: they are beside this folder.
+if not (Path(__file__).parent / "reference").is_dir():
+    __path__.append(str(Path(__file__).resolve().parent.parent))
 
 from auparity.errors import (
     AuparityError,
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
     from auparity.accelerated.integration import select_best_backend as select_best_backend
     from auparity.accelerated.pipeline import Pipeline as Pipeline
     from auparity.models.bundle import Bundle as Bundle
-    from auparity.parity_tests.validate import validate_acceleration as validate_acceleration
+    from auparity.parity_tests.suite.validate import validate_acceleration as validate_acceleration
     from auparity.reference.pipeline import ReferencePipeline as ReferencePipeline
 
 __version__ = "0.1.0"
@@ -36,7 +42,7 @@ _LAZY = {
     "Pipeline": "auparity.accelerated.pipeline",
     "benchmark_backends": "auparity.accelerated.integration",
     "select_best_backend": "auparity.accelerated.integration",
-    "validate_acceleration": "auparity.parity_tests.validate",
+    "validate_acceleration": "auparity.parity_tests.suite.validate",
     "Bundle": "auparity.models.bundle",
     "ReferencePipeline": "auparity.reference.pipeline",
 }

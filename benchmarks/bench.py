@@ -15,10 +15,10 @@ from auparity.benchmarks.cold import cold_start
 from auparity.benchmarks.memory import peak_mib
 from auparity.benchmarks.peers.comparison import OurPipeline, compare
 from auparity.benchmarks.peers.peer import Clip, Peer
-from auparity.benchmarks.runner import GOLDEN, GOLDEN_FRAMES, PASSES, Progress, measure
-from auparity.benchmarks.workloads import Workload
+from auparity.benchmarks.runner import PASSES, REFERENCE_FRAMES, REFERENCE_NAME, Progress, measure
+from auparity.benchmarks.workloads import TimedWorkload
 from auparity.errors import AuparityError, VariantUnavailable
-from auparity.reports.records import Provenance, Results, Skipped, Speed, save
+from auparity.reports.results.records import Provenance, Results, Skipped, Speed, save
 
 
 def quiet(name: str, done: int, total: int) -> None:
@@ -26,12 +26,12 @@ def quiet(name: str, done: int, total: int) -> None:
 
 
 def bench(
-    works: Iterable[Workload],
+    works: Iterable[TimedWorkload],
     specs: Sequence[str],
     provenance: Provenance,
     *,
     passes: int = PASSES,
-    golden_frames: int = GOLDEN_FRAMES,
+    reference_frames: int = REFERENCE_FRAMES,
     peers: Sequence[Peer] = (),
     output: Path | None = None,
     progress: Progress = quiet,
@@ -54,7 +54,7 @@ def bench(
         results = replace(results, skipped=[*results.skipped, *whys])
         if able:
             speeds, errors = measure(
-                work, able, provenance, passes=passes, golden_frames=golden_frames, progress=progress
+                work, able, provenance, passes=passes, reference_frames=reference_frames, progress=progress
             )  # fmt: skip
             results = replace(
                 results,
@@ -71,17 +71,19 @@ def bench(
     return results
 
 
-def _with_peers(results: Results, work: Workload, peers: Sequence[Peer]) -> Results:
+def _with_peers(results: Results, work: TimedWorkload, peers: Sequence[Peer]) -> Results:
     """Peers on the frames of a workload, each beside the fastest pipeline that runs again right before it."""
     if not peers or work.path is None:
         return results
     clip = Clip(work.path, list(work.clips[0]), whole=work.whole)
-    golden = next((s.ms_median for s in results.speeds if (s.workload, s.pipeline) == (work.name, GOLDEN)), None)
+    reference = next(
+        (s.ms_median for s in results.speeds if (s.workload, s.pipeline) == (work.name, REFERENCE_NAME)), None
+    )
     ours: OurPipeline | None = None
     speeds, skipped = list(results.speeds), list(results.skipped)
     for peer in peers:
         name = f"peer: {peer.name}"
-        if reason := peer.why_not():
+        if reason := peer.unavailable_reason():
             skipped.append(Skipped(f"{name} on {work.name}", reason))
             continue
         ours = ours or OurPipeline(Pipeline.best(work.bundle), clip)
@@ -95,12 +97,12 @@ def _with_peers(results: Results, work: Workload, peers: Sequence[Peer]) -> Resu
         note = f"{row['version']}; {peer.measures}; differs from best by {differs or 'what cannot be compared'}"
         note += f"; best is {row['ratio']:.1f} times as fast; peers use all threads. {row['note']}"
         ms = float(row["ms"])
-        ratio = None if golden is None else golden / ms
+        ratio = None if reference is None else reference / ms
         speeds.append(Speed(work.name, name, {}, ms, ms, ms, [ms], ratio, note=note.strip()))
     return replace(results, speeds=speeds, skipped=skipped)
 
 
-def _able(work: Workload, specs: Sequence[str]) -> tuple[list[str], list[Skipped]]:
+def _able(work: TimedWorkload, specs: Sequence[str]) -> tuple[list[str], list[Skipped]]:
     able, whys = [], []
     for spec in specs:
         try:
@@ -114,7 +116,7 @@ def _able(work: Workload, specs: Sequence[str]) -> tuple[list[str], list[Skipped
     return able, whys
 
 
-def _with_cold_start(work: Workload, speed: Speed) -> Speed:
+def _with_cold_start(work: TimedWorkload, speed: Speed) -> Speed:
     """Start and peak memory of a fresh process, for the pipeline that users get and for models that it can open."""
     if speed.pipeline != BEST or work.models is None or work.kind != "stream":
         return speed

@@ -1,4 +1,4 @@
-"""Every variant of every stage on the arguments that the golden pipeline gives it, for pytest-benchmark.
+"""Every variant of every stage on the arguments that the reference pipeline gives it, for pytest-benchmark.
 
 ``pytest benchmarks/bench_stages.py --benchmark-json=stages.json`` (extra `bench`). Not collected by the test command:
 a time is no test. One round is all calls of a stage in a few tracked frames of a rendered clip.
@@ -16,14 +16,14 @@ from auparity.accelerated.registry import STAGES, Variant, registry
 from auparity.benchmarks.runner import synchronise
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
-from auparity.parity_tests.stage_capture import STATEFUL, Capture, capture
+from auparity.parity_tests.suite.stage_capture import STATEFUL, Capture, capture
 
 CLIP_SEED, FRAMES = 3_400_000, 6
 
 
 @lru_cache(maxsize=1)
 def taken() -> Capture:
-    """The golden's calls over a clip."""
+    """The reference's calls over a clip."""
     frames = [picture.image for picture in render_clip(CLIP_SEED, FRAMES)]
     return capture(Bundle.embedded(), [frames], [], most=1 << 30)
 
@@ -31,10 +31,10 @@ def taken() -> Capture:
 @pytest.mark.parametrize("variant", list(registry()), ids=lambda variant: f"{variant.stage}-{variant.name}")
 def test_stage(benchmark: Any, variant: Variant) -> None:
     """One variant of one stage."""
-    if why := variant.why_not():
+    if why := variant.unavailable_reason():
         pytest.skip(why)
     assert variant.stage in STAGES
-    calls = [call for call in taken().calls[variant.stage] if variant.why_not_for(*call.parts[:1]) is None]
+    calls = [call for call in taken().calls[variant.stage] if variant.unavailable_reason(call.parts[:1]) is None]
     if not calls:
         pytest.skip("serves none of the models of the embedded bundle")
     built: dict[int, Any] = {}

@@ -1,4 +1,4 @@
-"""What a fresh process costs: ``python -m auparity.benchmarks.cold`` prints import, first result and peak memory.
+"""What a fresh process costs: `auparity dev cold-start` prints import, first result and peak memory.
 
 Caches of compiled kernels are as they are: run it twice for warm ones. One rendered frame, or the first of a clip.
 """
@@ -38,12 +38,23 @@ def cold_start(models: str, landmark_model: str, spec: str, picture: Path) -> di
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m auparity.benchmarks.cold", description=__doc__)
+    chosen = _parser().parse_args(arguments)
+    print(json.dumps(cold_start(chosen.models, chosen.landmark_model, chosen.variants, chosen.picture)))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="auparity dev cold-start", description=__doc__)
     parser.add_argument("models")
     parser.add_argument("picture", type=Path)
     parser.add_argument("--landmark-model", default="auto")
     parser.add_argument("--variants", default="best")
-    chosen = parser.parse_args(arguments)
+    return parser
+
+
+def _measure() -> None:
+    """What the fresh process does."""
+    chosen = _parser().parse_args()
     import_module("auparity")
     imported = time.perf_counter() - START
     from auparity.accelerated.pipeline import Pipeline, parse_spec
@@ -57,8 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     from auparity.benchmarks.memory import peak_mib
 
     print(json.dumps({"import_s": round(imported, 3), "first_result_s": round(first, 3), "peak_mib": peak_mib()}))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    _measure()

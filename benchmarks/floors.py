@@ -12,7 +12,7 @@ from auparity.models.bundle import Bundle
 from auparity.models.types import CENExperts, CENPatch, ConvNet, Convolution, FullyConnected, MaxPool, PatchExperts
 from auparity.reference.convnet import pooled_length
 from auparity.reference.landmarks import DetectorParameters
-from auparity.reports.records import Provenance
+from auparity.reports.results.records import Provenance
 
 VIEW = 0
 

@@ -1,4 +1,4 @@
-"""The parity of the very run that was timed: landmarks and AUs beside the golden's, frame by frame."""
+"""The parity of the very run that was timed: landmarks and AUs beside the reference's, frame by frame."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auparity.parity_tests.tolerances import tolerance
+from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.reference.results import FrameResult
-from auparity.reports.records import Error
+from auparity.reports.results.records import MeasuredError
 
 WAY = "timed run"
 
@@ -17,16 +17,16 @@ def parity_of_run(
     workload: str,
     pipeline: str,
     precision: str,
-    golden: Sequence[Sequence[FrameResult]],
+    reference: Sequence[Sequence[FrameResult]],
     found: Sequence[Sequence[FrameResult]],
-) -> list[Error]:
-    """Errors of a run against the golden on the frames that both were given.
+) -> list[MeasuredError]:
+    """Errors of a run against the reference on the frames that both were given.
 
-    `golden` and `found` hold results by clip, `precision` is the pipeline's class.
+    `reference` and `found` hold results by clip, `precision` is the pipeline's class.
 
     Landmarks mean px, AU intensity mean, and the share of frames whose success differs.
     """
-    pairs = [(a, b) for one, other in zip(golden, found, strict=True) for a, b in zip(one, other, strict=False)]
+    pairs = [(a, b) for one, other in zip(reference, found, strict=True) for a, b in zip(one, other, strict=False)]
     if not pairs:
         return []
     tracked = [(a, b) for a, b in pairs if a.success and b.success]
@@ -40,6 +40,8 @@ def parity_of_run(
         entry = tolerance("timed_run", name, precision)
         problem = "" if value <= entry.tolerance else "OUT OF TOLERANCE"
         errors.append(
-            Error(workload, WAY, "", pipeline, name, value, entry.tolerance, units[name], entry.reason, problem=problem)
+            MeasuredError(
+                workload, WAY, "", pipeline, name, value, entry.tolerance, units[name], entry.reason, problem=problem
+            )
         )
     return errors

@@ -1,6 +1,6 @@
 """Where the time of a clip goes, what bounds it, and which other variant would help most: `auparity profile`.
 
-The pipeline runs over the clip with a clock around every stage. For the question "what if", the golden pipeline goes
+The pipeline runs over the clip with a clock around every stage. For the question "what if", the reference pipeline goes
 over a few of the frames, the arguments of every stage are kept, and every variant that is installed and serves these
 models is timed on them, in turns with the one in use: nothing is looked up in a table of what variants ought to cost.
 Of variants that are not installed, kept benchmarks of the same kind of hardware are asked, and said to be that.
@@ -22,11 +22,11 @@ from auparity.accelerated.registry import STAGES, Variant, registry
 from auparity.benchmarks.runner import shared_stages, synchronise
 from auparity.benchmarks.stage_timer import Event, StageTimes, timed_stages
 from auparity.errors import AuparityError
-from auparity.parity_tests.stage_capture import STATEFUL, Call, Capture
+from auparity.parity_tests.suite.stage_capture import STATEFUL, Call, Capture
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.pipeline import StagedPipeline
-from auparity.reference.stages import golden_stages
-from auparity.reports.records import Results
+from auparity.reference.stages import reference_stages
+from auparity.reports.results.records import Results
 
 Image = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]
@@ -49,7 +49,7 @@ class StageTime:
 
 
 @dataclass(frozen=True)
-class WhatIf:
+class AlternativeEstimate:
     """Another variant of a stage, and what a frame would take with it."""
 
     stage: str
@@ -70,7 +70,7 @@ class Profile:
     first_ms: float
     stages: list[StageTime]  #: slowest first
     between_ms: float  #: between the stages
-    what_if: list[WhatIf]  #: best first; only those that would help
+    alternatives: list[AlternativeEstimate]  #: best first; only those that would help
     not_tried: dict[str, str]  #: variants, and why not
     timeline: list[list[Event]] = field(default_factory=list)  #: of the last steady frames
 
@@ -123,9 +123,17 @@ def profile(
     if not found:
         raise AuparityError("no stage was timed.")
     between = frame_ms - sum(entry.ms for entry in found)
-    what_if, not_tried = _what_if(pipeline, images, found, frame_ms, kept, tell)
+    alternatives, not_tried = _what_if(pipeline, images, found, frame_ms, kept, tell)
     return Profile(
-        len(images), frame_ms, float(np.median(steady)), float(ms[0]), found, between, what_if, not_tried, timeline[-3:]
+        len(images),
+        frame_ms,
+        float(np.median(steady)),
+        float(ms[0]),
+        found,
+        between,
+        alternatives,
+        not_tried,
+        timeline[-3:],
     )
 
 
@@ -144,7 +152,7 @@ def _over(pipeline: StagedPipeline, images: Sequence[Image], after: Callable[[in
 def _what_if(
     pipeline: Pipeline, images: Sequence[Image], found: Sequence[StageTime], frame_ms: float, kept: Sequence[Results],
     tell: Progress,
-) -> tuple[list[WhatIf], dict[str, str]]:  # fmt: skip
+) -> tuple[list[AlternativeEstimate], dict[str, str]]:  # fmt: skip
     kept_frames = min(KEPT_FRAMES, len(images) - WARM_UP)
     calls = _arguments(pipeline, images[: WARM_UP + kept_frames])
     parts, options, not_tried = parts_of(pipeline.bundle), [], {}
@@ -155,7 +163,9 @@ def _what_if(
         for variant in registry().of_stage(entry.stage).values():
             if variant.name == own.variant.name or not taken:
                 continue
-            why = variant.why_not() or next((w for each in parts[entry.stage] if (w := variant.why_not_for(*each))), "")
+            why = variant.unavailable_reason() or next(
+                (w for each in parts[entry.stage] if (w := variant.unavailable_reason(each))), ""
+            )
             if not why and variant.precision != own.variant.precision:
                 why = f"computes in {variant.precision}: another tolerance class"
             if why:
@@ -169,15 +179,15 @@ def _what_if(
     return sorted((o for o in options if o.gain > 1), key=lambda o: -o.gain), not_tried
 
 
-def _option(entry: StageTime, variant: str, ms: float, frame_ms: float, source: str) -> WhatIf:
+def _option(entry: StageTime, variant: str, ms: float, frame_ms: float, source: str) -> AlternativeEstimate:
     whole = frame_ms - entry.ms + ms
-    return WhatIf(entry.stage, variant, ms, whole, frame_ms / whole, source)
+    return AlternativeEstimate(entry.stage, variant, ms, whole, frame_ms / whole, source)
 
 
 def _arguments(pipeline: Pipeline, images: Sequence[Image]) -> Capture:
-    """The golden pipeline's calls of every stage on frames behind the first ones."""
+    """The reference pipeline's calls of every stage on frames behind the first ones."""
     taken = Capture(most=1 << 30)
-    session = StagedPipeline(pipeline.bundle, taken.stages(golden_stages(FLOAT32)), FLOAT32).start_video()
+    session = StagedPipeline(pipeline.bundle, taken.stages(reference_stages(FLOAT32)), FLOAT32).start_video()
     for k, image in enumerate(images):
         if k == WARM_UP:
             for stage, calls in taken.calls.items():
@@ -211,7 +221,9 @@ def _ratio(own: Choice, other: Variant, calls: Sequence[Call]) -> float:
     return best["other"] / best["own"]
 
 
-def _from_records(entry: StageTime, variant: Variant, frame_ms: float, kept: Sequence[Results]) -> list[WhatIf]:
+def _from_records(
+    entry: StageTime, variant: Variant, frame_ms: float, kept: Sequence[Results]
+) -> list[AlternativeEstimate]:
     """What stored benchmarks say of a variant that cannot run here, beside the one in use on the same workload."""
     for run in reversed(kept):
         by_workload: dict[str, dict[str, float]] = {}

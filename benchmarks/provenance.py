@@ -9,7 +9,7 @@ from pathlib import Path
 from auparity import __version__
 from auparity.accelerated.hardware import hardware
 from auparity.benchmarks.yardstick import memory_gbs, sgemm_gflops
-from auparity.reports.records import Provenance
+from auparity.reports.results.records import Provenance
 
 
 def provenance(command: str, *, yardstick: bool) -> Provenance:

@@ -1,10 +1,10 @@
-"""Pipelines timed on a workload, in turns with the golden one, in one process.
+"""Pipelines timed on a workload, in turns with the reference's, in one process.
 
 Every pass goes over the same frames with every pipeline, a few frames of each at a time, so that whatever else the
-machine does falls on all of them; passes are repeated, and a ratio to the golden is taken within each pass on the very
-same frames. Before a clock starts, each pipeline has been over the workload once: kernels are compiled and the weights
-of all views are packed. Work that a device still does when a call returns is waited for. The first frame of a clip
-(detection, all hypotheses) counts by itself.
+machine does falls on all of them; passes are repeated, and a ratio to the reference is taken within each pass on the
+very same frames. Before a clock starts, each pipeline has been over the workload once: kernels are compiled and the
+weights of all views are packed. Work that a device still does when a call returns is waited for. The first frame of a
+clip (detection, all hypotheses) counts by itself.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from auparity.accelerated.registry import REFERENCE, STAGES, registry
 from auparity.benchmarks.floors import stage_floors
 from auparity.benchmarks.parity_of_run import parity_of_run
 from auparity.benchmarks.stage_timer import StageTimes, timed_stages
-from auparity.benchmarks.workloads import Workload
+from auparity.benchmarks.workloads import TimedWorkload
 from auparity.models.bundle import Bundle
 from auparity.reference.pipeline import StagedPipeline, VideoSession
 from auparity.reference.results import FrameResult
 from auparity.reference.stages import Stages
-from auparity.reports.records import Error, Provenance, Speed, StageSpeed
+from auparity.reports.results.records import MeasuredError, Provenance, Speed, StageSpeed
 
 Image = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]
 #: Called with what is running, passes done, passes in all.
 Progress = Callable[[str, int, int], None]
 
-GOLDEN = "golden"
+REFERENCE_NAME = "the reference"
 TURN = 10  #: frames of one pipeline before it is the next one's turn: enough to fill the caches with its own models
-PASSES, GOLDEN_FRAMES = 5, 20
+PASSES, REFERENCE_FRAMES = 5, 20
 
 
 def shared_stages(choices: dict[str, Choice]) -> Stages:
@@ -69,7 +69,7 @@ def synchronise() -> None:
 
 
 @dataclass(eq=False)
-class Contestant:
+class TimedPipeline:
     """A pipeline that is timed: its stages built once, its sessions begun anew in every pass."""
 
     name: str
@@ -83,8 +83,8 @@ class Contestant:
     results: list[list[FrameResult]] = field(default_factory=list)  #: of the last pass, by clip
 
     @classmethod
-    def of(cls, name: str, bundle: Bundle, choices: dict[str, Choice], limit: int) -> Contestant:
-        """A contestant from its variants."""
+    def of(cls, name: str, bundle: Bundle, choices: dict[str, Choice], limit: int) -> TimedPipeline:
+        """A timed pipeline from its variants."""
         stages, clocks, whole = shared_stages(choices), StageTimes(), Pipeline(bundle, choices)
         numerics = whole.numerics
         return cls(
@@ -94,120 +94,122 @@ class Contestant:
 
 
 def measure(
-    work: Workload,
+    work: TimedWorkload,
     specs: Sequence[str],
     provenance: Provenance,
     *,
     passes: int = PASSES,
-    golden_frames: int = GOLDEN_FRAMES,
+    reference_frames: int = REFERENCE_FRAMES,
     progress: Progress = lambda name, done, total: None,
-) -> tuple[list[Speed], list[Error]]:
-    """Speeds of the golden and of every spec (as `parse_spec` reads them) on a workload, and the parity of that run.
+) -> tuple[list[Speed], list[MeasuredError]]:
+    """Speeds of the reference and of every spec (as `parse_spec` reads them) on a workload, and the parity of that run.
 
     Parameters
     ----------
-    golden_frames : of each clip that the golden takes part in; 0 leaves it out, and with it ratios and parity.
+    reference_frames : of each clip that the reference takes part in; 0 leaves it out, and with it ratios and parity.
 
     Raises
     ------
     ContractError, VariantUnavailable : of a spec.
     """
     frames = max(map(len, work.clips))
-    contestants = [Contestant.of(spec, work.bundle, parse_spec(work.bundle, spec), frames) for spec in specs]
-    if golden_frames:
-        reference = {stage: Choice(stage, registry().get(stage, REFERENCE), "the golden") for stage in STAGES}
-        contestants.insert(0, Contestant.of(GOLDEN, work.bundle, reference, golden_frames))
+    timed_pipelines = [TimedPipeline.of(spec, work.bundle, parse_spec(work.bundle, spec), frames) for spec in specs]
+    if reference_frames:
+        reference = {stage: Choice(stage, registry().get(stage, REFERENCE), "the reference") for stage in STAGES}
+        timed_pipelines.insert(0, TimedPipeline.of(REFERENCE_NAME, work.bundle, reference, reference_frames))
     run = _photographs if work.kind == "photographs" else _clips
     for number in range(-1, passes + 1):  # a pass to warm up, the passes, and one by stage
         progress(work.name, number + 1, passes + 2)
         if number < 0:
-            run([c for c in contestants if c.name != GOLDEN], work, staged=False)
+            run([c for c in timed_pipelines if c.name != REFERENCE_NAME], work, staged=False)
         else:
-            run(contestants, work, staged=number == passes)
-        for contestant in contestants:
+            run(timed_pipelines, work, staged=number == passes)
+        for timed in timed_pipelines:
             if number < 0:
-                contestant.passes.clear()
+                timed.passes.clear()
     progress(work.name, passes + 2, passes + 2)
-    golden = contestants[0] if golden_frames else None
-    speeds = [_speed(work, contestant, golden, provenance) for contestant in contestants]
-    errors: list[Error] = []
-    if golden is not None:
-        for one in contestants[1:]:
-            errors += parity_of_run(work.name, one.name, one.precision, golden.results, one.results)
+    reference_run = timed_pipelines[0] if reference_frames else None
+    speeds = [_speed(work, timed, reference_run, provenance) for timed in timed_pipelines]
+    errors: list[MeasuredError] = []
+    if reference_run is not None:
+        for one in timed_pipelines[1:]:
+            errors += parity_of_run(work.name, one.name, one.precision, reference_run.results, one.results)
     return speeds, errors
 
 
-def _clips(contestants: Sequence[Contestant], work: Workload, *, staged: bool) -> None:
+def _clips(timed_pipelines: Sequence[TimedPipeline], work: TimedWorkload, *, staged: bool) -> None:
     """One pass over all clips side by side, frame after frame of each; of the staged one only the clocks are kept."""
     sessions: list[list[VideoSession]] = []
     times: list[list[list[float]]] = []
-    for contestant in contestants:
-        pipeline = contestant.staged if staged else contestant.pipeline
+    for timed in timed_pipelines:
+        pipeline = timed.staged if staged else timed.pipeline
         sessions.append([pipeline.start_video() for _ in work.clips])
         times.append([[] for _ in work.clips])
-        contestant.results = [[] for _ in work.clips]
+        timed.results = [[] for _ in work.clips]
     for start in range(0, max(map(len, work.clips)), TURN):
-        for k, contestant in enumerate(contestants):
-            for index in range(start, min(start + TURN, contestant.limit)):
+        for k, timed in enumerate(timed_pipelines):
+            for index in range(start, min(start + TURN, timed.limit)):
                 for clip, images in enumerate(work.clips):
                     if index >= len(images):
                         continue
                     if index == 1 and clip == 0:
-                        contestant.clocks.reset()  # the first frames do not count among the stages
+                        timed.clocks.reset()  # the first frames do not count among the stages
                     begin = time.perf_counter()
                     result = sessions[k][clip].process_frame(images[index], index / 30)
                     synchronise()
                     times[k][clip].append(1000 * (time.perf_counter() - begin))
-                    contestant.clocks.events.clear()
-                    contestant.results[clip].append(result)
+                    timed.clocks.events.clear()
+                    timed.results[clip].append(result)
     if not staged:
-        for contestant, found in zip(contestants, times, strict=True):
-            contestant.passes.append([np.array(clip) for clip in found])
+        for timed, found in zip(timed_pipelines, times, strict=True):
+            timed.passes.append([np.array(clip) for clip in found])
 
 
-def _photographs(contestants: Sequence[Contestant], work: Workload, *, staged: bool) -> None:
+def _photographs(timed_pipelines: Sequence[TimedPipeline], work: TimedWorkload, *, staged: bool) -> None:
     """One pass over all photographs; a picture's first face stands for it in `results`."""
     images = work.clips[0]
-    found: list[list[float]] = [[] for _ in contestants]
-    for contestant in contestants:
-        contestant.results = [[]]
-        contestant.clocks.reset()
+    found: list[list[float]] = [[] for _ in timed_pipelines]
+    for timed in timed_pipelines:
+        timed.results = [[]]
+        timed.clocks.reset()
     for index, image in enumerate(images):
-        for k, contestant in enumerate(contestants):
-            if index >= contestant.limit:
+        for k, timed in enumerate(timed_pipelines):
+            if index >= timed.limit:
                 continue
-            pipeline = contestant.staged if staged else contestant.pipeline
+            pipeline = timed.staged if staged else timed.pipeline
             begin = time.perf_counter()
             faces = pipeline.process_image(image)
             synchronise()
             found[k].append(1000 * (time.perf_counter() - begin))
-            contestant.results[0] += faces[:1]
+            timed.results[0] += faces[:1]
     if not staged:
-        for contestant, times in zip(contestants, found, strict=True):
-            contestant.passes.append([np.array(times)])
+        for timed, times in zip(timed_pipelines, found, strict=True):
+            timed.passes.append([np.array(times)])
 
 
-def _steady(work: Workload, contestant: Contestant, most: int | None = None) -> list[Array]:
+def _steady(work: TimedWorkload, timed: TimedPipeline, most: int | None = None) -> list[Array]:
     """ms of the steady frames of every pass, all clips together; of each clip the first `most`."""
     first = 0 if work.kind == "photographs" else 1
-    return [np.concatenate([clip[first:most] for clip in clips]) for clips in contestant.passes]
+    return [np.concatenate([clip[first:most] for clip in clips]) for clips in timed.passes]
 
 
-def _speed(work: Workload, contestant: Contestant, golden: Contestant | None, provenance: Provenance) -> Speed:
-    steady = _steady(work, contestant)
+def _speed(
+    work: TimedWorkload, timed: TimedPipeline, reference_run: TimedPipeline | None, provenance: Provenance
+) -> Speed:
+    steady = _steady(work, timed)
     ratios: list[float] = []
-    if golden is not None:
-        most = min(golden.limit, contestant.limit)
-        ours, theirs = _steady(work, contestant, most), _steady(work, golden, most)
+    if reference_run is not None:
+        most = min(reference_run.limit, timed.limit)
+        ours, theirs = _steady(work, timed, most), _steady(work, reference_run, most)
         ratios = [float(np.median(a) / np.median(b)) for a, b in zip(theirs, ours, strict=True)]
     together = np.concatenate(steady)
     first = None
     if work.kind != "photographs":
-        first = float(np.median([clip[0] for clips in contestant.passes for clip in clips]))
+        first = float(np.median([clip[0] for clips in timed.passes for clip in clips]))
     return Speed(
         workload=work.name,
-        pipeline=contestant.name,
-        variants={stage: choice.name for stage, choice in contestant.choices.items()},
+        pipeline=timed.name,
+        variants={stage: choice.name for stage, choice in timed.choices.items()},
         ms_median=_round(np.median(together)),
         ms_mean=_round(together.mean()),
         ms_p95=_round(np.percentile(together, 95)),
@@ -215,22 +217,22 @@ def _speed(work: Workload, contestant: Contestant, golden: Contestant | None, pr
         golden_ratio=_round(np.median(ratios)) if ratios else None,
         golden_ratios=[_round(ratio) for ratio in ratios],
         first_frame_ms=None if first is None else _round(first),
-        stages=_stages(work, contestant, golden, provenance),
+        stages=_stages(work, timed, reference_run, provenance),
     )
 
 
 def _stages(
-    work: Workload, contestant: Contestant, golden: Contestant | None, provenance: Provenance
+    work: TimedWorkload, timed: TimedPipeline, reference_run: TimedPipeline | None, provenance: Provenance
 ) -> list[StageSpeed]:
     floors = stage_floors(work.bundle, provenance)
 
-    def per_frame(one: Contestant, what: dict[str, Any]) -> dict[str, float]:
+    def per_frame(one: TimedPipeline, what: dict[str, Any]) -> dict[str, float]:
         lengths = [min(len(clip), one.limit) for clip in work.clips]
         count = sum(lengths) if work.kind == "photographs" else sum(length - 1 for length in lengths)
         return {stage: value / max(count, 1) for stage, value in what.items()}
 
-    seconds, calls = per_frame(contestant, contestant.clocks.seconds), per_frame(contestant, contestant.clocks.calls)
-    theirs = {} if golden is None else per_frame(golden, golden.clocks.seconds)
+    seconds, calls = per_frame(timed, timed.clocks.seconds), per_frame(timed, timed.clocks.calls)
+    theirs = {} if reference_run is None else per_frame(reference_run, reference_run.clocks.seconds)
     found = []
     for stage in STAGES:
         if stage not in seconds:
@@ -238,7 +240,7 @@ def _stages(
         per_call = floors.get(stage)
         found.append(
             StageSpeed(
-                stage, contestant.choices[stage].name, _round(1000 * seconds[stage]), round(calls[stage], 2),
+                stage, timed.choices[stage].name, _round(1000 * seconds[stage]), round(calls[stage], 2),
                 _round(1000 * theirs[stage]) if stage in theirs else None,
                 None if per_call is None or work.kind == "photographs" else _round(per_call),
             )

@@ -1,6 +1,6 @@
 """One ONNX graph under several runtimes, one thread each: does another runtime earn variants of its own?
 
-``python -m auparity.benchmarks.runtimes [--models SOURCE]``, with `onnxruntime` and `openvino` installed (the latter is
+``auparity dev runtimes [--models SOURCE]``, with `onnxruntime` and `openvino` installed (the latter is
 no dependency of auparity). The graphs are those of the ONNX variants, at the sizes of a 320x240 frame; the Numba
 networks run beside them on the same input. Runtimes take turns; the best time of each counts.
 """
@@ -8,7 +8,6 @@ networks run beside them on the same input. Runtimes take turns; the best time o
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from auparity.accelerated.numba.convnet import Network
 from auparity.accelerated.onnx.session import Session
 from auparity.benchmarks.yardstick import sgemm_gflops
-from auparity.conversion.onnx_graphs import expert, grouped_experts, metadata_of, network
+from auparity.conversion.onnx.graphs import expert, grouped_experts, metadata_of, network
 from auparity.errors import VariantUnavailable
 from auparity.models.bundle import Bundle
 from auparity.models.sources import open_bundle
@@ -117,7 +116,7 @@ def grouped_or_single(bundle: Bundle, rounds: int) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m auparity.benchmarks.runtimes", description=__doc__)
+    parser = argparse.ArgumentParser(prog="auparity dev runtimes", description=__doc__)
     parser.add_argument("--models", metavar="SOURCE", default="embedded")
     parser.add_argument("--rounds", type=int, default=60)
     chosen = parser.parse_args(arguments)
@@ -136,7 +135,3 @@ def main(arguments: list[str] | None = None) -> int:
         ours = f"{times['numba']:.3f}" if "numba" in times else ""
         print(f"| {name} | {times['onnx']:.3f} | {times['openvino']:.3f} | {ours} | {apart:.1e} |")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

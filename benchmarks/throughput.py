@@ -1,6 +1,6 @@
 """Frames a second of one and of several processes at once, and of one stream over two threads, on the same clip.
 
-``python -m auparity.benchmarks.throughput CLIP [--models SOURCE] [--processes 2] [--seconds 5]``. The processes are
+``auparity dev throughput CLIP [--models SOURCE] [--processes 2] [--seconds 5]``. The processes are
 those of ``auparity extract --processes``. Decoding, compiling and packing come before the clock; then every process
 goes over the clip again and again for the same seconds. One process and several take turns, because other work on the
 machine falls on both.
@@ -22,7 +22,7 @@ from auparity.benchmarks.provenance import provenance
 from auparity.errors import AuparityError
 from auparity.media import Frame, open_clip
 from auparity.models.sources import open_bundle
-from auparity.reports.records import Results, Speed, Workload, save
+from auparity.reports.results.records import Results, Speed, WorkloadRecord, save
 
 START_UP = 30.0  # s a process may take until it is warm; kernels are compiled and cached by then
 
@@ -116,7 +116,7 @@ def speed(workload: str, pipeline: str, variants: dict[str, str], rates: list[fl
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m auparity.benchmarks.throughput", description=__doc__)
+    parser = argparse.ArgumentParser(prog="auparity dev throughput", description=__doc__)
     parser.add_argument("clip", type=Path, help="a video or a folder of images")
     parser.add_argument("--models", metavar="SOURCE", help="default: as auparity extract")
     parser.add_argument("--landmark-model", default="auto", choices=("auto", "clnf", "ceclm"))
@@ -131,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
     bundle = open_bundle(chosen.models, chosen.landmark_model)
     bundle = bundle.widen() if chosen.widen else bundle
     pipeline = Pipeline(bundle, parse_spec(bundle, chosen.variants))
-    where = provenance(f"python -m auparity.benchmarks.throughput {chosen.clip.name}", yardstick=True)
+    where = provenance(f"auparity dev throughput {chosen.clip.name}", yardstick=True)
     frames = read_frames(chosen.clip, chosen.max_frames)
     name, count = chosen.clip.stem, chosen.processes
     alone, over_two = threads(pipeline, frames, chosen.rounds)
@@ -146,12 +146,8 @@ def main(arguments: list[str] | None = None) -> int:
     print("\n".join(f"{entry.pipeline}: {entry.note}" for entry in speeds))
     if chosen.output:
         height, width = frames[0].image.shape[:2]
-        work = Workload(
+        work = WorkloadRecord(
             name, bundle.meta.name, bundle.content_hash, bundle.face.name, "stream", len(frames), width, height
         )  # fmt: skip
         save(Results("benchmark", where, [work], speeds), chosen.output)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -21,8 +21,8 @@ from auparity.models.bundle import Bundle
 from auparity.models.sources import open_bundle
 from auparity.models.synthetic.clips import render_clip
 from auparity.models.synthetic.render import render_photograph
-from auparity.parity_tests.golden_data import shared_dir
-from auparity.reports.records import Workload as WorkloadRecord
+from auparity.parity_tests.fidelity.recordings import shared_dir
+from auparity.reports.results.records import WorkloadRecord
 
 Image = npt.NDArray[np.uint8]
 Kind = Literal["stream", "streams", "photographs"]
@@ -39,7 +39,7 @@ FORMATS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Workload:
+class TimedWorkload:
     """Frames of one clip, of several (`streams`: one list each), or photographs."""
 
     name: str
@@ -60,7 +60,7 @@ class Workload:
         )  # fmt: skip
 
 
-def _rendered(name: str, frames: int, size: str, *, widen: bool = False, streams: int = 1) -> Workload:
+def _rendered(name: str, frames: int, size: str, *, widen: bool = False, streams: int = 1) -> TimedWorkload:
     width, height, face = FORMATS[size]
     bundle = Bundle.embedded().widen() if widen else Bundle.embedded()
     clips = [
@@ -71,16 +71,18 @@ def _rendered(name: str, frames: int, size: str, *, widen: bool = False, streams
     layers = ", CE-CLM layers of OpenFace's sizes" if widen else ""
     about = f"{of}, {width}x{height}{layers}"
     models = None if widen else ("embedded", "auto")
-    return Workload(name, "streams" if streams > 1 else "stream", bundle, clips, about, models=models)
+    return TimedWorkload(name, "streams" if streams > 1 else "stream", bundle, clips, about, models=models)
 
 
-def _photographs(frames: int) -> Workload:
+def _photographs(frames: int) -> TimedWorkload:
     pictures = [render_photograph(PHOTOGRAPH_SEED + k, yaw=45.0).image for k in range(max(frames // 8, 4))]
-    return Workload("photographs", "photographs", Bundle.embedded(), [pictures], "rendered photographs of one face")
+    return TimedWorkload(
+        "photographs", "photographs", Bundle.embedded(), [pictures], "rendered photographs of one face"
+    )
 
 
 #: Workloads that need nothing but auparity, by name; each takes the number of frames.
-RENDERED: dict[str, Callable[[int], Workload]] = {
+RENDERED: dict[str, Callable[[int], TimedWorkload]] = {
     **{f"clip-{size}": lambda n, size=size: _rendered(f"clip-{size}", n, size) for size in FORMATS},  # type: ignore[misc]
     "widened": lambda n: _rendered("widened", n, "240p", widen=True),
     "streams": lambda n: _rendered("streams", n, "240p", streams=STREAMS),
@@ -89,7 +91,7 @@ RENDERED: dict[str, Callable[[int], Workload]] = {
 DEFAULT = ("clip-240p", "clip-480p", "widened", "photographs")
 
 
-def named(names: Sequence[str], frames: int) -> list[Workload]:
+def named(names: Sequence[str], frames: int) -> list[TimedWorkload]:
     """Rendered workloads by name.
 
     Raises
@@ -102,7 +104,7 @@ def named(names: Sequence[str], frames: int) -> list[Workload]:
     return [RENDERED[name](frames) for name in names]
 
 
-def own(path: Path, models: str | None, landmark_model: str, frames: int) -> Workload:
+def own(path: Path, models: str | None, landmark_model: str, frames: int) -> TimedWorkload:
     """A clip (a video or a folder of frames) of the user's with models of the user's; the first `frames` of it.
 
     Raises
@@ -116,10 +118,10 @@ def own(path: Path, models: str | None, landmark_model: str, frames: int) -> Wor
         raise AuparityError(f"{path}: has no frames.")
     whole = len(images) <= frames
     opened_by = (models, landmark_model) if models else None
-    return Workload(path.stem, "stream", bundle, [images[:frames]], "recorded clip", path, opened_by, whole)
+    return TimedWorkload(path.stem, "stream", bundle, [images[:frames]], "recorded clip", path, opened_by, whole)
 
 
-def own_photographs(folder: Path, models: str | None, landmark_model: str) -> Workload:
+def own_photographs(folder: Path, models: str | None, landmark_model: str) -> TimedWorkload:
     """The images of a folder, each by itself.
 
     Raises
@@ -130,10 +132,10 @@ def own_photographs(folder: Path, models: str | None, landmark_model: str) -> Wo
     if not images:
         raise AuparityError(f"{folder}: holds no .jpg or .png images.")
     name = f"photographs-{folder.name}"
-    return Workload(name, "photographs", open_bundle(models, landmark_model), [images], "photographs")
+    return TimedWorkload(name, "photographs", open_bundle(models, landmark_model), [images], "photographs")
 
 
-def recorded(frames: int) -> list[Workload]:
+def recorded(frames: int) -> list[TimedWorkload]:
     """The recorded clips with OpenFace's models, where the folder of recordings is there (golden_data)."""
     root = shared_dir()
     if root is None:

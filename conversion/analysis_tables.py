@@ -14,17 +14,17 @@ import numpy.typing as npt
 from auparity.conversion.centred_models import Centred, centred
 from auparity.errors import ContractError
 from auparity.models.types import AUPredictors
-from auparity.reference import fhog as golden
+from auparity.reference import fhog as reference
 from auparity.reference.alignment import SIZE
 
 Array = npt.NDArray[Any]
 F32 = npt.NDArray[np.float32]
 
 VOTERS = SIZE - 2  #: pixels of a row or a column that vote: all but the border
-CELLS = SIZE // golden.CELL  #: along a side; the outermost are only there for the blocks of their neighbours
+CELLS = SIZE // reference.CELL  #: along a side; the outermost are only there for the blocks of their neighbours
 KEPT = CELLS - 2
-SIGNED = 2 * golden.ORIENTATIONS
-LENGTH = KEPT * KEPT * golden.FEATURES  #: of a descriptor
+SIGNED = 2 * reference.ORIENTATIONS
+LENGTH = KEPT * KEPT * reference.FEATURES  #: of a descriptor
 LARGEST = 255  #: of a difference of two bytes
 SPAN = 2 * LARGEST + 1
 RANKS = 4  #: squared lengths are multiplied by it, so that ranks fit in between; below 2**24 all the same
@@ -36,7 +36,7 @@ def directions() -> F32:
     A table, because projections in float32 decide near-ties otherwise where a device fuses product and sum.
     """
     gy, gx = np.mgrid[-LARGEST : LARGEST + 1, -LARGEST : LARGEST + 1]
-    return golden.orientation(gx, gy).astype(np.float32)
+    return reference.orientation(gx, gy).astype(np.float32)
 
 
 def channel_ranks() -> F32:
@@ -44,7 +44,7 @@ def channel_ranks() -> F32:
 
     The last of R, G, B in the columns of dlib's vector loop, the first in the others.
     """
-    in_vector_loop = np.arange(VOTERS) < golden._vector_columns(SIZE)
+    in_vector_loop = np.arange(VOTERS) < reference._vector_columns(SIZE)
     return np.where(in_vector_loop, [[2], [1], [0]], [[0], [1], [2]]).astype(np.float32)
 
 
@@ -53,7 +53,7 @@ def cell_weights() -> F32:
 
     What falls on cells outside of the image is not in it.
     """
-    first, towards_second = golden._votes(VOTERS)
+    first, towards_second = reference._votes(VOTERS)
     weights = np.zeros((VOTERS, CELLS + 2))
     pixels = np.arange(VOTERS)
     weights[pixels, first + 1] = 1 - towards_second

@@ -18,9 +18,9 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from auparity.conversion import analysis_examples as examples
-from auparity.conversion import expert_examples
 from auparity.conversion.contracts import detector_contract
+from auparity.conversion.examples import analysis as examples
+from auparity.conversion.examples import experts as expert_examples
 from auparity.errors import AuparityError
 from auparity.models.bundle import Bundle
 from auparity.models.types import AUPredictors, CCNFPatch, CENExperts, CENPatch, ConvNet, LandmarkModel, PatchExperts

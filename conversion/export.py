@@ -37,10 +37,12 @@ class Target:
 
 
 TARGETS = {
-    "onnx": Target("auparity.conversion.to_onnx", ("float32",)),
-    "coreml": Target("auparity.conversion.to_coreml", ("float32", "float16")),
+    "onnx": Target("auparity.conversion.onnx.export", ("float32",)),
+    "coreml": Target("auparity.conversion.coreml.export", ("float32", "float16")),
     # Kernels are chosen by timing them on the GPU: another process would be timed with them.
-    "tensorrt": Target("auparity.conversion.to_tensorrt", ("float32", "float16"), beside=".json", bound=True, jobs=1),
+    "tensorrt": Target(
+        "auparity.conversion.tensorrt.export", ("float32", "float16"), beside=".json", bound=True, jobs=1
+    ),
 }
 #: Called with the name of what was done last, how many items are done, and how many there are.
 Progress = Callable[[str, int, int], None]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auparity.parity_tests.golden_data import require_shared
+from auparity.parity_tests.fidelity.recordings import require_shared
 from auparity.parity_tests.plugin import pytest_addoption as pytest_addoption
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One run of each backend test for every variant."""
     if "variant" not in metafunc.fixturenames:
         return
-    from auparity.parity_tests.suite import named_variant
+    from auparity.parity_tests.suite.run import named_variant
 
     variants = [variant for text in metafunc.config.getoption("--variant") for variant in named_variant(text)]
     metafunc.parametrize("variant", variants, ids=[f"{v.stage}={v.name}" for v in variants], scope="session")

@@ -1,4 +1,4 @@
-"""``python -m auparity.parity_tests.kills``: kill ``auparity extract`` at random moments, and look at what it left.
+"""``auparity dev kills``: kill ``auparity extract`` at random moments, and look at what it left.
 
 A run over several rendered clips, serial or in processes, is killed again and again (SIGKILL, now and then SIGTERM),
 each time at a random moment of its life, and started again. After every kill no process of it may still run, no shared
@@ -171,7 +171,7 @@ def _tell(tally: Tally, count: int) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Kill and look; the exit status is 1 when anything was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m auparity.parity_tests.kills", description=__doc__)
+    parser = argparse.ArgumentParser(prog="auparity dev kills", description=__doc__)
     parser.add_argument("--count", type=int, default=100, metavar="N", help="kills (default: 100)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="default: 0")
     parser.add_argument("--clips", type=int, default=6, metavar="N", help="default: 6")
@@ -186,7 +186,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\n{tally.kills} kills, {tally.tables} tables looked at, {len(tally.problems)} problems")
     print("\n".join(tally.problems))
     return 1 if tally.problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -20,5 +20,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             action="append",
             default=[],
             metavar="SPEC",
-            help="auparity: prove a variant against the golden: stage=name, or package.module:factory",
+            help="auparity: prove a variant against the reference: stage=name, or package.module:factory",
         )

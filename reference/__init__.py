@@ -1,1 +1,1 @@
-"""The golden pipeline: OpenFace 2.2 in NumPy, one file a stage, written to be read."""
+"""The reference pipeline: OpenFace 2.2 in NumPy, one file a stage, written to be read."""

@@ -1,7 +1,7 @@
 """Face alignment (spec 60.2): the face of a frame turned, scaled and centred like the mean shape, cut out at 112x112 px
 and masked to the triangulated landmarks. Images (N, H, W, 3) uint8 BGR, landmarks (N, 68, 2) px and the parameters of
 spec 30.7 in; aligned faces (N, 112, 112, 3) uint8 out. A grey level in one pixel moves an AU by 1.5e-3 in the median
-and by 0.05 at worst (spec 90.10), so the roundings of the golden build are followed: it contracts a*b + c*d into a
+and by 0.05 at worst (spec 90.10), so the roundings of the C++ build are followed: it contracts a*b + c*d into a
 fused multiply-add, in the translation and in the side tests of the mask.
 """
 
@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from auparity.errors import ContractError
 from auparity.models.types import PDM
-from auparity.reference import imaging
 from auparity.reference.contracts import check_array
 from auparity.reference.numerics import FLOAT32, Numerics
+from auparity.reference.resampling import warp_affine_u8
 from auparity.reference.similarity import align_with_scale
 
 Array = npt.NDArray[Any]
@@ -34,7 +34,7 @@ FOREHEAD_POINTS = (0, 16, *range(17, 27))
 FOREHEAD_SHIFT = 30 / 0.7 * SCALE
 
 #: The three side tests of a triangle: vertex, start and end of the edge opposite to it, and which of the two products
-#: the golden build keeps exact in the side of the pixel and in that of the vertex (0: neither). GCC's contraction is
+#: the C++ build keeps exact in the side of the pixel and in that of the vertex (0: neither). GCC's contraction is
 #: not symmetric, so a pixel within rounding of an edge can belong to neither of the two triangles that share the edge:
 #: pixel (70, 44) of frame 156 of video01 does, and that hole alone moves its AUs by 0.15.
 SIDE_TESTS = ((0, 1, 2, 1, 1), (1, 0, 2, 1, 0), (2, 0, 1, 2, 0))
@@ -179,5 +179,5 @@ def align_faces(
     for k, image in enumerate(images):
         matrix = alignment_matrix(landmarks[k], params_global[k], pdm, numerics)
         mask = face_mask(mask_polygon(landmarks[k], matrix, numerics), triangulation, numerics)
-        aligned[k] = imaging.warp_affine_u8(image, matrix, (SIZE, SIZE)) * mask[:, :, None]
+        aligned[k] = warp_affine_u8(image, matrix, (SIZE, SIZE)) * mask[:, :, None]
     return aligned

@@ -19,7 +19,7 @@ from auparity.reference.contracts import check_image
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.postprocessing import postprocess
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, OfflineAUs
-from auparity.reference.stages import Stages, golden_stages
+from auparity.reference.stages import Stages, reference_stages
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
@@ -72,7 +72,7 @@ class VideoAnalyser:
         online: bool = False,
         dynamic: bool = True,
     ) -> None:
-        self._stages = stages or golden_stages(numerics)
+        self._stages = stages or reference_stages(numerics)
         self.models = self._stages.action_units(predictors)
         self.describer = FaceDescriber(predictors, self._stages)
         self.dynamic = dynamic
@@ -174,7 +174,7 @@ class ImageAnalyser:
     """
 
     def __init__(self, predictors: AUPredictors, numerics: Numerics = FLOAT32, stages: Stages | None = None) -> None:
-        stages = stages or golden_stages(numerics)
+        stages = stages or reference_stages(numerics)
         self.models = stages.action_units(predictors)
         self.describer = FaceDescriber(predictors, stages)
         if self.models.needs_medians:
@@ -198,7 +198,7 @@ class FaceDescriber:
     """
 
     def __init__(self, predictors: AUPredictors, stages: Stages | None = None) -> None:
-        stages = stages or golden_stages()
+        stages = stages or reference_stages()
         self._align = stages.alignment(predictors)
         self._fhog = stages.fhog()
         self._geometry = stages.geometry(predictors.pdm)

@@ -23,7 +23,7 @@ from auparity.reference.boxes import correct_boxes, crop, regress, square, suppr
 from auparity.reference.contracts import check_image
 from auparity.reference.convnet import RunNetwork, forward
 from auparity.reference.elementary import exp, log
-from auparity.reference.imaging import resize_bilinear_f32
+from auparity.reference.resampling import resize_bilinear_f32
 
 Array = npt.NDArray[Any]
 I64 = npt.NDArray[np.int64]
@@ -218,7 +218,7 @@ def _face_probability(outputs: Array, working: npt.DTypeLike) -> Array:
 
     The exponential itself is of the outputs' dtype. P-Net's map is computed in it throughout; R-Net's and O-Net's
     single values in float64 and rounded at the end. That decides among candidates of nearly 1: rounding 1 + exp(...)
-    to float32 makes ties, and the last of equals would win (frame 43 of the golden clip `lost`).
+    to float32 makes ties, and the last of equals would win (frame 43 of the reference clip `lost`).
     """
     with np.errstate(over="ignore"):  # exp overflows to infinity: probability 0
         exponential = exp(outputs[:, 0] - outputs[:, 1]).astype(outputs.dtype).astype(working)
@@ -262,7 +262,7 @@ def _ask(
 def _decode_points(outputs: Array, boxes: Array) -> Array:
     """O-Net's outputs 6..15, five x and then five y in parts of the squared box, as (K, 5, 2) px.
 
-    OpenFace reads none of them, so there is no golden value: the order was seen on photographs.
+    OpenFace reads none of them, so there is no reference value: the order was seen on photographs.
     """
     fractions = outputs[:, N_BOX_OUTPUTS:N_POINT_OUTPUTS].reshape(-1, 2, 5).swapaxes(1, 2)
     points: Array = boxes[:, None, :2] + fractions * boxes[:, None, 2:]

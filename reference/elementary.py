@@ -6,7 +6,7 @@ of float64 additions, subtractions, multiplications and divisions, of tables, an
 reduced to a narrow interval around an entry of a table, where a few terms of the Taylor series suffice (Tang, ACM TOMS
 15, 1989, and 16, 1990).
 
-Largest errors in units in the last place (parity_tests/unit/test_elementary.py measures them against 50 digits): exp
+Largest errors in units in the last place (test_elementary.py measures them against 50 digits): exp
 0.52, log 0.52, log2 1.5, but 0 for powers of two; a subnormal result may be off by one more. Infinities, NaN and zeros
 are treated as IEEE 754 and C do. Arguments are arrays of any shape, or numbers; results are float64.
 """

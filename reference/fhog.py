@@ -1,7 +1,7 @@
 """FHOG: Felzenszwalb's histograms of oriented gradients (PAMI 2010, section 6.3.1) as dlib 19.13 computes them
 (spec 60.3), with cells of 8 px. Aligned faces (N, H, W, 3) uint8 BGR in, descriptors (N, F) float32 out; 112x112 px
 give 14x14 cells, of which the inner 12x12 are kept with 31 features each, F = 4464, in the order row, column, feature.
-Of the golden descriptors all but 0.2 % of the values come out bit for bit, the rest within 6e-8.
+Of the reference descriptors all but 0.2 % of the values come out bit for bit, the rest within 6e-8.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _sum_of_blocks(terms: Array) -> Array:
 def _cell_energy(unsigned: Array, numerics: Numerics) -> Array:
     """Sum of the squares of the nine unsigned entries of each cell, one after the other.
 
-    The golden build contracts square and sum into a fused multiply-add: float64 holds the exact square.
+    The C++ build contracts square and sum into a fused multiply-add: float64 holds the exact square.
     """
     exact = unsigned if numerics.perturbed else unsigned.astype(np.float64)
     energy = np.zeros(unsigned.shape[:2], numerics.dtype)

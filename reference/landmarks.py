@@ -17,7 +17,7 @@ import numpy.typing as npt
 from auparity.models.types import FaceModel, LandmarkModel, PartModel
 from auparity.reference.fitting import INITIAL_LIKELIHOOD, Fit, FittingParameters
 from auparity.reference.numerics import FLOAT32, Numerics
-from auparity.reference.stages import CalcParams, FittingStage, ShapeStage, Stages, golden_stages
+from auparity.reference.stages import FittingStage, ShapeFitter, ShapeStage, Stages, reference_stages
 from auparity.reference.validation import VALIDATION_BOUNDARY
 
 Array = npt.NDArray[Any]
@@ -106,14 +106,14 @@ class FittedModel:
 
     shape: ShapeStage
     fitter: FittingStage
-    calc_params: CalcParams
+    fit_shape: ShapeFitter
     coarsest_scale: float  #: px/mm of its first experts
 
     @classmethod
     def build(cls, model: LandmarkModel, stages: Stages) -> FittedModel:
         fitter = stages.fitting(model, stages.patch_experts(model))
         coarsest = float(model.experts[0].scale)
-        return cls(stages.pdm(model.pdm), fitter, stages.calc_params(model.pdm), coarsest)
+        return cls(stages.pdm(model.pdm), fitter, stages.fit_shape(model.pdm), coarsest)
 
 
 class LandmarkDetector:
@@ -134,7 +134,7 @@ class LandmarkDetector:
         numerics: Numerics = FLOAT32,
         stages: Stages | None = None,
     ) -> None:
-        stages = stages or golden_stages(numerics)
+        stages = stages or reference_stages(numerics)
         self.numerics = numerics
         self.parameters = parameters or DetectorParameters.for_model(model)
         self.early_termination = model.main.early_termination
@@ -205,7 +205,7 @@ class LandmarkDetector:
         for part, own in zip(self.part_models, self.parts, strict=True):
             given = np.zeros((own.shape.n_points, 2), self.numerics.dtype)
             given[part.mapping[:, 1]] = state.landmarks[part.mapping[:, 0]]
-            g, p = own.calc_params(given[None])
+            g, p = own.fit_shape(given[None])
             if main_scale > PART_SCALE_SHARE * own.coarsest_scale:
                 any_fitted = True
                 settings = PART_PARAMETERS.get(part.name, FittingParameters(refine_parameters=False))
@@ -220,7 +220,7 @@ class LandmarkDetector:
         for part, found in zip(self.part_models, parts, strict=True):
             # In file order: where parts overlap (inner face and eyes) the later one wins.
             landmarks[part.mapping[:, 0]] = found.landmarks[part.mapping[:, 1]]
-        g, p = self.main.calc_params(landmarks[None])
+        g, p = self.main.fit_shape(landmarks[None])
         return replace(state, params_global=g[0], params_local=p[0], landmarks=self.main.shape.shape_2d(g[0], p[0]))
 
 

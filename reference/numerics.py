@@ -1,12 +1,12 @@
 """Number formats and order of summation: the one thing in which two correct programs may differ (spec 90).
 
-The C++ program stores and multiplies in float32, and the golden runs come from a build with fused multiply-adds. A
-`Numerics` says in which dtype the reference computes, so that the same code runs as the golden (`FLOAT32`), in double
-precision to tell rounding from error (`FLOAT64`), and as a second, equally correct float32 program whose roundings fall
-elsewhere (`PERTURBED` and its like: no fused multiply-adds, sums in another order, as another compiler and BLAS
-would). All of them give the same bits on every machine: their sums have an order of their own (sums.py), and so have
-their elementary functions (elementary.py). What they differ by on a clip is the *platform floor* of that clip (spec
-90.10): no implementation can be asked to come closer than that.
+The C++ program stores and multiplies in float32, and the reference runs come from a build with fused multiply-adds. A
+`Numerics` says in which dtype the reference computes, so that the same code runs as the reference (`FLOAT32`), in
+double precision to tell rounding from error (`FLOAT64`), and as a second, equally correct float32 program whose
+roundings fall elsewhere (`PERTURBED` and its like: no fused multiply-adds, sums in another order, as another compiler
+and BLAS would). All of them give the same bits on every machine: their sums have an order of their own (sums.py), and
+so have their elementary functions (elementary.py). What they differ by on a clip is the *platform floor* of that clip
+(spec 90.10): no implementation can be asked to come closer than that.
 """
 
 from __future__ import annotations

@@ -24,10 +24,10 @@ from auparity.errors import ContractError
 from auparity.models.types import CCNFExperts, CCNFPatch, CENExperts, CENPatch, LandmarkModel
 from auparity.reference.contracts import check_array
 from auparity.reference.elementary import exp
-from auparity.reference.imaging import warp_affine_f32
 from auparity.reference.inverses import inverse_of_mirrored, inverse_spd, keeps_mirror_images
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.pdm import ShapeModel
+from auparity.reference.resampling import warp_affine_f32
 from auparity.reference.similarity import align_with_scale
 from auparity.reference.sums import in_order
 
@@ -55,7 +55,7 @@ def select_view(centres: Array, rotation: Array, numerics: Numerics = FLOAT32) -
 
 
 def invert_2x2(matrix: Array, numerics: Numerics = FLOAT32) -> Array:
-    """Inverse of a (2, 2) matrix, operation for operation as the C++ build: equal to every golden record."""
+    """Inverse of a (2, 2) matrix, operation for operation as the C++ build: equal to every reference record."""
     a, b, c, d = matrix.ravel()
     determinant = numerics.fma(a, d, -(b * c))
     reciprocal = numerics.dtype(1) / determinant

@@ -145,7 +145,7 @@ class ShapeModel:
         coordinates = tuple(shape_3d[..., k] for k in range(3))
         flat = []
         for row in range(2):
-            # Fused as the C++ build fuses s * (r0 x + r1 y + r2 z) + t: every golden landmark follows from its
+            # Fused as the C++ build fuses s * (r0 x + r1 y + r2 z) + t: every reference landmark follows from its
             # parameters to the last bit. Rounding each operation, 8 % differ, and the patches around them are sampled
             # a 1/32 px cell apart here and there.
             turned = self._dot_3(tuple(rotation[..., row, k, None] for k in range(3)), coordinates)

@@ -1,4 +1,4 @@
-"""The golden pipeline, end to end: a colour frame in, everything OpenFace says of the face in it out (spec 00).
+"""The reference pipeline, end to end: a colour frame in, everything OpenFace says of the face in it out (spec 00).
 
 Videos go frame by frame through a `VideoSession` (tracking, pose, gaze, dynamic AUs; the AUs of the whole clip after
 post-processing at the end); photographs through `ReferencePipeline.process_image` (every face by itself, static AUs).
@@ -21,7 +21,7 @@ from auparity.reference.hypotheses import detect_in_box
 from auparity.reference.landmarks import DetectorParameters, FaceState, LandmarkDetector
 from auparity.reference.numerics import PRECISIONS, Numerics, Precision
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, FrameResult, OfflineAUs
-from auparity.reference.stages import Stages, golden_stages
+from auparity.reference.stages import Stages, reference_stages
 from auparity.reference.tracking import VideoTracker
 
 if TYPE_CHECKING:
@@ -55,15 +55,15 @@ class StagedPipeline:
         #: Class of the results and implementation of each stage, for the record.
         self.precision = "float32"
         self.variants: dict[str, str] = {}
-        self.to_gray = stages.imaging()
+        self.to_gray = stages.grayscale()
         self.detect_faces = stages.detection(bundle.detector)
         self.landmark_detector = LandmarkDetector(bundle.face, parameters, numerics, stages)
         self.head_pose = stages.head_pose(bundle.face.main.pdm)
         self.part_poses = tuple(stages.head_pose(part.model.pdm) for part in bundle.face.parts)
         self.gaze = stages.gaze()
         # The analyser has a PDM of its own, in OpenFace's files the same as the tracker's.
-        self.fit_video_shape = stages.calc_params(bundle.video_aus.pdm)
-        self.fit_image_shape = stages.calc_params(bundle.image_aus.pdm)
+        self.fit_video_shape = stages.fit_shape(bundle.video_aus.pdm)
+        self.fit_image_shape = stages.fit_shape(bundle.image_aus.pdm)
         names = [part.name for part in bundle.face.parts]
         self.eyes = tuple(names.index(name) for name in EYE_PARTS) if set(EYE_PARTS) <= set(names) else None
 
@@ -142,12 +142,12 @@ class StagedPipeline:
 
 
 class ReferencePipeline(StagedPipeline):
-    """The golden pipeline: every stage the reference's own.
+    """The reference pipeline: every stage the reference's own.
 
     Parameters
     ----------
     bundle : the models.
-    precision : "float32" is the golden; "float64" tells rounding from error; "perturbed" is float32 with its sums in
+    precision : "float32" is the reference; "float64" tells rounding from error; "perturbed" is float32 with its sums in
         another order, for measuring the platform floor.
     parameters : settings of landmark detection; None for those of OpenFace's command-line programs.
     """
@@ -158,7 +158,7 @@ class ReferencePipeline(StagedPipeline):
         if precision not in PRECISIONS:
             raise ContractError("pipeline", "precision", f"one of {sorted(PRECISIONS)}", repr(precision))
         numerics = PRECISIONS[precision]
-        super().__init__(bundle, golden_stages(numerics), numerics, parameters)
+        super().__init__(bundle, reference_stages(numerics), numerics, parameters)
         self.precision = precision
         self.variants = {field.name: "reference" for field in fields(Stages)}
 

@@ -1,4 +1,4 @@
-"""The stages as interfaces: what each is built from, what it is called with, and the golden implementation of all.
+"""The stages as interfaces: what each is built from, what it is called with, and the reference implementation of all.
 
 A pipeline is a choice of one implementation a stage (docs/architecture.md). Everything that orchestrates stages
 (tracking, hypotheses, part models, analysis) takes a `Stages` and so runs on any mixture; `golden_stages` are the
@@ -18,14 +18,14 @@ import numpy.typing as npt
 from auparity.models.types import MTCNN, PDM, AUPredictors, LandmarkModel, Validator
 from auparity.reference.action_units import ActionUnitModels
 from auparity.reference.alignment import align_faces
-from auparity.reference.calc_params import fit_shape
 from auparity.reference.detection import Detections, detect_faces
 from auparity.reference.fhog import fhog
+from auparity.reference.fit_shape import fit_shape
 from auparity.reference.fitting import Fit, FittingParameters, LandmarkFitter
 from auparity.reference.gaze import gaze_angles, gaze_directions
 from auparity.reference.geometry import geometry_descriptor
+from auparity.reference.grayscale import to_gray
 from auparity.reference.head_pose import Camera, head_pose, landmarks_in_camera
-from auparity.reference.imaging import to_gray
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.patch_experts import PatchExpertBank, ResponseMaps
 from auparity.reference.pdm import ShapeModel
@@ -125,12 +125,12 @@ class HeadPoseStage(Protocol):
         """The same to 3D landmarks (N, n, 3) mm."""
 
 
-#: Stage `imaging`: (H, W, 3) uint8 BGR to (H, W) gray in the working dtype, 0 to 255.
+#: Stage `grayscale`: (H, W, 3) uint8 BGR to (H, W) gray in the working dtype, 0 to 255.
 ToGray = Callable[[Array], Array]
 #: Stage `detection`, built from an `MTCNN`: (H, W, 3) uint8 BGR to `Detections`.
 FaceDetector = Callable[[Array], Detections]
-#: Stage `calc_params`, built from a `PDM`: landmarks (N, n, 2) px to parameters (N, 6), (N, m).
-CalcParams = Callable[[Array], tuple[Array, Array]]
+#: Stage `fit_shape`, built from a `PDM`: landmarks (N, n, 2) px to parameters (N, 6), (N, m).
+ShapeFitter = Callable[[Array], tuple[Array, Array]]
 #: Stage `alignment`, built from `AUPredictors`: images (N, H, W, 3), landmarks (N, 68, 2), parameters (N, 6) to aligned
 #: faces (N, 112, 112, 3) uint8.
 Aligner = Callable[[Array, Array, Array], Array]
@@ -147,13 +147,13 @@ Gaze = Callable[[Array, Array, Array], tuple[Array, Array]]
 class Stages:
     """One implementation of every stage: for each the function that builds it from its part of a bundle."""
 
-    imaging: Callable[[], ToGray]
+    grayscale: Callable[[], ToGray]
     detection: Callable[[MTCNN], FaceDetector]
     pdm: Callable[[PDM], ShapeStage]
     patch_experts: Callable[[LandmarkModel], PatchExpertStage]
     fitting: Callable[[LandmarkModel, PatchExpertStage], FittingStage]
     validation: Callable[[Validator], ValidationStage]
-    calc_params: Callable[[PDM], CalcParams]
+    fit_shape: Callable[[PDM], ShapeFitter]
     alignment: Callable[[AUPredictors], Aligner]
     fhog: Callable[[], Fhog]
     geometry: Callable[[PDM], Geometry]
@@ -175,7 +175,7 @@ STAGE_METHODS: dict[str, tuple[str, ...]] = {
 }
 
 
-class GoldenHeadPose:
+class ReferenceHeadPose:
     """The reference's head pose of one PDM."""
 
     def __init__(self, pdm: PDM, numerics: Numerics = FLOAT32) -> None:
@@ -184,7 +184,7 @@ class GoldenHeadPose:
         self.landmarks_in_camera = partial(landmarks_in_camera, model)
 
 
-def golden_stages(numerics: Numerics = FLOAT32) -> Stages:
+def reference_stages(numerics: Numerics = FLOAT32) -> Stages:
     """The reference's implementation of every stage, in a working precision."""
 
     def gray(image: Array) -> Array:
@@ -209,18 +209,18 @@ def golden_stages(numerics: Numerics = FLOAT32) -> Stages:
         return directions, gaze_angles(directions)
 
     return Stages(
-        imaging=lambda: gray,
+        grayscale=lambda: gray,
         detection=detection,
         pdm=lambda pdm: ShapeModel(pdm, numerics),
         patch_experts=patch_experts,
         fitting=fitting,
         validation=lambda validator: LandmarkValidator(validator, numerics),
-        calc_params=lambda pdm: partial(fit_shape, ShapeModel(pdm, numerics)),
+        fit_shape=lambda pdm: partial(fit_shape, ShapeModel(pdm, numerics)),
         alignment=alignment,
         fhog=lambda: partial(fhog, numerics=numerics),
         geometry=lambda pdm: partial(geometry_descriptor, pdm=pdm),
         running_median=lambda kind: hog_median() if kind == "hog" else geometry_median(),
         action_units=ActionUnitModels,
-        head_pose=lambda pdm: GoldenHeadPose(pdm, numerics),
+        head_pose=lambda pdm: ReferenceHeadPose(pdm, numerics),
         gaze=lambda: gaze,
     )

@@ -4,7 +4,7 @@ The reference needs them of a few angles at a time, so each value is computed by
 for arrays of this size that is also the fastest way. Arguments are reduced by pi in several parts (Cody and Waite,
 1980; beyond a million turns in whole numbers) or by a table of arc tangents.
 
-Largest errors in units in the last place (parity_tests/unit/test_elementary.py measures them against 50 digits): sin
+Largest errors in units in the last place (test_elementary.py measures them against 50 digits): sin
 and cos 0.8; arctan2, arcsin, arccos and hypot 0.55. Infinities, NaN and signed zeros are treated as IEEE 754 and C do,
 and an argument outside the domain gives NaN. Arguments are arrays of any shape, or numbers; results are float64.
 """

@@ -17,9 +17,9 @@ from auparity.models.types import PiecewiseWarp, Validator, ValidatorView
 from auparity.reference import sums
 from auparity.reference.contracts import check_array
 from auparity.reference.convnet import RunNetwork, forward
-from auparity.reference.imaging import remap_f32
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.pdm import bounding_box
+from auparity.reference.resampling import remap_f32
 
 Array = npt.NDArray[Any]
 

@@ -26,15 +26,15 @@ class BatchedActionUnits:
     """Stage `action_units` of one set of predictors."""
 
     def __init__(self, predictors: AUPredictors) -> None:
-        self.golden = ActionUnitModels(predictors)
-        both = (self.golden.intensity, self.golden.presence)
+        self.reference = ActionUnitModels(predictors)
+        both = (self.reference.intensity, self.reference.presence)
         means, weights = (np.concatenate([getattr(part, name) for part in both]) for name in ("means", "weights"))
         biases = np.concatenate([part.biases for part in both])
         self.dynamic = np.concatenate([part.dynamic for part in both])  # (35,)
         self.weights = np.ascontiguousarray(weights)  # (35, D)
         self.dynamic_weights = np.ascontiguousarray(weights[self.dynamic])
         self.biases = biases - np.array([mean @ weight for mean, weight in zip(means, weights, strict=True)])
-        self.n_intensities = len(self.golden.intensity.biases)
+        self.n_intensities = len(self.reference.intensity.biases)
 
     @property
     def needs_medians(self) -> bool:
@@ -44,7 +44,7 @@ class BatchedActionUnits:
     @property
     def cutoffs(self) -> F64:
         """(17,) quantiles of the calibration, NaN where there is none (spec 60.7)."""
-        return self.golden.cutoffs
+        return self.reference.cutoffs
 
     def predict(
         self, hog: Array, geometry: Array, hog_median: Array | None = None, geometry_median: Array | None = None
@@ -67,7 +67,7 @@ class BatchedActionUnits:
 
     def outcomes(self, values: F64) -> tuple[F64, F64]:
         """Intensities and presences from values (N, 35)."""
-        presence = np.where(values[:, self.n_intensities :] > 0, self.golden.positive, self.golden.negative)
+        presence = np.where(values[:, self.n_intensities :] > 0, self.reference.positive, self.reference.negative)
         return np.ascontiguousarray(values[:, : self.n_intensities]), presence
 
     def features(
@@ -85,7 +85,7 @@ class BatchedActionUnits:
 
     def _joined(self, name_hog: str, hog: Array, name_geometry: str, geometry: Array) -> F64:
         check_array(STAGE, name_hog, hog, ("N", "F"))
-        check_array(STAGE, name_geometry, geometry, (len(hog), self.golden.n_features - hog.shape[1]))
+        check_array(STAGE, name_geometry, geometry, (len(hog), self.reference.n_features - hog.shape[1]))
         return np.concatenate([hog, geometry], axis=1, dtype=np.float64)
 
 

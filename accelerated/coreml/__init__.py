@@ -26,6 +26,6 @@ for _stage in ("detection", "validation", "action_units", "patch_experts"):
             _class = "float32-only"  # the specification has float64 there, and Core ML has none
         variant(
             _stage, _mode.name, requires=("coremltools",), extra="coreml", rank=-1, precision=_class,
-            devices=("cpu",) if _mode.emulated else ("coreml",), check=_mode.why_not,
+            devices=("cpu",) if _mode.emulated else ("coreml",), check=_mode.unavailable_reason,
             not_run=NOT_RUN if _mode.emulated else "",
         )(_in(f"{__name__}.{_stage}", _mode.name))  # fmt: skip

@@ -1,7 +1,7 @@
 """All AU models as one Core ML package (spec 60.6), in float32: Core ML has no float64.
 
 Medians and a centre near the training means are subtracted before the product, so that large numbers cancel before
-they are rounded (conversion/coreml_programs.py); values are within 1e-5 of the golden's.
+they are rounded (conversion/coreml/programs.py); values are within 1e-5 of the reference's.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from auparity.accelerated.batched.action_units import BatchedActionUnits
 from auparity.accelerated.coreml.packages import Package
-from auparity.conversion import coreml_programs as programs
-from auparity.conversion.coreml_builder import Precision
+from auparity.conversion.coreml import programs
+from auparity.conversion.coreml.builder import Precision
 from auparity.models.types import AUPredictors
 
 Array = npt.NDArray[Any]

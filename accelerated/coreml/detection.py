@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.coreml.packages import Package
-from auparity.conversion import coreml_programs as programs
 from auparity.conversion.contracts import detector_contract
-from auparity.conversion.coreml_builder import Precision
+from auparity.conversion.coreml import programs
+from auparity.conversion.coreml.builder import Precision
 from auparity.models.types import MTCNN, ConvNet
 from auparity.reference.detection import Detections, detect_faces
 

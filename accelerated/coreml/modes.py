@@ -23,7 +23,7 @@ class Mode:
     precision: Literal["float32", "float16"]
     emulated: bool
 
-    def why_not(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why packages cannot be run this way here; None when they can."""
         if self.emulated:
             return None

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from auparity.accelerated.cache import LOCK, cache_folder, discard, intact, seal
 from auparity.accelerated.coreml.modes import MODES, Mode
-from auparity.conversion import coreml_programs as programs
-from auparity.conversion.coreml_builder import COMPUTE_UNITS, SUFFIX, Precision, coremltools
-from auparity.conversion.mil import Program
+from auparity.conversion.coreml import programs
+from auparity.conversion.coreml.builder import COMPUTE_UNITS, SUFFIX, Precision, coremltools
+from auparity.conversion.mil.interpreter import Program
 from auparity.errors import AuparityError, VariantUnavailable
 from auparity.models.bundle import content_hash_of
 from auparity.models.file_lock import locked
@@ -54,7 +54,7 @@ class Package:
 
     def __init__(self, name: str, mode: str, weights: tuple[Any, ...], stage: str, contract: str, make: Make) -> None:
         how = MODES[mode]
-        if why := how.why_not():
+        if why := how.unavailable_reason():
             raise VariantUnavailable(why)
         fingerprint = content_hash_of(LAYOUT, name, how.precision, *weights)
         file = f"{name}-{how.precision}-{fingerprint[:16]}{SUFFIX}"

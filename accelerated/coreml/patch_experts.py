@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.coreml.packages import Package
-from auparity.accelerated.grouped import GroupedPatchExperts
-from auparity.accelerated.grouped_ccnf import Fields
-from auparity.conversion import coreml_programs as programs
-from auparity.conversion.coreml_builder import Precision
+from auparity.accelerated.grouped.ccnf import Fields
+from auparity.accelerated.grouped.layout import GroupedPatchExperts
+from auparity.conversion.coreml import programs
+from auparity.conversion.coreml.builder import Precision
 from auparity.models.types import CCNFPatch, CENPatch, LandmarkModel
 
 Array = npt.NDArray[Any]

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.coreml.packages import Package
-from auparity.conversion import coreml_programs as programs
-from auparity.conversion.coreml_builder import Precision
+from auparity.conversion.coreml import programs
+from auparity.conversion.coreml.builder import Precision
 from auparity.models.types import ConvNet, Validator
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.validation import LandmarkValidator

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from auparity.accelerated.registry import from_module, variant
 
-_why_not = from_module(f"{__name__}.device", "why_not")
+_unavailable_reason = from_module(f"{__name__}.device", "unavailable_reason")
 
 for _stage in (
-    "imaging", "detection", "pdm", "patch_experts", "fitting", "validation", "calc_params", "alignment", "fhog",
+    "grayscale", "detection", "pdm", "patch_experts", "fitting", "validation", "fit_shape", "alignment", "fhog",
     "geometry", "running_median", "action_units",
 ):  # fmt: skip
-    variant(_stage, "cupy", requires=("cupy",), extra="cuda12", devices=("cuda",), rank=-1, check=_why_not)(
+    variant(_stage, "cupy", requires=("cupy",), extra="cuda12", devices=("cuda",), rank=-1, check=_unavailable_reason)(
         from_module(f"{__name__}.{_stage}")
     )

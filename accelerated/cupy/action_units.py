@@ -37,7 +37,7 @@ class ActionUnitBatch:
         self._device = device
         self.n_models, self.n_features = models.weights.shape
         self.n_intensities, self.needs_medians = models.n_intensities, models.needs_medians
-        outcomes = np.stack([models.golden.negative, models.golden.positive], axis=1)
+        outcomes = np.stack([models.reference.negative, models.reference.positive], axis=1)
         self._weights, self._biases = device.upload(models.weights), device.upload(models.biases)
         self._outcomes, self._dynamic = device.upload(outcomes), device.upload(models.dynamic.astype(np.uint8))
 
@@ -109,7 +109,7 @@ class ActionUnits(BatchedActionUnits):
         """Raw intensities (N, 17) and presences (N, 18); arguments and errors as in the reference."""
         given: list[tuple[Array, Any]] = [(hog, np.float32), (geometry, np.float64)]
         check_array(STAGE, "hog", hog, ("N", "F"))
-        check_array(STAGE, "geometry", geometry, (len(hog), self.golden.n_features - hog.shape[1]))
+        check_array(STAGE, "geometry", geometry, (len(hog), self.reference.n_features - hog.shape[1]))
         if self.needs_medians:
             if hog_median is None or geometry_median is None:
                 raise ContractError(STAGE, "hog_median, geometry_median", "running medians (dynamic models)", "None")

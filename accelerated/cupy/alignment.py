@@ -20,12 +20,12 @@ from auparity.accelerated.cupy.device import Device, shared_device
 from auparity.accelerated.cupy.launch import check_device_array
 from auparity.errors import ContractError
 from auparity.models.types import AUPredictors
-from auparity.reference import alignment as golden
+from auparity.reference import alignment as reference
 from auparity.reference.contracts import check_array
 
 Array = npt.NDArray[Any]
 
-STAGE, SIZE = golden.STAGE, golden.SIZE
+STAGE, SIZE = reference.STAGE, reference.SIZE
 THREADS = 256
 MOST_TRIANGLES = 2**15 - 1  # the kernel keeps their numbers in 16 bits
 
@@ -44,8 +44,8 @@ class AlignmentBatch:
             expected = f"at most {MOST_TRIANGLES} triangles of landmarks 0 to {pdm.n_points - 1}"
             raise ContractError(STAGE, "triangulation", expected, f"{len(triangles)} of up to {triangles.max()}")
         self._device, self.n_points, self._n_triangles = device, pdm.n_points, len(triangles)
-        mean = np.asarray(pdm.mean, np.float32).reshape(3, -1)[:2] * np.float32(golden.SCALE)
-        rigid, forehead = (np.array(points, np.int32) for points in (golden.RIGID_POINTS, golden.FOREHEAD_POINTS))
+        mean = np.asarray(pdm.mean, np.float32).reshape(3, -1)[:2] * np.float32(reference.SCALE)
+        rigid, forehead = (np.array(points, np.int32) for points in (reference.RIGID_POINTS, reference.FOREHEAD_POINTS))
         self._model = [device.upload(array) for array in (np.ascontiguousarray(mean[:, rigid]), rigid, forehead)]
         self._triangles = device.upload(np.ascontiguousarray(triangles, np.int32))
         self._defines = {"SIZE": SIZE, "RIGID": len(rigid), "FOREHEAD": len(forehead)}
@@ -82,7 +82,7 @@ class AlignmentBatch:
         kernel = self._device.kernel("alignment", "align_faces", **self._defines)
         kernel((count,), (THREADS,), (
             images, np.int32(height), np.int32(width), frame, landmarks, np.int32(self.n_points), g, active,
-            *self._model, np.float32(golden.FOREHEAD_SHIFT), self._triangles, np.int32(self._n_triangles),
+            *self._model, np.float32(reference.FOREHEAD_SHIFT), self._triangles, np.int32(self._n_triangles),
             aligned, good,
         ), 2 * 4 * self.n_points)  # fmt: skip
         return aligned, good

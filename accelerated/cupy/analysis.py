@@ -17,9 +17,9 @@ import numpy.typing as npt
 from auparity.accelerated.batched.action_units import BatchedActionUnits
 from auparity.accelerated.cupy.action_units import ActionUnitBatch
 from auparity.accelerated.cupy.alignment import AlignmentBatch
-from auparity.accelerated.cupy.calc_params import CalcParamsBatch
 from auparity.accelerated.cupy.device import Device
 from auparity.accelerated.cupy.fhog import FhogBatch
+from auparity.accelerated.cupy.fit_shape import ShapeFitterBatch
 from auparity.accelerated.cupy.geometry import GeometryBatch
 from auparity.accelerated.cupy.running_median import MedianBatch
 from auparity.models.types import AUPredictors
@@ -38,14 +38,14 @@ class DescriberBatch:
 
     def __init__(self, device: Device, predictors: AUPredictors) -> None:
         self._device = device
-        self._calc_params = CalcParamsBatch(device, predictors.pdm)
+        self._fit_shape = ShapeFitterBatch(device, predictors.pdm)
         self._align, self._fhog = AlignmentBatch(device, predictors), FhogBatch(device)
         self._geometry = GeometryBatch(device, predictors.pdm)
 
     def __call__(self, images: Any, frame: Any, landmarks: Any, success: Any) -> tuple[Any, Any]:
         """Descriptors; those of faces without `success` (B,) uint8 are a black face's, and zeros (spec 60.1)."""
         xp = self._device.xp
-        g, p = self._calc_params(landmarks)
+        g, p = self._fit_shape(landmarks)
         aligned = self._align(images, frame, landmarks, g, success)
         there = success != 0
         aligned = xp.where(there[:, None, None, None], aligned, np.uint8(0))
@@ -69,7 +69,7 @@ class AnalysisBatch:
         hog = (SIZE // 8 - 2) ** 2 * 31
         self._medians = (
             MedianBatch(device, "hog", hog, streams, np.float32),
-            MedianBatch(device, "geometry", self.models.golden.n_features - hog, streams, np.float64),
+            MedianBatch(device, "geometry", self.models.reference.n_features - hog, streams, np.float64),
         )
 
     def reset(self, stream: int) -> None:

@@ -1,5 +1,5 @@
 // Areas of interest and their patches (spec 40.4, 40.6, 90.2, 90.5): sampled and normalised as the reference does,
-// whole numbers where OpenCV has them, floats added up in the golden order.
+// whole numbers where OpenCV has them, floats added up in the reference order.
 #pragma once
 
 #include "common.cuh"

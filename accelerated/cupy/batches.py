@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.cupy.analysis import AnalysisBatch
-from auparity.accelerated.cupy.imaging import to_gray
+from auparity.accelerated.cupy.grayscale import to_gray
 from auparity.accelerated.cupy.readback import read_back
 from auparity.accelerated.cupy.tracking import TrackerBatch
 from auparity.accelerated.cupy.upload import FrameUploader, Uploaded

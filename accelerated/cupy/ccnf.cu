@@ -1,6 +1,6 @@
 // CCNF responses (spec 40.6, 40.8): a block makes the map of one landmark of one face, a thread one of its positions.
 //
-// The area is sampled into shared memory once. A thread normalises its patch in the golden order of sums and
+// The area is sampled into shared memory once. A thread normalises its patch in the reference order of sums and
 // correlates it with eight neurons at a time, whose sums stay in registers; sigmoids are in double and added up in
 // float32, neuron after neuron. The field's covariance is stored turned, so that threads side by side read floats
 // side by side.

@@ -25,17 +25,17 @@ from auparity.accelerated.cupy.device import Device, shared_device
 from auparity.accelerated.cupy.launch import check_device_array
 from auparity.errors import ContractError
 from auparity.models.types import MTCNN
-from auparity.reference import detection as golden
+from auparity.reference import detection as reference
 from auparity.reference.boxes import correct_boxes, regress, square
 from auparity.reference.detection import Candidates, Detections, pyramid_scales
 
 Array = npt.NDArray[Any]
 
-STAGE = golden.STAGE
+STAGE = reference.STAGE
 THREADS = 256
 #: The device picks places by the difference of the logits, the host by the reference's probability: ln(2/3) is where
 #: that is 0.6, and the rest is far more than any rounding of the two.
-LOGIT_LIMIT = np.float32(math.log(1 / float(golden.PNET_THRESHOLD) - 1) + 1e-4)
+LOGIT_LIMIT = np.float32(math.log(1 / float(reference.PNET_THRESHOLD) - 1) + 1e-4)
 #: Bounds memory, not results: O-Net's first maps are 68 KB a crop.
 CROPS_AT_ONCE = 4096
 KEPT_SIZES = 64  # of images whose tables are kept on the device
@@ -85,16 +85,18 @@ class Detector:
         """
         check_device_array(STAGE, "images", images, ("S", "H", "W", 3), np.uint8)
         found = [
-            _suppressed(golden._concatenate([golden._no_candidates(np.float32), *levels]), golden.NMS_PROPOSALS)
+            _suppressed(
+                reference._concatenate([reference._no_candidates(np.float32), *levels]), reference.NMS_PROPOSALS
+            )
             for levels in self._proposals(images)
         ]
         found = [c.at(square(regress(c.boxes, c.regression))) for c in found]
-        found = self._ask(self._rnet, golden.RNET_INPUT, golden.RNET_THRESHOLD, images, found)
-        found = [_suppressed(c, golden.NMS_REFINED) for c in found]
+        found = self._ask(self._rnet, reference.RNET_INPUT, reference.RNET_THRESHOLD, images, found)
+        found = [_suppressed(c, reference.NMS_REFINED) for c in found]
         found = [c.at(square(regress(c.boxes, c.regression))) for c in found]
-        found = self._ask(self._onet, golden.ONET_INPUT, golden.ONET_THRESHOLD, images, found)
+        found = self._ask(self._onet, reference.ONET_INPUT, reference.ONET_THRESHOLD, images, found)
         found = [c.at(regress(c.boxes, c.regression, add_one=True)) for c in found]
-        found = [_suppressed(c, golden.NMS_FINAL, minimum=True) for c in found]
+        found = [_suppressed(c, reference.NMS_FINAL, minimum=True) for c in found]
         return [Detections(correct_boxes(c.boxes), c.scores, c.points) for c in found]
 
     def _proposals(self, images: Any) -> list[list[Candidates]]:
@@ -110,12 +112,12 @@ class Detector:
             np.int32(pyramid.pixels), planes,
         ))  # fmt: skip
         sights = self._sights(self._pnet.run(Maps(planes, 3, pyramid.sizes)))
-        scores = golden._face_probability(sights["values"], np.float32)
-        sights, scores = sights[scores >= golden.PNET_THRESHOLD], scores[scores >= golden.PNET_THRESHOLD]
+        scores = reference._face_probability(sights["values"], np.float32)
+        sights, scores = sights[scores >= reference.PNET_THRESHOLD], scores[scores >= reference.PNET_THRESHOLD]
         levels = len(pyramid.sigmas)
         ends = np.searchsorted(sights["level"], np.arange(count * levels + 1))
         per_level = [
-            _suppressed(_boxed(sights[own], scores[own], pyramid.sigmas[k % levels]), golden.NMS_SCALE)
+            _suppressed(_boxed(sights[own], scores[own], pyramid.sigmas[k % levels]), reference.NMS_SCALE)
             for k, own in enumerate(map(slice, ends[:-1], ends[1:]))
         ]
         return [per_level[k : k + levels] for k in range(0, count * levels, levels)]
@@ -133,8 +135,8 @@ class Detector:
 
     def _sights(self, maps: Maps) -> Array:
         """Places where P-Net may see a face (K,) `SIGHT`, on the host: by image, level, column and row."""
-        if maps.channels < golden.N_BOX_OUTPUTS:
-            raise ContractError(STAGE, "mtcnn.pnet", f"{golden.N_BOX_OUTPUTS} output maps", f"{maps.channels}")
+        if maps.channels < reference.N_BOX_OUTPUTS:
+            raise ContractError(STAGE, "mtcnn.pnet", f"{reference.N_BOX_OUTPUTS} output maps", f"{maps.channels}")
         device, count, levels = self._device, len(maps.data), len(maps.sizes)
         places = [height * width for height, width in maps.sizes]
         if maps.sizes not in self._sight_tables:
@@ -161,22 +163,22 @@ class Detector:
     ) -> list[Candidates]:
         """Show the crops of all candidates to R-Net or O-Net and keep those that it takes for faces (spec 20.5)."""
         owner = np.repeat(np.arange(len(candidates)), [len(c.boxes) for c in candidates])
-        together = golden._concatenate(list(candidates))
+        together = reference._concatenate(list(candidates))
         inside = _touches(together.boxes, *images.shape[1:3])
         owner, together = owner[inside], together[inside]
         if len(owner):
             boxes = np.concatenate([owner[:, None], together.boxes.astype(np.int64)], axis=1)
             at = range(0, len(boxes), CROPS_AT_ONCE)
             outputs = np.concatenate([self._outputs(net, side, images, boxes[k : k + CROPS_AT_ONCE]) for k in at])
-            if outputs.shape[1] < golden.N_BOX_OUTPUTS:
+            if outputs.shape[1] < reference.N_BOX_OUTPUTS:
                 raise ContractError(
-                    STAGE, "mtcnn", f"networks with {golden.N_BOX_OUTPUTS} outputs", f"{outputs.shape[1]}"
+                    STAGE, "mtcnn", f"networks with {reference.N_BOX_OUTPUTS} outputs", f"{outputs.shape[1]}"
                 )
-            scores = golden._face_probability(outputs, np.float64)
-            has_points = outputs.shape[1] >= golden.N_POINT_OUTPUTS
-            points = golden._decode_points(outputs, together.boxes) if has_points else together.points
+            scores = reference._face_probability(outputs, np.float64)
+            has_points = outputs.shape[1] >= reference.N_POINT_OUTPUTS
+            points = reference._decode_points(outputs, together.boxes) if has_points else together.points
             taken = scores >= threshold
-            regression = outputs[:, 2 : golden.N_BOX_OUTPUTS]
+            regression = outputs[:, 2 : reference.N_BOX_OUTPUTS]
             owner, together = owner[taken], Candidates(together.boxes, scores, regression, points)[taken]
         return [together[owner == k] for k in range(len(candidates))]
 
@@ -194,17 +196,17 @@ class Detector:
 def _boxed(sights: Array, scores: Array, sigma: float) -> Candidates:
     """Candidates of one level, as reference.detection.proposals makes them (spec 20.4)."""
     x1, y1, x2, y2 = (
-        np.trunc((golden.PNET_STRIDE * sights[axis] + offset).astype(np.float32) / np.float32(sigma))
-        for offset in (1, golden.PNET_SUPPORT)
+        np.trunc((reference.PNET_STRIDE * sights[axis] + offset).astype(np.float32) / np.float32(sigma))
+        for offset in (1, reference.PNET_SUPPORT)
         for axis in ("x", "y")
     )
     boxes = np.stack([x1, y1, x2 - x1, y2 - y1], axis=-1)
-    regression = sights["values"][:, 2 : golden.N_BOX_OUTPUTS]
-    return Candidates(boxes, scores, regression, golden._no_points(len(sights), np.float32))
+    regression = sights["values"][:, 2 : reference.N_BOX_OUTPUTS]
+    return Candidates(boxes, scores, regression, reference._no_points(len(sights), np.float32))
 
 
 def _suppressed(candidates: Candidates, threshold: float, minimum: bool = False) -> Candidates:
-    return golden._suppressed(candidates, threshold, minimum) if len(candidates.boxes) else candidates
+    return reference._suppressed(candidates, threshold, minimum) if len(candidates.boxes) else candidates
 
 
 def _touches(boxes: Array, height: int, width: int) -> Array:
@@ -223,7 +225,7 @@ class FaceDetector:
 
     def __call__(self, image: Array) -> Detections:
         """All faces of an image (H, W, 3) uint8 B,G,R, or (H, W) gray; errors as in the reference."""
-        colour = golden._as_colour(image)
+        colour = reference._as_colour(image)
         return self._detector.detect(self._device.upload(colour[None]))[0]
 
 

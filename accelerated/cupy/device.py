@@ -278,7 +278,7 @@ def _of_process(index: int, process: int) -> CudaDevice:
     return CudaDevice(index)  # a forked process must not take over what its parent has opened
 
 
-def why_not() -> str | None:
+def unavailable_reason() -> str | None:
     """Why no CUDA kernel can run here, and what to do about it; None when one can. Cheap."""
     try:
         import cupy

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from auparity.accelerated.cupy.device import Device, shared_device
 from auparity.accelerated.cupy.launch import check_device_array
 from auparity.errors import ContractError
-from auparity.reference import fhog as golden
+from auparity.reference import fhog as reference
 from auparity.reference.contracts import check_array
 
 Array = npt.NDArray[Any]
 
-STAGE = golden.STAGE
+STAGE = reference.STAGE
 THREADS = 256
 LARGEST = 255  # of a difference of two bytes
 #: Cells whose histograms and limits fit into the 48 KiB of shared memory that every card has, with a strip of pixels.
@@ -31,7 +31,7 @@ def direction_table() -> Array:
     """(511, 511) uint8: the nearest of 18 directions of the gradient (gx, gy) at [gy + 255, gx + 255]."""
     differences = np.arange(-LARGEST, LARGEST + 1)
     gy, gx = np.meshgrid(differences, differences, indexing="ij")
-    return golden.orientation(gx, gy).astype(np.uint8)
+    return reference.orientation(gx, gy).astype(np.uint8)
 
 
 def _literal(value: float) -> str:
@@ -53,17 +53,17 @@ class FhogBatch:
         ContractError : another shape or dtype, fewer than 3x3 cells of 8 px or more than `MOST_CELLS`.
         """
         n, height, width, _ = check_device_array(STAGE, "aligned", faces, ("N", "H", "W", 3), np.uint8)
-        rows, columns = golden._cell_count(height), golden._cell_count(width)
+        rows, columns = reference._cell_count(height), reference._cell_count(width)
         if min(rows, columns) < 3 or rows * columns > MOST_CELLS:
             expected = f"images of at least 3x3 and at most {MOST_CELLS} cells of 8 px"
             raise ContractError(STAGE, "aligned", expected, f"shape {faces.shape}")
         kernel = self._device.kernel(
             "fhog", "fhog", HEIGHT=height, WIDTH=width, ROWS=rows, COLUMNS=columns,
-            VECTOR_COLUMNS=golden._vector_columns(width), TRUNCATION=_literal(golden.TRUNCATION),
-            HALF_TRUNCATION=_literal(golden.HALF_TRUNCATION), ENERGY_FLOOR=_literal(golden.ENERGY_FLOOR),
-            TEXTURE_GAIN=_literal(golden.TEXTURE_GAIN),
+            VECTOR_COLUMNS=reference._vector_columns(width), TRUNCATION=_literal(reference.TRUNCATION),
+            HALF_TRUNCATION=_literal(reference.HALF_TRUNCATION), ENERGY_FLOOR=_literal(reference.ENERGY_FLOOR),
+            TEXTURE_GAIN=_literal(reference.TEXTURE_GAIN),
         )  # fmt: skip
-        descriptors = self._device.empty((n, (rows - 2) * (columns - 2) * golden.FEATURES), np.float32)
+        descriptors = self._device.empty((n, (rows - 2) * (columns - 2) * reference.FEATURES), np.float32)
         kernel((n,), (THREADS,), (faces, self._table, descriptors))
         return descriptors
 

@@ -23,7 +23,7 @@ from auparity.accelerated.cupy.patch_experts import ExpertsBatch, MapsBatch, Pat
 from auparity.accelerated.cupy.pdm import LANES, SOLVER_DEFINES, ModelOnDevice
 from auparity.errors import ContractError
 from auparity.models.types import LandmarkModel
-from auparity.reference import fitting as golden
+from auparity.reference import fitting as reference
 from auparity.reference.fitting import Fit, FittingParameters
 from auparity.reference.stages import PatchExpertStage
 
@@ -31,12 +31,12 @@ Array = npt.NDArray[Any]
 
 STAGE = "fitting"
 DEFINES = {
-    "GRID_STEP": golden.GRID_STEP,
-    "CELLS_PER_PX": round(1 / golden.GRID_STEP),
-    "CONVERGED": golden.CONVERGED,
-    "INVISIBLE": golden.INVISIBLE_LIKELIHOOD,
-    "SMALLEST_SCALE": golden.SMALLEST_SCALE,
-    "LIKELIHOOD_SCALE": golden.LIKELIHOOD_SCALE,
+    "GRID_STEP": reference.GRID_STEP,
+    "CELLS_PER_PX": round(1 / reference.GRID_STEP),
+    "CONVERGED": reference.CONVERGED,
+    "INVISIBLE": reference.INVISIBLE_LIKELIHOOD,
+    "SMALLEST_SCALE": reference.SMALLEST_SCALE,
+    "LIKELIHOOD_SCALE": reference.LIKELIHOOD_SCALE,
     **SOLVER_DEFINES,
 }
 TABLE_THREADS = 256
@@ -69,7 +69,9 @@ class FitsBatch:
     landmark_likelihoods: Any  #: (B, n) float32, likewise
     view: Any  #: (B,) int32, experts' view of the last scale run
     success: Any  #: (B,) uint8, 0 where the face became too small or is not finite, and of faces that were not active
-    finite: Any  #: (B,) uint8, 0 where the golden fit raises: landmarks that coincide, parameters that are no numbers
+    finite: (
+        Any  #: (B,) uint8, 0 where the reference fit raises: landmarks that coincide, parameters that are no numbers
+    )
 
 
 class FittingBatch:

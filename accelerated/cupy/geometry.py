@@ -21,7 +21,7 @@ THREADS = 256
 
 
 class GeometryBatch:
-    """Descriptors of parameters that are on a device; components are rounded to float32 as the golden program does."""
+    """Descriptors of parameters that are on a device; components are rounded to float32 as in the C++ program."""
 
     def __init__(self, device: Device, pdm: PDM) -> None:
         self._device = device

@@ -46,7 +46,7 @@ class _Seen:
 
 
 def refuse_unfinite(finite: Array) -> None:
-    """Raise `ContractError` where response maps led to parameters that are no numbers, as the golden does."""
+    """Raise `ContractError` where response maps led to parameters that are no numbers, as the reference does."""
     if not finite.all():
         raise ContractError("fitting", "response_maps", "finite values", "maps that lead to parameters of no value")
 

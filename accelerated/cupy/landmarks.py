@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.cupy.calc_params import CalcParamsBatch
 from auparity.accelerated.cupy.device import Device
+from auparity.accelerated.cupy.fit_shape import ShapeFitterBatch
 from auparity.accelerated.cupy.fitting import FitsBatch, FittingBatch
 from auparity.accelerated.cupy.patch_experts import ExpertsBatch
 from auparity.accelerated.cupy.pdm import ShapesBatch
@@ -83,7 +83,7 @@ class ModelBatch:
     def __init__(self, device: Device, model: LandmarkModel) -> None:
         self.shapes = ShapesBatch(device, model.pdm)
         self.fitter = FittingBatch(device, model, ExpertsBatch(device, model))
-        self.calc_params = CalcParamsBatch(device, model.pdm)
+        self.fit_shape = ShapeFitterBatch(device, model.pdm)
         self.coarsest_scale = float(model.experts[0].scale)
 
 
@@ -182,7 +182,7 @@ class DetectorBatch:
             own = part.model
             given = self.device.zeros((count, own.shapes.n_points, 2), np.float32)
             given[:, part.of_part] = faces.landmarks[:, part.of_face]
-            g, p = own.calc_params(given)
+            g, p = own.fit_shape(given)
             large = (scale > part.least_scale).astype(np.uint8)
             fits = own.fitter.fit(gray, frame, g, p, part.parameters, large)
             parts.append(PartsBatch(fits.params_global, fits.params_local, fits.landmarks))
@@ -191,7 +191,7 @@ class DetectorBatch:
         for part, found in zip(self._parts, parts, strict=True):
             # In file order: where parts overlap (inner face and eyes) the later one wins.
             landmarks[:, part.of_face] = found.landmarks[:, part.of_part]
-        g, p = self.main.calc_params(landmarks)
+        g, p = self.main.fit_shape(landmarks)
         moved = any_fitted[:, None] != 0 if any_fitted is not None else xp.zeros((count, 1), bool)
         g = xp.where(moved, g, faces.params_global)
         p = xp.where(moved, p, faces.params_local)

@@ -139,7 +139,7 @@ class PatchExperts:
 
         Raises
         ------
-        ContractError : also where `gray` has values that are no whole grey levels, which stage `imaging` never makes.
+        ContractError : also where `gray` has values that are no whole grey levels, which stage `grayscale` never makes.
         """
         check_gray(STAGE, gray)
         count, batch = len(gray), self.batch

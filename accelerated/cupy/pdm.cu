@@ -44,7 +44,7 @@ extern "C" __global__ void params_from_boxes(const float* __restrict__ mean, con
         for (int k = 0; k < 3; ++k) at[k] = shape_flat(mean, modes, p + face * m, m, 3 * n, k * n + i);
 #pragma unroll
         for (int k = 0; k < 2; ++k) {
-            // Rounded one by one here: that is how the golden build has it.
+            // Rounded one by one here: that is how the reference build has it.
             const float value = at[0] * r[3 * k] + at[1] * r[3 * k + 1] + at[2] * r[3 * k + 2];
             low[k] = fminf(low[k], value);
             high[k] = fmaxf(high[k], value);

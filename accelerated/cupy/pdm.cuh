@@ -5,7 +5,7 @@
 
 #include "rotations.cuh"
 
-// Partial sums that the golden build's matrix-vector product keeps (reference/numerics.py).
+// Partial sums that the reference build's matrix-vector product keeps (reference/numerics.py).
 constexpr int SHAPE_SUMS = 16;
 
 // Coordinate `at` of the shape (size = 3n) of m local parameters p, mm.
@@ -32,7 +32,7 @@ __device__ inline float shape_flat(const float* mean, const float* modes, const 
     return mean[at] + sums[0];
 }
 
-// a (3,) times (x, y, z) as the golden build contracts it: first and last product fused, the middle one rounded.
+// a (3,) times (x, y, z) as the reference build contracts it: first and last product fused, the middle one rounded.
 __device__ inline float dot_3(const float* a, float x, float y, float z) {
     return __fmaf_rn(a[2], z, __fmaf_rn(a[0], x, a[1] * y));
 }

@@ -21,8 +21,8 @@ from auparity.accelerated.cupy.action_units import ActionUnitBatch
 from auparity.accelerated.cupy.analysis import DescriberBatch
 from auparity.accelerated.cupy.detection import Detector
 from auparity.accelerated.cupy.device import Device, shared_device
+from auparity.accelerated.cupy.grayscale import to_gray
 from auparity.accelerated.cupy.hypotheses import detect_in_boxes
-from auparity.accelerated.cupy.imaging import to_gray
 from auparity.accelerated.cupy.landmarks import DetectorBatch
 from auparity.accelerated.cupy.readback import read_back
 from auparity.accelerated.cupy.sessions import DeviceSession, Streams
@@ -44,7 +44,7 @@ Array = npt.NDArray[Any]
 TECHNOLOGY = "cupy"
 #: Stages whose work is done on the device; the others follow on the host.
 ON_DEVICE = (
-    "imaging", "detection", "pdm", "patch_experts", "fitting", "validation", "calc_params", "alignment", "fhog",
+    "grayscale", "detection", "pdm", "patch_experts", "fitting", "validation", "fit_shape", "alignment", "fhog",
     "geometry", "running_median", "action_units",
 )  # fmt: skip
 #: Faces of photographs whose hypotheses are fitted together: eleven each, and response maps of all landmarks of each.
@@ -184,7 +184,7 @@ class _Photographs:
         gray = to_gray(self._device, images)
         found: list[Detections] = self._pipeline.face_detector.detect(images)
         results: list[list[FrameResult]] = [[] for _ in found]
-        # A box without width is no face for the golden program, which then goes on with the face before it: a state
+        # A box without width is no face for the reference program, which then goes on with the face before it: a state
         # that batches do not have. No detector was seen to give one; such a photograph is measured on the host.
         odd = [k for k, one in enumerate(found) if (one.boxes[:, 2] <= 0).any()]
         for k in odd:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from auparity.accelerated.cache import CACHE_VARIABLE, cache_folder, cache_root, intact, seal, write_own
-from auparity.accelerated.cupy.device import CudaDevice, shared_device, why_not
+from auparity.accelerated.cupy.device import CudaDevice, shared_device, unavailable_reason
 from auparity.accelerated.cupy.sources import FOLDER
 from auparity.errors import AuparityError
 
@@ -62,9 +62,9 @@ def record(device: CudaDevice) -> Path:
     return path
 
 
-def why_not_chosen() -> str | None:
+def not_chosen_reason() -> str | None:
     """Why `Pipeline.best` leaves the GPU alone; None when it takes it."""
-    if why := why_not():
+    if why := unavailable_reason():
         return why
     device = shared_device()
     path = _file(conditions(device))

@@ -1,5 +1,5 @@
 // Bilinear resizing to the detector's inputs (spec 20.2, 20.8, 90.3): columns first, then rows, with the roundings of
-// reference/imaging.resize_bilinear_f32; then the normalisation of spec 20.2.
+// reference/resampling.resize_bilinear_f32; then the normalisation of spec 20.2.
 #pragma once
 
 #include "common.cuh"

@@ -1,6 +1,6 @@
 """The CUDA sources of this folder: their text, the options that they mean the same under, and what a cache must know.
 
-Products and sums are fused only where a source says so (`__fmaf_rn`, `__fma_rn`), as in the golden pipeline. CuPy's
+Products and sums are fused only where a source says so (`__fmaf_rn`, `__fma_rn`), as in the reference pipeline. CuPy's
 `RawModule` adds ``-ftz=true`` when it compiles, which would flush the smallest numbers to zero; therefore we compile
 ourselves and hand it the binary.
 """

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from auparity.accelerated.checks import check_small
 from auparity.accelerated.cupy.convnet import NetworkBatch
 from auparity.accelerated.cupy.device import Device, shared_device
-from auparity.accelerated.cupy.imaging import gray_bytes
+from auparity.accelerated.cupy.grayscale import gray_bytes
 from auparity.accelerated.cupy.launch import check_device_array
 from auparity.errors import ContractError
 from auparity.models.types import Validator, ValidatorView

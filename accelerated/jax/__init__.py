@@ -13,14 +13,14 @@ def _on_cuda(module: str) -> Callable[..., Any]:
     return lambda *parts: build(*parts, "cuda")
 
 
-def _why_not() -> str | None:
-    answer: str | None = from_module(f"{__name__}.device", "why_not")("cuda")
+def _unavailable_reason() -> str | None:
+    answer: str | None = from_module(f"{__name__}.device", "unavailable_reason")("cuda")
     return answer
 
 
-for _stage in ("calc_params", "patch_experts", "action_units"):
+for _stage in ("fit_shape", "patch_experts", "action_units"):
     _module = f"{__name__}.{_stage}"
     variant(_stage, "jax", requires=("jax",), extra="jax", rank=10)(from_module(_module))
-    variant(_stage, "jax-cuda", requires=("jax",), extra="jax", rank=-1, devices=("cuda",), check=_why_not)(
+    variant(_stage, "jax-cuda", requires=("jax",), extra="jax", rank=-1, devices=("cuda",), check=_unavailable_reason)(
         _on_cuda(_module)
     )

@@ -12,7 +12,7 @@ from auparity.errors import VariantUnavailable
 CPU = "cpu"
 
 
-def why_not(name: str) -> str | None:
+def unavailable_reason(name: str) -> str | None:
     """Why JAX has no device of this kind here, and what to do; None when it has."""
     try:
         return None if jax.devices(name) else f"JAX has no {name} device"
@@ -30,7 +30,7 @@ def computing(device: str = CPU) -> Iterator[None]:
     ------
     VariantUnavailable : there is no such device.
     """
-    if device != CPU and (why := why_not(device)):
+    if device != CPU and (why := unavailable_reason(device)):
         raise VariantUnavailable(why)
     with jax.enable_x64(True), jax.default_device(jax.devices(device)[0]):
         yield

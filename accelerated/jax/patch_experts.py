@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.grouped import GroupedPatchExperts
-from auparity.accelerated.grouped_ccnf import Fields
+from auparity.accelerated.grouped.ccnf import Fields
+from auparity.accelerated.grouped.layout import GroupedPatchExperts
 from auparity.accelerated.jax.device import CPU, computing
 from auparity.models.types import CENPatch, LandmarkModel
 

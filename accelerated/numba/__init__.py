@@ -1,4 +1,4 @@
-"""Every stage of the CPU path compiled by Numba: allocation-free kernels that follow the golden float operations.
+"""Every stage of the CPU path compiled by Numba: allocation-free kernels that follow the reference float operations.
 
 Registers the variants; nothing is imported or compiled before one is built. The rank comes from `auparity bench` on one
 core, where each is the fastest exact implementation of its stage.
@@ -20,5 +20,5 @@ variant(
     precision="bfloat16",
     rank=-1,
     check=from_module(_bfloat16, "check"),
-    serves=from_module(_bfloat16, "serves"),
+    unsupported_reason=from_module(_bfloat16, "unsupported_reason"),
 )(from_module(_bfloat16))

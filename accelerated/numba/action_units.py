@@ -53,7 +53,7 @@ class ActionUnits(BatchedActionUnits):
     ) -> tuple[F64, F64]:
         """Raw intensities (N, 17) and presences (N, 18); arguments and errors as in the reference."""
         check_array(STAGE, "hog", hog, ("N", "F"))
-        check_array(STAGE, "geometry", geometry, (len(hog), self.golden.n_features - hog.shape[1]))
+        check_array(STAGE, "geometry", geometry, (len(hog), self.reference.n_features - hog.shape[1]))
         if hog_median is None or geometry_median is None:
             if self.needs_medians:
                 raise ContractError(STAGE, "hog_median, geometry_median", "running medians (dynamic models)", "None")

@@ -3,8 +3,8 @@
 
 Triangles are filled one by one inside their bounding boxes, sixteen pixels at a time (triangle_tile.py), where the
 reference asks every pixel of every triangle, and only pixels inside the mask are warped. Triangles (nearly) without
-area, and pixels that pass a triangle's side tests just outside its box, make the golden program's walk over the pixels
-matter; such a face, and only such, is walked.
+area, and pixels that pass a triangle's side tests just outside its box, make the reference program's walk over the
+pixels matter; such a face, and only such, is walked.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import numpy.typing as npt
 
 from auparity.accelerated.checks import check_small
 from auparity.accelerated.numba.compile import fma, kernel
-from auparity.accelerated.numba.imaging import AFFINE_ONE, AFFINE_ROUND, BITS, MASK, TO_SUBPIXEL
+from auparity.accelerated.numba.resampling import AFFINE_ONE, AFFINE_ROUND, BITS, MASK, TO_SUBPIXEL
 from auparity.accelerated.numba.similarity import align_with_scale
 from auparity.accelerated.numba.triangle_tile import EDGE, PIXELS, triangle_tile
 from auparity.errors import ContractError
 from auparity.models.types import AUPredictors
-from auparity.reference import alignment as golden
+from auparity.reference import alignment as reference
 
 Array = npt.NDArray[Any]
 
-STAGE, SIZE = golden.STAGE, golden.SIZE
-RIGID = np.array(golden.RIGID_POINTS, np.int64)
-FOREHEAD = np.array(golden.FOREHEAD_POINTS, np.int64)
-FOREHEAD_SHIFT = np.float32(golden.FOREHEAD_SHIFT)
+STAGE, SIZE = reference.STAGE, reference.SIZE
+RIGID = np.array(reference.RIGID_POINTS, np.int64)
+FOREHEAD = np.array(reference.FOREHEAD_POINTS, np.int64)
+FOREHEAD_SHIFT = np.float32(reference.FOREHEAD_SHIFT)
 #: Twice the area, px^2, below which rounding decides a triangle's side tests, so that the face is walked.
 SLIVER = np.float32(0.05)
 
@@ -116,7 +116,7 @@ def _passes(polygon: Array, triangle: Array, x: np.float32, y: np.float32) -> bo
 
 @kernel
 def _walk(polygon: Array, triangulation: Array, mask: Array) -> None:
-    """The mask as the golden program finds it: first the triangle of the pixel before, then the list (spec 60.2)."""
+    """The mask as the reference program finds it: first the triangle of the pixel before, then the list (spec 60.2)."""
     current = -1
     for row in range(SIZE):
         y = np.float32(row)
@@ -193,7 +193,7 @@ class Aligner:
             expected = f"landmark indices 0 to {pdm.n_points - 1}"
             raise ContractError(STAGE, "triangulation", expected, f"up to {self._triangles.max()}")
         self._n_points = pdm.n_points
-        mean = np.asarray(pdm.mean, np.float32).reshape(3, -1)[:2] * np.float32(golden.SCALE)
+        mean = np.asarray(pdm.mean, np.float32).reshape(3, -1)[:2] * np.float32(reference.SCALE)
         self._mean_shape = np.ascontiguousarray(mean[:, RIGID])  # (2, rigid points)
 
     def __call__(self, images: Array, landmarks: Array, params_global: Array) -> Array:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.numba.compile import fma, kernel
-from auparity.accelerated.numba.imaging import areas_of_interest
+from auparity.accelerated.numba.resampling import areas_of_interest
 from auparity.accelerated.numba.vectors import (
     LANES,
     TILE_NEURONS,
@@ -69,7 +69,7 @@ def exp_f64(x: float) -> float:
 def _inverse_norms(area: Array, level: np.float32, side: int, window: int, height: int, width: int, out: Array) -> None:
     """1 / norm of the centred patch at every position, into out (w * w,) float32; 0 where a patch is constant.
 
-    (The golden divides by 1 there, but what it divides is 0, where a correlation of raw pixels leaves its rounding.)
+    (The reference divides by 1 there, but what it divides is 0, where a correlation of raw pixels leaves its rounding.)
     """
     taps = np.float64(height * width)
     sums, squares = np.zeros(side, np.float64), np.zeros(side, np.float64)
@@ -265,7 +265,7 @@ class CCNFScale:
         alphas = np.zeros((len(patches), neurons))
         for k in members:
             patch, count = patches[k], patches[k].n_neurons
-            # Rounded as the golden rounds them, then freed of their mean.
+            # Rounded as the reference rounds them, then freed of their mean.
             taps = np.asarray(patch.weights, np.float32) * np.asarray(patch.norm_weights, np.float32)[:, None, None]
             taps = taps.reshape(count, -1).astype(np.float64)
             taps -= taps.mean(axis=1, keepdims=True)

@@ -3,7 +3,7 @@
 Positions are the SIMD lanes: of an expert's one or two areas (its own and, mirrored, its partner's) all evaluated
 positions stand side by side, 80 for a pair in a window of 9, which is five vectors. A layer is a product of register
 tiles, five units by up to five vectors (gemm.py), on weights packed in the order in which they are read; a layer's
-output is the next one's input as it lies. Patches are normalised in the golden order of sums, lanes again positions.
+output is the next one's input as it lies. Patches are normalised in the reference order of sums, lanes again positions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from auparity.accelerated.numba.ccnf import exp_f64
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.gemm import pack_weights, product
-from auparity.accelerated.numba.imaging import areas_of_interest
+from auparity.accelerated.numba.resampling import areas_of_interest
 from auparity.accelerated.numba.vectors import LANES, TILE_UNITS
 from auparity.errors import ContractError
 from auparity.models.types import CENExperts, CENPatch

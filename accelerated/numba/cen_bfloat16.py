@@ -136,7 +136,7 @@ def check() -> str | None:
     return None if has_bfloat16_products() else "the processor has no AVX512-BF16"
 
 
-def serves(model: LandmarkModel) -> str | None:
+def unsupported_reason(model: LandmarkModel) -> str | None:
     """Why a model's experts cannot run in bfloat16; None when they can."""
     return None if model.kind == "cen" else "serves CE-CLM experts only, these are CCNF"
 

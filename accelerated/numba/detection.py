@@ -2,7 +2,7 @@
 
 The cascade and every decision in it are the reference's; what costs time is in kernels: pyramid levels and crops are
 resized straight from bytes to normalised planes, the networks run on register tiles (convnet.py; all crops of a stage
-are one batch), and non-maximum suppression is one loop. 40 times faster than the golden on 640x480.
+are one batch), and non-maximum suppression is one loop. 40 times faster than the reference on 640x480.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.convnet import Network
 from auparity.errors import ContractError
 from auparity.models.types import MTCNN
-from auparity.reference import detection as golden
+from auparity.reference import detection as reference
 from auparity.reference.boxes import correct_boxes, regress, square
 from auparity.reference.detection import Candidates, Detections, PyramidLevelTrace, proposals, pyramid_scales
 
 Array = npt.NDArray[Any]
 
-STAGE = golden.STAGE
-MEAN, FACTOR = np.float32(golden.INPUT_MEAN), np.float32(golden.INPUT_FACTOR)
+STAGE = reference.STAGE
+MEAN, FACTOR = np.float32(reference.INPUT_MEAN), np.float32(reference.INPUT_FACTOR)
 
 
 @kernel
@@ -53,7 +53,7 @@ def _pixel(image: Array, y: int, x: int, c: int) -> np.float32:
 def resize_to_planes(image: Array, top: int, left: int, height: int, width: int, out: Array) -> None:
     """A region of an image (H, W, 3) uint8, 0 outside it, resized to normalised planes R, G, B (3, h, w) float32.
 
-    Columns first, then rows, with the roundings of reference/imaging.resize_bilinear_f32; exactly 2:1 is area
+    Columns first, then rows, with the roundings of reference/resampling.resize_bilinear_f32; exactly 2:1 is area
     averaging there.
     """
     rows, columns = out.shape[1], out.shape[2]
@@ -146,18 +146,18 @@ class Detector:
 
     def __call__(self, image: Array) -> Detections:
         """All faces of an image (H, W, 3) uint8 B,G,R, or (H, W) gray; errors as in the reference."""
-        colour = np.ascontiguousarray(golden._as_colour(image))
+        colour = np.ascontiguousarray(reference._as_colour(image))
         levels = [self._level(colour, sigma) for sigma in pyramid_scales(*colour.shape[:2])]
-        per_level = [_suppressed(proposals(level), golden.NMS_SCALE) for level in levels]
-        found = golden._concatenate([golden._no_candidates(np.float32), *per_level])
-        found = _suppressed(found, golden.NMS_PROPOSALS)
+        per_level = [_suppressed(proposals(level), reference.NMS_SCALE) for level in levels]
+        found = reference._concatenate([reference._no_candidates(np.float32), *per_level])
+        found = _suppressed(found, reference.NMS_PROPOSALS)
         found = found.at(square(regress(found.boxes, found.regression)))
-        found = self._ask(self._rnet, golden.RNET_INPUT, golden.RNET_THRESHOLD, colour, found)
-        found = _suppressed(found, golden.NMS_REFINED)
+        found = self._ask(self._rnet, reference.RNET_INPUT, reference.RNET_THRESHOLD, colour, found)
+        found = _suppressed(found, reference.NMS_REFINED)
         found = found.at(square(regress(found.boxes, found.regression)))
-        found = self._ask(self._onet, golden.ONET_INPUT, golden.ONET_THRESHOLD, colour, found)
+        found = self._ask(self._onet, reference.ONET_INPUT, reference.ONET_THRESHOLD, colour, found)
         found = found.at(regress(found.boxes, found.regression, add_one=True))
-        found = _suppressed(found, golden.NMS_FINAL, minimum=True)
+        found = _suppressed(found, reference.NMS_FINAL, minimum=True)
         return Detections(correct_boxes(found.boxes), found.scores, found.points)
 
     def _level(self, image: Array, sigma: float) -> PyramidLevelTrace:
@@ -168,10 +168,10 @@ class Detector:
         outputs = self._pnet.forward(planes)
         if outputs.ndim == 2:  # the smallest level: P-Net's maps are single pixels
             outputs = outputs[:, :, None, None]
-        if outputs.shape[1] < golden.N_BOX_OUTPUTS:
-            raise ContractError(STAGE, "mtcnn.pnet", f"{golden.N_BOX_OUTPUTS} output maps", f"{outputs.shape[1]}")
-        probability = golden._face_probability(outputs, np.float32)[0]
-        return PyramidLevelTrace(sigma, planes, probability, outputs[0, 2 : golden.N_BOX_OUTPUTS].transpose(1, 2, 0))
+        if outputs.shape[1] < reference.N_BOX_OUTPUTS:
+            raise ContractError(STAGE, "mtcnn.pnet", f"{reference.N_BOX_OUTPUTS} output maps", f"{outputs.shape[1]}")
+        probability = reference._face_probability(outputs, np.float32)[0]
+        return PyramidLevelTrace(sigma, planes, probability, outputs[0, 2 : reference.N_BOX_OUTPUTS].transpose(1, 2, 0))
 
     def _ask(self, net: Network, side: int, threshold: np.float32, image: Array, candidates: Candidates) -> Candidates:
         """Show the crops of candidates to R-Net or O-Net and keep those that it takes for faces (spec 20.5)."""
@@ -181,14 +181,16 @@ class Detector:
         candidates = candidates[np.flatnonzero(inside)]
         if not kept:
             return candidates
-        batches = (crops[k : min(k + golden.CROPS_AT_ONCE, kept)] for k in range(0, kept, golden.CROPS_AT_ONCE))
+        batches = (crops[k : min(k + reference.CROPS_AT_ONCE, kept)] for k in range(0, kept, reference.CROPS_AT_ONCE))
         outputs = np.concatenate([net.forward(batch) for batch in batches])
-        if outputs.shape[1] < golden.N_BOX_OUTPUTS:
-            raise ContractError(STAGE, "mtcnn", f"networks with {golden.N_BOX_OUTPUTS} outputs", f"{outputs.shape[1]}")
-        scores, boxes = golden._face_probability(outputs, np.float64), candidates.boxes
-        has_points = outputs.shape[1] >= golden.N_POINT_OUTPUTS
-        points = golden._decode_points(outputs, boxes) if has_points else golden._no_points(kept, np.float32)
-        return Candidates(boxes, scores, outputs[:, 2 : golden.N_BOX_OUTPUTS], points)[scores >= threshold]
+        if outputs.shape[1] < reference.N_BOX_OUTPUTS:
+            raise ContractError(
+                STAGE, "mtcnn", f"networks with {reference.N_BOX_OUTPUTS} outputs", f"{outputs.shape[1]}"
+            )
+        scores, boxes = reference._face_probability(outputs, np.float64), candidates.boxes
+        has_points = outputs.shape[1] >= reference.N_POINT_OUTPUTS
+        points = reference._decode_points(outputs, boxes) if has_points else reference._no_points(kept, np.float32)
+        return Candidates(boxes, scores, outputs[:, 2 : reference.N_BOX_OUTPUTS], points)[scores >= threshold]
 
 
 def build(mtcnn: MTCNN) -> Callable[[Array], Detections]:

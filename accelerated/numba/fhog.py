@@ -2,7 +2,7 @@
 
 Differences of bytes have few values, so the nearest of eighteen directions is looked up in a table of 511 x 511 bytes
 made with the reference's arithmetic. Votes go into the cells in raster order, as dlib's do; a face is one kernel that
-touches its pixels once. Fifteen times faster than the golden.
+touches its pixels once. Fifteen times faster than the reference.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy.typing as npt
 
 from auparity.accelerated.numba.compile import fma, kernel
 from auparity.errors import ContractError
-from auparity.reference import fhog as golden
+from auparity.reference import fhog as reference
 from auparity.reference.contracts import check_array
 
 Array = npt.NDArray[Any]
 
-STAGE = golden.STAGE
-CELL, ORIENTATIONS, FEATURES = golden.CELL, golden.ORIENTATIONS, golden.FEATURES
+STAGE = reference.STAGE
+CELL, ORIENTATIONS, FEATURES = reference.CELL, reference.ORIENTATIONS, reference.FEATURES
 SIGNED = 2 * ORIENTATIONS
-DIRECTIONS_X = np.array([x for x, _ in golden.DIRECTIONS], np.float32)
-DIRECTIONS_Y = np.array([y for _, y in golden.DIRECTIONS], np.float32)
-TRUNCATION, ENERGY_FLOOR = np.float32(golden.TRUNCATION), np.float32(golden.ENERGY_FLOOR)
-HALF_TRUNCATION, TEXTURE_GAIN = np.float32(golden.HALF_TRUNCATION), np.float32(golden.TEXTURE_GAIN)
+DIRECTIONS_X = np.array([x for x, _ in reference.DIRECTIONS], np.float32)
+DIRECTIONS_Y = np.array([y for _, y in reference.DIRECTIONS], np.float32)
+TRUNCATION, ENERGY_FLOOR = np.float32(reference.TRUNCATION), np.float32(reference.ENERGY_FLOOR)
+HALF_TRUNCATION, TEXTURE_GAIN = np.float32(reference.HALF_TRUNCATION), np.float32(reference.TEXTURE_GAIN)
 LARGEST = 255  # of a difference of two bytes
 SPAN = 2 * LARGEST + 1
 
@@ -147,11 +147,11 @@ class Fhog:
         """Descriptors (N, F) float32 of faces (N, H, W, 3) uint8 BGR; errors as in the reference."""
         check_array(STAGE, "aligned", aligned, ("N", "H", "W", 3), np.uint8)
         height, width = aligned.shape[1:3]
-        rows, columns = golden._cell_count(height), golden._cell_count(width)
+        rows, columns = reference._cell_count(height), reference._cell_count(width)
         if min(rows, columns) < 3:
             raise ContractError(STAGE, "aligned", "images of at least 3x3 cells of 8 px", f"shape {aligned.shape}")
         described: Array = _describe(
-            np.ascontiguousarray(aligned), self._table, golden._vector_columns(width), rows, columns
+            np.ascontiguousarray(aligned), self._table, reference._vector_columns(width), rows, columns
         )
         return described
 

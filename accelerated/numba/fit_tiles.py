@@ -101,7 +101,7 @@ def rigid_tile(
     """out[0:7] and out[7:14] = rows[one] and rows[two] (`length` floats each) times the seven rows of `columns`.
 
     `columns` (7, length) and `out` (14,) float64; `length` is a multiple of eight. Accumulated in float64, eight
-    partial sums each: an order of its own, as the golden sums, which are a BLAS's, have theirs.
+    partial sums each: an order of its own, as the reference sums, which are a BLAS's, have theirs.
     """
     signature = types.void(rows, types.intp, types.intp, types.intp, columns, out)
 
@@ -147,7 +147,7 @@ def rigid_tile(
 def shape_tile(
     typing_context: Any, mean: Any, modes: Any, count: Any, stride: Any, p: Any, first: Any, out: Any
 ) -> Any:  # fmt: skip
-    """out[first : first + 16] = mean + modes (count >= 16, stride)^T p there, in the golden order of sums.
+    """out[first : first + 16] = mean + modes (count >= 16, stride)^T p there, in the reference order of sums.
 
     Sixteen partial sums over the modes by fused multiply-adds, then neighbours added in pairs.
     """

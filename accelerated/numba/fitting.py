@@ -2,8 +2,9 @@
 (N, 6), (N, m) to one `Fit` each.
 
 Both passes of a scale are one kernel. Its parts: shapes and Jacobians to the reference's last bit (pdm.py), mean shifts
-from tabulated kernels in the golden order of sums (mean_shift.py), Hessians from Gram matrices (normal_equations.py).
-The response maps come from any variant of `patch_experts`. About 100 times faster than the golden.
+from tabulated kernels in the reference order of sums (mean_shift.py), Hessians from Gram matrices
+(normal_equations.py). The response maps come from any variant of `patch_experts`. About 100 times faster than the
+reference.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from auparity.accelerated.numba.pdm import (
 )
 from auparity.errors import ContractError
 from auparity.models.types import LandmarkModel
-from auparity.reference import fitting as golden
+from auparity.reference import fitting as reference
 from auparity.reference.fitting import Fit, FittingParameters
 from auparity.reference.stages import PatchExpertStage
 
 Array = npt.NDArray[Any]
 
 STAGE = "fitting"
-CONVERGED2 = golden.CONVERGED**2
-INVISIBLE = golden.INVISIBLE_LIKELIHOOD
+CONVERGED2 = reference.CONVERGED**2
+INVISIBLE = reference.INVISIBLE_LIKELIHOOD
 NO_WEIGHTS = np.zeros(0, np.float32)
 #: Mean-shift kernels (1 to 6 MB each) and Gram matrices that are kept; the part models of a bundle need a handful.
 KEPT_TABLES, KEPT_GRAMS = 8, 64
@@ -179,14 +180,14 @@ class LandmarkFitter:
                 as_kernels_take(maps.img_to_ref[0]), as_kernels_take(maps.ref_to_img[0]), table, weights,
                 weighted_shape, reg, parameters.iterations, window, g[0], p[0],
             )  # fmt: skip
-            if not np.isfinite(g1).all():  # the golden singular value decomposition does not converge there
+            if not np.isfinite(g1).all():  # the reference singular value decomposition does not converge there
                 raise ContractError(STAGE, "response_maps", "finite values", f"maps that lead to parameters {g1}")
             g, p = g1[None], p1[None]
             is_last = k == len(windows) - 1 or windows[k + 1] == 0
-            if is_last or rigid_scale < golden.LIKELIHOOD_SCALE:
+            if is_last or rigid_scale < reference.LIKELIHOOD_SCALE:
                 found = densities(by_pixel, visible, position, window, sigma, INVISIBLE)
                 likelihood, per_landmark = float(found[-1]), found[:-1]
-            if g1[0] < golden.SMALLEST_SCALE:
+            if g1[0] < reference.SMALLEST_SCALE:
                 success = False
                 break
         landmarks = np.ascontiguousarray(landmarks_of(own.mean, own.modes, g[0], p[0]).T)

@@ -13,15 +13,15 @@ from auparity.accelerated.checks import batch_of, check_small
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.linear import rotation_from_euler
 from auparity.accelerated.numba.pdm import as_kernels_take
-from auparity.reference import gaze as golden
+from auparity.reference import gaze as reference
 
 Array = npt.NDArray[Any]
 
 STAGE = "gaze"
-OFFSET = np.array(golden.CORNERS_TO_CENTRE, np.float32)
-CORNERS = np.array(golden.EYE_CORNERS, np.int64)
-RADIUS2 = np.float32(golden.EYEBALL_RADIUS**2)
-IRIS_POINTS = golden.IRIS_POINTS
+OFFSET = np.array(reference.CORNERS_TO_CENTRE, np.float32)
+CORNERS = np.array(reference.EYE_CORNERS, np.int64)
+RADIUS2 = np.float32(reference.EYEBALL_RADIUS**2)
+IRIS_POINTS = reference.IRIS_POINTS
 
 
 @kernel

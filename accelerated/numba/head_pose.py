@@ -23,14 +23,14 @@ from auparity.accelerated.numba.linear import (
 )
 from auparity.accelerated.numba.pdm import ModelArrays, as_kernels_take, shape_flat
 from auparity.models.types import PDM
-from auparity.reference import head_pose as golden
+from auparity.reference import head_pose as reference
 from auparity.reference.head_pose import Camera
 from auparity.reference.pdm import ShapeModel
 
 Array = npt.NDArray[Any]
 
 STAGE = "head_pose"
-MAX_ITERATIONS, CONVERGED = golden.MAX_ITERATIONS, golden.CONVERGED
+MAX_ITERATIONS, CONVERGED = reference.MAX_ITERATIONS, reference.CONVERGED
 LARGEST_DAMPING = 1e12
 FARTHEST = 1e6  # mm; nobody's head is a kilometre away
 
@@ -161,7 +161,7 @@ def _pose(mean: Array, modes: Array, g: Array, p: Array, landmarks: Array, camer
             break
     if not abs(translation[0]) + abs(translation[1]) + abs(translation[2]) < FARTHEST:
         return False
-    axis = axis_angle_from_rotation(rotation)  # through the axis-angle vector, as the golden program reports it
+    axis = axis_angle_from_rotation(rotation)  # through the axis-angle vector, as the reference program reports it
     out[:3] = translation.astype(np.float32)
     out[3:] = euler_from_rotation(rotation_from_axis_angle(axis[0], axis[1], axis[2]).astype(np.float32))
     return True
@@ -201,15 +201,15 @@ class HeadPose:
             if g[k, 0] == 0:
                 continue
             if not _pose(own.mean, own.modes, g[k], p[k], seen[k], intrinsics, poses[k]):
-                poses[k] = self._golden_pose(g[k : k + 1], p[k : k + 1], seen[k : k + 1], camera)
+                poses[k] = self._reference_pose(g[k : k + 1], p[k : k + 1], seen[k : k + 1], camera)
         return poses
 
-    def _golden_pose(self, g: Array, p: Array, landmarks: Array, camera: Camera) -> Array:
+    def _reference_pose(self, g: Array, p: Array, landmarks: Array, camera: Camera) -> Array:
         """The reference's pose (6,); the last one is kept, because frames without a face are all alike."""
         key = (g.tobytes(), p.tobytes(), landmarks.tobytes(), camera)
         last = self._last  # read once: another thread may put its own there at any time
         if last[0] != key:
-            last = key, golden.head_pose(ShapeModel(self._pdm), g, p, landmarks, camera)[0]
+            last = key, reference.head_pose(ShapeModel(self._pdm), g, p, landmarks, camera)[0]
             self._last = last
         return last[1]
 

@@ -178,7 +178,7 @@ def orthonormalise(matrix: Array) -> Array:
 
 @kernel
 def product_3x3(a: Array, b: Array) -> Array:
-    """a @ b by fused multiply-adds in order of the inner index, as the golden build multiplies (3, 3) matrices."""
+    """a @ b by fused multiply-adds in order of the inner index, as the C++ build multiplies (3, 3) matrices."""
     out = np.empty((3, 3), np.float32)
     for i in range(3):
         for j in range(3):

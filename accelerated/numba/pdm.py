@@ -1,8 +1,8 @@
 """Point distribution model (spec 30): parameters (6,) and (m,) to shapes and Jacobians, in kernels that others call.
 
-The reference's sums are kept to the last bit (sixteen partial sums over the modes, fused where the golden build fuses),
+The reference's sums are kept to the last bit (sixteen partial sums over the modes, fused where the C++ build fuses),
 but turned on their side: coordinates are the SIMD lanes, so that a partial sum is a register of sixteen coordinates
-(fit_tiles.py), and modes are stored as rows (m, 3n). Thirty times faster than the golden, call included.
+(fit_tiles.py), and modes are stored as rows (m, 3n). Thirty times faster than the reference, call included.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def update(g: Array, delta: Array, r: Array) -> Array:
     small[1, 2], small[2, 0], small[2, 1] = -wx, -wy, wx
     turned = product_3x3(r, orthonormalise(small))
     axis = axis_angle_from_rotation(turned)
-    # Through a float32 axis-angle vector, as the golden program stores it.
+    # Through a float32 axis-angle vector, as the reference program stores it.
     x, y, z = np.float64(np.float32(axis[0])), np.float64(np.float32(axis[1])), np.float64(np.float32(axis[2]))
     euler = euler_from_rotation(rotation_from_axis_angle(x, y, z).astype(np.float32))
     if np.isnan(euler[0]) or np.isnan(euler[1]) or np.isnan(euler[2]):
@@ -223,7 +223,7 @@ def _params_from_box(mean: Array, modes: Array, box: Array, p: Array, rotation: 
     low, high = np.empty(2, np.float32), np.empty(2, np.float32)
     for k in range(2):
         for i in range(n):
-            # Rounded one by one here: that is how the golden build has it.
+            # Rounded one by one here: that is how the C++ build has it.
             value = shape[i] * turn[k, 0] + shape[n + i] * turn[k, 1] + shape[2 * n + i] * turn[k, 2]
             low[k] = value if i == 0 else min(low[k], value)
             high[k] = value if i == 0 else max(high[k], value)

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from auparity.accelerated.checks import check_gray, check_small
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.convnet import Network
-from auparity.accelerated.numba.imaging import BITS, MASK, SUBPIXEL, sample
+from auparity.accelerated.numba.resampling import BITS, MASK, SUBPIXEL, sample
 from auparity.models.types import Validator, ValidatorView
-from auparity.reference.imaging import SUBPIXELS
+from auparity.reference.resampling import SUBPIXELS
 from auparity.reference.validation import BOX_MARGIN
 
 Array = npt.NDArray[Any]

@@ -27,16 +27,16 @@ def _on(module: str, provider: str) -> Callable[..., Any]:
     return lambda *parts: build(*parts, provider)
 
 
-def _why_not(provider: str) -> Callable[[], str | None]:
-    ask = from_module(f"{__name__}.providers", "why_not")
+def _unavailable_reason(provider: str) -> Callable[[], str | None]:
+    ask = from_module(f"{__name__}.providers", "unavailable_reason")
     return lambda: ask(provider)
 
 
 for _stage in ("detection", "validation", "action_units", "patch_experts"):
     _module = f"{__name__}.{_stage}"
-    _serves = from_module(_module, "serves") if _stage == "patch_experts" else None
-    _about = {"requires": _REQUIRES, "extra": "onnx", "serves": _serves}
+    _unsupported_reason = from_module(_module, "unsupported_reason") if _stage == "patch_experts" else None
+    _about = {"requires": _REQUIRES, "extra": "onnx", "unsupported_reason": _unsupported_reason}
     variant(_stage, "onnx", rank=30, **_about)(from_module(_module))
     for _name, (_device, _precision) in _OTHERS.items():
-        _more = {"devices": (_device,), "precision": _precision, "check": _why_not(_name)}
+        _more = {"devices": (_device,), "precision": _precision, "check": _unavailable_reason(_name)}
         variant(_stage, _name, rank=-1, **_about, **_more)(_on(_module, _name))

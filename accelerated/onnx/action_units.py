@@ -1,4 +1,4 @@
-"""All AU models as one ONNX graph in float64 (spec 60.6): values to 1e-12 of the golden's, presences equal."""
+"""All AU models as one ONNX graph in float64 (spec 60.6): values to 1e-12 of the reference's, presences equal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from auparity.accelerated.batched.action_units import BatchedActionUnits
 from auparity.accelerated.onnx.session import Session
-from auparity.conversion import onnx_graphs
+from auparity.conversion.onnx import graphs as onnx_graphs
 from auparity.models.types import AUPredictors
 
 Array = npt.NDArray[Any]

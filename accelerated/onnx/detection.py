@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from auparity.accelerated.onnx.session import Session
 from auparity.conversion.contracts import detector_contract
-from auparity.conversion.onnx_graphs import metadata_of, network
+from auparity.conversion.onnx.graphs import metadata_of, network
 from auparity.models.types import MTCNN, ConvNet
 from auparity.reference.detection import Detections, detect_faces
 

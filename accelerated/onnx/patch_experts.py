@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy.typing as npt
 
-from auparity.accelerated.grouped import GroupedPatchExperts
+from auparity.accelerated.grouped.layout import GroupedPatchExperts
 from auparity.accelerated.onnx.session import Session
-from auparity.conversion.onnx_graphs import grouped_experts, metadata_of
+from auparity.conversion.onnx.graphs import grouped_experts, metadata_of
 from auparity.models.types import CENPatch, LandmarkModel
 
 Array = npt.NDArray[Any]
 
 
-def serves(model: LandmarkModel) -> str | None:
+def unsupported_reason(model: LandmarkModel) -> str | None:
     """Why a model's experts cannot run here; None when they can."""
     return None if model.kind == "cen" else "serves CE-CLM experts only, these are CCNF"
 

@@ -1,8 +1,8 @@
 """ONNX Runtime's execution providers: what each is called, which package has it, on which device it computes and how.
 
 ONNX Runtime only warns about a provider that it cannot load and computes on the CPU instead; here a provider that was
-asked for and is not taken is an error with its remedy. `why_not` asks the installed package without loading anything;
-that a library or a driver is missing shows when the first session is made (session.py).
+asked for and is not taken is an error with its remedy. `unavailable_reason` asks the installed package without loading
+anything; that a library or a driver is missing shows when the first session is made (session.py).
 
 Settings keep float32: no TF32, no half precision. Core ML chooses for itself where it computes, in float16 on its
 neural engine, and is therefore of the float16 class.
@@ -40,7 +40,7 @@ class Provider:
             options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
         return [(self.execution, options), *((name, _OPTIONS_BESIDE.get(name, {})) for name in self.beside)]
 
-    def why_not(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why it cannot run here, and what to do; None when the installed ONNX Runtime has it."""
         import onnxruntime
 
@@ -84,9 +84,9 @@ PROVIDERS: tuple[Provider, ...] = (
 BY_NAME = {provider.name: provider for provider in PROVIDERS}
 
 
-def why_not(name: str) -> str | None:
-    """`Provider.why_not` by name."""
-    return BY_NAME[name].why_not()
+def unavailable_reason(name: str) -> str | None:
+    """`Provider.unavailable_reason` by name."""
+    return BY_NAME[name].unavailable_reason()
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Session:
 
     def __init__(self, model: onnx.ModelProto, name: str = CPU.name) -> None:
         provider = BY_NAME[name]
-        if why := provider.why_not():
+        if why := provider.unavailable_reason():
             raise VariantUnavailable(why)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = _threads()

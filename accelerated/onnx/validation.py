@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.onnx.session import Session
-from auparity.conversion.onnx_graphs import metadata_of, network
+from auparity.conversion.onnx.graphs import metadata_of, network
 from auparity.models.types import ConvNet, Validator
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.validation import LandmarkValidator

@@ -16,13 +16,13 @@ def _on(module: str, device: str) -> Callable[..., Any]:
     return lambda *parts: build(*parts, device)
 
 
-def _why_not(device: str) -> Callable[[], str | None]:
-    ask = from_module(f"{__name__}.device", "why_not")
+def _unavailable_reason(device: str) -> Callable[[], str | None]:
+    ask = from_module(f"{__name__}.device", "unavailable_reason")
     return lambda: ask(device)
 
 
 _GPUS: tuple[Device, ...] = ("cuda", "mps")
-for _stage in ("calc_params", "patch_experts", "action_units"):
+for _stage in ("fit_shape", "patch_experts", "action_units"):
     _module = f"{__name__}.{_stage}"
     variant(_stage, "torch", requires=("torch",), extra="torch", rank=20)(from_module(_module))
     for _device in _GPUS:
@@ -30,5 +30,5 @@ for _stage in ("calc_params", "patch_experts", "action_units"):
         _class: PrecisionClass = "float32-only" if (_device, _stage) == ("mps", "action_units") else "float32"
         variant(
             _stage, f"torch-{_device}", requires=("torch",), extra="torch", rank=-1, devices=(_device,),
-            precision=_class, check=_why_not(_device),
+            precision=_class, check=_unavailable_reason(_device),
         )(_on(_module, _device))  # fmt: skip

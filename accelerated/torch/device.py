@@ -7,7 +7,7 @@ import torch
 from auparity.errors import VariantUnavailable
 
 
-def why_not(name: str) -> str | None:
+def unavailable_reason(name: str) -> str | None:
     """Why PyTorch has no device of this name here, and what to do; None when it has."""
     if name == "cpu":
         return None
@@ -33,6 +33,6 @@ def device_of(name: str | None) -> torch.device:
     ------
     VariantUnavailable : PyTorch has no such device here.
     """
-    if why := why_not(name or "cpu"):
+    if why := unavailable_reason(name or "cpu"):
         raise VariantUnavailable(why)
     return torch.device(name or "cpu")

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from auparity.accelerated.grouped import GroupedPatchExperts
-from auparity.accelerated.grouped_ccnf import Fields
+from auparity.accelerated.grouped.ccnf import Fields
+from auparity.accelerated.grouped.layout import GroupedPatchExperts
 from auparity.accelerated.torch.device import device_of
 from auparity.models.types import CENPatch, LandmarkModel
 

@@ -1,1 +1,1 @@
-"""The GPU benchmark: ``python -m auparity.benchmarks.device`` times the pipeline that stays on the device."""
+"""The GPU benchmark: ``auparity dev bench-device`` times the pipeline that stays on the device."""

@@ -30,8 +30,8 @@ from auparity.models.types import (
     MaxPool,
 )
 from auparity.reference.alignment import SIZE
-from auparity.reference.calc_params import PATIENCE
 from auparity.reference.convnet import pooled_length
+from auparity.reference.fit_shape import PATIENCE
 
 FLOAT, DOUBLE = 4, 8  # bytes
 ALIGNED_BYTES = SIZE * SIZE * 3
@@ -55,7 +55,7 @@ class Work:
         return Work(self.flop * count, self.moved * count, self.up * count, self.down * count)
 
 
-def imaging(arrays: Iterable[Any]) -> Work:
+def grayscale(arrays: Iterable[Any]) -> Work:
     """Gray images: the colours read, the gray written. Its integer operations are not counted."""
     return Work(moved=float(sum(map(bytes_of, arrays))))
 
@@ -183,7 +183,7 @@ def fitting(pdm: PDM, windows: Iterable[int], faces: int) -> Work:
     return each.times(faces) + Work(moved=FLOAT * 3 * n * (pdm.n_modes + 1))
 
 
-def calc_params(pdm: PDM, faces: int) -> Work:
+def fit_shape(pdm: PDM, faces: int) -> Work:
     """The steps that must have been taken before it may stop (spec 30.7); landmarks in, parameters out, the model
     once."""
     n, m = pdm.n_points, pdm.n_modes

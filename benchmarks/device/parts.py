@@ -15,10 +15,10 @@ from auparity.benchmarks.device.runs import CPU, Times, short, speeds, take_turn
 from auparity.benchmarks.device.stages import Staged, time_photographs, time_steps
 from auparity.benchmarks.device.workloads import DISTINCT, Models, Settings, photograph_workload, stream_workload
 from auparity.benchmarks.parity_of_run import WAY, parity_of_run
-from auparity.benchmarks.runner import GOLDEN, Progress
-from auparity.parity_tests.device_parity import batches
-from auparity.parity_tests.tolerances import tolerance
-from auparity.reports.records import Error, Speed, Workload
+from auparity.benchmarks.runner import REFERENCE_NAME, Progress
+from auparity.parity_tests.compare.tolerances import tolerance
+from auparity.parity_tests.suite.device_parity import batches
+from auparity.reports.results.records import MeasuredError, Speed, WorkloadRecord
 
 #: Batches whose results must be the same bits, and the frames that they get.
 BATCHES, BATCH_FRAMES = (1, 2, 3, 64), 10
@@ -29,9 +29,9 @@ STAGED = "every stage waited for"
 class Part:
     """What one part adds to a result file."""
 
-    workload: Workload
+    workload: WorkloadRecord
     speeds: list[Speed] = field(default_factory=list)
-    errors: list[Error] = field(default_factory=list)
+    errors: list[MeasuredError] = field(default_factory=list)
     memory_mib: float | None = None
 
 
@@ -47,9 +47,9 @@ def stream_part(
     work = stream_workload(models, settings, streams)
     release(device)
     pipeline = DevicePipeline(models.bundle, device, streams=streams)
-    golden_steps = min(settings.golden_frames, settings.frames)
+    reference_steps = min(settings.reference_frames, settings.frames)
     contenders: list[Contender] = [
-        OneStream(GOLDEN, models.golden, models.golden.variants, film, golden_steps),
+        OneStream(REFERENCE_NAME, models.reference, models.reference.variants, film, reference_steps),
         OneStream(CPU, models.cpu, models.cpu.variants, film, settings.frames),
         StepByStep(pipeline, film, streams, settings.frames),
     ]
@@ -61,7 +61,7 @@ def stream_part(
         replace(speed, peak_mib=memory if speed.pipeline.startswith("gpu") else None)
         for speed in speeds(work.name, times, 1, lambda own: _stream_note(own, memory))
     ]
-    errors: list[Error] = []
+    errors: list[MeasuredError] = []
     for own in times[1:]:
         errors += parity_of_run(work.name, own.contender.name, "float32", [times[0].results], [own.results])
     return Part(work, found, errors, memory)
@@ -82,7 +82,7 @@ def stage_part(models: Models, device: Any, film: Film, settings: Settings, stre
     return staged_part(work, f"gpu, {streams} stream{'s' if streams > 1 else ''}", found, rates)
 
 
-def staged_part(work: Workload, name: str, found: Staged, rates: Rates) -> Part:
+def staged_part(work: WorkloadRecord, name: str, found: Staged, rates: Rates) -> Part:
     """Steps that were watched, as a workload of their own: nothing that was not waited for compares with them."""
     work = replace(work, name=f"{work.name}-stages", description=f"{STAGED}: {work.description}")
     return Part(work, [_staged_speed(work.name, f"{name}, {STAGED}", found, rates)])
@@ -111,7 +111,7 @@ def repeat_part(models: Models, device: Any, film: Film, settings: Settings) -> 
         figure = "values that differ in a second run" if size == 1 else f"values that differ in a batch of {size}"
         problem = "OUT OF TOLERANCE" if value > stated.tolerance else ""
         errors.append(
-            Error(
+            MeasuredError(
                 work.name, WAY, "", "gpu", figure, value, stated.tolerance, f"of {len(frames)} frames of one stream",
                 stated.reason, problem=problem,
             )
@@ -132,15 +132,15 @@ def photograph_part(
     release(device)
     pipeline = DevicePipeline(models.bundle, device)
     gpu = Pictures(f"gpu, {len(images)} at a time", pipeline, pipeline.variants, images, len(images), 1)
-    golden = Pictures(GOLDEN, models.golden, models.golden.variants, images, 1, distinct)
+    reference = Pictures(REFERENCE_NAME, models.reference, models.reference.variants, images, 1, distinct)
     cpu = Pictures(CPU, models.cpu, models.cpu.variants, images, 1, distinct)
-    times = take_turns([golden, cpu, gpu], settings.rounds, progress=progress, name=work.name)
+    times = take_turns([reference, cpu, gpu], settings.rounds, progress=progress, name=work.name)
     memory = held_mib(device)
     found = [
         replace(speed, peak_mib=memory if speed.pipeline == gpu.name else None)
         for speed in speeds(work.name, times, 0, lambda _: "")
     ]
-    errors = [error for own in (cpu, gpu) for error in photograph_errors(work.name, own, golden)]
+    errors = [error for own in (cpu, gpu) for error in photograph_errors(work.name, own, reference)]
     return Part(work, found, errors, memory)
 
 
@@ -153,13 +153,13 @@ def photograph_stage_part(
     return staged_part(photograph_workload(models, images), f"gpu, {len(images)} at a time", found, rates)
 
 
-def photograph_errors(workload: str, own: Pictures, golden: Pictures) -> list[Error]:
-    """The number of faces in every photograph, and where it agrees the faces themselves beside the golden's."""
-    pairs = list(zip(golden.faces, own.faces, strict=False))
+def photograph_errors(workload: str, own: Pictures, reference: Pictures) -> list[MeasuredError]:
+    """The number of faces in every photograph, and where it agrees the faces themselves beside the reference's."""
+    pairs = list(zip(reference.faces, own.faces, strict=False))
     stated = tolerance("photographs", "faces")
     apart = float(max(abs(len(a) - len(b)) for a, b in pairs))
     problem = "OUT OF TOLERANCE" if apart > stated.tolerance else ""
-    counted = Error(
+    counted = MeasuredError(
         workload, WAY, "", own.name, "faces", apart, stated.tolerance, stated.unit, stated.reason, problem=problem
     )
     same = [(a, b) for a, b in pairs if len(a) == len(b)]

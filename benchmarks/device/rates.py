@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from auparity.accelerated.cupy.imaging import to_gray
+from auparity.accelerated.cupy.grayscale import to_gray
 from auparity.benchmarks.device.floors import Work
 from auparity.errors import AuparityError
 

@@ -1,4 +1,4 @@
-"""The GPU pipeline in turns with the golden and the fastest CPU pipeline: streams and photographs.
+"""The GPU pipeline in turns with the reference and the fastest CPU pipeline: streams and photographs.
 
 End to end: decoded frames lie in the host's memory when the clock starts, and results lie there when it stops. Every
 round goes over the same frames with every pipeline, ten steps of each at a time, so that whatever else the machine does
@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.benchmarks.device.contenders import Contender, Pictures
-from auparity.benchmarks.runner import GOLDEN, TURN, Progress
+from auparity.benchmarks.runner import REFERENCE_NAME, TURN, Progress
 from auparity.reference.results import FrameResult
-from auparity.reports.records import Speed
+from auparity.reports.results.records import Speed
 
 Array = npt.NDArray[Any]
 
@@ -43,7 +43,7 @@ class Times:
 def take_turns(
     contenders: Sequence[Contender], rounds: int, *, progress: Progress = lambda *_: None, name: str = ""
 ) -> list[Times]:
-    """Every contender over its steps, `rounds` times after one that does not count (and that the golden sits out).
+    """Every contender over its steps, `rounds` times after one that does not count (and that the reference sits out).
 
     Raises
     ------
@@ -52,7 +52,7 @@ def take_turns(
     times = [Times(contender) for contender in contenders]
     for number in range(rounds + 1):
         progress(name, number, rounds + 1)
-        taking = [each for each in times if number or each.contender.name != GOLDEN]
+        taking = [each for each in times if number or each.contender.name != REFERENCE_NAME]
         _take_round([each for each in taking if not each.contender.whole_rounds])
         for each in taking:
             if each.contender.whole_rounds:
@@ -87,7 +87,7 @@ def _take_round(times: Sequence[Times]) -> None:
 
 
 def speeds(workload: str, times: Sequence[Times], first: int, notes: Callable[[Times], str]) -> list[Speed]:
-    """Records of what took turns, each beside the golden and the CPU where these took part.
+    """Records of what took turns, each beside the reference and the CPU where these took part.
 
     Parameters
     ----------
@@ -95,19 +95,19 @@ def speeds(workload: str, times: Sequence[Times], first: int, notes: Callable[[T
     """
     by_name = {each.contender.name: each for each in times}
     return [
-        _speed(workload, each, first, by_name.get(GOLDEN), by_name.get(CPU), notes(each)) for each in times
+        _speed(workload, each, first, by_name.get(REFERENCE_NAME), by_name.get(CPU), notes(each)) for each in times
     ]  # fmt: skip
 
 
-def _speed(workload: str, own: Times, first: int, golden: Times | None, cpu: Times | None, note: str) -> Speed:
+def _speed(workload: str, own: Times, first: int, reference: Times | None, cpu: Times | None, note: str) -> Speed:
     steady = own.steady(first)
     together, medians = np.concatenate(steady), [float(np.median(steps)) for steps in steady]
-    golden_ratios = _ratios(golden, own, first)
+    golden_ratios = _ratios(reference, own, first)
     parts = [f"{1000 / together.mean():.4g} frames a second"]
     if (frames := own.contender.frames) > 1:
         p95 = np.percentile(together, 95) * frames
         parts.append(f"a step of {frames} every {np.median(together) * frames:.4g} ms, p95 {p95:.4g} ms")
-    if own is not cpu and own is not golden and (ratios := _ratios(cpu, own, first)):
+    if own is not cpu and own is not reference and (ratios := _ratios(cpu, own, first)):
         parts.append(
             f"{np.median(ratios):.4g} times as many as {CPU} in the same rounds ({min(ratios):.4g} to "
             f"{max(ratios):.4g})"

@@ -22,7 +22,7 @@ from auparity.benchmarks.device.rates import Rates
 from auparity.benchmarks.device.watch import Counting, StageFigures, WatchedDevice
 from auparity.models.bundle import Bundle
 from auparity.models.types import PDM, ConvNet, LandmarkModel
-from auparity.reports.records import StageSpeed
+from auparity.reports.results.records import StageSpeed
 
 ON_HOST = ("batching", "results")
 WITH_HOST = ("tracking", "detection")
@@ -155,7 +155,7 @@ def watch_models(pipeline: DevicePipeline, watched: WatchedDevice) -> None:
         _replace(watched, own.shapes, "shape_2d", "pdm", _of_faces(floors.shapes, model.pdm))
         _replace(watched, own.fitter, "fit", "fitting", _fit_work(watched, model))
         _replace(watched, own.fitter._experts, "response_maps", "patch_experts", _maps_work(watched, model))
-        _replace(watched, own, "calc_params", "calc_params", _of_faces(floors.calc_params, model.pdm))
+        _replace(watched, own, "fit_shape", "fit_shape", _of_faces(floors.fit_shape, model.pdm))
     view = bundle.face.validator.views[0]
     size = (int(view.warp.mask.shape[0]), int(view.warp.mask.shape[1]))
     _replace(
@@ -198,7 +198,7 @@ def _batches(pipeline: DevicePipeline) -> Iterator[Any]:
 
 
 def _watch_descriptors(describe: Any, pdm: PDM, watched: WatchedDevice) -> None:
-    _replace(watched, describe, "_calc_params", "calc_params", _of_faces(floors.calc_params, pdm))
+    _replace(watched, describe, "_fit_shape", "fit_shape", _of_faces(floors.fit_shape, pdm))
     _replace(watched, describe, "_align", "alignment", lambda given, _: floors.alignment(len(given[2])))
     _replace(watched, describe, "_fhog", "fhog", lambda given, _: floors.fhog(len(given[0])))
     _replace(watched, describe, "_geometry", "geometry", _of_faces(floors.geometry, pdm))

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.cupy.device import Device
-from auparity.benchmarks.device.floors import Work, bytes_of, imaging
+from auparity.benchmarks.device.floors import Work, bytes_of, grayscale
 from auparity.benchmarks.device.rates import Rates
 from auparity.benchmarks.stage_timer import StageTimes
 
@@ -26,7 +26,7 @@ Array = npt.NDArray[Any]
 #: Where calls count that no stage makes.
 BETWEEN = "between the stages"
 #: The source of kernels that are a stage of their own, called like it, wherever they are launched from.
-IMAGING = "imaging"
+GRAYSCALE = "grayscale"
 #: What a call must do, from its arguments and its result; device arrays may be looked at.
 Counting = Callable[[tuple[Any, ...], Any], Work]
 
@@ -79,7 +79,7 @@ class WatchedDevice:
     def kernel(self, source: str, name: str, **defines: Any) -> Any:
         """See `Device`."""
         kernel = _WatchedKernel(self.watched.kernel(source, name, **defines), self)
-        return self.timed(IMAGING, kernel, _gray) if source == IMAGING else kernel
+        return self.timed(GRAYSCALE, kernel, _gray) if source == GRAYSCALE else kernel
 
     def timed(self, stage: str, function: Callable[..., Any], counting: Counting | None = None) -> Callable[..., Any]:
         """`function`, its own time and what it launches counted for `stage`; `counting` says what it must do."""
@@ -142,7 +142,7 @@ class WatchedDevice:
 
 
 def _gray(given: tuple[Any, ...], _: Any) -> Work:
-    return imaging(argument for argument in given[2] if not isinstance(argument, np.generic))
+    return grayscale(argument for argument in given[2] if not isinstance(argument, np.generic))
 
 
 class _WatchedKernel:

@@ -14,7 +14,7 @@ from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
 from auparity.models.synthetic.render import render_photograph
 from auparity.reference.pipeline import ReferencePipeline
-from auparity.reports.records import Workload
+from auparity.reports.results.records import WorkloadRecord
 
 #: Different photographs; a batch of more has them several times. A multiple of the pictures that show one person.
 DISTINCT = 8
@@ -27,7 +27,7 @@ class Settings:
     streams: tuple[int, ...] = (1, 8, 64)
     frames: int = 60  #: of a stream in a round
     rounds: int = 5
-    golden_frames: int = 20
+    reference_frames: int = 20
     clips: int = 4  #: rendered ones, which streams share
     photographs: int = 0  #: of a batch; 0 for none
     format: str = "480p"
@@ -44,8 +44,8 @@ class Models:
     about: str
 
     @cached_property
-    def golden(self) -> ReferencePipeline:
-        """The golden pipeline."""
+    def reference(self) -> ReferencePipeline:
+        """The reference pipeline."""
         return ReferencePipeline(self.bundle)
 
     @cached_property
@@ -76,7 +76,7 @@ def render_pictures(settings: Settings) -> list[Image]:
     return [distinct[k % len(distinct)] for k in range(settings.photographs)]
 
 
-def stream_workload(models: Models, settings: Settings, streams: int) -> Workload:
+def stream_workload(models: Models, settings: Settings, streams: int) -> WorkloadRecord:
     """What some streams are."""
     width, height = settings.canvas
     shared = min(settings.clips, streams)
@@ -84,17 +84,17 @@ def stream_workload(models: Models, settings: Settings, streams: int) -> Workloa
     about = f"{streams} streams that play {rendered} back and forth and from different frames on"
     if streams == 1:
         about = f"one stream, {rendered}"
-    return Workload(
+    return WorkloadRecord(
         f"{models.name}-{settings.format}-{streams}", models.bundle.meta.name, models.bundle.content_hash,
         models.bundle.face.name, "streams" if streams > 1 else "stream", settings.frames * streams, width, height,
         f"{about}, {width}x{height}; frames are decoded, in ordinary memory that streams share; {models.about}",
     )  # fmt: skip
 
 
-def photograph_workload(models: Models, images: Sequence[Image]) -> Workload:
+def photograph_workload(models: Models, images: Sequence[Image]) -> WorkloadRecord:
     """What a batch of photographs is."""
     height, width = images[0].shape[:2]
-    return Workload(
+    return WorkloadRecord(
         f"{models.name}-photographs", models.bundle.meta.name, models.bundle.content_hash, models.bundle.face.name,
         "photographs", len(images), width, height,
         f"a batch of {len(images)}, {min(DISTINCT, len(images))} different rendered ones of one face each; "

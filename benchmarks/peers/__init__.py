@@ -1,8 +1,8 @@
 """Peers: other programs that measure faces, run on the same frames as auparity and read into the same plain arrays.
 
-`all_peers` lists them; `Peer.why_not` says in plain words why one cannot run here; `Peer.run` takes a `Clip` and gives
-a `PeerRun`. None of them is a dependency of auparity: they are imported, or started, when they are asked to run, and
-not before. ``python -m auparity.benchmarks.peers CLIP`` prints how fast they are and how far from auparity.
+`all_peers` lists them; `Peer.unavailable_reason` says in plain words why one cannot run here; `Peer.run` takes a
+`Clip` and gives a `PeerRun`. None of them is a dependency of auparity: they are imported, or started, when they are
+asked to run, and not before. ``auparity dev peers CLIP`` prints how fast they are and how far from auparity.
 """
 
 from __future__ import annotations

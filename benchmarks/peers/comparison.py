@@ -98,7 +98,7 @@ def compare(peer: Peer, ours: OurPipeline, clip: Clip) -> dict[str, Any]:
     ------
     AuparityError : the peer failed.
     """
-    if reason := peer.why_not():
+    if reason := peer.unavailable_reason():
         raise AuparityError(reason)
     tracked = ours.measure()
     theirs = peer.run(clip)

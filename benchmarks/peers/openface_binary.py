@@ -61,7 +61,7 @@ class OpenFaceBinary:
     name: str = "OpenFace"
     measures: str = "landmarks and AUs"
 
-    def why_not(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """See `Peer`."""
         named = os.environ.get(VARIABLE, "")
         if not named:
@@ -77,7 +77,7 @@ class OpenFaceBinary:
 
     def run(self, clip: Clip) -> PeerRun:
         """See `Peer`."""
-        if reason := self.why_not():
+        if reason := self.unavailable_reason():
             raise VariantUnavailable(reason)
         # The program looks for its models beside itself, not beside a link to it.
         program = Path(os.environ[VARIABLE]).resolve()

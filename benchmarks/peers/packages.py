@@ -30,7 +30,7 @@ class Package:
     requirement: str  #: what to hand to pip
     download: str  #: the command that prepares its model files
 
-    def why_not(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why it cannot be used here; None when it can. Imports it."""
         try:
             import_module(self.name)
@@ -55,9 +55,9 @@ class Package:
 
         Raises
         ------
-        VariantUnavailable : as `why_not` says.
+        VariantUnavailable : as `unavailable_reason` says.
         """
-        if reason := self.why_not():
+        if reason := self.unavailable_reason():
             raise VariantUnavailable(reason)
         return import_module(self.name)
 

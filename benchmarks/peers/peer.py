@@ -92,7 +92,7 @@ class Peer(Protocol):
     def measures(self) -> str:
         """What it measures, in a few words."""
 
-    def why_not(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why it cannot run here and what to install or set, in plain words; None when it can."""
 
     def run(self, clip: Clip) -> PeerRun:
@@ -100,7 +100,7 @@ class Peer(Protocol):
 
         Raises
         ------
-        VariantUnavailable : it cannot run here; the message is that of `why_not`.
+        VariantUnavailable : it cannot run here; the message is that of `unavailable_reason`.
         AuparityError : it failed, or gave something other than what it is documented to give.
         """
 

@@ -31,9 +31,9 @@ class PyCLNF:
     name: str = "pyclnf"
     measures: str = "landmarks (CE-CLM)"
 
-    def why_not(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """See `Peer`."""
-        return PYCLNF.why_not() or PYMTCNN.why_not()
+        return PYCLNF.unavailable_reason() or PYMTCNN.unavailable_reason()
 
     def run(self, clip: Clip) -> PeerRun:
         """See `Peer`."""

@@ -37,9 +37,9 @@ class PyFaceAU:
     name: str = "pyfaceau"
     measures: str = "AUs (CE-CLM)"
 
-    def why_not(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """See `Peer`."""
-        return PYFACEAU.why_not() or PYCLNF.why_not() or PYMTCNN.why_not()
+        return PYFACEAU.unavailable_reason() or PYCLNF.unavailable_reason() or PYMTCNN.unavailable_reason()
 
     def run(self, clip: Clip) -> PeerRun:
         """See `Peer`."""

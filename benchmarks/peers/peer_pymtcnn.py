@@ -25,9 +25,9 @@ class PyMTCNN:
     name: str = "pymtcnn"
     measures: str = "faces"
 
-    def why_not(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """See `Peer`."""
-        return PYMTCNN.why_not()
+        return PYMTCNN.unavailable_reason()
 
     def run(self, clip: Clip) -> PeerRun:
         """See `Peer`."""

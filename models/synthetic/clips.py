@@ -18,7 +18,7 @@ from auparity.models.synthetic.person import PROTOTYPES, Person, reconcile
 from auparity.models.synthetic.render import camera_for, render_shot
 from auparity.models.synthetic.scene import Light, Shot
 from auparity.models.synthetic.surface import step
-from auparity.models.synthetic.types import AU_NAMES, Camera, Picture
+from auparity.models.synthetic.types import AU_NAMES, Picture, RenderCamera
 
 Array = npt.NDArray[Any]
 
@@ -69,7 +69,7 @@ def _turns(track: tuple[str, ...], seed: int) -> list[int]:
     return order[place:] + order[:place]
 
 
-#: Fractions of multiples of this lie evenly whatever their number (the golden ratio's, as in Weyl sequences).
+#: Fractions of multiples of this lie evenly whatever their number (the reference ratio's, as in Weyl sequences).
 EVENLY = 0.6180339887498949
 
 
@@ -131,7 +131,7 @@ class Clip:
     script: Script
     light: Light
     film: Film
-    camera: Camera
+    camera: RenderCamera
     distance: float  #: mm
     behind: Array
     seed: int

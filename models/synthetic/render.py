@@ -22,7 +22,7 @@ from auparity.models.synthetic.scene import Light, Shot, assemble, head_origin, 
 from auparity.models.synthetic.shading import shade
 from auparity.models.synthetic.skin import GAMMA
 from auparity.models.synthetic.surface import EYE_RADIUS, IRIS_RADIUS
-from auparity.models.synthetic.types import Camera, Picture, Truth
+from auparity.models.synthetic.types import Picture, RenderCamera, Truth
 
 Array = npt.NDArray[Any]
 
@@ -32,7 +32,7 @@ NEAREST = 420.0  #: mm, the closest that a camera comes
 PICTURES_OF_A_PERSON = 4  #: photographs that share a person: painting one costs as much as three pictures
 
 
-def project(points: Array, camera: Camera) -> Array:
+def project(points: Array, camera: RenderCamera) -> Array:
     """(..., 2) px of (..., 3) points in camera space."""
     scale = camera.focal / points[..., 2:]
     return points[..., :2] * scale + [camera.centre_x, camera.centre_y]
@@ -102,10 +102,10 @@ def _truth(person: Person, shot: Shot, face: Array, eye_turns: Array, depth: Arr
     )
 
 
-def camera_for(face_px: float, width: int, height: int, rng: np.random.Generator) -> tuple[Camera, float]:
+def camera_for(face_px: float, width: int, height: int, rng: np.random.Generator) -> tuple[RenderCamera, float]:
     """A camera and the distance (mm) at which a face is `face_px` wide."""
     focal = max(float(rng.uniform(0.9, 2.5)) * max(width, height), NEAREST * face_px / NOMINAL_FACE)
-    return Camera(focal, width / 2, height / 2), focal * NOMINAL_FACE / face_px
+    return RenderCamera(focal, width / 2, height / 2), focal * NOMINAL_FACE / face_px
 
 
 def render_photograph(

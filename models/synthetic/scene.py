@@ -16,7 +16,7 @@ from auparity.models.synthetic.props import Material, Mesh
 from auparity.models.synthetic.raster import vertex_normals
 from auparity.models.synthetic.skin import to_texture
 from auparity.models.synthetic.surface import EYE_RADIUS
-from auparity.models.synthetic.types import AU_NAMES, Camera
+from auparity.models.synthetic.types import AU_NAMES, RenderCamera
 
 Array = npt.NDArray[Any]
 
@@ -56,7 +56,7 @@ class Shot:
     gaze: Array  #: (2,) yaw and pitch of the eyes in the head, rad
     rotation: Array  #: (3,) rx, ry, rz rad
     translation: Array  #: (3,) mm
-    camera: Camera
+    camera: RenderCamera
     light: Light
     trunk: Array  #: (3,) rotation of the trunk
 

@@ -24,7 +24,7 @@ from auparity.atomic_files import write_text_atomically
 from auparity.errors import AuparityError, ContractError
 from auparity.json_files import checked, load_json
 from auparity.json_schema import quoted
-from auparity.models.synthetic.types import AU_NAMES, Camera, Truth
+from auparity.models.synthetic.types import AU_NAMES, RenderCamera, Truth
 from auparity.reference.gaze import gaze_angles
 
 Array = npt.NDArray[Any]
@@ -58,7 +58,7 @@ class TruthMeta:
     width: int  #: px
     height: int  #: px
     fps: float
-    camera: Camera
+    camera: RenderCamera
     generator: str  #: name and version of what drew it
     au_names: tuple[str, ...] = AU_NAMES
 

@@ -24,7 +24,7 @@ PRESENCE_FROM = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Camera:
+class RenderCamera:
     """A pinhole camera looking along +z (px)."""
 
     focal: float
@@ -44,7 +44,7 @@ class Truth:
     pose: Array  #: (6,) Tx, Ty, Tz of the head's origin in mm; rx, ry, rz rad, R = Rx Ry Rz (spec 30.1, 70)
     gaze: Array  #: (2, 3) unit vectors in camera space, left eye and right eye
     aus: Array  #: (18,) intensities 0 to 5 in the order of AU_NAMES
-    camera: Camera
+    camera: RenderCamera
 
     @property
     def box(self) -> Array:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.models.synthetic.train_shape import MIRROR_68
+from auparity.models.synthetic.training.shape import MIRROR_68
 from auparity.models.types import PDM, PiecewiseWarp
 from auparity.reference.alignment import FOREHEAD_POINTS, FOREHEAD_SHIFT, SCALE
 from auparity.reference.pdm import rotation_from_euler

@@ -1,4 +1,4 @@
-"""Holds any variant against the golden: ``pytest --pyargs auparity.parity_tests --variant package.module:factory``.
+"""Holds any variant against the reference: ``pytest --pyargs auparity.parity_tests --variant package.module:factory``.
 
 A factory returns one `auparity.accelerated.registry.Variant` or several; ``stage=name`` names a registered one. Without
 ``--variant`` there is nothing to test here.
@@ -11,10 +11,10 @@ import pytest
 
 from auparity.accelerated.pipeline import parts_of
 from auparity.errors import ContractError
-from auparity.parity_tests import clip_parity, workloads
-from auparity.parity_tests.stage_capture import STATEFUL, capture
-from auparity.parity_tests.stage_parity import check_stage
-from auparity.parity_tests.suite_clips import pipeline_of
+from auparity.parity_tests.suite import clip_parity, workloads
+from auparity.parity_tests.suite.clips import pipeline_of
+from auparity.parity_tests.suite.stage_capture import STATEFUL, capture
+from auparity.parity_tests.suite.stage_parity import check_stage
 
 
 @pytest.fixture(scope="session")
@@ -30,17 +30,17 @@ def taken(work):
 @pytest.fixture
 def able(variant, work):
     """The variant, if it can run here on some model of the embedded bundle."""
-    whys = [variant.why_not_for(*each) for each in parts_of(work.bundle)[variant.stage]]
+    whys = [variant.unavailable_reason(each) for each in parts_of(work.bundle)[variant.stage]]
     if all(whys):
         pytest.skip(f"{variant.stage} {variant.name}: {whys[0]}")
     return variant
 
 
 def calls_of(variant, taken):
-    return [call for call in taken.calls[variant.stage] if variant.why_not_for(*call.parts[:1]) is None]
+    return [call for call in taken.calls[variant.stage] if variant.unavailable_reason(call.parts[:1]) is None]
 
 
-def test_every_output_agrees_on_the_inputs_of_the_golden_run(able, taken):
+def test_every_output_agrees_on_the_inputs_of_the_reference_run(able, taken):
     records = check_stage(able, taken)
     failed = [str(record) for record in records if not record.passed]
     assert not failed, "\n".join(failed)
@@ -87,7 +87,7 @@ def clip(work):
     return clip_parity.prepare(work.name, work.bundle, work.chained)
 
 
-def test_one_step_from_every_golden_state(able, work, clip):
+def test_one_step_from_every_reference_state(able, work, clip):
     failed = [str(r) for r in clip_parity.one_step(pipeline_of(work.bundle, [able]), clip) if not r.passed]
     assert not failed, "\n".join(failed)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from auparity.accelerated.cupy.sources import FOLDER
-from auparity.parity_tests.cuda_on_host.host_device import HostDevice, KernelFault, why_not
+from auparity.parity_tests.cuda_on_host.host_device import HostDevice, KernelFault, unavailable_reason
 
-__all__ = ["HostDevice", "KernelFault", "host_device", "why_not"]
+__all__ = ["HostDevice", "KernelFault", "host_device", "unavailable_reason"]
 
 
 def host_device(folder: Path = FOLDER, both_orders: bool = True, strict: bool = False) -> HostDevice:
     """A `HostDevice` for a test, which is skipped where no compiler is there."""
-    reason = why_not()
+    reason = unavailable_reason()
     if reason:
         import pytest  # the command line emulates without it
 

@@ -54,7 +54,7 @@ class KernelFault(AssertionError):
     """A kernel did something that is an error on a GPU, reported there or not."""
 
 
-def why_not() -> str | None:
+def unavailable_reason() -> str | None:
     """Why kernels cannot be compiled for the host here; None when they can."""
     return None if shutil.which("g++") else "needs g++ to compile the CUDA sources for the host"
 

@@ -1,6 +1,6 @@
 """The CUDA variants on the host: ``auparity parity --variant auparity.parity_tests.cuda_on_host.variants``.
 
-Proves the kernels' arithmetic on the golden's own inputs where there is no GPU, and nothing about their speed.
+Proves the kernels' arithmetic on the reference's own inputs where there is no GPU, and nothing about their speed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from auparity.accelerated.registry import EMULATED, Variant, registry
-from auparity.parity_tests.cuda_on_host.host_device import HostDevice, why_not
+from auparity.parity_tests.cuda_on_host.host_device import HostDevice, unavailable_reason
 
 TECHNOLOGY = "cupy"
 NOT_RUN = "its kernels were run thread by thread on the host, no GPU has run them; on one: nox -s parity-cupy"
@@ -37,7 +37,7 @@ def variants() -> list[Variant]:
             extra=None,
             devices=("cpu",),
             not_run=NOT_RUN,
-            check=why_not,
+            check=unavailable_reason,
         )
         for variant in registry()
         if variant.name == TECHNOLOGY

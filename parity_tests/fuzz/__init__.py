@@ -1,4 +1,4 @@
-"""Mutated input for everything that reads files: ``python -m auparity.parity_tests.fuzz --count 1000 --seed 1``.
+"""Mutated input for everything that reads files: ``auparity dev fuzz --count 1000 --seed 1``.
 
 Whatever a file holds, its reader gives a value or raises an `AuparityError`. Another exception, a crash, a hang, or
 more memory than `runner.MEMORY` beyond what the process had before is a finding. Inputs follow from the seed, the

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from auparity.conversion import manifest as manifests
-from auparity.conversion import to_tensorrt
 from auparity.conversion.catalogue import About, items
 from auparity.conversion.export import inspect, target_module
+from auparity.conversion.tensorrt import export as to_tensorrt
 from auparity.errors import VariantUnavailable
 from auparity.models.bundle import Bundle
 from auparity.parity_tests.fuzz.loaders import Loader, json_file

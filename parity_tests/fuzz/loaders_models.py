@@ -13,11 +13,11 @@ from auparity.models.bundle import Bundle
 from auparity.models.formats import layout
 from auparity.models.formats.lists import EntryList, au_names_of, parse_list, part_entry
 from auparity.models.manifest import parse_manifest
-from auparity.models.synthetic.workspace import Workspace
+from auparity.models.synthetic.training.workspace import Workspace
 from auparity.models.types import BundleMeta, FaceModel, LandmarkModel, PartModel
 from auparity.parity_tests.fuzz.loaders import Loader, in_memory, json_file, seeded
-from auparity.parity_tests.unit import factories
-from auparity.parity_tests.unit.test_formats import FORMATS, Format
+from auparity.parity_tests.unit.helpers import factories
+from auparity.parity_tests.unit.models.test_formats import FORMATS, Format
 
 LIST = b"""\
 LandmarkDetector clnf.txt

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from auparity import sidecars, summary
-from auparity.parity_tests import drift, truth_targets
+from auparity.cli import summary
+from auparity.extraction import sidecars
+from auparity.extraction.tables import COLUMNS
+from auparity.parity_tests.compare import drift
 from auparity.parity_tests.fuzz.loaders import Loader, in_memory, json_file, seeded
-from auparity.reports import records
-from auparity.reports.result_table import read_result_table
-from auparity.reports.results_junit import write_junit
-from auparity.reports.results_markdown import results_markdown
-from auparity.reports.results_page import write_results_page
-from auparity.reports.sidecar import read_sidecar
-from auparity.reports.truth_page import write_page
-from auparity.tables import COLUMNS
+from auparity.parity_tests.truth import targets as truth_targets
+from auparity.reports.clips.page import write_page
+from auparity.reports.clips.sidecar import read_sidecar
+from auparity.reports.clips.table import read_result_table
+from auparity.reports.results import records
+from auparity.reports.results.junit import write_junit
+from auparity.reports.results.markdown import results_markdown
+from auparity.reports.results.page import write_results_page
 
 
 def _csv_text() -> str:
@@ -78,7 +80,7 @@ def _write_sidecar_page(folder: Path) -> None:
 
 
 def _make_parquet(folder: Path) -> None:
-    from auparity.table_writers import require_pyarrow
+    from auparity.extraction.table_writers import require_pyarrow
 
     pyarrow = require_pyarrow()
     from pyarrow import parquet
@@ -96,7 +98,7 @@ def _read_own_sidecar(folder: Path) -> None:
 
 
 def _make_truth(folder: Path) -> None:
-    from auparity.parity_tests.unit.rendered_truth import write_clip_truth
+    from auparity.parity_tests.unit.helpers.rendered_truth import write_clip_truth
 
     write_clip_truth(folder)
 
@@ -108,7 +110,7 @@ def _read_truth(folder: Path) -> None:
 
 
 def _make_results(folder: Path) -> None:
-    from auparity.parity_tests.unit.test_records import RESULTS
+    from auparity.parity_tests.unit.parity.test_records import RESULTS
 
     records.save(dataclasses.replace(RESULTS), folder / "run.json")
 

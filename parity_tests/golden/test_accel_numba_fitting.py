@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from auparity.parity_tests import golden_data, stage_fidelity
-from auparity.parity_tests.golden_records import FitRecord
-from auparity.parity_tests.stage_fidelity import pose_entries, with_borders
-from auparity.parity_tests.tolerances import tolerance
+from auparity.parity_tests.compare.tolerances import tolerance
+from auparity.parity_tests.fidelity import recordings as golden_data
+from auparity.parity_tests.fidelity import stages as stage_fidelity
+from auparity.parity_tests.fidelity.frame_records import FitRecord
+from auparity.parity_tests.fidelity.stages import pose_entries, with_borders
 from auparity.reference.fitting import (
     INVISIBLE_LIKELIHOOD,
     LIKELIHOOD_SCALE,
@@ -32,7 +33,7 @@ from auparity.reference.stages import golden_stages
 
 pytest.importorskip("numba")
 
-from auparity.accelerated.numba import calc_params, fitting, gaze, head_pose, mean_shift, pdm
+from auparity.accelerated.numba import fit_shape, fitting, gaze, head_pose, mean_shift, pdm
 
 pytestmark = pytest.mark.golden
 
@@ -185,8 +186,8 @@ def test_landmarks_are_those_of_the_golden_shape_model_to_the_last_bit(openface_
             np.testing.assert_array_equal(found, state.eye_landmarks[ok, k])
 
 
-def test_calc_params_explains_recorded_landmarks_as_recorded(openface_bundle):
-    fit, checked = calc_params.build(openface_bundle.video_aus.pdm), 0
+def test_fit_shape_explains_recorded_landmarks_as_recorded(openface_bundle):
+    fit, checked = fit_shape.build(openface_bundle.video_aus.pdm), 0
     for source in SOURCES:
         _, record = stage_fidelity.load(source)
         if record.analysis is None or record.analysis.pglobal is None:
@@ -194,8 +195,8 @@ def test_calc_params_explains_recorded_landmarks_as_recorded(openface_bundle):
         landmarks = record.state.landmarks if record.state is not None else record.faces[0].landmarks
         g, p = fit(landmarks[None])
         errors = np.abs(pose_entries(g[0]) - pose_entries(record.analysis.pglobal.astype(np.float32)))
-        assert errors.max() <= tolerance("stage", "calc_params_global").tolerance
-        assert np.abs(p[0] - record.analysis.plocal).max() <= tolerance("stage", "calc_params_local").tolerance
+        assert errors.max() <= tolerance("stage", "fit_shape_global").tolerance
+        assert np.abs(p[0] - record.analysis.plocal).max() <= tolerance("stage", "fit_shape_local").tolerance
         checked += 1
     assert checked >= 5
 
@@ -223,7 +224,7 @@ def test_pose_and_gaze_of_recorded_states_are_the_recorded_ones(openface_bundle,
 @pytest.mark.parametrize("clip", CLIPS)
 def test_one_step_with_golden_patch_experts(openface_bundle, clip):
     """Only fitting, shapes and CalcParams are compiled; patch experts stay the reference's."""
-    own = {"pdm": pdm.build, "fitting": fitting.build, "calc_params": calc_params.build}
+    own = {"pdm": pdm.build, "fitting": fitting.build, "fit_shape": fit_shape.build}
     stages = replace(golden_stages(), **own)
     detector, state = LandmarkDetector(openface_bundle.face, stages=stages), golden_data.load_state(clip)
     errors = []

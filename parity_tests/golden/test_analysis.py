@@ -9,13 +9,13 @@ import pytest
 
 from auparity.models.bundle import Bundle
 from auparity.models.types import AUPredictors
-from auparity.parity_tests import golden_data
-from auparity.parity_tests.golden_data import AnalysisRecord
+from auparity.parity_tests.fidelity import recordings as golden_data
+from auparity.parity_tests.fidelity.recordings import AnalysisRecord
 from auparity.reference.action_units import ActionUnitModels
 from auparity.reference.alignment import align_faces
 from auparity.reference.analysis import FaceDescriber, ImageAnalyser, VideoAnalyser
-from auparity.reference.calc_params import fit_shape
 from auparity.reference.fhog import fhog
+from auparity.reference.fit_shape import fit_shape
 from auparity.reference.geometry import geometry_descriptor
 from auparity.reference.pdm import ShapeModel
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS

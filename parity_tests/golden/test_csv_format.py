@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from auparity.extraction.tables import COLUMNS, N_AU_COLUMNS, format_row, header, rewrite_aus
 from auparity.media import ImageSequence, read_image
-from auparity.parity_tests.golden_data import clip_frames, load_state, require_shared
+from auparity.parity_tests.fidelity.recordings import clip_frames, load_state, require_shared
 from auparity.reference.results import FrameResult
-from auparity.tables import COLUMNS, N_AU_COLUMNS, format_row, header, rewrite_aus
 
 pytestmark = pytest.mark.golden
 

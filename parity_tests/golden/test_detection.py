@@ -11,8 +11,8 @@ import pytest
 
 from auparity.models.bundle import Bundle
 from auparity.models.types import MTCNN
-from auparity.parity_tests import golden_data
-from auparity.parity_tests.golden_data import DetectionRecord
+from auparity.parity_tests.fidelity import recordings as golden_data
+from auparity.parity_tests.fidelity.recordings import DetectionRecord
 from auparity.reference.detection import Candidates, DetectionTrace, detect_faces, select_face, trace_detection
 
 pytestmark = pytest.mark.golden

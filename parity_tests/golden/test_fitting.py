@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from auparity.parity_tests import stage_fidelity
-from auparity.parity_tests.golden_records import FitRecord, LandmarkDetection
-from auparity.reference.calc_params import fit_shape
+from auparity.parity_tests.fidelity import stages as stage_fidelity
+from auparity.parity_tests.fidelity.frame_records import FitRecord, LandmarkDetection
+from auparity.reference.fit_shape import fit_shape
 from auparity.reference.fitting import LIKELIHOOD_SCALE, FittingParameters, LandmarkFitter, MeanShiftProblem
 from auparity.reference.landmarks import PART_PARAMETERS, LandmarkDetector
 from auparity.reference.patch_experts import select_view
@@ -104,7 +104,7 @@ def test_a_scale_starts_where_the_coarser_one_ended(recorded):
                 np.testing.assert_array_equal(fine.plocal_in, coarse.plocal_out)
 
 
-def test_parts_start_from_calc_params_on_the_main_landmarks(detector, recorded):
+def test_parts_start_from_fit_shape_on_the_main_landmarks(detector, recorded):
     main, checked = detector.main.shape, 0
     parts = {part.name.removesuffix("_28"): part for part in detector.part_models}
     for r in recorded:

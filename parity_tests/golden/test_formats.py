@@ -31,7 +31,7 @@ from auparity.models.formats.triangulation import (
 )
 from auparity.models.formats.validator import parse_validator, write_validator
 from auparity.models.types import AUPredictors, CCNFExperts, CENExperts
-from auparity.parity_tests.golden_data import require_shared
+from auparity.parity_tests.fidelity.recordings import require_shared
 
 pytestmark = pytest.mark.golden
 

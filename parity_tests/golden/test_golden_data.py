@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from auparity.parity_tests import golden_data
+from auparity.parity_tests.fidelity import recordings as golden_data
 
 pytestmark = pytest.mark.golden
 

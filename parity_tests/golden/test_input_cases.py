@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from auparity.errors import VideoError
-from auparity.inputs import find_inputs
+from auparity.extraction.inputs import find_inputs
 from auparity.media import open_clip, read_image
-from auparity.parity_tests.golden_data import require_shared
+from auparity.parity_tests.fidelity.recordings import require_shared
 
 pytestmark = pytest.mark.golden
 

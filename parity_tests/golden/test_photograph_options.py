@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from auparity.models.bundle import Bundle
-from auparity.parity_tests import golden_data
-from auparity.parity_tests.golden_data import Table, require_shared
-from auparity.parity_tests.platform_floor import PUBLISHED_FLOORS
-from auparity.parity_tests.tolerances import tolerance
+from auparity.parity_tests.compare.tolerances import tolerance
+from auparity.parity_tests.fidelity import recordings as golden_data
+from auparity.parity_tests.fidelity.recordings import Table, require_shared
+from auparity.parity_tests.suite.platform_floor import PUBLISHED_FLOORS
 from auparity.reference.landmarks import DetectorParameters
 from auparity.reference.pipeline import ReferencePipeline
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auparity.parity_tests import golden_data
+from auparity.parity_tests.fidelity import recordings as golden_data
 from auparity.reference.head_pose import Camera, head_pose, landmarks_in_camera
 from auparity.reference.landmarks import LandmarkDetector
 

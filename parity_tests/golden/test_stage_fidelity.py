@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from auparity.parity_tests import clip_fidelity, stage_fidelity
-from auparity.parity_tests.comparison import ComparisonRecord
+from auparity.parity_tests.compare.arrays import ComparisonRecord
+from auparity.parity_tests.fidelity import clips as clip_fidelity
+from auparity.parity_tests.fidelity import stages as stage_fidelity
 
 pytestmark = pytest.mark.golden
 
@@ -34,7 +35,7 @@ def test_certainties_are_the_recorded_ones(openface_bundle):
     assert_passed(stage_fidelity.check_validation(openface_bundle, FRAMES))
 
 
-def test_calc_params_alignment_fhog_and_geometry_on_golden_inputs(openface_bundle):
+def test_fit_shape_alignment_fhog_and_geometry_on_golden_inputs(openface_bundle):
     assert_passed(stage_fidelity.check_analysis(openface_bundle, FRAMES))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auparity.parity_tests import golden_data
+from auparity.parity_tests.fidelity import recordings as golden_data
 from auparity.reference.pipeline import ReferencePipeline
 
 pytestmark = pytest.mark.golden

@@ -1,6 +1,6 @@
 """Geometry descriptors of a batch by one sum of products: (N, m) local parameters to (N, 3n + m) float64.
 
-Products are added up in another order than the golden's, so values may differ in the last bits of float64.
+Products are added up in another order than the reference's, so values may differ in the last bits of float64.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 def build(pdm: PDM) -> Callable[[Array], Array]:
     """Stage `geometry` of one shape model, see auparity.reference.stages."""
-    modes = np.asarray(pdm.components, np.float32).astype(np.float64)  # float32 is what the golden program keeps
+    modes = np.asarray(pdm.components, np.float32).astype(np.float64)  # float32 is what the reference program keeps
 
     def geometry(params_local: Array) -> Array:
         check_array("geometry", "params_local", params_local, ("N", pdm.n_modes))

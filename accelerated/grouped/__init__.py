@@ -1,0 +1,1 @@
+"""Patch experts of all landmarks of a view evaluated as few large products; shared by several technologies."""

@@ -1,0 +1,138 @@
+"""``auparity bench``: time pipelines in turns with the reference's, and write a result file that reports read."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from auparity.benchmarks.workloads import TimedWorkload
+
+_DESCRIPTION = """\
+Time pipelines on rendered workloads that are the same everywhere, or on your own clips and models.
+
+Every pipeline takes turns with the reference NumPy one in one process, a few frames each, in several passes; ratios are
+taken within a pass on the same frames, so that other work on the machine does not move them. The parity of the very
+run is measured with it. Results go to one JSON file; `auparity report FILE` makes a page, Markdown and plots of it.
+
+BLAS is limited to one thread unless OMP_NUM_THREADS or the like says otherwise."""
+_EPILOG = """\
+examples:
+  auparity bench                                       the default workloads with the fastest variants
+  auparity bench --workload clip-1080p --variants numba --variants "best,patch_experts=onnx"
+  auparity bench face.mp4 --models DIR                 your clip, OpenFace's models
+  auparity bench --photographs holiday/ --models DIR   each image of a folder by itself
+  auparity bench --list                                the workloads
+
+exit status: 0 good, 1 a timed pipeline disagreed with the reference or a problem, 2 usage, 130 interrupted (what was
+finished is in the file)"""
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+DEFAULT_OUTPUT = Path("results") / "bench.json"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``bench`` to the command line."""
+    parser = subparsers.add_parser(
+        "bench", help="time pipelines beside the reference's", description=_DESCRIPTION, epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP", help="videos or folders of frames of your own")
+    parser.add_argument("--photographs", type=Path, metavar="FOLDER", help="images, each by itself")
+    parser.add_argument(
+        "--workload", action="append", metavar="NAME", help="a rendered one, or `recorded`; may be given again"
+    )
+    parser.add_argument("--list", action="store_true", help="name the workloads and end")
+    parser.add_argument(
+        "--variants", action="append", metavar="SPEC",
+        help='"best" (the default), "numba", "best,fhog=onnx" ...; may be given again',
+    )  # fmt: skip
+    parser.add_argument(
+        "--peers", nargs="?", const="", metavar="NAMES",
+        help="on your own clips also OpenFace ($OPENFACE_BIN), pyfaceau, pyclnf, pymtcnn where they are installed",
+    )  # fmt: skip
+    parser.add_argument("--models", metavar="SOURCE", help="for your own clips: as `auparity extract`")
+    parser.add_argument("--landmark-model", default="auto", choices=("auto", "clnf", "ceclm"), help="default: auto")
+    parser.add_argument(
+        "--emulate-coreml", action="store_true",
+        help="interpret the Core ML packages of coreml variants in NumPy, where there is no Mac; times mean little",
+    )  # fmt: skip
+    parser.add_argument("--frames", type=int, default=100, metavar="N", help="of each workload (default: 100)")
+    parser.add_argument("--passes", type=int, default=5, metavar="N", help="interleaved repeats (default: 5)")
+    parser.add_argument(
+        "--reference-frames", type=int, default=20, metavar="N",
+        help="that the reference takes part in (default: 20); 0 leaves it out, and ratios and parity with it",
+    )  # fmt: skip
+    parser.add_argument(
+        "-o", "--output", type=Path, default=DEFAULT_OUTPUT, metavar="FILE", help=f"default: {DEFAULT_OUTPUT}"
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="also keep the figures in reports/history, for the drift chart"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out ``auparity bench``; returns the exit code."""
+    if "numpy" not in sys.modules:  # too late once BLAS is loaded
+        for name in _THREADS:
+            os.environ.setdefault(name, "1")
+    from auparity.accelerated.coreml.modes import emulated
+    from auparity.benchmarks.bench import bench
+    from auparity.benchmarks.peers import named_peers
+    from auparity.benchmarks.provenance import provenance
+    from auparity.benchmarks.repeat_command import repeating
+    from auparity.benchmarks.workloads import RENDERED
+    from auparity.errors import AuparityError
+    from auparity.reports.results.markdown import results_markdown
+    from auparity.reports.results.stored import record
+
+    if arguments.list:
+        print("\n".join([*RENDERED, "recorded"]))
+        return 0
+    for name in ("frames", "passes"):
+        if getattr(arguments, name) < 2:
+            raise AuparityError(f"--{name} {getattr(arguments, name)}: at least 2, so that there is a spread.")
+    works = _works(arguments)
+    own = works[0].bundle if arguments.clips or arguments.photographs else None
+    command = repeating("auparity bench", arguments.words, own, without=["--record"])
+    peers = [] if arguments.peers is None else named_peers(arguments.peers or None, works[0].bundle.face.name)
+    results = bench(
+        works, [emulated(spec) if arguments.emulate_coreml else spec for spec in arguments.variants or ["best"]],
+        provenance(command, yardstick=True), passes=arguments.passes,
+        reference_frames=arguments.reference_frames, peers=peers, output=arguments.output, progress=_tell,
+    )  # fmt: skip
+    print(results_markdown(results), end="")
+    print(f"\nWritten: {arguments.output}. A page of it: auparity report {arguments.output}")
+    if arguments.record:
+        print(f"Recorded: {record(results)}")
+    return 0 if results.passed else 1
+
+
+def _works(arguments: argparse.Namespace) -> list[TimedWorkload]:
+    from auparity.benchmarks import workloads
+
+    works = [
+        workloads.own(clip, arguments.models, arguments.landmark_model, arguments.frames) for clip in arguments.clips
+    ]
+    if arguments.photographs:
+        works.append(
+            workloads.own_photographs(arguments.photographs, arguments.models, arguments.landmark_model)
+        )  # fmt: skip
+    names = arguments.workload or ([] if works else list(workloads.DEFAULT))
+    if "recorded" in names:
+        works += workloads.recorded(arguments.frames)
+    return works + workloads.named([name for name in names if name != "recorded"], arguments.frames)
+
+
+_began: dict[str, float] = {}
+
+
+def _tell(name: str, done: int, total: int) -> None:
+    _began.setdefault(name, time.monotonic())
+    end = "\n" if done == total else "\r"
+    if sys.stderr.isatty() or done == total:
+        print(f"{name}: pass {done} of {total}, {time.monotonic() - _began[name]:.0f} s ", end=end, file=sys.stderr)

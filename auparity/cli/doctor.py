@@ -1,0 +1,175 @@
+"""``auparity doctor``: what this machine has, which variants can run and why not, and what would be chosen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from auparity.errors import AuparityError, AuparityWarning
+
+if TYPE_CHECKING:
+    from auparity.accelerated.advice import Advice
+    from auparity.accelerated.hardware import Hardware
+    from auparity.accelerated.pipeline import Choice
+    from auparity.accelerated.registry import Registry
+    from auparity.models.bundle import Bundle
+
+_DESCRIPTION = """\
+Say what this machine has (processor, vector instructions, BLAS, threads, GPUs, versions), where compiled kernels are
+kept, which variants of each stage can run here on a bundle and why the others cannot, which ones `Pipeline.best()`
+chooses, and what would suit the machine. Report a problem with the output of `auparity doctor --json`."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``doctor`` to the command line."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="what this machine has and which variants run on it",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--models", metavar="SOURCE", help="embedded, openface, a folder or a file; default: as `auparity extract`"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs and bug reports")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out ``auparity doctor``; returns the exit code."""
+    from auparity.accelerated.advice import advise
+    from auparity.accelerated.hardware import hardware
+    from auparity.accelerated.pipeline import choose_best, slow_installation
+    from auparity.accelerated.registry import registry
+
+    kept = _kept()
+    (bundle, problem), known = _bundle(arguments.models), registry()
+    machine, chosen = hardware(), choose_best(bundle)
+    advice, slow = advise(machine, _by_name(_states(bundle, known))), slow_installation(chosen)
+    if arguments.json:
+        found = _as_dict(machine, bundle, known, chosen, advice)
+        print(json.dumps(found | {"kept": kept, "slow": slow, "problem": problem}, indent=1, sort_keys=True))
+    else:
+        rows = _rows(kept | ({"models": problem} if problem else {}) | ({"speed": slow} if slow else {}))
+        parts = ([*_machine_lines(machine), *rows], _advice_lines(advice), _variant_lines(bundle, known, chosen))
+        print("\n\n".join("\n".join(lines) for lines in parts))
+    return 1 if problem else 0
+
+
+def _kept() -> dict[str, str]:
+    """Where this machine keeps what, and why there."""
+    from auparity.accelerated.cache import cache_root, kernels_folder
+    from auparity.models.store import installed_openface, place
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AuparityWarning)  # what they say stands in these lines
+        root, kernels = cache_root(), kernels_folder()
+    return {
+        "cache": str(root),
+        "kernels": str(kernels or "compiled at every start"),
+        "OpenFace": str(installed_openface() or f"no models in {place()}"),
+    }
+
+
+def _bundle(source: str | None) -> tuple[Bundle, str | None]:
+    """The bundle that is asked for, or where the one that is found by itself is damaged the embedded one and why."""
+    from auparity.models.bundle import Bundle
+    from auparity.models.sources import open_bundle
+
+    try:
+        return open_bundle(source), None
+    except AuparityError as error:
+        if source is not None:
+            raise
+        return Bundle.embedded(), f"the embedded ones, because {error}"
+
+
+def _machine_lines(machine: Hardware) -> list[str]:
+    memory = "unknown" if machine.memory_gib is None else f"{machine.memory_gib} GiB"
+    threads = ", ".join(f"{name}={value}" for name, value in machine.threads.items()) or "not limited"
+    rows = {
+        "machine": machine.id,
+        "system": f"{machine.system}, {machine.python}",
+        "processor": f"{machine.cpu}, {machine.cores} cores usable, {machine.vectors}",
+        "memory": memory,
+        "BLAS": f"{machine.blas}, threads {threads}; auparity computes with one",
+        "loaded": "; ".join(machine.blas_loaded) or "no BLAS that says what it is",
+        "GPUs": ", ".join(machine.gpus) or "none found",
+        "packages": ", ".join(f"{name} {version}" for name, version in machine.packages.items()),
+    }
+    return _rows(rows)
+
+
+def _rows(rows: dict[str, str]) -> list[str]:
+    return [f"{name:<10} {value}" for name, value in rows.items()]
+
+
+def _advice_lines(advice: Advice) -> list[str]:
+    first, *others = advice.lines()
+    return [f"{'advice':<10} {first}", *(f"{'':<10} {line}" for line in others)]
+
+
+def _by_name(states: dict[str, dict[str, str | None]]) -> dict[str, str | None]:
+    """Variants by name: None for one that can run in some stage."""
+    names = dict.fromkeys(name for stage in states.values() for name in stage)
+    return {name: _none_of([stage[name] for stage in states.values() if name in stage]) for name in names}
+
+
+def _states(bundle: Bundle, known: Registry) -> dict[str, dict[str, str | None]]:
+    """Why not, by stage and variant; None for those that can run on some model of the bundle."""
+    from auparity.accelerated.pipeline import parts_of
+    from auparity.accelerated.registry import STAGES
+
+    parts = parts_of(bundle)
+    return {
+        stage: {
+            name: _none_of([variant.unavailable_reason(each) for each in parts[stage]])
+            for name, variant in known.of_stage(stage).items()
+        }
+        for stage in STAGES
+    }
+
+
+def _none_of(whys: list[str | None]) -> str | None:
+    return whys[0] if all(whys) else None
+
+
+def _variant_lines(bundle: Bundle, known: Registry, chosen: dict[str, Choice]) -> list[str]:
+    from auparity.accelerated.pipeline import gpu_not_chosen
+
+    left_alone = gpu_not_chosen()
+    gpu = f"left alone: {left_alone}" if left_alone else "what Pipeline.best() chooses, all of it (docs/gpu.md)"
+    lines = [
+        f"GPU pipeline {gpu}", "",
+        f"variants on bundle {bundle.meta.name} {bundle.short_hash} (* = Pipeline.best()'s choice on the processor)",
+    ]  # fmt: skip
+    missing: dict[tuple[str, str], list[str]] = {}  # stages by variant and reason: said once, below
+    for stage, states in _states(bundle, known).items():
+        can = [f"{name}{'*' if name == chosen[stage].variant.name else ''}" for name, why in states.items() if not why]
+        lines.append(f"  {stage:<15} {'  '.join(can)}")
+        for name, why in states.items():
+            if why:
+                missing.setdefault((name, why), []).append(stage)
+    if missing:
+        lines += ["", "variants that cannot run here"]
+        lines += [f"  {name:<15} {why} ({', '.join(stages)})" for (name, why), stages in missing.items()]
+    lines += [f"  package {name} could not be loaded: {error}" for name, error in known.broken.items()]
+    return lines
+
+
+def _as_dict(
+    machine: Hardware, bundle: Bundle, known: Registry, chosen: dict[str, Choice], advice: Advice
+) -> dict[str, dict[str, Any]]:
+    from auparity.accelerated.pipeline import gpu_not_chosen
+
+    return {
+        "machine": machine.as_dict(),
+        "advice": advice.as_dict(),
+        "bundle": {"name": bundle.meta.name, "hash": bundle.content_hash},
+        "variants": _states(bundle, known),
+        "gpu_pipeline": {"chosen": gpu_not_chosen() is None, "unavailable_reason": gpu_not_chosen()},
+        "chosen": {stage: choice.variant.name for stage, choice in chosen.items()},
+        "broken": known.broken,
+    }

@@ -1,0 +1,302 @@
+"""`auparity extract`: videos, image folders, photographs and cameras to OpenFace-compatible tables (spec 80)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auparity.cli.types import positive, whole
+from auparity.errors import AuparityError
+
+if TYPE_CHECKING:
+    from auparity.extraction.jobs import Job, Reporter
+    from auparity.extraction.types import ExtractionSettings, Outcome, Pipeline
+
+_DESCRIPTION = """\
+Measure faces: head pose, gaze, 68 landmarks, shape parameters and facial action units, in OpenFace 2.2's table layout.
+
+  a video file, or a folder of images (one clip, sorted by name)   one row a frame, AUs calibrated to the person
+  an image file, or --photographs FOLDER                          one row a face, AUs of the static models
+  --recursive FOLDER                                              every video and every folder of images below it
+  --camera 0                                                      until Ctrl-C, --max-frames or --seconds
+
+Writes DIR/NAME.csv and DIR/NAME.csv.json, which says what it was made from and how. A table under that name is whole;
+clips that were interrupted or damaged go to NAME.incomplete.csv. Inputs whose table exists are skipped when the
+content of the input and the settings are the same, so the same command resumes a run over many files. Ctrl-C once (or
+SIGTERM, SIGHUP) finishes the frames that are done, Ctrl-C twice stops at once (the rows so far stay in a file
+NAME.csv.*.part). Exit status: 0 all good, 1 some inputs failed or are not whole, 2 wrong usage, 130 interrupted."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `extract` command; its `run` default takes the parsed arguments and returns the exit code."""
+    parser = subparsers.add_parser(
+        "extract",
+        help="videos, photographs and cameras to tables of landmarks, pose, gaze and AUs",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="video, image, folder of images, quoted wildcard or camera:N",
+    )
+    _add_input_options(parser)
+    _add_model_options(parser)
+    _add_output_options(parser)
+    parser.set_defaults(run=partial(run, parser=parser))
+
+
+def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> int:
+    """Carry out `auparity extract`; returns the exit code. `AuparityError` means that nothing was begun."""
+    from auparity.accelerated.one_thread import find_libraries, one_blas_thread
+    from auparity.extraction.jobs import EXIT_INTERRUPTED, StopSwitch, exit_code, summary
+    from auparity.extraction.progress import choose_reporter
+    from auparity.extraction.table_writers import require_pyarrow
+    from auparity.media import prestart, printable
+
+    jobs, notices = _plan(arguments, parser)
+    settings = _settings(arguments, parser)
+    if settings.table_format == "parquet":
+        require_pyarrow()
+    reporter = choose_reporter(arguments.quiet)
+    for notice in notices:
+        reporter.say(f"note: {notice}")
+    try:
+        if arguments.processes == 1:
+            prestart()  # the process that decodes, while models are read and kernels compiled
+        # A first Ctrl-C while models are loaded or kernels compiled ends the run without a traceback.
+        with StopSwitch() as stop, reporter:
+            pipeline, warnings = build_pipeline(arguments)
+            settings = replace(settings, warnings=tuple(warnings))
+            find_libraries()
+            with one_blas_thread():
+                outcomes = _run(pipeline, arguments, jobs, settings, reporter, stop)
+    except KeyboardInterrupt:
+        reporter.say(
+            f"Stopped. Rows of an unfinished clip are in {printable(settings.output_dir)}, in the file that ends in "
+            ".part."
+        )
+        return EXIT_INTERRUPTED
+    reporter.finished(summary(jobs, outcomes))
+    return exit_code(jobs, outcomes)
+
+
+def _run(
+    pipeline: Pipeline,
+    arguments: argparse.Namespace,
+    jobs: list[Job],
+    settings: ExtractionSettings,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+) -> list[Outcome]:
+    """One input after the other, or several at a time: in processes, or together on a GPU."""
+    from auparity.accelerated import pipeline as accelerated
+    from auparity.extraction.engines.processes import run_jobs_in_processes
+    from auparity.extraction.engines.streams import run_jobs_in_streams
+    from auparity.extraction.jobs import run_jobs
+
+    if max(arguments.processes, arguments.streams) == 1 or len(jobs) == 1:
+        return run_jobs(pipeline, jobs, settings, reporter, stop)
+    if not isinstance(pipeline, accelerated.Pipeline):
+        raise AuparityError("--processes needs --precision float32.")
+    if arguments.processes > 1:
+        if pipeline.advances_together:
+            raise AuparityError("--processes is for processors; on a GPU clips advance together: --streams N.")
+        return run_jobs_in_processes(pipeline, jobs, settings, reporter, stop, arguments.processes)
+    if not pipeline.advances_together:
+        raise AuparityError("--streams is for the GPU (--variants gpu); on processors --processes does the same.")
+    return run_jobs_in_streams(pipeline, jobs, settings, reporter, stop, min(arguments.streams, len(jobs)))
+
+
+def build_pipeline(arguments: argparse.Namespace) -> tuple[Pipeline, list[str]]:
+    """The pipeline that the arguments name, and what a reader of its results must know; raises `AuparityError`."""
+    from auparity.accelerated.pipeline import BEST, open_pipeline
+    from auparity.models.sources import EMBEDDED_NOTICE, is_embedded, open_bundle
+    from auparity.reference.pipeline import ReferencePipeline
+
+    bundle = open_bundle(arguments.models, arguments.landmark_model)
+    warnings = []
+    if arguments.models is None and is_embedded(bundle):
+        warnings.append(EMBEDDED_NOTICE)
+        print(f"warning: {EMBEDDED_NOTICE}", file=sys.stderr)  # also with --quiet: the numbers may be of no use
+    if not arguments.quiet:
+        source = bundle.meta.source
+        place = source.get("directory", bundle.meta.name)
+        print(f"Models: {place}, {source['landmark_model']} ({source['reason']})", file=sys.stderr)
+    if arguments.precision != "float32":
+        if arguments.variants not in (None, "reference"):
+            raise AuparityError(f"--precision {arguments.precision} is the reference's: leave --variants out.")
+        return ReferencePipeline(bundle, precision=arguments.precision), warnings
+    chosen = open_pipeline(bundle, arguments.variants or BEST, streams=arguments.streams)
+    if not arguments.quiet:
+        used = ", ".join(sorted(set(chosen.variants.values())))
+        print(f"Variants: {used} (`auparity doctor` says which and why)", file=sys.stderr)
+    return chosen, warnings
+
+
+def _add_input_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("input")
+    group.add_argument(
+        "--photographs", action="store_true", help="a folder holds photographs, not the frames of a clip"
+    )
+    group.add_argument(
+        "--recursive", action="store_true", help="look into the folders below a folder: every video there is a clip"
+    )
+    group.add_argument("--camera", type=whole(0), metavar="N", help="record from camera N (the first is 0)")
+    group.add_argument("--max-frames", type=whole(1), metavar="N", help="stop each clip after N frames")
+    group.add_argument("--seconds", type=positive, metavar="S", help="stop the camera after S seconds")
+    for name, meaning in (
+        ("fx", "focal length"),
+        ("fy", "focal length (default: fx)"),
+        ("cx", "image centre"),
+        ("cy", "image centre"),
+    ):
+        group.add_argument(f"--{name}", type=positive, metavar="PX", help=f"{meaning} in pixels; guessed if not given")
+    group.add_argument(
+        "--timestamps",
+        choices=("container", "index"),
+        default="container",
+        help="times of a video's frames: the presentation times in the file, in seconds from the first frame, or "
+        "frame number / frame rate, as OpenFace writes them; default: container",
+    )
+    group.add_argument(
+        "--fps",
+        type=positive,
+        metavar="F",
+        help="frames a second of a folder of images (without it all times are 0), or of a video with --timestamps "
+        "index",
+    )
+    group.add_argument(
+        "--max-pixels",
+        type=whole(1),
+        metavar="N",
+        help="refuse pictures of more pixels than this before they are decoded (default: 100 million)",
+    )
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("models")
+    group.add_argument(
+        "--models",
+        metavar="SOURCE",
+        help='folder of OpenFace 2.2\'s models, "openface" for those fetched by `auparity models`, or "embedded" for '
+        "those that come with auparity (for rendered faces only); default: OpenFace's where they were fetched",
+    )
+    group.add_argument(
+        "--landmark-model",
+        choices=("auto", "ceclm", "clnf"),
+        default="auto",
+        help="landmark detector of OpenFace's models; auto: CE-CLM where its files are there, else CLNF",
+    )
+    group.add_argument(
+        "--processes", type=whole(1), default=1, metavar="N", help="inputs at a time, each in a process of its own"
+    )
+    group.add_argument(
+        "--streams", type=whole(1), default=1, metavar="N", help="inputs that advance together on a GPU (docs/gpu.md)"
+    )
+    group.add_argument(
+        "--variants",
+        metavar="SPEC",
+        help='implementations of the stages: "best" (default: the fastest that run here), "reference" (the reference '
+        'one), "gpu" (all of it on an NVIDIA GPU), another name for all stages that have it, or single ones: '
+        '"numba,fhog=reference"',
+    )
+    group.add_argument(
+        "--multi-view",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="photographs: fit each face from eleven head orientations and keep the likeliest (default), or from the "
+        "frontal one alone, as OpenFace's FaceLandmarkImg does without -multi_view 1",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("float32", "float64"),
+        default="float32",
+        help="float64 mode separates rounding from real errors (the reference only)",
+    )
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "-o", "--output", type=Path, default=Path("processed"), metavar="DIR", help="default: ./processed"
+    )
+    group.add_argument(
+        "--format", choices=("csv", "parquet"), default="csv", help="csv as OpenFace writes it; parquet is unrounded"
+    )
+    group.add_argument(
+        "--keep-tree",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="keep the inputs' folders below the one that they have in common; default: where names collide",
+    )
+    group.add_argument(
+        "--output-name",
+        metavar="TEMPLATE",
+        help='name of each table, without suffix, e.g. "{parent}_{stem}"; fields: {stem} (name without suffix), '
+        "{name} (with suffix), {parent} (the folder's name), {tree} (folders below the common one), {number} (from 1)",
+    )
+    group.add_argument("--overwrite", action="store_true", help="do inputs again whose table exists")
+    group.add_argument("--quiet", action="store_true", help="report problems and warnings only")
+
+
+def _plan(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> tuple[list[Job], list[str]]:
+    """Jobs and notices; ends the program with the usage where the arguments make none or contradict each other."""
+    from auparity.extraction.inputs import find_inputs
+    from auparity.extraction.jobs import camera_job, plan_jobs
+
+    names: list[str] = []
+    camera: int | None = arguments.camera
+    for name in arguments.inputs:
+        number = name.removeprefix("camera:")
+        if number != name and number.isdigit():
+            if camera is not None:
+                parser.error("one camera at a time")
+            camera = int(number)
+        else:
+            names.append(name)
+    if camera is not None and names:
+        parser.error("a camera cannot be combined with other inputs")
+    if arguments.seconds is not None and camera is None:
+        parser.error("--seconds is for cameras; use --max-frames")
+    if camera is not None:
+        return [camera_job(camera)], []
+    if not names:
+        parser.error("no input: name a video, an image, a folder of images or --camera 0")
+    inputs = find_inputs(names, photographs=arguments.photographs, recursive=arguments.recursive)
+    try:
+        return plan_jobs(inputs, keep_tree=arguments.keep_tree, template=arguments.output_name)
+    except AuparityError as error:
+        parser.error(str(error))
+
+
+def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> ExtractionSettings:
+    from auparity.extraction.sidecars import Intrinsics
+    from auparity.extraction.types import ExtractionSettings
+    from auparity.media import MAX_PIXELS
+
+    fx, fy, cx, cy = arguments.fx, arguments.fy, arguments.cx, arguments.cy
+    if fx is None and fy is not None:
+        parser.error("--fy needs --fx")
+    if (cx is None) != (cy is None):
+        parser.error("--cx and --cy go together")
+    if arguments.output.exists() and not arguments.output.is_dir():
+        parser.error(f"-o {arguments.output}: is not a directory")
+    return ExtractionSettings(
+        output_dir=arguments.output,
+        table_format=arguments.format,
+        intrinsics=Intrinsics(fx, fx if fy is None else fy, cx, cy),
+        max_frames=arguments.max_frames,
+        max_seconds=arguments.seconds,
+        overwrite=arguments.overwrite,
+        timestamps=arguments.timestamps,
+        fps=arguments.fps,
+        max_pixels=MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels,
+        multi_view=arguments.multi_view,
+    )

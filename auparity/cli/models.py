@@ -1,0 +1,191 @@
+"""``auparity models fetch|list|verify|path|export|render``: OpenFace's model files on this machine, and our own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auparity.cli import render as cli_render
+
+if TYPE_CHECKING:
+    from auparity.models.manifest import ManifestFile
+
+SETS = ("openface",)
+MEBIBYTE = 1 << 20
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``models`` to the command line."""
+    parser = subparsers.add_parser("models", help="fetch, list and verify model files", description=__doc__)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    fetch = commands.add_parser("fetch", help="download OpenFace's model files from their official addresses")
+    fetch.add_argument("set", choices=SETS)
+    fetch.add_argument("--accept-license", action="store_true", help="I have read and accept OpenFace's licence")
+    fetch.add_argument("--dir", type=Path, metavar="DIR", help="store there instead of the shared cache")
+    fetch.add_argument("--mirror", metavar="URL", help="an address that serves the same files under the same paths")
+    fetch.set_defaults(run=run_fetch)
+    listing = commands.add_parser("list", help="the sets of models, where they are and whether they are complete")
+    listing.set_defaults(run=run_list)
+    verify = commands.add_parser("verify", help="verify checksums")
+    verify.add_argument("dir", nargs="?", metavar="DIR", help='default: the shared cache; "embedded": the own bundle')
+    verify.set_defaults(run=run_verify)
+    export = commands.add_parser("export", help="write a bundle as the files that OpenFace itself reads")
+    export.add_argument("dir", type=Path, metavar="DIR")
+    export.add_argument("--format", choices=("openface",), default="openface", help="OpenFace's own layout and formats")
+    export.add_argument("--models", metavar="SOURCE", default="embedded", help="default: embedded")
+    export.add_argument("--force", action="store_true", help="write into a folder that holds something already")
+    export.set_defaults(run=run_export)
+    cli_render.add_render(commands)
+    path = commands.add_parser("path", help="print the folder of the models")
+    path.add_argument("set", nargs="?", choices=SETS, default="openface")
+    path.set_defaults(run=run_path)
+
+
+def run_fetch(arguments: argparse.Namespace) -> int:
+    """``auparity models fetch``."""
+    from auparity.models.manifest import openface_manifest
+    from auparity.models.store import fetch, place
+
+    manifest = openface_manifest()
+    with _Progress(manifest.size) as progress:
+        fetched = fetch(
+            arguments.dir, accept_license=arguments.accept_license, mirror=arguments.mirror, progress=progress.report,
+            waiting=lambda: print("Another program is writing to this folder; waiting for it.", file=sys.stderr),
+        )  # fmt: skip
+    done = f"{len(fetched)} of {len(manifest.files)} files were fetched" if fetched else "nothing had to be fetched"
+    print(f"OpenFace {manifest.version}'s models are complete in {arguments.dir or place()}; {done}.")
+    return 0
+
+
+class _Progress:
+    """A bar with rate and time left on a terminal, a line a file elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        self._console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console)
+        self._task = self._bar.add_task("models", total=total)
+        self._current, self._finished, self._of_current = "", 0, 0
+
+    def __enter__(self) -> _Progress:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+
+    def report(self, file: ManifestFile, number: int, count: int, done: int, total: int) -> None:
+        """One more chunk of a file."""
+        if file.path != self._current:
+            self._finished += self._of_current
+            self._current = file.path
+            if not self._console.is_terminal:
+                print(f"[{number}/{count}] {file.path} ({file.size / MEBIBYTE:.1f} MiB)", file=sys.stderr)
+        self._of_current = done
+        self._bar.update(self._task, completed=self._finished + done, description=file.path.rsplit("/", 1)[-1])
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    """``auparity models list``."""
+    from auparity.models import archive, embedded
+    from auparity.models.bundle import SHORT_HASH, Bundle
+    from auparity.models.manifest import openface_manifest
+    from auparity.models.store import installed_openface, missing_files, place
+
+    manifest, installed = openface_manifest(), installed_openface()
+    if installed is None:
+        state = "not here; get it with `auparity models fetch openface --accept-license`"
+    else:
+        missing = len(missing_files(installed))
+        state = f"{len(manifest.files) - missing} of {len(manifest.files)} files" if missing else "complete"
+    directory = installed or place()
+    print(f"{manifest.name} {manifest.version}  {manifest.size / MEBIBYTE:.0f} MiB  {directory}  ({state})")
+    print(f"  licence: {manifest.licence}")
+    bundle, path = Bundle.embedded(), embedded.path()
+    print(
+        f"embedded {bundle.meta.version}  {path.stat().st_size / MEBIBYTE:.0f} MiB  {path}  "
+        f"(hash {archive.stored_hash(path)[:SHORT_HASH]})"
+    )
+    print(f"  licence: {bundle.meta.licence}; for rendered faces only")
+    return 0
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """``auparity models verify``."""
+    from auparity.models.store import default_directory, installed_openface, verify
+
+    if arguments.dir == "embedded":
+        return _verify_embedded()
+    directory = Path(arguments.dir) if arguments.dir else installed_openface() or default_directory()
+    verdicts = verify(directory)
+    for path, verdict in verdicts.items():
+        if verdict != "ok":
+            print(f"{verdict}: {path}")
+    counts = Counter(verdicts.values())
+    print(f"{directory}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    if counts["ok"] == len(verdicts):
+        return 0
+    print("Fetch what is missing or damaged with `auparity models fetch openface --accept-license`.")
+    return 1
+
+
+def _verify_embedded() -> int:
+    from auparity.models import archive, embedded
+
+    path = embedded.path()
+    found, expected = archive.load(path).content_hash, archive.stored_hash(path)
+    if found == expected:
+        print(f"{path}: ok, content hash {found}")
+        return 0
+    print(f"{path}: its content has the hash {found}, not {expected}. Install auparity anew.")
+    return 1
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """``auparity models export``."""
+    from auparity.errors import AuparityError
+    from auparity.models.bundle import Bundle
+    from auparity.models.sources import open_bundle
+
+    directory: Path = arguments.dir
+    if directory.exists() and not directory.is_dir():
+        raise AuparityError(f"{directory} is not a directory. Name a new one.")
+    if directory.is_dir() and any(directory.iterdir()) and not arguments.force:
+        raise AuparityError(f"{directory} is not empty. Name a new folder, or add --force to write beside its content.")
+    bundle = open_bundle(arguments.models)
+    bundle.to_openface(directory)
+    again = Bundle.from_openface(directory)
+    if again.content_hash != bundle.content_hash:
+        raise AuparityError(
+            f"What was written to {directory} reads back as {again.short_hash}, not {bundle.short_hash}. "
+            "Do not use it; other models in that folder may be in the way, so name an empty one."
+        )
+    files = [path for path in sorted(directory.rglob("*")) if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    print(f"{bundle.meta.name} {bundle.meta.version} is in {directory}: {len(files)} files, {size / MEBIBYTE:.1f} MiB")
+    print(f"Read back with the same content hash: {bundle.content_hash}")
+    print(f"OpenFace takes it with -mloc {directory / 'model' / (bundle.face.name + '.txt')}")
+    return 0
+
+
+def run_path(arguments: argparse.Namespace) -> int:
+    """``auparity models path``."""
+    from auparity.models.store import find_openface
+
+    print(find_openface())
+    return 0

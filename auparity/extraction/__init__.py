@@ -1,0 +1,1 @@
+"""From inputs to tables: what to measure, engines that carry it out, tables and sidecars (`auparity extract`)."""

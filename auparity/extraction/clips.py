@@ -1,0 +1,381 @@
+"""From one clip or one photograph to its result table (spec 00 "Data flow", 80.1 to 80.3).
+
+`extract_clip` runs a pipeline over the frames of a video, image sequence or camera, streams a row for each frame,
+post-processes the AUs when the clip ends and puts `<name>.csv` (or `.parquet`) and its sidecar into the output
+folder. A clip that was interrupted or could not be read to its end is finished in the same way, under the name
+`<name>.incomplete.csv`. `extract_photograph` writes one row for each face of an image. Any object with the two
+methods of `extraction_types.Pipeline` will do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from auparity.errors import VideoError
+from auparity.extraction.sidecars import (
+    Intrinsics,
+    OutputPaths,
+    Request,
+    differences,
+    look_for_earlier,
+    publish,
+    remove_superseded,
+)
+from auparity.extraction.table_writers import TableWriter, open_table
+from auparity.extraction.types import (
+    ClipProgress,
+    ClipSession,
+    ExtractionSettings,
+    NoProgress,
+    Outcome,
+    Pipeline,
+    never,
+)
+from auparity.fingerprints import Fingerprint, fingerprint_of_file, fingerprint_of_files
+from auparity.media import FrameSource, Image, ImageSequence, printable, read_photograph
+from auparity.reference.head_pose import Camera
+from auparity.reference.results import OfflineAUs
+
+
+def extract_clip(
+    pipeline: Pipeline,
+    source: FrameSource,
+    settings: ExtractionSettings | None = None,
+    *,
+    name: str | None = None,
+    progress: ClipProgress | None = None,
+    stop: Callable[[], bool] = never,
+) -> Outcome:
+    """Run the pipeline over a clip and write its table.
+
+    Parameters
+    ----------
+    source : the frames, e.g. `auparity.media.open_clip(Path("face.mp4"))`; closed by the caller.
+    settings : `ExtractionSettings()` unless given.
+    name : of the table in the output folder, without suffix; may hold folders. The source's own name unless given.
+    progress : told of every frame.
+    stop : asked between frames; once true, the clip ends there, as after Ctrl-C.
+
+    Returns
+    -------
+    Outcome : done; skipped (the table exists); failed (a table exists that is not the one asked for); incomplete (the
+        source could not be read to its end, or not without errors) or interrupted, both with what was done in
+        `<name>.incomplete.csv`.
+
+    Raises
+    ------
+    VideoError : not one frame could be read. OSError : the table could not be written; its part file stays.
+    """
+    settings, progress = settings or ExtractionSettings(), progress or NoProgress()
+    paths = OutputPaths(settings.output_dir, name or source.name, settings.table_format)
+    content = None if source.live else _Content(files_of(source))
+    request = _request(pipeline, settings, content)
+    if not source.live:
+        stated = settings.fps if source.timestamps == "index" else None
+        request = replace(request, timestamps=source.timestamps, fps=stated)
+    earlier = _earlier_table(source.path, paths, request, settings)
+    if earlier is not None:
+        return earlier
+    started = time.monotonic()
+    paths.table.parent.mkdir(parents=True, exist_ok=True)
+    table = open_table(paths.table, "clip", settings.table_format)
+    try:
+        progress.started(_expected_frames(source, settings))
+        run = _track(pipeline, source, table, settings, progress, stop)
+        if run.session is None:
+            table.discard_part()
+            return _nothing_done(source, run)
+        progress.finishing()
+        offline = run.session.finish()
+        run.problems = [*source.problems, *([] if content is None else content.changes())]
+        complete = run.is_complete(source)
+        target = paths if complete else paths.incomplete
+        if run.ending != "limit":
+            request = replace(request, max_frames=None)
+        facts = _clip_facts(source, run, table.n_rows, time.monotonic() - started, settings, content)
+        finished = table.finish(_first_rows(offline, table.n_rows))
+        try:
+            publish(
+                finished, target, request=request, bundle=pipeline.bundle.meta, complete=complete,
+                facts=facts | {"variants": pipeline.variants},
+            )  # fmt: skip
+        finally:
+            finished.discard()
+        table.discard_part()
+    except BaseException:
+        table.keep_part() if table.n_rows else table.discard_part()
+        raise
+    if complete:
+        remove_superseded(paths)
+    return _clip_outcome(source, run, complete, target, table.n_rows, time.monotonic() - started)
+
+
+def extract_photograph(
+    pipeline: Pipeline, path: Path, settings: ExtractionSettings | None = None, *, name: str | None = None
+) -> Outcome:
+    """Measure every face of one image and write its table: one row a face, AUs of the static models (spec 80.3).
+
+    A photograph without faces gets a table without rows, so that a run over many can be resumed (the reference
+    program writes no file). Unsuccessful faces are rows, too, as upstream.
+
+    Raises
+    ------
+    VideoError : the image cannot be read. OSError : the table could not be written.
+    """
+    settings = settings or ExtractionSettings()
+    paths = OutputPaths(settings.output_dir, name or path.stem, settings.table_format)
+    content = _Content([path])
+    request = replace(_request(pipeline, settings, content), max_frames=None, multi_view=settings.multi_view)
+    earlier = _earlier_table(str(path), paths, request, settings)
+    if earlier is not None:
+        return earlier
+    started = time.monotonic()
+    image, complaints = read_photograph(path, max_pixels=settings.max_pixels)
+    camera = camera_for(settings.intrinsics, image)
+    faces = pipeline.process_image(image, camera=camera, multi_view=settings.multi_view)
+    warnings = [*complaints, *([] if faces else [NO_FACE_IN_PHOTOGRAPH])]
+    facts = {
+        "input": {
+            "path": str(path.resolve()), "kind": "photograph", **asdict(content.fingerprint),
+            "height": image.shape[0], "width": image.shape[1],
+        },
+        "faces": len(faces),
+        "warnings": [*settings.warnings, *warnings],
+        "camera": _camera_facts(camera),
+        "seconds": round(time.monotonic() - started, 3),
+        "variants": pipeline.variants,
+    }  # fmt: skip
+    paths.table.parent.mkdir(parents=True, exist_ok=True)
+    table = open_table(paths.table, "photograph", settings.table_format)
+    try:
+        for face in faces:
+            table.append(face)
+        finished = table.finish(None)
+        try:
+            publish(finished, paths, request=request, bundle=pipeline.bundle.meta, complete=True, facts=facts)
+        finally:
+            finished.discard()
+    finally:
+        table.discard_part()  # one image: nothing worth keeping
+    remove_superseded(paths)
+    count = "1 face" if len(faces) == 1 else f"{len(faces) or 'no'} faces"
+    message = f"{printable(path)}: {count} -> {printable(paths.table)}"
+    return Outcome(str(path), "done", message, paths.table, len(faces), tuple(complaints), without_face=not faces)
+
+
+def camera_for(intrinsics: Intrinsics, image: Image) -> Camera:
+    """The intrinsics asked for, and those of spec 70.1 for this image size where none were."""
+    height, width = image.shape[:2]
+    default = Camera.for_image(width, height)
+    return Camera(
+        fx=default.fx if intrinsics.fx is None else intrinsics.fx,
+        fy=default.fy if intrinsics.fy is None else intrinsics.fy,
+        cx=default.cx if intrinsics.cx is None else intrinsics.cx,
+        cy=default.cy if intrinsics.cy is None else intrinsics.cy,
+    )
+
+
+def files_of(source: FrameSource) -> Sequence[Path]:
+    """The files that a clip is read from, in order."""
+    return source.files if isinstance(source, ImageSequence) else [Path(source.path)]
+
+
+NO_FACE_IN_CLIP = "no face was found in any frame"
+NO_FACE_IN_PHOTOGRAPH = "no face was found"
+
+
+class _Content:
+    """What an input holds when its extraction begins, and whether that is still so at the end."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self._stamps = self._look()
+        self.fingerprint: Fingerprint = (
+            fingerprint_of_file(files[0]) if len(files) == 1 else fingerprint_of_files(files)
+        )
+
+    def changes(self) -> list[str]:
+        """What a recorder or a copy that was still running has changed in the meantime."""
+        try:
+            same = self._look() == self._stamps
+        except OSError:
+            same = False
+        return [] if same else ["the input was changed while it was measured; wait until it is written, then repeat"]
+
+    def _look(self) -> list[tuple[int, int]]:
+        return [(status.st_size, status.st_mtime_ns) for status in (file.stat() for file in self._files)]
+
+
+@dataclass
+class _Run:
+    """How a clip went."""
+
+    session: ClipSession | None = None  # None until the first frame
+    camera: Camera | None = None
+    image_size: tuple[int, ...] = (0, 0)  # height, width
+    successes: int = 0
+    ending: Literal["end", "limit", "interrupted", "unreadable"] = "end"
+    error: VideoError | None = None
+    problems: list[str] = field(default_factory=list)  # frames that could not be decoded without errors, and the like
+
+    def is_complete(self, source: FrameSource) -> bool:
+        """Does the table hold what was asked for?"""
+        if self.problems:
+            return False
+        return self.ending in ("end", "limit") or (self.ending == "interrupted" and source.live)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the table is not that of the whole clip; None when it is."""
+        if self.error is not None:
+            return str(self.error)
+        if self.ending == "end":
+            return "; ".join(self.problems) or None
+        return self.ending
+
+
+def _track(
+    pipeline: Pipeline,
+    source: FrameSource,
+    table: TableWriter,
+    settings: ExtractionSettings,
+    progress: ClipProgress,
+    stop: Callable[[], bool],
+) -> _Run:
+    """Frame after frame into the table, until the clip ends, a limit is reached, it is stopped or cannot be read."""
+    run = _Run()
+    try:
+        for frame in source:
+            if stop():
+                run.ending = "interrupted"
+                break
+            if _limit_reached(settings, table.n_rows, frame.timestamp):
+                run.ending = "limit"
+                break
+            if run.session is None:
+                run.camera, run.image_size = camera_for(settings.intrinsics, frame.image), frame.image.shape[:2]
+                session = pipeline.start_video(camera=run.camera, online=source.live)
+            result = session.process_frame(frame.image, frame.timestamp)
+            table.append(result)
+            run.session = session
+            run.successes += result.success
+            progress.frame_done()
+    except VideoError as error:
+        run.ending, run.error = "unreadable", error
+    except KeyboardInterrupt:
+        if stop():  # asked once already: the second Ctrl-C means at once
+            raise
+        run.ending = "interrupted"
+    return run
+
+
+def _limit_reached(settings: ExtractionSettings, n_rows: int, timestamp: float) -> bool:
+    by_count = settings.max_frames is not None and n_rows >= settings.max_frames
+    return by_count or (settings.max_seconds is not None and timestamp >= settings.max_seconds)
+
+
+def _first_rows(offline: OfflineAUs, n_rows: int) -> OfflineAUs:
+    """An interruption may strike when a frame has entered the AU history but not the table."""
+    return OfflineAUs(offline.intensity[:n_rows], offline.presence[:n_rows])
+
+
+def _nothing_done(source: FrameSource, run: _Run) -> Outcome:
+    if run.error is not None:
+        raise run.error
+    if run.ending == "interrupted":
+        message = f"{printable(source.path)}: interrupted before its first frame; nothing written."
+        return Outcome(source.path, "interrupted", message)
+    raise VideoError(f"{printable(source.path)}: gives no frames.")
+
+
+def _request(pipeline: Pipeline, settings: ExtractionSettings, content: _Content | None) -> Request:
+    return Request(
+        None if content is None else content.fingerprint.sha256, pipeline.bundle.content_hash, pipeline.precision,
+        settings.intrinsics, settings.max_frames,
+    )  # fmt: skip
+
+
+def _earlier_table(name: str, paths: OutputPaths, request: Request, settings: ExtractionSettings) -> Outcome | None:
+    """What to say instead of working, if the table is there already; None to go on."""
+    earlier = look_for_earlier(paths)
+    look_for_earlier(paths.incomplete)  # refuses to overwrite what is not ours
+    if settings.overwrite or earlier.state in ("nothing", "unfinished"):
+        return None
+    shown, table = printable(name), printable(paths.table)
+    advice = "Use --overwrite to replace it, or another folder (-o)."
+    if earlier.state == "foreign":
+        problem = "nothing beside it says what it was made from"
+    elif earlier.state == "changed":
+        problem = f"it is not the table that {printable(paths.sidecar.name)} describes; it was changed or copied there"
+    else:
+        problem = "; ".join(differences(earlier.content or {}, request))
+        if not problem:
+            return Outcome(name, "skipped", f"{shown}: skipped, {table} exists.", paths.table)
+    return Outcome(name, "failed", f"{shown}: {table} exists, but {problem}. {advice}", paths.table)
+
+
+def _expected_frames(source: FrameSource, settings: ExtractionSettings) -> int | None:
+    counts = [count for count in (source.n_frames, settings.max_frames) if count is not None]
+    return min(counts, default=None)
+
+
+def _camera_facts(camera: Camera) -> dict[str, float]:
+    return {name: float(value) for name, value in asdict(camera).items()}
+
+
+def _clip_facts(
+    source: FrameSource, run: _Run, rows: int, seconds: float, settings: ExtractionSettings, content: _Content | None
+) -> dict[str, Any]:
+    assert run.camera is not None  # there were frames
+    height, width = run.image_size
+    damaged = source.damaged_frames
+    return {
+        "reason": run.reason,
+        "input": {
+            "path": source.path if source.live else str(Path(source.path).resolve()),
+            "kind": source.kind,
+            **({} if content is None else asdict(content.fingerprint)),
+            "frames_declared": source.n_frames,
+            "fps": source.fps,
+            "height": height,
+            "width": width,
+        },
+        "frames": rows,
+        "frames_with_success": run.successes,
+        **({"damaged_frames": [number + 1 for number in damaged]} if damaged else {}),  # as the table counts them
+        "warnings": [*settings.warnings, *source.warnings, *run.problems, *_no_face(run)],
+        "camera": _camera_facts(run.camera),
+        "seconds": round(seconds, 3),
+    }
+
+
+def _no_face(run: _Run) -> list[str]:
+    return [] if run.successes else [NO_FACE_IN_CLIP]
+
+
+def _clip_outcome(
+    source: FrameSource, run: _Run, complete: bool, target: OutputPaths, rows: int, seconds: float
+) -> Outcome:
+    shown, table = printable(source.path), printable(target.table)
+    if complete:
+        status: Literal["done", "incomplete", "interrupted"] = "done"
+        message = f"{shown}: {rows} frames, {run.successes or 'none'} with a face, {seconds:.1f} s -> {table}"
+    elif run.error is not None:
+        status, message = "incomplete", f"{run.error} The {rows} frames before that are in {table}"
+    elif run.ending == "interrupted":
+        status = "interrupted"
+        of = f" of {source.n_frames}" if source.n_frames is not None else ""
+        message = (
+            f"{shown}: INCOMPLETE, interrupted after {rows}{of} frames. These are finished, with post-processed "
+            f"AUs, in {table}; the next run starts this clip anew."
+        )
+    else:
+        status = "incomplete"
+        message = f"{shown}: NOT WHOLE: {'; '.join(run.problems)}. All {rows} frames that there are stand in {table}"
+    return Outcome(
+        source.path, status, message, target.table, rows, tuple(source.warnings), without_face=not run.successes
+    )

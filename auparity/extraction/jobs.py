@@ -1,0 +1,208 @@
+"""Many inputs, one after the other: which jobs they make, what becomes of each, and when to stop (`auparity extract`).
+
+Inputs are planned before anything is computed, so that each has a table name of its own. Then each job runs by
+itself: an input that cannot be read is reported and the next one goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from auparity.errors import AuparityError
+from auparity.extraction.clips import extract_clip, extract_photograph
+from auparity.extraction.inputs import Input
+from auparity.extraction.output_names import output_names
+from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome, Pipeline
+from auparity.media import CameraStream, open_clip, printable
+
+EXIT_GOOD, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input that makes one table, or that cannot be measured."""
+
+    kind: Literal["clip", "photograph", "camera", "problem"]
+    path: Path  #: "camera:0" for cameras
+    name: str = ""  #: of the table in the output folder, without suffix; cameras name theirs by the time
+    camera: int | None = None
+    problem: str = ""  #: why it cannot be measured
+
+
+class Reporter(Protocol):
+    """Told what happens, job by job."""
+
+    def job_started(self, number: int, total: int, job: Job) -> ClipProgress: ...
+    def batch_started(self, total: int, at_a_time: int) -> ClipProgress:
+        """Several jobs run at a time; frames of all of them are counted together."""
+
+    def job_done(self, outcome: Outcome) -> None: ...
+
+
+def camera_job(camera: int) -> Job:
+    """The job of a live camera."""
+    return Job("camera", Path(f"camera:{camera}"), camera=camera)
+
+
+def plan_jobs(
+    inputs: Sequence[Input], *, keep_tree: bool | None = None, template: str | None = None
+) -> tuple[list[Job], list[str]]:
+    """The jobs that the inputs make, in their order, and notices for the user.
+
+    Parameters
+    ----------
+    inputs : as of `auparity.extraction.inputs.find_inputs`.
+    keep_tree, template : how tables are called, see `output_names`.
+
+    Raises
+    ------
+    AuparityError : two inputs would write the same table, or the template is wrong.
+    """
+    measured = [item for item in inputs if item.kind in ("clip", "photograph")]
+    names = output_names([item.path for item in measured], keep_tree=keep_tree, template=template)
+    name_of = {id(item): name for item, name in zip(measured, names, strict=True)}
+    jobs = [
+        Job(item.kind, item.path, name_of.get(id(item), ""), problem=item.problem)
+        for item in inputs
+        if item.kind != "notice"
+    ]
+    return jobs, [item.problem for item in inputs if item.kind == "notice"]
+
+
+def run_jobs(
+    pipeline: Pipeline,
+    jobs: Sequence[Job],
+    settings: ExtractionSettings,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+) -> list[Outcome]:
+    """Run the jobs until all are done or `stop` says so; as many outcomes as jobs were begun.
+
+    An internal error (any error but `AuparityError` and `OSError`) is reported with its traceback, and does not cost
+    the jobs after it.
+    """
+    outcomes: list[Outcome] = []
+    for number, job in enumerate(jobs, 1):
+        if stop():
+            break
+        outcome = run_job(pipeline, job, settings, reporter.job_started(number, len(jobs), job), stop)
+        outcomes.append(outcome)
+        reporter.job_done(outcome)
+        if outcome.status == "interrupted":
+            break
+    return outcomes
+
+
+def run_job(
+    pipeline: Pipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
+) -> Outcome:
+    """Run one job; errors become its outcome, and only a second Ctrl-C is raised."""
+    try:
+        return _run_job(pipeline, job, settings, progress, stop)
+    except Exception as error:
+        return failure(job, error)
+
+
+def failure(job: Job, error: BaseException) -> Outcome:
+    """The outcome of a job that ended in an error."""
+    if isinstance(error, AuparityError | OSError):
+        message, shown = str(error), printable(job.path)
+        return Outcome(str(job.path), "failed", message if shown in message else f"{shown}: {message}")
+    trace = "".join(traceback.format_exception(error))
+    text = f"{printable(job.path)}: internal error; please report it.\n{trace}"
+    return Outcome(str(job.path), "failed", text)
+
+
+def exit_code(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> int:
+    """130 after an interruption that left something undone, 1 if any input failed, else 0."""
+    statuses = [outcome.status for outcome in outcomes]
+    if "interrupted" in statuses or len(outcomes) < len(jobs):
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if {"failed", "incomplete"} & set(statuses) else EXIT_GOOD
+
+
+def summary(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
+    """One line: how many inputs ended how, and in how many no face was found."""
+    statuses = [outcome.status for outcome in outcomes]
+    counts = [(statuses.count(word), word) for word in ("done", "skipped", "incomplete", "interrupted", "failed")]
+    counts.append((len(jobs) - len(outcomes), "not started"))
+    inputs = "1 input" if len(jobs) == 1 else f"{len(jobs)} inputs"
+    line = f"{inputs}: " + ", ".join(f"{count} {word}" for count, word in counts if count)
+    without = sum(outcome.without_face for outcome in outcomes)
+    return f"{line}; no face found in {without} of them" if without else line
+
+
+class StopSwitch:
+    """Ctrl-C in two steps: the first asks to finish what is done, the second stops at once (KeyboardInterrupt).
+
+    SIGTERM (a scheduler's time is up) and SIGHUP (the terminal was closed) count as Ctrl-C. A context manager; call it
+    to ask whether it was pressed. Only the main thread can take over signals: elsewhere it stays off, and a
+    KeyboardInterrupt is treated by `extract_clip` as the first Ctrl-C.
+    """
+
+    NOTICE = b"\nStopping after this frame; post-processing what is done. Ctrl-C again stops at once.\n"
+    SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+    def __init__(self) -> None:
+        self.pressed = False
+        self._previous: dict[int, Any] = {}
+
+    def __call__(self) -> bool:
+        return self.pressed
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for name in self.SIGNALS:
+                number = getattr(signal, name, None)
+                # nohup has a program ignore SIGHUP, a shell's background jobs SIGINT: they stay ignored.
+                if number is not None and (name == "SIGINT" or signal.getsignal(number) is not signal.SIG_IGN):
+                    self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
+        self._previous = {}
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.pressed and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.pressed = True
+        # A signal handler may not use the locks of a stream or a progress bar that it has interrupted; and a terminal
+        # that was closed cannot be written to.
+        with suppress(OSError):
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ is not None else 2, self.NOTICE)
+
+
+def _run_job(
+    pipeline: Pipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
+) -> Outcome:
+    if job.kind == "problem":
+        return Outcome(str(job.path), "failed", job.problem)
+    if job.kind == "photograph":
+        try:
+            return extract_photograph(pipeline, job.path, settings, name=job.name)
+        except KeyboardInterrupt:
+            if stop():
+                raise
+            return Outcome(str(job.path), "interrupted", f"{printable(job.path)}: interrupted; nothing written.")
+    with _open(job, settings) as source:
+        return extract_clip(pipeline, source, settings, name=job.name or None, progress=progress, stop=stop)
+
+
+def _open(job: Job, settings: ExtractionSettings) -> Any:
+    if job.camera is not None:
+        return CameraStream(job.camera)
+    return open_clip(job.path, timestamps=settings.timestamps, fps=settings.fps, max_pixels=settings.max_pixels)

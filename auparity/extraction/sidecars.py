@@ -1,0 +1,207 @@
+"""What stands beside every result table: ``<table>.json``, which says what the table was made from, by what and how.
+
+A sidecar vouches for one table by that table's SHA-256: an old sidecar cannot speak for a new table, nor the one of a
+CSV file for a Parquet file. `publish` puts sidecar and table in place, the sidecar first. A program that is killed
+between the two leaves a sidecar whose table is missing or is the one that it `replaces`, and the next run sees from
+that that the clip has to be done again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import auparity
+from auparity.atomic_files import TEMPORARY, abandoned_beside, flush_folder, write_text_atomically
+from auparity.errors import AuparityError, FileFormatError
+from auparity.extraction.table_writers import PART, Finished, TableFormat
+from auparity.fingerprints import fingerprint_of_file
+from auparity.json_files import load_json
+from auparity.models.types import BundleMeta
+from auparity.reports.clips.sidecar import SIGNATURE, sidecar_of
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """Camera intrinsics as asked for, in pixels; None is derived from the image size (spec 70.1)."""
+
+    fx: float | None = None
+    fy: float | None = None
+    cx: float | None = None
+    cy: float | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What decides the numbers of a table: two runs with equal requests would write the same one."""
+
+    input_sha256: str | None  #: of the input's content; None for cameras
+    bundle: str  #: content hash of the weights
+    precision: str
+    intrinsics: Intrinsics
+    max_frames: int | None = None  #: None in a sidecar whose clip was not cut
+    timestamps: str | None = None  #: where the times of a clip come from; None for photographs and cameras
+    fps: float | None = None  #: frames per second stated for a folder of images
+    multi_view: bool | None = None  #: several orientations tried for each face of a photograph; None for clips
+
+
+@dataclass(frozen=True)
+class OutputPaths:
+    """The files of one input in the output folder; `name` may hold folders below it, and has no suffix."""
+
+    directory: Path
+    name: str
+    table_format: TableFormat
+
+    @property
+    def table(self) -> Path:
+        return self.directory / f"{self.name}.{self.table_format}"
+
+    @property
+    def sidecar(self) -> Path:
+        return sidecar_of(self.table)
+
+    @property
+    def incomplete(self) -> OutputPaths:
+        """Where the results of an interrupted or damaged clip go, so that they are never taken for whole."""
+        return OutputPaths(self.directory, f"{self.name}.incomplete", self.table_format)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier run left under the name of a table."""
+
+    state: Literal["nothing", "ours", "unfinished", "foreign", "changed"]
+    #: nothing: there is no table. ours: the sidecar vouches for it. unfinished: the table that a killed run was about
+    #: to replace. foreign: nothing says how it was made. changed: it is not the table that its sidecar describes.
+    content: Mapping[str, Any] | None = None  #: of the sidecar
+
+
+def look_for_earlier(paths: OutputPaths) -> Earlier:
+    """What is there already under a table's name.
+
+    Raises
+    ------
+    AuparityError : a JSON file of the sidecar's name was not written by auparity, or the table's name is a
+        directory's; neither is ever overwritten. OSError : it cannot be read.
+    """
+    content = read_sidecar(paths)
+    if paths.table.is_dir():
+        raise AuparityError(f"{paths.table}: is a directory, so no table can be written there. Move it, or use -o.")
+    if not paths.table.exists():
+        return Earlier("nothing", content)
+    if content is None:
+        return Earlier("foreign")
+    found = fingerprint_of_file(paths.table).sha256
+    described = content.get("table")
+    if isinstance(described, dict) and (described.get("name"), described.get("sha256")) == (paths.table.name, found):
+        return Earlier("ours", content)
+    if isinstance(described, dict) and described.get("replaces") == found:
+        return Earlier("unfinished", content)
+    return Earlier("changed", content)
+
+
+def read_sidecar(paths: OutputPaths) -> dict[str, Any] | None:
+    """The content of a table's sidecar, or None without one.
+
+    Raises
+    ------
+    AuparityError : a JSON file of that name was not written by auparity; it is never overwritten.
+    """
+    if not paths.sidecar.exists():
+        return None
+    try:
+        content = load_json(paths.sidecar, "the description of a table", dict[str, Any])
+    except FileFormatError as error:
+        raise AuparityError(f"{error} It is left alone; move it away, or choose another folder (-o).") from error
+    if SIGNATURE not in content:
+        raise AuparityError(
+            f"{paths.sidecar}: exists and was not written by auparity, so it is left alone. Choose another folder (-o)."
+        )
+    return content
+
+
+def publish(
+    finished: Finished,
+    paths: OutputPaths,
+    *,
+    request: Request,
+    bundle: BundleMeta,
+    complete: bool,
+    facts: Mapping[str, Any],
+) -> None:
+    """Put a finished table and its sidecar in place: `facts` of this run between who made it and what was asked for.
+
+    Raises
+    ------
+    OSError : the disk is full, or the folder cannot be written to; the table that was there is still there.
+    """
+    replaces = fingerprint_of_file(paths.table).sha256 if paths.table.exists() else None
+    content = {
+        SIGNATURE: auparity.__version__,
+        "table": {
+            "name": paths.table.name,
+            "rows": finished.rows,
+            "bytes": finished.n_bytes,
+            "sha256": finished.sha256,
+            "replaces": replaces,
+        },
+        "complete": complete,
+        **facts,
+        # str() stands in for the paths and dates that a bundle's source may hold.
+        "bundle": {**json.loads(json.dumps(asdict(bundle), default=str)), "content_hash": request.bundle},
+        "request": asdict(request),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_text_atomically(paths.sidecar, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    finished.put(paths.table)
+    flush_folder(paths.table.parent)
+
+
+def remove_superseded(paths: OutputPaths) -> None:
+    """Remove what earlier runs left of this input, now that the whole table is there: an incomplete table that its
+    sidecar vouches for, and the part files of programs that were killed."""
+    incomplete = paths.incomplete
+    if look_for_earlier(incomplete).state == "ours":
+        incomplete.table.unlink(missing_ok=True)
+        incomplete.sidecar.unlink(missing_ok=True)
+    left = [path for target in (paths.table, paths.incomplete.table) for path in abandoned_beside(target, PART)]
+    left += [path for target in (paths.table, paths.sidecar) for path in abandoned_beside(target, TEMPORARY)]
+    for path in left:
+        with suppress(OSError):  # on Windows another program still writes to it
+            path.unlink()
+
+
+def differences(content: Mapping[str, Any], request: Request) -> list[str]:
+    """In plain words, why the table that this sidecar describes is not the one that `request` asks for."""
+    made, reasons = content.get("request"), []
+    if not isinstance(made, dict):
+        return ["its sidecar does not say what it was made with"]
+    if made.get("input_sha256") != request.input_sha256:
+        where = content.get("input")
+        was = where.get("path", "another input") if isinstance(where, dict) else "another input"
+        reasons.append(f"it was made from another input or another version of it ({was})")
+    if made.get("bundle") != request.bundle:
+        bundle = content.get("bundle")
+        name = bundle.get("name") if isinstance(bundle, dict) else None
+        reasons.append(f"with other models ({name}, {str(made.get('bundle'))[:12]})")
+    if made.get("precision") != request.precision:
+        reasons.append(f"with precision {made.get('precision')}")
+    if made.get("intrinsics") != asdict(request.intrinsics):
+        reasons.append("with other camera intrinsics")
+    if (made.get("timestamps"), made.get("fps")) != (request.timestamps, request.fps):
+        reasons.append("with other time stamps")
+    if made.get("multi_view") != request.multi_view:
+        reasons.append("with another choice of --multi-view")
+    limit, frames = made.get("max_frames"), content.get("frames")
+    whole_and_short = (
+        limit is None and request.max_frames is not None and isinstance(frames, int) and frames <= request.max_frames
+    )
+    if limit != request.max_frames and not whole_and_short:
+        reasons.append("of the whole clip" if limit is None else f"of its first {limit} frames only")
+    return reasons

@@ -1,0 +1,265 @@
+"""Result tables on disk: rows stream into a part file, from which the table is made when the clip is done (spec 80.2).
+
+The AUs of a clip are final only after its last frame (spec 60.7), so every table is written twice: row by row with
+the AUs as predicted online, flushed as it goes, so that a crash leaves them readable in ``<table>.<random>.part``; then
+once more with the AU columns replaced, into a temporary file that `Finished.put` gives the table's name after its rows
+were counted on disk. A table under its final name is therefore always whole. CSV holds the text of spec 80.1; Parquet
+holds the same columns unrounded (its part file is an Arrow stream, readable with `pyarrow.ipc.open_stream` up to the
+point of a crash).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, Literal, Protocol
+
+from auparity.atomic_files import TEMPORARY, create_beside, flush_to_disk
+from auparity.errors import AuparityError, ContractError, VariantUnavailable
+from auparity.extraction.tables import (
+    COLUMNS,
+    N_AU_COLUMNS,
+    Column,
+    Layout,
+    Value,
+    format_row,
+    header,
+    rewrite_aus,
+    row_values,
+)
+from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, FrameResult, OfflineAUs
+
+TableFormat = Literal["csv", "parquet"]
+
+#: Rows of a Parquet table that are written together: what a crash may lose, against 34 kB of overhead for each group.
+ROWS_PER_BATCH = 64
+PART = ".part"  #: ends the names of files of rows of an unfinished clip
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A whole table in a temporary file, its rows counted on disk. `put` it in place or `discard` it."""
+
+    temporary: Path
+    rows: int
+    n_bytes: int
+    sha256: str  #: hex, of the file
+    held: IO[bytes]  #: the open file: its lock says that somebody still works on it
+
+    def put(self, table: Path) -> None:
+        """Give it its name; raises `OSError`."""
+        if os.name == "nt":  # where open files cannot be renamed
+            self.held.close()
+        os.replace(self.temporary, table)
+        self.held.close()
+
+    def discard(self) -> None:
+        """Remove it; does nothing where it has its name already."""
+        self.held.close()
+        with suppress(FileNotFoundError):
+            self.temporary.unlink()
+
+
+class TableWriter(Protocol):
+    """A table being written: `append` rows, then `finish` it or not, and in the end `keep_part` or `discard_part`."""
+
+    n_rows: int
+    part: Path  #: where the rows are
+
+    def append(self, result: FrameResult) -> None: ...
+
+    def finish(self, offline: OfflineAUs | None) -> Finished:
+        """The whole table in a file of its own, AU columns replaced where `offline` is given.
+
+        Raises
+        ------
+        ContractError : `offline` has another number of frames. OSError : it cannot be written. AuparityError : what
+            stands on disk is not what was written.
+        """
+
+    def keep_part(self) -> None:
+        """Close the part file and leave it, with everything appended so far; does nothing the second time."""
+
+    def discard_part(self) -> None:
+        """Close and remove the part file; does nothing the second time."""
+
+
+def open_table(table: Path, layout: Layout, table_format: TableFormat) -> TableWriter:
+    """Start a table that will be called `table`; rows go to a part file beside it that belongs to this writer alone.
+
+    Raises
+    ------
+    VariantUnavailable : Parquet without pyarrow. OSError : the folder cannot be written to.
+    """
+    return CSVTable(table, layout) if table_format == "csv" else ParquetTable(table, layout)
+
+
+class CSVTable:
+    """The OpenFace CSV: comma-separated, "\\n" line ends, one header line (spec 80.1, 80.3)."""
+
+    def __init__(self, table: Path, layout: Layout) -> None:
+        self.n_rows = 0
+        self._table, self._layout = table, layout
+        self._file, self.part = create_beside(table, PART)
+        self._file.write(header(layout).encode("ascii") + b"\n")
+
+    def append(self, result: FrameResult) -> None:
+        self._file.write(format_row(result, self._layout).encode("ascii") + b"\n")
+        self._file.flush()
+        self.n_rows += 1
+
+    def finish(self, offline: OfflineAUs | None) -> Finished:
+        _check_rows(offline, self.n_rows)
+        out, temporary = create_beside(self._table, TEMPORARY)
+        with _removed_on_error(out, temporary):
+            self._file.seek(0)
+            out.write(next(self._file))
+            for index, line in enumerate(self._file):
+                if offline is not None:
+                    text = rewrite_aus(line.decode("ascii"), offline.intensity[index], offline.presence[index])
+                    line = text.encode("ascii") + b"\n"
+                out.write(line)
+            flush_to_disk(out)
+            finished, lines = _read_back(out, temporary, self.n_rows)
+            _check_count(temporary, lines - 1, self.n_rows)
+        return finished
+
+    def keep_part(self) -> None:
+        self._file.close()
+
+    def discard_part(self) -> None:
+        self._file.close()
+        self.part.unlink(missing_ok=True)
+
+
+class ParquetTable:
+    """The same columns as the CSV, unrounded: counts and flags int32, presences int8, the rest float64."""
+
+    def __init__(self, table: Path, layout: Layout) -> None:
+        self._pa = require_pyarrow()
+        self.n_rows = 0
+        self._table, self._layout = table, layout
+        self._rows: list[tuple[Value, ...]] = []
+        self._schema = self._pa.schema([(column.name, self._type_of(column)) for column in COLUMNS[layout]])
+        self._file, self.part = create_beside(table, PART)
+        self._stream = self._pa.ipc.new_stream(self._file, self._schema)
+
+    def append(self, result: FrameResult) -> None:
+        self._rows.append(row_values(result, self._layout))
+        self.n_rows += 1
+        if len(self._rows) == ROWS_PER_BATCH:
+            self._write_batch()
+
+    def finish(self, offline: OfflineAUs | None) -> Finished:
+        parquet = import_module("pyarrow.parquet")
+        _check_rows(offline, self.n_rows)
+        self._end_stream()
+        out, temporary = create_beside(self._table, TEMPORARY)
+        with _removed_on_error(out, temporary):
+            self._file.seek(0)
+            with self._pa.ipc.open_stream(self._file) as batches, parquet.ParquetWriter(out, self._schema) as writer:
+                start = 0
+                for batch in batches:
+                    writer.write_batch(batch if offline is None else self._with_aus(batch, offline, start))
+                    start += batch.num_rows
+            flush_to_disk(out)
+            finished, _ = _read_back(out, temporary, self.n_rows)
+            _check_count(temporary, parquet.read_metadata(str(temporary)).num_rows, self.n_rows)
+        return finished
+
+    def keep_part(self) -> None:
+        if not self._file.closed:
+            self._end_stream()
+            self._file.close()
+
+    def discard_part(self) -> None:
+        self._rows = []
+        self._file.close()
+        self.part.unlink(missing_ok=True)
+
+    def _end_stream(self) -> None:
+        """Everything appended is in the part file, and the stream has its end; does nothing the second time."""
+        if self._stream is not None:
+            self._write_batch()
+            self._stream.close()
+            self._stream = None
+            self._file.flush()
+
+    def _type_of(self, column: Column) -> Any:
+        if column.name.startswith("AU") and column.name.endswith("_c"):
+            return self._pa.int8()
+        return self._pa.int32() if column.kind == "int" else self._pa.float64()
+
+    def _write_batch(self) -> None:
+        if not self._rows:
+            return
+        columns = [
+            self._pa.array(values, from_pandas=False).cast(field.type)
+            for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
+        ]
+        self._stream.write_batch(self._pa.record_batch(columns, schema=self._schema))
+        self._file.flush()
+        self._rows = []
+
+    def _with_aus(self, batch: Any, offline: OfflineAUs, start: int) -> Any:
+        rows = slice(start, start + batch.num_rows)
+        values = [*offline.intensity[rows].T, *offline.presence[rows].T]
+        fields = list(self._schema)[-N_AU_COLUMNS:]
+        aus = [self._pa.array(column).cast(field.type) for column, field in zip(values, fields, strict=True)]
+        return self._pa.record_batch(batch.columns[:-N_AU_COLUMNS] + aus, schema=self._schema)
+
+
+def require_pyarrow() -> Any:
+    """The pyarrow module; raises `VariantUnavailable` that says how to install it."""
+    try:
+        return import_module("pyarrow")
+    except ImportError as error:
+        raise VariantUnavailable(
+            'Parquet tables need pyarrow, which is not installed: pip install "auparity[parquet]", or use --format csv.'
+        ) from error
+
+
+def _check_rows(offline: OfflineAUs | None, n_rows: int) -> None:
+    """The post-processed AUs must be those of the rows written."""
+    if offline is None:
+        return
+    for name, aus in (("intensity", INTENSITY_AUS), ("presence", PRESENCE_AUS)):
+        shape = getattr(offline, name).shape
+        if shape != (n_rows, len(aus)):
+            raise ContractError("postprocessing", f"OfflineAUs.{name}", f"shape {(n_rows, len(aus))}", f"{shape}")
+
+
+def _read_back(out: IO[bytes], temporary: Path, rows: int) -> tuple[Finished, int]:
+    """The finished table as it stands on disk, and the number of its line ends."""
+    digest, size, lines = hashlib.sha256(), 0, 0
+    with temporary.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+            size += len(chunk)
+            lines += chunk.count(b"\n")
+    return Finished(temporary, rows, size, digest.hexdigest(), out), lines
+
+
+def _check_count(temporary: Path, found: int, rows: int) -> None:
+    if found != rows:
+        raise AuparityError(
+            f"{temporary}: {rows} rows were written, but {found} are on the disk. The disk may be failing, or another "
+            "program wrote to the file; no table was put in place."
+        )
+
+
+@contextmanager
+def _removed_on_error(out: IO[bytes], temporary: Path) -> Iterator[None]:
+    """Close and remove a temporary file when the block ends with an error."""
+    try:
+        yield
+    except BaseException:
+        out.close()
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise

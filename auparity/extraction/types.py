@@ -1,0 +1,102 @@
+"""What extraction is told and tells: the pipeline that it drives, its settings, its progress and its outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from auparity.extraction.sidecars import Intrinsics
+from auparity.extraction.table_writers import TableFormat
+from auparity.media import MAX_PIXELS, Image, Timestamps
+from auparity.models.types import BundleMeta
+from auparity.reference.head_pose import Camera
+from auparity.reference.results import FrameResult, OfflineAUs
+
+
+class Weights(Protocol):
+    """A bundle, as far as its results must name it."""
+
+    @property
+    def meta(self) -> BundleMeta: ...
+    @property
+    def content_hash(self) -> str: ...
+
+
+class ClipSession(Protocol):
+    """One clip going through a pipeline."""
+
+    def process_frame(self, image: Image, timestamp: float) -> FrameResult: ...
+    def finish(self) -> OfflineAUs: ...
+
+
+class Pipeline(Protocol):
+    """What extraction needs of a pipeline; `auparity.Pipeline` and `auparity.ReferencePipeline` are such."""
+
+    @property
+    def bundle(self) -> Weights: ...
+    @property
+    def precision(self) -> str:
+        """Class of its results: "float32" for the reference and all that are held to it."""
+
+    @property
+    def variants(self) -> dict[str, str]:
+        """Implementation of each stage, for the record."""
+
+    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> ClipSession: ...
+    def process_image(
+        self, image: Image, *, camera: Camera | None = None, multi_view: bool | None = None
+    ) -> list[FrameResult]: ...
+
+
+class ClipProgress(Protocol):
+    """Told how far a clip is."""
+
+    def started(self, n_frames: int | None) -> None: ...
+    def frame_done(self) -> None: ...
+    def finishing(self) -> None: ...
+
+
+class NoProgress:
+    def started(self, n_frames: int | None) -> None:
+        """Nobody listens."""
+
+    def frame_done(self) -> None:
+        """Nobody listens."""
+
+    def finishing(self) -> None:
+        """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class ExtractionSettings:
+    """How to extract; the same for every input of a run."""
+
+    output_dir: Path = Path("processed")  #: where the reference program writes, too (spec 80.4)
+    table_format: TableFormat = "csv"
+    intrinsics: Intrinsics = field(default_factory=Intrinsics)
+    max_frames: int | None = None
+    max_seconds: float | None = None  #: of a camera; by time stamps
+    overwrite: bool = False
+    timestamps: Timestamps = "container"  #: where the times of videos come from
+    fps: float | None = None  #: frames per second of a folder of images
+    max_pixels: int = MAX_PIXELS  #: larger pictures are refused before they are decoded
+    multi_view: bool = True  #: of photographs: fit each face from several head orientations, and keep the likeliest
+    warnings: tuple[str, ...] = ()  #: what whoever reads a result of this run must know; goes into every sidecar
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one input."""
+
+    input: str
+    status: Literal["done", "skipped", "incomplete", "interrupted", "failed"]
+    message: str  #: in plain words, naming input and output
+    table: Path | None = None
+    rows: int = 0
+    warnings: tuple[str, ...] = ()
+    without_face: bool = False  #: measured, and no face was found anywhere
+
+
+def never() -> bool:
+    return False

@@ -1,0 +1,1 @@
+"""Inputs that exported models are checked with."""

@@ -1,0 +1,108 @@
+"""What the AU models learn from: frames of sessions and photographs, arranged for each kind of model.
+
+Static models see features as they are, of frames and of photographs. A dynamic machine sees frames without the medians
+of their session. A dynamic regression is calibrated on every clip (spec 60.7), so that a constant error for a person
+does not matter: it learns from differences within people, features and intensities without the person's means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.models.synthetic.aus.features import ClipFeatures
+from auparity.models.synthetic.aus.photos import PhotoFeatures
+from auparity.reference.fhog import FEATURES, ORIENTATIONS
+
+Array = npt.NDArray[Any]
+
+HOG_SIZE = 4464
+#: FHOG is scaled to unit total variance and geometry to the square of this, so that one regularisation fits both.
+GEOMETRY_GAIN = 2.0
+#: Share that an orientation bin gives to its neighbours.
+BLUR = 0.4
+#: From this frame of a session on, running medians are close enough to the final ones to learn from as well.
+SETTLED = 15
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Rows to learn from or to judge by."""
+
+    features: Array  #: (N, D) float32
+    aus: Array  #: (N, 18) intensities
+    people: Array  #: (N,) which rows show one person
+    photo: Array  #: (N,) bool: from a photograph
+    mirrored: Array  #: (N,) bool
+
+    def take(self, rows: Array) -> Samples:
+        return Samples(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def without(self, means: Array) -> Samples:
+        """The same, features without means (D,)."""
+        return replace(self, features=(self.features - means).astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+
+def _join(parts: list[Samples]) -> Samples:
+    return Samples(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Samples)))
+
+
+def _rows(sessions: list[ClipFeatures], features: list[Array], rows: slice = slice(None)) -> list[Samples]:
+    """Chosen rows of sessions with given features. The second half of the sessions are mirror images of the first."""
+    count, parts = len(sessions) // 2, []
+    for k, (session, values) in enumerate(zip(sessions, features, strict=True)):
+        size = len(values)
+        flags = np.zeros(size, np.bool_), np.full(size, k >= count)
+        parts.append(Samples(values, session.aus[rows], np.full(size, k % count), *flags))
+    return parts
+
+
+def raw_samples(sessions: list[ClipFeatures], photos: PhotoFeatures) -> Samples:
+    """For static models: features as they are."""
+    people = len(sessions) // 2 + photos.people
+    of_photos = Samples(photos.features, photos.aus, people, np.ones(len(people), np.bool_), photos.mirrored)
+    return _join([*_rows(sessions, [session.features for session in sessions]), of_photos])
+
+
+def rest_samples(sessions: list[ClipFeatures]) -> Samples:
+    """For dynamic machines: without the medians of the session's end; every other frame also without running ones."""
+    later = slice(SETTLED, None, 2)
+    final = _rows(sessions, [session.features - session.final_medians for session in sessions])
+    running = _rows(sessions, [session.features[later] - session.medians[later] for session in sessions], later)
+    return _join(final + running)
+
+
+def within_samples(sessions: list[ClipFeatures]) -> Samples:
+    """For dynamic regressions: features and intensities without the means of each session."""
+    samples = _join(_rows(sessions, [session.features - session.features.mean(axis=0) for session in sessions]))
+    return replace(samples, aus=np.concatenate([session.aus - session.aus.mean(axis=0) for session in sessions]))
+
+
+def feature_scale(features: Array) -> Array:
+    """(D,) factors that bring FHOG to unit total variance, and geometry to the square of its gain."""
+    variance = features.var(axis=0)
+    scale = np.full(features.shape[1], 1 / np.sqrt(variance[:HOG_SIZE].sum()), np.float32)
+    scale[HOG_SIZE:] = GEOMETRY_GAIN / np.sqrt(variance[HOG_SIZE:].sum())
+    return scale
+
+
+def blur_orientations(features: Array) -> Array:
+    """(N, D) with every orientation bin of FHOG mixed with its two neighbours, on the circle; symmetric and linear.
+
+    Learning from blurred features, and blurring the weights, prefers models whose weights change little from one
+    orientation to the next: a face turned by a few degrees looks nearly the same to them.
+    """
+    blurred = features.copy()
+    cells = blurred[:, :HOG_SIZE].reshape(len(features), -1, FEATURES)
+    for first, count in ((0, 2 * ORIENTATIONS), (2 * ORIENTATIONS, ORIENTATIONS)):
+        bins = cells[..., first : first + count].copy()
+        neighbours = np.roll(bins, 1, axis=-1) + np.roll(bins, -1, axis=-1)
+        cells[..., first : first + count] = (1 - BLUR) * bins + BLUR / 2 * neighbours
+    blurred[:, :HOG_SIZE] = cells.reshape(len(features), -1)
+    return blurred

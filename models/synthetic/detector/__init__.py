@@ -1,0 +1,1 @@
+"""The face detector of the embedded bundle: networks, samples, calibration."""

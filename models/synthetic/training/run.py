@@ -1,0 +1,125 @@
+"""The training of the embedded bundle, from seeds to file: ``auparity dev train -o FOLDER``.
+
+Renders the faces, trains every part on them, puts the parts together and writes ``bundle.zip``. Steps that are finished
+are not done again, so the same command goes on where it was stopped. FOLDER/progress.log says how far it is,
+FOLDER/report.json holds the figures on faces that training never saw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from auparity.errors import AuparityError
+from auparity.models import archive
+from auparity.models.bundle import Bundle
+from auparity.models.synthetic.training import aus as train_aus
+from auparity.models.synthetic.training import detector as train_detector
+from auparity.models.synthetic.training import early_termination as train_early_termination
+from auparity.models.synthetic.training import experts as train_experts
+from auparity.models.synthetic.training import eyes as train_eyes
+from auparity.models.synthetic.training import shape as train_shape
+from auparity.models.synthetic.training import validator as train_validator
+from auparity.models.synthetic.training.samples import background_set, photo_set
+from auparity.models.synthetic.training.torch_extra import require_torch
+from auparity.models.synthetic.training.workspace import Workspace
+from auparity.models.synthetic.warps import mask_triangulation
+from auparity.models.types import MTCNN, BundleMeta, FaceModel, LandmarkModel
+
+#: First seeds. Training, validation (cut-offs, early stopping, the report's curves) and tests never share one.
+TRAINING, VALIDATION, TESTS = 1_000_000, 2_000_000, 3_000_000
+PHOTOGRAPHS, VALIDATION_PHOTOGRAPHS = 7000, 600
+BACKGROUNDS, VALIDATION_BACKGROUNDS = 1500, 300
+BACKGROUND_SEEDS = 500_000  #: backgrounds count from here above the first seed of their set
+META = BundleMeta("embedded", "1", "Apache-2.0")
+#: The name by which OpenFace knows CE-CLM models, and its settings for them (spec 50.1).
+FACE_MODEL, LANDMARK_MODEL = "main_ceclm_general", "cen_general"
+REPORT = "report.json"
+
+
+def train(folder: Path, threads: int = 2) -> Bundle:
+    """Run every step that is missing; returns the bundle, which is also in FOLDER/bundle.zip.
+
+    Raises
+    ------
+    AuparityError : PyTorch is not installed, or a file of an earlier run is damaged.
+    """
+    require_torch()
+    workspace = Workspace(folder)
+    start = time.monotonic()
+    photos = photo_set(workspace, "photos_train", PHOTOGRAPHS, TRAINING)
+    unseen = photo_set(workspace, "photos_validation", VALIDATION_PHOTOGRAPHS, VALIDATION)
+    empty = background_set(workspace, "backgrounds_train", BACKGROUNDS, TRAINING + BACKGROUND_SEEDS)
+    unseen_empty = background_set(
+        workspace, "backgrounds_validation", VALIDATION_BACKGROUNDS, VALIDATION + BACKGROUND_SEEDS
+    )
+    train_shape.train(workspace, photos, unseen)
+    pdm = train_shape.load_pdm(workspace, "pdm")
+    triangulation = mask_triangulation(pdm)
+
+    def face() -> FaceModel:
+        return face_model(workspace)
+
+    def detector() -> MTCNN:
+        return archive.rounded(train_detector.load_detector(workspace))
+
+    steps: list[tuple[str, Callable[[], None]]] = [
+        ("experts", lambda: train_experts.train(workspace, photos, unseen, threads)),
+        ("eyes", lambda: train_eyes.train(workspace, photos, unseen, threads)),
+        ("detector", lambda: train_detector.train(workspace, photos, unseen, empty, unseen_empty, threads)),
+        ("validator", lambda: train_validator.train(workspace, pdm, photos, unseen, empty)),
+        (
+            "early termination",
+            lambda: train_early_termination.train(workspace, face_model(workspace, early=False), unseen),
+        ),
+        ("action units", lambda: train_aus.train(workspace, pdm, triangulation, face(), photos, unseen, detector())),
+    ]
+    for name, step in steps:
+        begun = time.monotonic()
+        step()
+        workspace.log(f"{name}: {time.monotonic() - begun:.0f} s in this run")
+    bundle = assemble(workspace)
+    archive.save(bundle, folder / "bundle.zip")
+    workspace.report("bundle", content_hash=bundle.content_hash, bytes=(folder / "bundle.zip").stat().st_size)
+    workspace.log(f"bundle {bundle.short_hash}: {time.monotonic() - start:.0f} s in this run")
+    return bundle
+
+
+def face_model(workspace: Workspace, *, early: bool = True) -> FaceModel:
+    """The landmark models and the validator that have been trained, weights rounded as they will be stored."""
+    main = LandmarkModel(
+        LANDMARK_MODEL,
+        train_shape.load_pdm(workspace, "pdm"),
+        train_experts.load_experts(workspace),
+        train_early_termination.load_early_termination(workspace) if early else None,
+    )
+    parts, validator = train_eyes.load_eye_parts(workspace), train_validator.load_validator(workspace)
+    return archive.rounded(FaceModel(FACE_MODEL, main, parts, validator))
+
+
+def assemble(workspace: Workspace) -> Bundle:
+    """The bundle of everything that has been trained."""
+    video, image = train_aus.load_aus(workspace)
+    bundle = Bundle(META, train_detector.load_detector(workspace), face_model(workspace), video, image)
+    return dataclasses.replace(archive.round_weights(bundle), meta=META)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="auparity dev train", description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, default=Path("results/training"), metavar="FOLDER")
+    parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch, default: 2")
+    chosen = parser.parse_args(arguments)
+    try:
+        train(chosen.output, chosen.threads)
+    except AuparityError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0

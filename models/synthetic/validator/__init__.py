@@ -1,0 +1,1 @@
+"""The landmark validator of the embedded bundle: network and samples."""

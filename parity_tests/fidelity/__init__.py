@@ -1,0 +1,1 @@
+"""The reference against what the C++ program recorded."""

@@ -1,0 +1,1 @@
+"""The parity suite: any variant against the reference, stage by stage and over whole clips."""

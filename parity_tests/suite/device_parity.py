@@ -1,0 +1,130 @@
+"""The pipeline that stays on a device against the reference: one step, clips, photographs, and every size of batch.
+
+The same judgements as of any other pipeline (clip_parity.py). One step is one batch here: every frame of the clip, each
+begun at the reference state of the frame before. Batches of different sizes, and a second run, must give the same bits:
+that is what lets clips advance together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.cupy.grayscale import to_gray
+from auparity.accelerated.cupy.pipeline import DevicePipeline
+from auparity.parity_tests.compare.arrays import ComparisonRecord, compare_arrays
+from auparity.parity_tests.compare.tolerances import tolerance
+from auparity.parity_tests.suite.clip_parity import Clip, one_step_records
+from auparity.parity_tests.suite.platform_floor import FLOOR_FACTOR, GATE_ERRORS
+from auparity.reference.results import FrameResult
+
+Array = npt.NDArray[Any]
+
+#: Numbers of streams that must agree; a prime, and the largest that is promised.
+BATCHES = (1, 2, 3, 7, 16, 64, 256)
+#: Frames of the clip that they are given.
+BATCH_FRAMES = 3
+
+
+def one_step(pipeline: DevicePipeline, clip: Clip) -> list[ComparisonRecord]:
+    """Largest landmark error of every tracked frame, each begun at the reference state of the frame before."""
+    tracked = [
+        k
+        for k in range(1, len(clip.frames))
+        if clip.states[k - 1].detection_success and clip.states[k].detection_success
+    ]
+    if not tracked:
+        return []
+    device, detector = pipeline.device, pipeline.detector
+    with pipeline.lock, device.active():
+        gray = to_gray(device, device.upload(np.stack([clip.frames[k] for k in tracked])))
+        before = [clip.states[k - 1] for k in tracked]
+        start = replace(
+            detector.initial(len(tracked)),
+            params_global=device.upload(np.stack([state.params_global for state in before])),
+            params_local=device.upload(np.stack([state.params_local for state in before])),
+        )
+        frame = device.upload(np.arange(len(tracked), dtype=np.int32))
+        found = detector.detect(gray, frame, start, detector.parameters.track_windows)
+        landmarks = device.download(found.landmarks)
+    errors = [float(np.abs(a - clip.states[k].landmarks).max()) for a, k in zip(landmarks, tracked, strict=True)]
+    return one_step_records(errors, clip.name)
+
+
+def batches(pipeline: DevicePipeline, frames: Sequence[Array], sizes: Sequence[int] = BATCHES) -> ComparisonRecord:
+    """How many values of a stream's results differ between batches of other sizes, and from run to run."""
+    alone = _run(pipeline, frames, 1)
+    differs = [sum(_differing(a, b) for a, b in zip(alone, _run(pipeline, frames, n), strict=True)) for n in sizes]
+    stated = tolerance("batch", "values_differing")
+    return compare_arrays("values_differing", np.zeros(len(sizes)), np.array(differs, float), stated.tolerance)
+
+
+def _run(pipeline: DevicePipeline, frames: Sequence[Array], streams: int) -> list[FrameResult]:
+    """Results of the last of some streams; the others see the clip's frames in another order."""
+    sessions, results = [pipeline.start_video() for _ in range(streams)], []
+    for k in range(len(frames)):
+        images = [frames[(k + s) % len(frames)] for s in range(1, streams)]
+        found = pipeline.advance(sessions, [*images, frames[k]], [k / 30] * streams)
+        results.append(found[-1])
+    for session in sessions:
+        session.close()
+    return results
+
+
+def _differing(one: FrameResult, other: FrameResult) -> int:
+    pairs = [(np.asarray(getattr(one, f.name)), np.asarray(getattr(other, f.name))) for f in fields(FrameResult)]
+    return sum(int(np.count_nonzero(a != b)) for a, b in pairs)
+
+
+def photographs(
+    pipeline: DevicePipeline,
+    reference: Sequence[Sequence[FrameResult]],
+    perturbed_runs: Sequence[Sequence[Sequence[FrameResult]]],
+    images: Sequence[Array],
+) -> list[ComparisonRecord]:
+    """Faces of photographs, measured together: landmarks, intensities and presences beside the reference's.
+
+    Presences are signs of sums, and some lie so near zero that equally correct programs differ in them; the share that
+    may differ is therefore judged by what `perturbed_runs` of the reference differ from it.
+    """
+    found = pipeline.process_images(images)
+    counts = np.array([len(faces) for faces in reference]), np.array([len(faces) for faces in found])
+    records = [compare_arrays("photographs faces", counts[0].astype(float), counts[1].astype(float), 0.0)]
+    for figure, attribute in (("landmarks", "landmarks"), ("intensities", "au_intensity")):
+        a, b = _of_faces(reference, found, attribute)
+        if len(a):
+            stated = tolerance("photographs", figure)
+            records.append(compare_arrays(f"photographs {figure}", a, b, stated.tolerance, share=stated.share))
+    a, b = _of_faces(reference, found, "au_presence")
+    if len(a):
+        limit = _presences_that_may_differ(reference, perturbed_runs)
+        differ = np.array([float(np.mean(a != b))])
+        records.append(compare_arrays("photographs presences_differing", np.zeros(1), differ, limit))
+    return records
+
+
+def _of_faces(
+    reference: Sequence[Sequence[FrameResult]], found: Sequence[Sequence[FrameResult]], attribute: str
+) -> tuple[Array, Array]:
+    """Of the faces of all photographs in which both found as many."""
+    pairs = [
+        pair for a, b in zip(reference, found, strict=True) if len(a) == len(b) for pair in zip(a, b, strict=True)
+    ]  # fmt: skip
+    if not pairs:
+        return np.zeros(0), np.zeros(0)
+    return np.stack([getattr(a, attribute) for a, _ in pairs]), np.stack([getattr(b, attribute) for _, b in pairs])
+
+
+def _presences_that_may_differ(
+    reference: Sequence[Sequence[FrameResult]], perturbed_runs: Sequence[Sequence[Sequence[FrameResult]]]
+) -> float:
+    """A share: `FLOOR_FACTOR` times the widest perturbed's, and standard errors of so many counted events."""
+    pairs = [_of_faces(reference, perturbed, "au_presence") for perturbed in perturbed_runs]
+    number = max(a.size for a, _ in pairs)
+    floor = max(float(np.mean(a != b)) if a.size else 0.0 for a, b in pairs)
+    return FLOOR_FACTOR * floor + GATE_ERRORS * math.sqrt(max(floor * number, 1.0)) / max(number, 1)

@@ -1,0 +1,115 @@
+"""The inputs that stages really get, with the reference outputs: every call of a reference run, recorded.
+
+A recorded call holds what the stage was built from, its arguments and its result, so that any variant of the stage can
+be built from the same and asked the same. Stateful stages (running medians) are recorded whole, in order.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+from auparity.models.bundle import Bundle
+from auparity.reference.numerics import FLOAT32
+from auparity.reference.pipeline import StagedPipeline
+from auparity.reference.stages import STAGE_METHODS, Stages, reference_stages
+
+Array = npt.NDArray[Any]
+
+#: Stages whose calls depend on the calls before.
+STATEFUL = ("running_median",)
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a reference stage."""
+
+    stage: str
+    parts: tuple[Any, ...]  #: what the stage was built from
+    method: str | None
+    arguments: tuple[Any, ...]
+    result: Any
+    instance: int  #: number of the stage object, so that a stateful one can be played back
+
+
+@dataclass
+class Capture:
+    """Calls by stage. At most `most` of a stage, part and method are kept, of the stateful ones all."""
+
+    most: int = 24
+    calls: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
+    _seen: dict[tuple[str, int, str | None], int] = field(default_factory=lambda: defaultdict(int))
+
+    def record(self, call: Call) -> None:
+        key = (call.stage, call.instance, call.method)
+        self._seen[key] += 1
+        if call.stage in STATEFUL or self._seen[key] <= self.most:
+            self.calls[call.stage].append(call)
+
+    def stages(self, reference: Stages) -> Stages:
+        """The same stages, recorded."""
+        return Stages(**{f.name: self._builder(f.name, getattr(reference, f.name)) for f in dataclasses.fields(Stages)})
+
+    def _builder(self, stage: str, build: Callable[..., Any]) -> Callable[..., Any]:
+        numbers = iter(range(1 << 30))
+
+        def built(*parts: Any) -> Any:
+            made, instance = build(*parts), next(numbers)
+            if stage not in STAGE_METHODS:
+                return self._recorded(stage, parts, None, made, instance)
+            return _Recorded(made, {
+                method: self._recorded(stage, parts, method, getattr(made, method), instance)
+                for method in STAGE_METHODS[stage]
+            })  # fmt: skip
+
+        return built
+
+    def _recorded(
+        self, stage: str, parts: tuple[Any, ...], method: str | None, function: Callable[..., Any], instance: int
+    ) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            before = copy.deepcopy(arguments)
+            result = function(*arguments)
+            self.record(Call(stage, parts, method, before, copy.deepcopy(result), instance))
+            return result
+
+        return call
+
+
+class _Recorded:
+    """A stage object whose methods are recorded; everything else is its own."""
+
+    def __init__(self, stage: Any, methods: dict[str, Callable[..., Any]]) -> None:
+        self._stage = stage
+        for name, method in methods.items():
+            setattr(self, name, method)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # so that copying does not ask an object that is not there yet
+            raise AttributeError(name)
+        return getattr(self._stage, name)
+
+
+def capture(bundle: Bundle, clips: Iterable[Iterable[Array]], photographs: Iterable[Array], most: int = 24) -> Capture:
+    """Run the reference pipeline over clips (frames (H, W, 3) uint8) and photographs, recording every stage."""
+    taken = Capture(most)
+    pipeline = StagedPipeline(bundle, taken.stages(reference_stages(FLOAT32)), FLOAT32)
+    for frames in clips:
+        session = pipeline.start_video()
+        for index, image in enumerate(frames):
+            session.process_frame(image, index / 30)
+    for image in photographs:
+        pipeline.process_image(image, multi_view=False)
+    return taken
+
+
+def play(call: Call, stage: Any) -> Any:
+    """The same call on another implementation, with arguments of its own."""
+    function = getattr(stage, call.method) if call.method else stage
+    return function(*copy.deepcopy(call.arguments))

@@ -1,0 +1,84 @@
+"""Reads `targets.toml`, what a bundle must reach against the truth, and holds figures against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from auparity.errors import AuparityError
+from auparity.json_files import checked, parse_toml
+
+FILE = Path(__file__).with_name("targets.toml")
+ADVICE = "A target has a title, a limit, a side and a reason."
+#: The entry that says when an AU counts as following the truth.
+AU_CORRELATION = "au_correlation"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One entry: a figure must be at least, or at most, `limit`."""
+
+    name: str
+    title: str
+    over: str  #: what it is measured on
+    limit: float
+    at: Literal["least", "most"]
+    unit: str
+    reason: str
+
+    def reached(self, value: float | None) -> bool:
+        """Whether a figure reaches the target; one that could not be measured (None) does not."""
+        if value is None:
+            return False
+        return value >= self.limit if self.at == "least" else value <= self.limit
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """A figure held against its target."""
+
+    target: Target
+    value: float | None
+
+    @property
+    def reached(self) -> bool:
+        return self.target.reached(self.value)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        target = self.target
+        return {
+            "name": target.name, "title": target.title, "over": target.over, "value": self.value, "at": target.at,
+            "limit": target.limit, "unit": target.unit, "reached": self.reached,
+        }  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def targets() -> dict[str, Target]:
+    """All entries by name, in the file's order."""
+    return parse(FILE.read_text(encoding="utf-8"))
+
+
+def parse(text: str) -> dict[str, Target]:
+    """Targets from TOML.
+
+    Raises
+    ------
+    FileFormatError : an entry lacks something, first of all its reason.
+    """
+    entries = parse_toml(text, FILE.name, "targets", dict[str, dict[str, Any]], advice=ADVICE)
+    return {
+        name: checked({"name": name, **entry}, FILE.name, "a target", Target, advice=ADVICE, place=f"[{name}]")
+        for name, entry in entries.items()
+    }
+
+
+def judge(values: dict[str, float | None]) -> list[TargetResult]:
+    """The figures held against their targets, in the file's order; figures of `values` that have none are an error."""
+    known = {name: target for name, target in targets().items() if name != AU_CORRELATION}
+    unknown = set(values) - set(known)
+    if unknown:
+        raise AuparityError(f"{FILE.name} has no entry {', '.join(sorted(unknown))}; add it with its reason.")
+    return [TargetResult(target, values[name]) for name, target in known.items() if name in values]

@@ -1,0 +1,1 @@
+"""What several tests use: factories of models and files, fakes, servers."""

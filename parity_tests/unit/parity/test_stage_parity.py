@@ -1,0 +1,158 @@
+"""The parity suite can fail: small errors planted in stages are caught where they are, and nothing else is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from auparity.accelerated.registry import STAGES, Variant, registry
+from auparity.errors import ContractError, VariantUnavailable
+from auparity.models.bundle import Bundle
+from auparity.models.synthetic.clips import render_clip
+from auparity.parity_tests.suite import run as suite
+from auparity.parity_tests.suite.stage_capture import Capture, capture
+from auparity.parity_tests.suite.stage_parity import check_stage
+from auparity.parity_tests.suite.validate import validate_acceleration
+from auparity.reference.numerics import FLOAT32, PERTURBED
+from auparity.reference.pipeline import ReferencePipeline, StagedPipeline
+from auparity.reference.stages import reference_stages
+
+BUNDLE = Bundle.embedded()
+REFERENCE, TWIN = reference_stages(FLOAT32), reference_stages(PERTURBED)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return [picture.image for picture in render_clip(3_600_000, 8)]
+
+
+@pytest.fixture(scope="module")
+def taken(frames):
+    return capture(BUNDLE, [frames[:4]], frames[:1], most=6)
+
+
+def planted(stage, change):
+    """A variant that is the reference stage with its results changed."""
+
+    def build(*parts):
+        return change(getattr(REFERENCE, stage)(*parts))
+
+    return Variant(stage, "planted", build)
+
+
+def failed(variant, taken):
+    return [record.name.split(": ")[1] for record in check_stage(variant, taken) if not record.passed]
+
+
+def test_every_stage_is_met(taken):
+    assert set(taken.calls) == set(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_reference_agrees_with_itself(stage, taken):
+    records = check_stage(registry().get(stage, "reference"), taken)
+    assert records
+    assert all(record.passed and record.tolerance_needed == 0 for record in records)
+
+
+@pytest.mark.parametrize("stage", ["fhog", "geometry", "action_units", "gaze", "fit_shape"])
+def test_a_program_of_other_rounding_passes(stage, taken):
+    assert failed(Variant(stage, "perturbed", getattr(TWIN, stage)), taken) == []
+
+
+def test_a_shifted_constant_is_caught(taken):
+    assert failed(planted("fhog", lambda fhog: lambda aligned: fhog(aligned) + np.float32(1e-6)), taken) == ["fhog"]
+
+
+def test_a_half_precision_cast_is_caught(taken):
+    def cast(stage):
+        stage.intensity = dataclasses.replace(
+            stage.intensity, weights=stage.intensity.weights.astype(np.float16).astype(np.float64)
+        )
+        return stage
+
+    assert failed(planted("action_units", cast), taken) == ["action_units"]
+
+
+def test_a_window_that_is_off_by_one_is_caught(taken):
+    def shift(bank):
+        real = bank.response_maps
+
+        def response_maps(*arguments):
+            found = real(*arguments)
+            return dataclasses.replace(found, maps=np.roll(found.maps, 1, axis=3))
+
+        bank.response_maps = response_maps
+        return bank
+
+    names = failed(planted("patch_experts", shift), taken)
+    assert "response_maps" in names
+    assert "similarity" not in names
+
+
+def test_a_result_of_another_shape_is_caught(taken):
+    records = check_stage(planted("fhog", lambda fhog: lambda aligned: fhog(aligned)[:, :-1]), taken)
+    assert [record.passed for record in records] == [False]
+    assert "shape" in records[0].note
+
+
+def test_a_median_that_counts_every_frame_is_caught(taken):
+    def eager(median):
+        median.step = median.update
+        return median
+
+    assert failed(planted("running_median", eager), taken) == ["running_median"]
+
+
+def test_to_prove_nothing_is_an_error():
+    with pytest.raises(ContractError, match="none"):
+        check_stage(registry().get("fhog", "reference"), Capture())
+
+
+def test_variants_are_named_on_command_lines():
+    assert suite.named_variant("fhog=reference")[0].stage == "fhog"
+    made = suite.named_variant("auparity.parity_tests.unit.parity.test_stage_parity:some_variants")
+    assert [variant.name for variant in made] == ["planted"]
+    for wrong in (
+        "no.such.module:f",
+        "auparity.parity_tests.suite.run:no_such",
+        "auparity.parity_tests.suite.run:PIPELINE",
+    ):
+        with pytest.raises((VariantUnavailable, TypeError)):
+            suite.named_variant(wrong)
+    assert {v.name for v in suite.variants_of("batched")} == {"batched"}
+    assert {v.name for v in suite.variants_of("onnx-openvino")} == {"onnx-openvino"}, "one of a technology's"
+    assert {"onnx", "onnx-openvino"} < {v.name for v in suite.variants_of("onnx")}
+
+
+def some_variants():
+    return planted("fhog", lambda fhog: fhog)
+
+
+class TestValidateAcceleration:
+    def test_the_reference_against_itself_passes(self, frames):
+        report = validate_acceleration(ReferencePipeline(BUNDLE), ReferencePipeline(BUNDLE), frames[:6])
+        assert report.passed
+        assert report.landmarks_max == 0
+        assert 0.3 < report.speed_up < 3
+        assert "PASSED" in str(report)
+        assert report.as_dict()["frames"] == 6
+
+    def test_an_error_fails_and_is_named(self, frames):
+        def build(predictors):
+            align = REFERENCE.alignment(predictors)
+            return lambda images, landmarks, g: align(images, landmarks + np.float32(3), g)
+
+        broken = StagedPipeline(BUNDLE, dataclasses.replace(REFERENCE, alignment=build), FLOAT32)
+        report = validate_acceleration(ReferencePipeline(BUNDLE), broken, frames[:6])
+        assert not report.passed
+        assert "au online mean: FAILED" in str(report)
+
+    def test_other_models_and_too_few_frames_are_refused(self, frames):
+        reference = ReferencePipeline(BUNDLE)
+        with pytest.raises(ContractError, match="at least 5"):
+            validate_acceleration(reference, reference, frames[:4])
+        with pytest.raises(ContractError, match="bundle"):
+            validate_acceleration(reference, ReferencePipeline(BUNDLE.widen()), frames)

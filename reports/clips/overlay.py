@@ -1,0 +1,218 @@
+"""A video (or picture) with what was measured drawn over it, and bars of the AUs beside it.
+
+Frames and the table made from them in, a WebM file out that browsers play as it is. Pictures narrower than 640 px are
+magnified, those wider than 1280 px reduced, so that marks and text are legible on all; see `overlay_face` and
+`overlay_panel` for what is drawn.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from auparity.atomic_files import atomic_file, write_bytes_atomically
+from auparity.errors import AuparityError, VariantUnavailable, VideoError
+from auparity.reports.clips.overlay_face import Display, draw_face
+from auparity.reports.clips.overlay_panel import BACKGROUND, HEIGHT, Panel
+from auparity.reports.clips.table import ResultTable, read_result_table
+
+Array = npt.NDArray[Any]
+
+#: Width in px between which a picture is shown as it is.
+NARROWEST, WIDEST = 640, 1280
+#: No picture is shown higher than this (px): those of telephones held upright.
+HIGHEST = 960
+#: VP8 in WebM: every browser plays it, and OpenCV's own FFmpeg writes it, three times real time.
+CODEC, SUFFIX = "VP80", ".webm"
+ASSUMED_FPS = 30.0
+POSTER_QUALITY = 88  # of JPEG
+
+
+class Overlay:
+    """Draws the frames of one table.
+
+    Parameters
+    ----------
+    table : as `read_result_table` gives it.
+    size : (width, height) of the pictures in px.
+    truth : the table of ``truth.csv``; its landmarks and AUs are drawn beside ours.
+    """
+
+    def __init__(
+        self, table: ResultTable, size: tuple[int, int], *, fps: float = ASSUMED_FPS, truth: ResultTable | None = None
+    ) -> None:
+        self.table, self._picture = table, size
+        self._shown, self._display = _shown(*size)
+        # A panel lower than its own height would be illegible: low pictures get a margin instead.
+        tall = max(self._shown[1], HEIGHT)
+        self._truth = None if truth is None else truth.landmarks
+        self.panel = Panel(table, tall + tall % 2, fps=fps, truth=None if truth is None else truth.aus("r"))
+        columns = self._shown[0] + self.panel.width
+        self.size = columns + columns % 2, self.panel.height
+
+    def draw(self, image: Array, row: int) -> Array:
+        """The picture of one row with marks and panel: (H, W, 3) uint8 BGR of the overlay's size.
+
+        Raises
+        ------
+        VideoError : a picture of another size than the first.
+        """
+        if image.shape[1::-1] != self._picture:
+            raise VideoError(f"frame {row + 1}: is {image.shape[1::-1]} px, the first one was {self._picture}.")
+        shown = _resized(image, self._shown)
+        truth = self._truth[row] if self._truth is not None and row < len(self._truth) else None
+        draw_face(shown, self.table, row, self._display, truth)
+        canvas = np.full((self.size[1], self.size[0], 3), BACKGROUND, np.uint8)
+        top = (self.size[1] - self._shown[1]) // 2
+        canvas[top : top + self._shown[1], : self._shown[0]] = shown
+        canvas[:, self._shown[0] : self._shown[0] + self.panel.width] = self.panel.draw(row)
+        return canvas
+
+
+def write_overlay(
+    frames: Iterable[Array],
+    csv: Path,
+    out_path: Path,
+    truth: Path | None = None,
+    *,
+    fps: float | None = None,
+    poster: Path | None = None,
+    poster_row: int | None = None,
+) -> int:
+    """Draw a clip's table over its frames and write a WebM video; the number of frames written.
+
+    Parameters
+    ----------
+    frames : (H, W, 3) uint8 BGR, one for each row of the table, in order; frames past the last row are left out.
+    csv : the table.
+    out_path : the video; it appears under this name only when it is whole.
+    truth : ``truth.csv`` of a rendered clip.
+    poster : also write one of the frames as a JPEG: row `poster_row`, or the most expressive one with a face.
+
+    Raises
+    ------
+    AuparityError : a table cannot be read, is of photographs, or has more rows than there are frames.
+    VariantUnavailable : OpenCV has no VP8 encoder here.
+    """
+    table = read_result_table(csv)
+    if table.photograph:
+        raise AuparityError(f"{csv}: is the table of a photograph; overlay videos are of clips.")
+    if not len(table):
+        raise AuparityError(f"{csv}: has no rows to draw.")
+    rate = fps or ASSUMED_FPS
+    shown = most_expressive(table) if poster_row is None else poster_row
+    overlay: Overlay | None = None
+    row = 0
+    writer: cv2.VideoWriter | None = None
+    with atomic_file(out_path, suffix=SUFFIX) as part:
+        try:
+            for row, image in enumerate(_first(frames, len(table)), 1):
+                if overlay is None or writer is None:
+                    size = (image.shape[1], image.shape[0])
+                    overlay = Overlay(table, size, fps=rate, truth=None if truth is None else read_result_table(truth))
+                    writer = _open_writer(part, rate, overlay.size)
+                drawn = overlay.draw(image, row - 1)
+                writer.write(drawn)
+                if poster is not None and row - 1 == shown:
+                    write_jpeg(poster, drawn)
+        finally:
+            if writer is not None:
+                writer.release()
+        if writer is None or row < len(table):
+            raise AuparityError(f"{csv}: has {len(table)} rows, but the clip gave {row} frames; it is another clip's.")
+    return row
+
+
+def write_photograph(image: Array, csv: Path, out_path: Path) -> int:
+    """Draw every face of a photograph's table onto it and write a JPEG; the number of faces.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 BGR.
+
+    Raises
+    ------
+    AuparityError : the table cannot be read or is of a clip.
+    """
+    table = read_result_table(csv)
+    if not table.photograph:
+        raise AuparityError(f"{csv}: is the table of a clip; draw it with write_overlay.")
+    size, display = _shown(image.shape[1], image.shape[0])
+    canvas = _resized(image, size)
+    for row in range(len(table)):
+        draw_face(canvas, table, row, display)
+    write_jpeg(out_path, canvas)
+    return len(table)
+
+
+def _shown(width: int, height: int) -> tuple[tuple[int, int], Display]:
+    """The size in px at which a picture is shown, and the display that draws on it."""
+    scale = min(min(max(width, NARROWEST), WIDEST) / width, HIGHEST / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return size, Display(size[0] / width)
+
+
+def _resized(image: Array, size: tuple[int, int]) -> Array:
+    """A copy of this size; enlarged smoothly, reduced without aliasing."""
+    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if size[0] > image.shape[1] else cv2.INTER_AREA)
+
+
+def most_expressive(table: ResultTable) -> int:
+    """The row with a face and the largest sum of AU intensities; the first one without any."""
+    aus = list(table.aus("r").values())
+    score = np.where(table.success, np.sum(aus, axis=0) if aus else 0.0, -1.0)
+    return int(np.argmax(score))
+
+
+def write_jpeg(path: Path, image: Array) -> None:
+    """Write a picture under its name in one move."""
+    good, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, POSTER_QUALITY])
+    assert good  # encoding to memory an array of the right type does not fail
+    write_bytes_atomically(path, data.tobytes())
+
+
+def _first(frames: Iterable[Array], count: int) -> Iterator[Array]:
+    for _, image in zip(range(count), frames, strict=False):
+        yield image
+
+
+def _open_writer(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
+    """A writer of VP8 in WebM."""
+    with _captured_stderr() as said:
+        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*CODEC), fps, size)
+    if not writer.isOpened():
+        raise VariantUnavailable(
+            f"OpenCV cannot write VP8 video here ({' '.join(said) or 'it gives no reason'}). "
+            "pip install --force-reinstall opencv-python-headless brings one that can."
+        )
+    return writer
+
+
+@contextmanager
+def _captured_stderr() -> Iterator[list[str]]:
+    """What C code writes to standard error inside the block, as lines.
+
+    OpenCV greets every WebM file with a remark about a tag that the format does not have, which reads like an error.
+    What it says is kept for the message of a real one.
+    """
+    said: list[str] = []
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as file:
+        kept = os.dup(2)
+        try:
+            os.dup2(file.fileno(), 2)
+            yield said
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            said += file.read().decode("utf-8", "replace").splitlines()

@@ -1,0 +1,195 @@
+"""Draws what was measured of one face onto a picture: landmarks, eyes, box, head axes, gaze, and the truth beside it.
+
+A row of a `ResultTable` and a display scale in, marks on a (H, W, 3) uint8 BGR canvas out. Marks are drawn with
+fractions of a pixel, because a landmark that is a third of a pixel off should not look like one that is right. The head
+axes and the gaze are projected in parallel with the scale of the fitted shape, which is what the eye expects of a
+drawing; nothing is computed from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from auparity.reports.clips.table import ResultTable
+
+Array = npt.NDArray[Any]
+Colour = tuple[int, int, int]
+
+#: Blue, green, red. Teal and fuchsia stay apart for every kind of colour vision; the axes are also told by direction.
+MEASURED: Colour = (191, 212, 45)
+TRUTH: Colour = (249, 121, 232)
+GAZE: Colour = (120, 232, 255)
+AXIS_RIGHT: Colour = (113, 113, 248)
+AXIS_UP: Colour = (128, 222, 74)
+AXIS_FORWARD: Colour = (250, 165, 96)
+LOST: Colour = (150, 150, 150)
+SHADE: Colour = (20, 20, 20)
+
+#: Curves through the 68 landmarks: first, past the last, closed.
+CURVES = (
+    (0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False), (36, 42, True), (42, 48, True),
+    (48, 60, True), (60, 68, True),
+)  # fmt: skip
+#: The same for the 28 landmarks of an eye: rim of the iris, lids.
+EYE_CURVES = ((0, 8, True), (8, 20, True))
+IRIS_POINTS = 8
+NOSE_TIP = 30
+AXIS_LENGTH, GAZE_LENGTH = 55.0, 45.0  # mm
+#: Eyes narrower than this on the canvas (px) have no room for 28 marks: their curves are left out.
+SMALLEST_EYE = 14.0
+
+_SHIFT = 4  # fractional bits of coordinates
+_ONE = 1 << _SHIFT
+#: The corners of a regular polygon that passes for a circle.
+_CIRCLE = np.stack([np.cos(np.arange(16) * np.pi / 8), np.sin(np.arange(16) * np.pi / 8)], axis=1)
+#: Radius of dots as a share of the face's smaller side, and the sides (px) beyond which dots do not shrink or grow.
+_DOT_SHARE, _DOT_FACES = 0.009, (110.0, 420.0)
+#: Faces from this side on (px) have lines twice as wide.
+_LARGE_FACE = 340.0
+#: Opacity of curves, through which the picture is seen.
+_CURVE_OPACITY = 0.55
+
+
+@dataclass(frozen=True)
+class Display:
+    """How a picture is shown: magnified by `scale`."""
+
+    scale: float
+
+    def points(self, points: Array) -> Array:
+        """Points (..., 2) of the picture on the canvas; centres of pixels stay centres (pixel 0 spans -0.5 to 0.5)."""
+        return (np.asarray(points, np.float64) + 0.5) * self.scale - 0.5
+
+
+def draw_face(canvas: Array, table: ResultTable, row: int, display: Display, truth: Array | None = None) -> None:
+    """Draw the face of one row onto a canvas that shows the picture at `display.scale`; in place.
+
+    Parameters
+    ----------
+    canvas : (H, W, 3) uint8 BGR.
+    truth : (68, 2) true landmarks in px of the picture, drawn as rings into which the dots should fall.
+    """
+    landmarks, found = table.landmarks, bool(table.success[row])
+    assert landmarks is not None  # read_result_table asks for them
+    colour = MEASURED if found else LOST
+    points = display.points(landmarks[row])
+    side = float(np.ptp(points, axis=0).min())
+    radius, line = _DOT_SHARE * float(np.clip(side, *_DOT_FACES)), 1 if side < _LARGE_FACE else 2
+    if truth is not None:
+        for point in display.points(truth):
+            _ring(canvas, point, radius + 2 * line, TRUTH, line)
+    eyes = None if table.eye_landmarks is None else display.points(table.eye_landmarks[row])
+    _draw_curves(canvas, points, eyes, colour, line)
+    for point in points:
+        _dot(canvas, point, radius, colour)
+    if not found:
+        return
+    _corners(canvas, points, colour, line)
+    _draw_axes(canvas, table, row, points[NOSE_TIP], display, line)
+    if eyes is not None:
+        _draw_gaze(canvas, table, row, eyes, display, line)
+
+
+def _draw_curves(canvas: Array, points: Array, eyes: Array | None, colour: Colour, line: int) -> None:
+    veil = canvas.copy()
+    for first, last, closed in CURVES:
+        # The fine eyes below are drawn in place of the coarse ones where they are known.
+        if eyes is None or first not in (36, 42):
+            _curve(veil, points[first:last], closed, colour, line)
+    for eye in eyes if eyes is not None else ():
+        if np.ptp(eye[8:20, 0]) >= SMALLEST_EYE:
+            for first, last, closed in EYE_CURVES:
+                _curve(veil, eye[first:last], closed, GAZE if first == 0 else colour, line)
+    cv2.addWeighted(veil, _CURVE_OPACITY, canvas, 1 - _CURVE_OPACITY, 0, dst=canvas)
+
+
+def _draw_axes(canvas: Array, table: ResultTable, row: int, origin: Array, display: Display, line: int) -> None:
+    """The head's right-hand (of the picture), upward and forward directions, the one that points away first."""
+    params = table.params_global
+    if params is None or params[row, 0] <= 0:
+        return
+    rotation = rotation_matrix(params[row, 1:4] if table.pose is None else table.pose[row, 3:])
+    length = AXIS_LENGTH * params[row, 0] * display.scale
+    axes = [(rotation[:, 0], AXIS_RIGHT), (-rotation[:, 1], AXIS_UP), (-rotation[:, 2], AXIS_FORWARD)]
+    for axis, colour in sorted(axes, key=lambda item: -item[0][2]):
+        _arrow(canvas, origin, origin + length * axis[:2], colour, 2 * line)
+
+
+def _draw_gaze(canvas: Array, table: ResultTable, row: int, eyes: Array, display: Display, line: int) -> None:
+    gaze, params = table.gaze, table.params_global
+    if gaze is None or params is None or not gaze[row].any():
+        return
+    length = GAZE_LENGTH * params[row, 0] * display.scale
+    for eye, direction in zip(eyes, gaze[row], strict=True):
+        pupil = eye[:IRIS_POINTS].mean(axis=0)
+        _arrow(canvas, pupil, pupil + length * direction[:2], GAZE, 2 * line)
+
+
+def rotation_matrix(euler: Array) -> Array:
+    """(3, 3) = Rx Ry Rz of Euler angles (3,) rad (spec 30.1)."""
+    (c1, c2, c3), (s1, s2, s3) = np.cos(euler), np.sin(euler)
+    x = np.array([[1, 0, 0], [0, c1, -s1], [0, s1, c1]])
+    y = np.array([[c2, 0, s2], [0, 1, 0], [-s2, 0, c2]])
+    z = np.array([[c3, -s3, 0], [s3, c3, 0], [0, 0, 1]])
+    return x @ y @ z
+
+
+def _fixed(point: Sequence[float] | Array) -> tuple[int, int]:
+    """A point in OpenCV's fixed-point coordinates, kept within what they can hold."""
+    x, y = np.clip(np.rint(np.asarray(point) * _ONE), -(2**24), 2**24)
+    return int(x), int(y)
+
+
+def _dot(canvas: Array, point: Array, radius: float, colour: Colour) -> None:
+    _disc(canvas, point, radius + 1, SHADE)
+    _disc(canvas, point, radius, colour)
+
+
+def _disc(canvas: Array, point: Array, radius: float, colour: Colour) -> None:
+    """A disc about a point; OpenCV's own small circles come out as diamonds."""
+    rim = np.array([_fixed(point + radius * corner) for corner in _CIRCLE], np.int32)
+    cv2.fillConvexPoly(canvas, rim, colour, cv2.LINE_AA, _SHIFT)
+
+
+def _ring(canvas: Array, point: Array, radius: float, colour: Colour, width: int) -> None:
+    _curve(canvas, point + radius * _CIRCLE, True, colour, width)
+
+
+def _curve(canvas: Array, points: Array, closed: bool, colour: Colour, width: int) -> None:
+    path = np.array([_fixed(point) for point in points], np.int32)
+    cv2.polylines(canvas, [path], closed, colour, width, cv2.LINE_AA, _SHIFT)
+
+
+def _arrow(canvas: Array, start: Array, end: Array, colour: Colour, width: int) -> None:
+    """An arrow with a dark edge; its head has the same size whatever its length, and shrinks to nothing with it."""
+    length = float(np.linalg.norm(end - start))
+    if length < 1:
+        return
+    along = (end - start) / length
+    head = min(5.0 * width, 0.5 * length)
+    across = np.array([-along[1], along[0]]) * head * 0.45
+    tip = np.array([_fixed(end), _fixed(end - along * head + across), _fixed(end - along * head - across)], np.int32)
+    neck = _fixed(end - along * head * 0.8)
+    for ink, extra in ((SHADE, 2), (colour, 0)):
+        cv2.line(canvas, _fixed(start), neck, ink, width + extra, cv2.LINE_AA, _SHIFT)
+        if extra:
+            cv2.polylines(canvas, [tip], True, ink, extra, cv2.LINE_AA, _SHIFT)
+        else:
+            cv2.fillPoly(canvas, [tip], ink, cv2.LINE_AA, _SHIFT)
+
+
+def _corners(canvas: Array, points: Array, colour: Colour, line: int) -> None:
+    """The corners of the box tight around the landmarks: the whole box would hide more than it says."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin, arm = 4.0 * line, 0.12 * float((high - low).min())
+    low, high = low - margin, high + margin
+    for x, step_x in ((low[0], arm), (high[0], -arm)):
+        for y, step_y in ((low[1], arm), (high[1], -arm)):
+            path = np.array([_fixed((x + step_x, y)), _fixed((x, y)), _fixed((x, y + step_y))], np.int32)
+            cv2.polylines(canvas, [path], False, colour, 2 * line, cv2.LINE_AA, _SHIFT)

@@ -1,0 +1,126 @@
+"""The panel beside the picture of an overlay video: which frame, how sure, and a bar for every AU with an intensity.
+
+A row of a `ResultTable` in, a (H, W, 3) uint8 BGR panel out. It is drawn twice as large and averaged down, which makes
+OpenCV's line fonts legible at small sizes. What does not change from frame to frame is drawn once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from auparity.reports.action_units import ACTION_UNITS, FULL_INTENSITY
+from auparity.reports.clips.overlay_face import LOST, MEASURED, TRUTH, Colour
+from auparity.reports.clips.table import ResultTable
+
+Array = npt.NDArray[Any]
+
+#: Size at scale 1, px; the panel grows with the picture.
+WIDTH, HEIGHT = 360, 480
+BACKGROUND: Colour = (30, 25, 22)
+TRACK: Colour = (56, 49, 45)
+TEXT: Colour = (232, 228, 224)
+FAINT: Colour = (160, 152, 146)
+
+_SUPERSAMPLING = 2
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_FONT_HEIGHT = 22.0  # px of a capital letter at font scale 1
+#: Layout in px at scale 1.
+_MARGIN, _TOP, _ROW, _LETTER = 16, 62, 22.4, 9.0
+_BAR_LEFT, _BAR_RIGHT, _VALUE_RIGHT, _DOT = 198, 296, 328, 342
+_BAR_HALF = 5
+
+
+class Panel:
+    """The panel of one table, `height` px high; its width follows."""
+
+    def __init__(self, table: ResultTable, height: int, *, fps: float, truth: dict[str, Array] | None = None) -> None:
+        self._table, self._truth = table, truth or {}
+        self._intensity, self._presence = table.aus("r"), table.aus("c")
+        self._seconds = table.seconds(fps)
+        self._scale = height / HEIGHT
+        self._k = self._scale * _SUPERSAMPLING
+        self.height, self.width = height, 2 * round(WIDTH * self._scale / 2)
+        self._base = self._draw_base()
+
+    def draw(self, row: int) -> Array:
+        """(H, W, 3) uint8 BGR of one row."""
+        canvas = self._base.copy()
+        good = bool(self._table.success[row])
+        frames = self._table.columns.get("frame")
+        number = row + 1 if frames is None else int(frames[row])
+        self._text(canvas, f"frame {number} of {len(self._table)}", _MARGIN, 26, TEXT, 10.5)
+        self._text(canvas, f"{self._seconds[row]:.2f} s", WIDTH - _MARGIN, 26, TEXT, 10.5, right=True)
+        state = "face tracked" if good else "no face tracked"
+        confidence = self._table.columns.get("confidence")
+        if confidence is not None:
+            state += f", confidence {confidence[row]:.2f}"
+        self._disc(canvas, _MARGIN + 4, 42, 4, MEASURED if good else LOST)
+        self._text(canvas, state, _MARGIN + 16, 46.5, TEXT if good else LOST, _LETTER)
+        for index, name in enumerate(self._intensity):
+            self._row(canvas, index, name, row, good)
+        return cv2.resize(canvas, (self.width, self.height), interpolation=cv2.INTER_AREA)
+
+    def _draw_base(self) -> Array:
+        size = (self.height * _SUPERSAMPLING, self.width * _SUPERSAMPLING, 3)
+        canvas = np.full(size, BACKGROUND, np.uint8)
+        for index, name in enumerate(self._intensity):
+            y = self._row_centre(index)
+            self._text(canvas, name, _MARGIN, y + 4.5, TEXT, _LETTER)
+            self._text(canvas, ACTION_UNITS.get(name, ""), _MARGIN + 42, y + 4.5, FAINT, _LETTER)
+            self._bar(canvas, y, FULL_INTENSITY, TRACK)
+        y = HEIGHT - 15
+        self._bar_at(canvas, _MARGIN, _MARGIN + 18, y, MEASURED)
+        end = self._text(canvas, "measured, 0 to 5", _MARGIN + 25, y + 4, FAINT, 8.0)
+        if self._truth:
+            self._tick(canvas, end + 18, y)
+            end = self._text(canvas, "truth (rings, ticks)", end + 25, y + 4, FAINT, 8.0)
+        if self._presence:
+            self._disc(canvas, end + 20, y, 4, MEASURED)
+            self._text(canvas, "present", end + 29, y + 4, FAINT, 8.0)
+        return canvas
+
+    def _row(self, canvas: Array, index: int, name: str, row: int, good: bool) -> None:
+        y, value = self._row_centre(index), float(self._intensity[name][row])
+        colour = MEASURED if good else LOST
+        if value > 0:
+            self._bar(canvas, y, min(value, FULL_INTENSITY), colour)
+        if name in self._truth and row < len(self._truth[name]):
+            true = float(np.clip(self._truth[name][row], 0, FULL_INTENSITY))
+            self._tick(canvas, _BAR_LEFT + true / FULL_INTENSITY * (_BAR_RIGHT - _BAR_LEFT), y)
+        self._text(canvas, f"{value:.1f}", _VALUE_RIGHT, y + 4.5, TEXT if good else LOST, _LETTER, right=True)
+        if name in self._presence and self._presence[name][row] >= 0.5:
+            self._disc(canvas, _DOT, y, 4, colour)
+
+    def _row_centre(self, index: int) -> float:
+        return _TOP + (index + 0.5) * _ROW
+
+    def _bar(self, canvas: Array, y: float, value: float, colour: Colour) -> None:
+        self._bar_at(canvas, _BAR_LEFT, _BAR_LEFT + value / FULL_INTENSITY * (_BAR_RIGHT - _BAR_LEFT), y, colour)
+
+    def _bar_at(self, canvas: Array, left: float, right: float, y: float, colour: Colour) -> None:
+        low, high = self._pixel(left, y - _BAR_HALF), self._pixel(right, y + _BAR_HALF)
+        cv2.rectangle(canvas, low, high, colour, -1)
+
+    def _tick(self, canvas: Array, x: float, y: float) -> None:
+        low, high = self._pixel(x - 1.2, y - _BAR_HALF - 2.5), self._pixel(x + 1.2, y + _BAR_HALF + 2.5)
+        cv2.rectangle(canvas, low, high, TRUTH, -1)
+
+    def _disc(self, canvas: Array, x: float, y: float, radius: float, colour: Colour) -> None:
+        cv2.circle(canvas, self._pixel(x, y), round(radius * self._k), colour, -1, cv2.LINE_AA)
+
+    def _text(
+        self, canvas: Array, text: str, x: float, y: float, colour: Colour, letter: float, *, right: bool = False
+    ) -> float:
+        """Text of capital letters `letter` px high with its base line at y; the x at which it ends (or starts)."""
+        scale, width = letter * self._k / _FONT_HEIGHT, max(1, round(0.55 * self._k))
+        extent = cv2.getTextSize(text, _FONT, scale, width)[0][0]
+        left, base = self._pixel(x, y)
+        cv2.putText(canvas, text, (left - extent * right, base), _FONT, scale, colour, width, cv2.LINE_AA)
+        return x if right else x + extent / self._k
+
+    def _pixel(self, x: float, y: float) -> tuple[int, int]:
+        return round(x * self._k), round(y * self._k)

@@ -1,0 +1,127 @@
+"""Tables with OpenFace's column names: results of `auparity extract`, of OpenFace itself, and truth files.
+
+One row is one face in one frame. A `ResultTable` has arrays with the rows as their first axis, None for what the table
+has no columns for (a truth file has no confidence, OpenFace 2.0 no eye landmarks). `read_result_table` reads CSV and
+Parquet files, by the names of their columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.errors import FileFormatError
+from auparity.reports.clips.table_files import PARQUET, read_csv_columns, read_parquet_columns
+
+Array = npt.NDArray[Any]
+
+N_FACE, N_EYES = 68, 56
+_GAZE = tuple(f"gaze_{eye}_{axis}" for eye in (0, 1) for axis in "xyz")
+_POSE = tuple(f"pose_{kind}{axis}" for kind in "TR" for axis in "xyz")
+_PARAMS = ("p_scale", "p_rx", "p_ry", "p_rz", "p_tx", "p_ty")
+#: A table of faces has at least the landmarks.
+LANDMARKS = ("x_0", "y_67")
+#: Pixels beyond this are no place in any picture; other numbers are bounded so that arithmetic with them stays finite.
+LARGEST_PIXEL, LARGEST_NUMBER = 1e6, 1e15
+_PIXELS = tuple(f"{axis}_" for axis in "xy") + tuple(f"eye_lmk_{axis}_" for axis in "xy")
+
+
+@dataclass(frozen=True, eq=False)
+class ResultTable:
+    """A table of R rows; pixels, millimetres, radians and intensities as OpenFace writes them (spec 80.1)."""
+
+    path: Path
+    photograph: bool  #: rows are the faces of one image, not the frames of a clip
+    columns: dict[str, Array]  #: name to (R,)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def get(self, *names: str) -> Array | None:
+        """(R, len(names)) of these columns, or None unless all of them are there."""
+        if not set(names) <= set(self.columns):
+            return None
+        return np.stack([self.columns[name] for name in names], axis=1)
+
+    def points(self, prefix: str, axes: str, count: int) -> Array | None:
+        """(R, count, len(axes)) of the columns `<prefix><axis>_<number>`, or None."""
+        found = self.get(*(f"{prefix}{axis}_{i}" for axis in axes for i in range(count)))
+        return None if found is None else np.swapaxes(found.reshape(len(found), len(axes), count), 1, 2)
+
+    @property
+    def success(self) -> Array:
+        """(R,) bool; rows of tables without such a column (photographs, truth) are all good."""
+        column = self.columns.get("success")
+        return np.ones(len(self), bool) if column is None else column == 1
+
+    @property
+    def landmarks(self) -> Array | None:
+        """(R, 68, 2) px."""
+        return self.points("", "xy", N_FACE)
+
+    @property
+    def eye_landmarks(self) -> Array | None:
+        """(R, 2, 28, 2) px, left eye first."""
+        points = self.points("eye_lmk_", "xy", N_EYES)
+        return None if points is None else points.reshape(len(points), 2, N_EYES // 2, 2)
+
+    @property
+    def gaze(self) -> Array | None:
+        """(R, 2, 3) unit vectors, left eye first."""
+        values = self.get(*_GAZE)
+        return None if values is None else values.reshape(-1, 2, 3)
+
+    @property
+    def pose(self) -> Array | None:
+        """(R, 6) mm and rad."""
+        return self.get(*_POSE)
+
+    @property
+    def params_global(self) -> Array | None:
+        """(R, 6) scale px/mm, rotation rad, translation px."""
+        return self.get(*_PARAMS)
+
+    def aus(self, kind: str) -> dict[str, Array]:
+        """Intensities ("r") or presences ("c") by the AU's name, in the table's order: name to (R,)."""
+        found = (name for name in self.columns if name.startswith("AU") and name.endswith(f"_{kind}"))
+        return {name.removesuffix(f"_{kind}"): self.columns[name] for name in found}
+
+    def seconds(self, fps: float) -> Array:
+        """(R,) time of every row: time stamps, or frame / fps where they are all 0 (image sequences)."""
+        stamps = self.columns.get("timestamp")
+        if stamps is not None and stamps.any():
+            return stamps
+        frames = self.columns.get("frame")
+        return np.arange(len(self)) / fps if frames is None else (frames - 1) / fps
+
+
+def read_result_table(path: Path, needed: Collection[str] = LANDMARKS) -> ResultTable:
+    """Read a CSV or Parquet file. Columns are found by name, in any order; those of text are left out.
+
+    Parameters
+    ----------
+    needed : columns without which the table is none.
+
+    Raises
+    ------
+    FileFormatError : no such file, not a table of faces, or a value that cannot be used; names the line.
+    VariantUnavailable : pyarrow is missing, which reads Parquet.
+    """
+    read = read_parquet_columns if path.suffix == PARQUET else read_csv_columns
+    columns = read(path)
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        advice = "It is not a table written by `auparity extract`."
+        raise FileFormatError(path, "the columns", f"a column {missing[0]}", "none of that name", advice)
+    for name, values in columns.items():
+        limit = LARGEST_PIXEL if name.startswith(_PIXELS) else LARGEST_NUMBER
+        odd = np.flatnonzero(~(np.abs(values) <= limit))  # NaN is odd, too
+        if odd.size:
+            place = f"row {odd[0] + 1}, {name}"
+            raise FileFormatError(path, place, f"a number up to {limit:g}", f"{values[odd[0]]}", "Extract it again.")
+    return ResultTable(path, "frame" not in columns, columns)

@@ -1,0 +1,161 @@
+"""Drift: how the worst share of tolerance and the speed of every pipeline moved over stored runs.
+
+Runs in (the current ones among them), HTML out: small charts by machine and pipeline, because speeds of different
+machines are different things, and one table with every run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from auparity.reports.results.figures import failed_because, figure_name, share_used, worst
+from auparity.reports.results.records import Results
+from auparity.reports.results.svg import Scale, axes, drawing, line, linear, rule, text
+from auparity.reports.results.text import SPACE, day, milliseconds, moment, row, safe, share, short, table
+
+_SIZE = (340, 150)
+#: A chart shows so many runs at most, and a page so many charts and rows: the latest.
+MOST_RUNS, MOST_CHARTS, MOST_ROWS = 60, 36, 100
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run in a chart."""
+
+    label: str  #: date and commit
+    value: float
+
+
+def in_order(results: Sequence[Results], history: Sequence[Results]) -> list[Results]:
+    """All runs once, oldest first; what is no date stands at the beginning."""
+    runs: list[Results] = []
+    for run in [*history, *results]:
+        if run not in runs:
+            runs.append(run)
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(runs, key=lambda run: moment(run.provenance.date) or never)
+
+
+def machine_name(run: Results) -> str:
+    """What tells machines apart whose figures should agree."""
+    return str(run.provenance.machine.get("id") or "unnamed machine")
+
+
+def run_label(run: Results) -> str:
+    """Date and commit."""
+    commit = run.provenance.commit
+    clean = commit.removesuffix("-dirty")
+    return f"{day(run.provenance.date)} {clean[:9]}{'-dirty' if clean != commit else ''}".strip()
+
+
+def history_section(results: Sequence[Results], history: Sequence[Results]) -> str:
+    """Charts and table; says so where there is nothing to compare."""
+    runs = in_order(results, history)
+    if not runs:
+        return "<p>No stored run.</p>"
+    shares, speeds = _share_points(runs), _speed_points(runs)
+    charts = [
+        _chart(f"drift{k}", f"Worst share of tolerance, {machine}", "% of tolerance", points, limit=100.0)
+        for k, (machine, points) in enumerate(shares.items())
+        if len(points) > 1
+    ]
+    charts += [
+        _chart(f"pace{k}", f"{pipeline}: {workload}, {machine}", "ms a frame (median)", points)
+        for k, ((machine, workload, pipeline), points) in enumerate(speeds.items())
+        if len(points) > 1
+    ]
+    left_out = len(charts) - MOST_CHARTS
+    parts = [
+        "<p>One point a stored run, oldest left; one chart a machine, because speeds of machines do not compare.</p>"
+    ]
+    if charts:
+        parts.append(f'<div class="charts drift">{"".join(charts[:MOST_CHARTS])}</div>')
+    else:
+        parts.append("<p>Nothing was measured twice yet, so there is no line to draw.</p>")
+    if left_out > 0:
+        parts.append(f"<p>{left_out} more charts are left out; the table has the runs.</p>")
+    return "\n".join([*parts, _table(runs)])
+
+
+def _share_points(runs: Sequence[Results]) -> dict[str, list[Point]]:
+    found: dict[str, list[Point]] = defaultdict(list)
+    for run in runs:
+        used = [value for error in run.errors if (value := share_used(error)) is not None]
+        if used:
+            found[machine_name(run)].append(Point(run_label(run), 100 * max(used)))
+    return found
+
+
+def _speed_points(runs: Sequence[Results]) -> dict[tuple[str, str, str], list[Point]]:
+    found: dict[tuple[str, str, str], list[Point]] = defaultdict(list)
+    for run in runs:
+        for speed in run.speeds:
+            key = (machine_name(run), speed.workload, speed.pipeline)
+            found[key].append(Point(run_label(run), speed.ms_median))
+    return found
+
+
+def _chart(key: str, title: str, unit: str, points: Sequence[Point], limit: float | None = None) -> str:
+    points = points[-MOST_RUNS:]
+    values = np.array([point.value for point in points])
+    known = values[np.isfinite(values)]
+    top = max([*known.tolist(), limit or 0.0, 1e-9])
+    x = Scale(0.0, max(len(points) - 1.0, 1.0), 34.0, _SIZE[0] - 10.0, ())
+    y = linear(0.0, top, _SIZE[1] - 34.0, 20.0, 4)
+    places = x(np.arange(len(points), dtype=np.float64))
+    parts = axes(x, y, f"run, {len(points)} in order", unit)
+    for k, anchor in ((0, ""), (len(points) - 1, "x end")):
+        parts.append(text(places[k] - (10 if k == 0 else 0), _SIZE[1] - 21, points[k].label, anchor))
+    if limit is not None:
+        parts.append(rule(x.start, y.at(limit), x.end, y.at(limit), "line limit"))
+    # A share above a tolerance of 0 is endless: it is drawn at the top.
+    levels = y(np.where(np.isposinf(values), y.high, values))
+    parts.append(line(places, levels, "found"))
+    for place, level, point in zip(places, levels, points, strict=True):
+        if math.isfinite(level):
+            said = safe(f"{point.label}: {short(point.value)} {unit}")
+            parts.append(f'<circle class="run" cx="{place:.1f}" cy="{level:.1f}" r="3"><title>{said}</title></circle>')
+    described = (
+        f"{len(points)} runs from {points[0].label} to {points[-1].label}, {unit}: first {_said(values[0])}, last "
+        f"{_said(values[-1])}"
+        + (f", smallest {short(float(known.min()))}, largest {short(float(known.max()))}." if len(known) else ".")
+    )
+    note = f"{_said(values[0])} → {_said(values[-1])}"
+    label = f"<span><b>{safe(title)}</b></span><span>{note}</span>"
+    return f"<figure><figcaption>{label}</figcaption>{drawing(key, title, described, _SIZE, parts)}</figure>\n"
+
+
+def _said(value: float) -> str:
+    return f"above{SPACE}0" if math.isinf(value) else short(value)
+
+
+def _table(runs: Sequence[Results]) -> str:
+    rows = []
+    for run in runs[-MOST_ROWS:][::-1]:
+        most = worst(run.errors)
+        failed = sum(bool(failed_because(error)) for error in run.errors)
+        fastest = min(run.speeds, key=lambda s: s.ms_median, default=None)
+        rows.append(
+            row(
+                safe(run_label(run)),
+                [
+                    safe(run.kind), safe(machine_name(run)), str(len(run.errors)), str(failed) if run.errors else "–",
+                    "–" if most is None else share(share_used(most)),
+                    "–" if most is None else safe(f"{most.workload}: {figure_name(most)} ({most.variant})"),
+                    "–" if fastest is None else milliseconds(fastest.ms_median),
+                    "–" if fastest is None else safe(f"{fastest.pipeline} on {fastest.workload}"),
+                ],
+            )
+        )  # fmt: skip
+    heads = [
+        "run", "kind", "machine", "figures", "failed", "worst share of tolerance", "where", "fastest, ms a frame",
+        "which",
+    ]  # fmt: skip
+    left_out = f" The latest {MOST_ROWS} of {len(runs)}." if len(runs) > MOST_ROWS else ""
+    return table("Stored runs", heads, rows, f"Stored runs, latest first.{left_out}", "words")
