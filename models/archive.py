@@ -24,19 +24,21 @@ import numpy.typing as npt
 
 from auparity.errors import ContractError, FileFormatError, ModelFormatError
 from auparity.json_files import parse_json
-from auparity.json_schema import MismatchError, build
+from auparity.json_schema import MismatchError, build, quoted
 from auparity.models import types
 from auparity.models.archive_values import STORED_TYPES, Numbers, ValueWriter, half_exponent, read_value
-from auparity.models.bundle import Bundle
-from auparity.models.consistency import check_bundle
+from auparity.models.consistency import CHECKS, check_bundle
+from auparity.models.contents import DEFAULT_NAMES, BundleContents, Role
 from auparity.models.formats.files import StrPath, read_bytes
 from auparity.models.formats.files import save as save_bytes
 from auparity.models.types import BundleMeta
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
+B = TypeVar("B", bound=BundleContents)
 
-VERSION = 1
+#: Version 1 had one model a role and no names: `parts` in place of `models` and `serves`. It is still read.
+VERSION, OLDEST = 2, 1
 STRUCTURE = "bundle.json"
 MEMBERS = {kind: f"{kind[1:]}.bin" for kind in STORED_TYPES}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip needs a date; the same one always
@@ -46,14 +48,24 @@ ADVICE = "Install auparity anew, or fetch the file again."
 MAX_STRUCTURE = 8 * 2**20
 MAX_RATIO, MAX_EXTRA = 8, 16 * 2**20
 
-PARTS: dict[str, type[Any]] = {
-    "detector": types.MTCNN,
-    "face": types.FaceModel,
-    "video_aus": types.AUPredictors,
-    "image_aus": types.AUPredictors,
+#: The parts of a file of version 1: the role and the kind of each.
+PARTS: dict[str, tuple[Role, type[Any]]] = {
+    "detector": ("locator", types.MTCNN),
+    "face": ("landmarker", types.FaceModel),
+    "video_aus": ("video_aus", types.AUPredictors),
+    "image_aus": ("image_aus", types.AUPredictors),
 }
-#: The structure. `parts` are read against the types of a bundle.
-Head = TypedDict("Head", {"auparity bundle": int, "meta": dict[str, str], "content_hash": str, "parts": dict[str, Any]})
+#: The structure. `models` are read against the kinds of models that are known, the kind of each stands in its record.
+Head = TypedDict(
+    "Head",
+    {
+        "auparity bundle": int, "meta": dict[str, str], "content_hash": str, "models": dict[str, Any],
+        "serves": dict[str, str],
+    },
+)  # fmt: skip
+FirstHead = TypedDict(
+    "FirstHead", {"auparity bundle": int, "meta": dict[str, str], "content_hash": str, "parts": dict[str, Any]}
+)
 
 
 def to_half(values: Array) -> Array:
@@ -62,13 +74,12 @@ def to_half(values: Array) -> Array:
     return np.ldexp(np.ldexp(values, exponent).astype(np.float16).astype(values.dtype), -exponent)
 
 
-def round_weights(bundle: Bundle) -> Bundle:
+def round_weights(bundle: B) -> B:
     """The bundle with the weights of networks, experts and AU models rounded to what float16 holds.
 
     Shape models, warps and everything else that is geometry keep their precision.
     """
-    parts = {f.name: rounded(getattr(bundle, f.name)) for f in dataclasses.fields(bundle) if f.name != "meta"}
-    return dataclasses.replace(bundle, **parts)
+    return bundle.map_models(rounded)
 
 
 def rounded(part: T) -> T:
@@ -90,7 +101,7 @@ def _map_records(value: Any, kinds: tuple[type, ...], inside: bool = False) -> A
     return value
 
 
-def save(bundle: Bundle, path: StrPath) -> None:
+def save(bundle: BundleContents, path: StrPath) -> None:
     """Write a bundle to one file, whole or not at all.
 
     Raises
@@ -103,9 +114,12 @@ def save(bundle: Bundle, path: StrPath) -> None:
         check_bundle(bundle)
     except MismatchError as error:
         raise ContractError("archive.save", error.place, error.expected, error.found) from error
-    parts = {f.name: writer.describe(getattr(bundle, f.name)) for f in dataclasses.fields(bundle) if f.name != "meta"}
+    models = {name: writer.describe(model) for name, model in bundle.models.items()}
     meta = {"name": bundle.meta.name, "version": bundle.meta.version, "licence": bundle.meta.licence}
-    head = {"auparity bundle": VERSION, "meta": meta, "content_hash": bundle.content_hash, "parts": parts}
+    head: Head = {
+        "auparity bundle": VERSION, "meta": meta, "content_hash": bundle.content_hash, "models": models,
+        "serves": dict(bundle.serves),
+    }  # fmt: skip
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         _put(archive, STRUCTURE, json.dumps(head, separators=(",", ":")).encode("ascii"))
@@ -129,7 +143,7 @@ def _shuffled(values: Array) -> bytes:
     return np.ascontiguousarray(values.view(np.uint8).reshape(-1, values.dtype.itemsize).T).tobytes()
 
 
-def load(path: StrPath, known_file: tuple[str, str] | None = None) -> Bundle:
+def load(path: StrPath, known_file: tuple[str, str] | None = None) -> BundleContents:
     """Read a bundle that `save` wrote.
 
     Parameters
@@ -230,10 +244,29 @@ def _head(structure: bytes, path: StrPath) -> Head:
     if isinstance(version, int) and version > VERSION:
         advice = "Use a newer auparity."
         raise ModelFormatError(path, None, f"a bundle of version {VERSION}", f"version {version}", advice)
+    if version == OLDEST:
+        return _renamed(build(FirstHead, content))
     if version != VERSION:
-        raise MismatchError("", f"version {VERSION}", f"{version!r}"[:40])
+        raise MismatchError("", f"version {OLDEST} or {VERSION}", f"{version!r}"[:40])
     head: Head = build(Head, content)
     return head
+
+
+def _renamed(first: FirstHead) -> Head:
+    """The structure of a file of version 1 as one of today."""
+    if first["parts"].keys() != PARTS.keys():
+        raise MismatchError("parts", ", ".join(PARTS), ", ".join(sorted(first["parts"]))[:80])
+    models = {}
+    for part, (role, kind) in PARTS.items():
+        described = first["parts"][part]
+        stated = described.get("r", kind.__name__) if isinstance(described, dict) else None
+        if stated != kind.__name__:
+            raise MismatchError(part, f"a {kind.__name__}", quoted(stated))
+        models[DEFAULT_NAMES[role]] = {"r": kind.__name__, **described}
+    return {
+        "auparity bundle": VERSION, "meta": first["meta"], "content_hash": first["content_hash"], "models": models,
+        "serves": {role: DEFAULT_NAMES[role] for role, _ in PARTS.values()},
+    }  # fmt: skip
 
 
 def _numbers(raw: bytes, kind: str) -> Array:
@@ -250,18 +283,23 @@ def _numbers(raw: bytes, kind: str) -> Array:
     return values
 
 
-def _bundle(head: Head, buffers: dict[str, Array], path: StrPath) -> Bundle:
+def _bundle(head: Head, buffers: dict[str, Array], path: StrPath) -> BundleContents:
     meta = head["meta"]
     if meta.keys() != {"name", "version", "licence"}:
         raise MismatchError("meta", "name, version and licence", ", ".join(sorted(meta))[:80])
-    if head["parts"].keys() != PARTS.keys():
-        raise MismatchError("parts", ", ".join(PARTS), ", ".join(sorted(head["parts"]))[:80])
-    numbers = Numbers(buffers)
-    parts = {}
-    for name, kind in PARTS.items():
+    numbers, kinds = Numbers(buffers), {kind.__name__: kind for kind in CHECKS}
+    models = {}
+    for name, described in head["models"].items():
+        kind = kinds.get(str(described.get("r"))) if isinstance(described, dict) else None
+        if kind is None:
+            found = described.get("r") if isinstance(described, dict) else described
+            raise MismatchError(name, f"a model of a known kind ({', '.join(sorted(kinds))})", quoted(found))
         try:
-            parts[name] = read_value(kind, head["parts"][name], numbers)
+            models[name] = read_value(kind, described, numbers)
         except MismatchError as error:
             raise MismatchError(f"{name}.{error.place}", error.expected, error.found) from error
     source = {"format": "archive", "file": str(path)}
-    return Bundle(meta=BundleMeta(**meta, source=source), **parts)
+    try:
+        return BundleContents(BundleMeta(**meta, source=source), models, head["serves"])
+    except ContractError as error:
+        raise MismatchError("serves", error.expected, error.got) from error

@@ -1,60 +1,30 @@
-"""A bundle: the weights of one whole pipeline (design 4). Detector, landmark model with parts and validator, and the
-action unit models for videos and for images, as frozen dataclasses of read-only arrays, with a content hash that goes
-into every result. Bundles are read from, and written to, the folder layout of OpenFace 2.2.
+"""A bundle: the weights of one whole pipeline (design 4), from the files of OpenFace 2.2, from a file of our own, or
+the one that comes with auparity. What it holds is said in `contents.py`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import math
-import struct
-from functools import cached_property
-from typing import Any
+from functools import lru_cache
 
-import numpy as np
-
+from auparity.models import archive, embedded
+from auparity.models.contents import (
+    DEFAULT_NAMES,
+    ROLES,
+    SHORT_HASH,
+    BundleContents,
+    Role,
+    content_hash_of,
+)
 from auparity.models.formats import layout
 from auparity.models.formats.files import StrPath
-from auparity.models.types import MTCNN, AUPredictors, BundleMeta, FaceModel
+from auparity.models.widen import widen_model
 
-SHORT_HASH = 12  # hexadecimal digits: enough to tell the bundles of any one study apart
+__all__ = ["DEFAULT_NAMES", "ROLES", "SHORT_HASH", "Bundle", "Role", "content_hash_of"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Bundle:
-    """The weights of one pipeline."""
-
-    meta: BundleMeta
-    detector: MTCNN
-    face: FaceModel
-    video_aus: AUPredictors
-    image_aus: AUPredictors
-
-    @cached_property
-    def content_hash(self) -> str:
-        """SHA-256 (64 hexadecimal digits) over names, types, shapes and values of everything but `meta`."""
-        digest = hashlib.sha256()
-        for item in dataclasses.fields(self):
-            if item.name != "meta":
-                _digest(digest.update, item.name)
-                _digest(digest.update, getattr(self, item.name))
-        return digest.hexdigest()
-
-    @property
-    def short_hash(self) -> str:
-        return self.content_hash[:SHORT_HASH]
-
-    def with_meta(self, meta: BundleMeta) -> Bundle:
-        """The same weights under another description. A content hash that is known already is kept."""
-        other = dataclasses.replace(self, meta=meta)
-        if "content_hash" in self.__dict__:
-            other.trust_hash(self.content_hash)
-        return other
-
-    def trust_hash(self, content_hash: str) -> None:
-        """Take a content hash that was verified elsewhere in place of computing it, which takes a fifth of a second."""
-        self.__dict__["content_hash"] = content_hash  # where `cached_property` keeps it
+class Bundle(BundleContents):
+    """The weights of one pipeline: models by name, and which of them serves which role; see `BundleContents`."""
 
     @classmethod
     def embedded(cls) -> Bundle:
@@ -63,9 +33,15 @@ class Bundle:
         It finds and measures rendered faces; real faces need OpenFace's models (docs/embedded.md). Read on the first
         call, then kept.
         """
-        from auparity.models import embedded  # on demand: it reads a file through this module
+        return _embedded()
 
-        return embedded.load()
+    @classmethod
+    def from_archive(cls, path: StrPath, known_file: tuple[str, str] | None = None) -> Bundle:
+        """Read a bundle from a file that `auparity.models.archive.save` wrote; see `archive.load`."""
+        contents = archive.load(path, known_file)
+        bundle = cls(contents.meta, contents.models, contents.serves)
+        bundle.trust_hash(contents.content_hash)
+        return bundle
 
     def widen(self) -> Bundle:
         """The same bundle with CE-CLM experts of OpenFace's true layer sizes, which respond as before to 1e-5.
@@ -76,11 +52,9 @@ class Bundle:
         ------
         ContractError : the bundle has no CE-CLM experts, or wider ones than OpenFace's.
         """
-        from auparity.models.widen import widen_model
-
         face = dataclasses.replace(self.face, main=widen_model(self.face.main))
-        return dataclasses.replace(
-            self, face=face, meta=dataclasses.replace(self.meta, name=f"{self.meta.name}-widened")
+        return self.with_models(landmarker=face).with_meta(
+            dataclasses.replace(self.meta, name=f"{self.meta.name}-widened")
         )
 
     @classmethod
@@ -101,10 +75,10 @@ class Bundle:
         """
         found = layout.find(directory)
         choice = layout.choose_landmark_model(found, landmark_model)
-        return cls(
-            meta=layout.read_meta(found, choice),
-            detector=layout.read_detector(found),
-            face=layout.read_face(found, choice),
+        return cls.of(
+            layout.read_meta(found, choice),
+            locator=layout.read_detector(found),
+            landmarker=layout.read_face(found, choice),
             video_aus=layout.read_aus(found, layout.VIDEO_AUS),
             image_aus=layout.read_aus(found, layout.IMAGE_AUS),
         )
@@ -117,43 +91,13 @@ class Bundle:
 
         Raises
         ------
-        ContractError : a name that cannot be a file's, two parts of one name, or an array that its file cannot store.
+        ContractError : models of other kinds than OpenFace's, a name that cannot be a file's, two parts of one name, or
+            an array that its file cannot store.
         """
         layout.write(directory, self.meta, self.detector, self.face, self.video_aus, self.image_aus)
 
 
-def content_hash_of(*values: Any) -> str:
-    """SHA-256 (64 hexadecimal digits) over parts of a bundle, or anything else of their types."""
-    digest = hashlib.sha256()
-    _digest(digest.update, values)
-    return digest.hexdigest()
-
-
-def _digest(update: Any, value: Any) -> None:
-    """Feed a value to a hash so that two different values never feed the same bytes."""
-    if isinstance(value, np.ndarray):
-        little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
-        update(f"array {little.dtype.str} {value.shape};".encode("ascii"))
-        update(little.data.cast("B") if little.size else b"")
-    elif dataclasses.is_dataclass(value):
-        fields = dataclasses.fields(value)
-        update(f"record {type(value).__name__} {len(fields)};".encode("ascii"))
-        for item in fields:
-            _digest(update, item.name)
-            _digest(update, getattr(value, item.name))
-    elif isinstance(value, tuple):
-        update(f"tuple {len(value)};".encode("ascii"))
-        for member in value:
-            _digest(update, member)
-    elif isinstance(value, str):
-        text = value.encode("utf-8")
-        update(f"text {len(text)};".encode("ascii") + text)
-    elif isinstance(value, bool | int | np.integer | np.bool_):
-        update(f"integer {int(value)};".encode("ascii"))
-    elif isinstance(value, float | np.floating):
-        # One NaN for all: an empty CCNF record has no confidence, and NaNs differ in bits that mean nothing.
-        update(b"real " + (b"nan" if math.isnan(value) else struct.pack("<d", value)) + b";")
-    elif value is None:
-        update(b"none;")
-    else:
-        raise TypeError(f"a bundle holds a {type(value).__name__}, for which no hash is defined")
+@lru_cache(maxsize=1)
+def _embedded() -> Bundle:
+    """Read once; ModelFormatError where the installation is damaged."""
+    return Bundle.from_archive(embedded.path(), embedded.KNOWN_FILE)

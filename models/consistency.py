@@ -5,16 +5,18 @@ For bundles that come from elsewhere than those files: a bundle that passes can 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from auparity.json_schema import MismatchError
-from auparity.models.bundle import Bundle
+from auparity.models.contents import BundleContents
 from auparity.models.formats.experts import MAX_SIDE
 from auparity.models.types import (
+    MTCNN,
     PDM,
     AUPredictors,
     CCNFExperts,
@@ -37,13 +39,19 @@ Array = npt.NDArray[np.generic]
 COLOURS = 3  #: input maps of the face detector
 
 
-def check_bundle(bundle: Bundle) -> None:
+def check_bundle(bundle: BundleContents) -> None:
     """Nothing, or a MismatchError that names the part that does not fit."""
+    for name, model in bundle.models.items():
+        check = CHECKS.get(type(model))
+        if check is None:
+            kinds = ", ".join(sorted(kind.__name__ for kind in CHECKS))
+            _fail(name, f"a model of a known kind ({kinds})", type(model).__name__)
+        check(name, model)
+
+
+def _check_mtcnn(place: str, mtcnn: MTCNN) -> None:
     for name in ("pnet", "rnet", "onet"):
-        _check_net(f"detector.{name}", getattr(bundle.detector, name), COLOURS)
-    _check_face(bundle.face)
-    _check_aus("video_aus", bundle.video_aus)
-    _check_aus("image_aus", bundle.image_aus)
+        _check_net(f"{place}.{name}", getattr(mtcnn, name), COLOURS)
 
 
 def _fail(place: str, expected: str, found: object) -> NoReturn:
@@ -100,11 +108,11 @@ def _check_pdm(place: str, pdm: PDM) -> None:
     _shape(f"{place}.components", pdm.components, pdm.mean.size, pdm.n_modes)
 
 
-def _check_face(face: FaceModel) -> None:
-    _check_landmark_model("face.main", face.main)
+def _check_face(place: str, face: FaceModel) -> None:
+    _check_landmark_model(f"{place}.main", face.main)
     points = face.main.pdm.n_points
     for k, part in enumerate(face.parts):
-        here = f"face.parts[{k}]"
+        here = f"{place}.parts[{k}]"
         _check_landmark_model(f"{here}.model", part.model)
         _shape(f"{here}.mapping", part.mapping, None, 2)
         if not len(part.mapping):
@@ -113,10 +121,10 @@ def _check_face(face: FaceModel) -> None:
         _indices(f"{here}.mapping", part.mapping[:, 1], part.model.pdm.n_points)
     views = face.validator.views
     if not views:
-        _fail("face.validator.views", "at least one view", "none")
-    _shape("face.validator.view_centres", face.validator.view_centres, len(views), 3)
+        _fail(f"{place}.validator.views", "at least one view", "none")
+    _shape(f"{place}.validator.view_centres", face.validator.view_centres, len(views), 3)
     for k, view in enumerate(views):
-        _check_validator_view(f"face.validator.views[{k}]", view, points)
+        _check_validator_view(f"{place}.validator.views[{k}]", view, points)
 
 
 def _check_landmark_model(place: str, model: LandmarkModel) -> None:
@@ -257,3 +265,12 @@ def _check_aus(place: str, predictors: AUPredictors) -> None:
         cutoff = (model.cutoff,) if model.task == "intensity" and model.dynamic else ()
         if not model.weights.size or not model.au_names or None in (*classes, *cutoff):
             _fail(here, "names, weights, and the cut-off or the classes of its kind", "none")
+
+
+#: What is asked of each kind of model: called with its place in the bundle, for messages, and the model. A kind that is
+#: added here (and to `archive_values.RECORDS`) can be stored in archives.
+CHECKS: dict[type[Any], Callable[[str, Any], None]] = {
+    MTCNN: _check_mtcnn,
+    FaceModel: _check_face,
+    AUPredictors: _check_aus,
+}

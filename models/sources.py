@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from auparity.models import archive, store
+from auparity.models import store
 from auparity.models.bundle import Bundle
 from auparity.models.formats.files import StrPath
 
@@ -45,7 +45,7 @@ def open_bundle(source: StrPath | None = None, landmark_model: str = "auto") -> 
     if str(source) == OPENFACE:
         return Bundle.from_openface(store.find_openface(), landmark_model)
     if Path(source).is_file():
-        return _because(archive.load(source), "asked for")
+        return _because(Bundle.from_archive(source), "asked for")
     return Bundle.from_openface(source, landmark_model)
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-
-from auparity.models import archive
-from auparity.models.bundle import Bundle
 
 FILE = "bundle.zip"
 #: SHA-256 of the file, and the content hash of its bundle, so that the hash is known without computing it. A test
@@ -21,9 +17,3 @@ KNOWN_FILE = (
 def path() -> Path:
     """The file."""
     return Path(str(resources.files(__package__) / FILE))
-
-
-@lru_cache(maxsize=1)
-def load() -> Bundle:
-    """The bundle, read once; ModelFormatError where the installation is damaged."""
-    return archive.load(path(), KNOWN_FILE)

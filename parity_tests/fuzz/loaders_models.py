@@ -77,7 +77,8 @@ def small_bundle() -> Bundle:
     face = FaceModel("main", main, (part,), factories.make_validator(rng, points, (0.0,)))
     aus = factories.make_au_predictors(rng, pdm)
     few = dataclasses.replace(aus, models=aus.models[-2:])
-    return Bundle(BundleMeta("small", "1", "none", {}), factories.make_mtcnn(rng), face, few, few)
+    meta = BundleMeta("small", "1", "none", {})
+    return Bundle.of(meta, locator=factories.make_mtcnn(rng), landmarker=face, video_aus=few, image_aus=few)
 
 
 def _make_archive(folder: Path) -> None:

@@ -8,7 +8,6 @@ FOLDER/report.json holds the figures on faces that training never saw.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 import time
 from collections.abc import Callable
@@ -104,8 +103,11 @@ def face_model(workspace: Workspace, *, early: bool = True) -> FaceModel:
 def assemble(workspace: Workspace) -> Bundle:
     """The bundle of everything that has been trained."""
     video, image = train_aus.load_aus(workspace)
-    bundle = Bundle(META, train_detector.load_detector(workspace), face_model(workspace), video, image)
-    return dataclasses.replace(archive.round_weights(bundle), meta=META)
+    bundle = Bundle.of(
+        META, locator=train_detector.load_detector(workspace), landmarker=face_model(workspace), video_aus=video,
+        image_aus=image,
+    )  # fmt: skip
+    return archive.round_weights(bundle)
 
 
 def main(arguments: list[str] | None = None) -> int:

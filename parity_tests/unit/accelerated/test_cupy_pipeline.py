@@ -166,7 +166,7 @@ def test_a_lost_face_is_looked_for_when_the_reference_looks(device, reference):
 
 def test_without_early_termination_every_rotation_is_fitted(device):
     main = dataclasses.replace(BUNDLE.face.main, early_termination=None)
-    bundle = dataclasses.replace(BUNDLE, face=dataclasses.replace(BUNDLE.face, main=main))
+    bundle = BUNDLE.with_models(landmarker=dataclasses.replace(BUNDLE.face, main=main))
     found = DevicePipeline(bundle, device).start_video().process_frame(CLIPS[0][0], 0.0)
     expected = ReferencePipeline(bundle).start_video().process_frame(CLIPS[0][0], 0.0)
     assert found.success == expected.success

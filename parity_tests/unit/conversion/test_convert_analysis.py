@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import tempfile
 from pathlib import Path
@@ -208,7 +207,7 @@ def test_keys_of_channels_are_whole_numbers_that_float32_holds():
 def test_dynamic_models_are_not_one_graph():
     names = [item.name for item in items(BUNDLE)]
     assert {"analysis/fhog", "analysis/image"} <= set(names)
-    moving = dataclasses.replace(BUNDLE, image_aus=BUNDLE.video_aus)
+    moving = BUNDLE.with_models(image_aus=BUNDLE.video_aus)
     assert [item.name for item in items(moving) if item.kind in ("fhog", "analysis")] == ["analysis/fhog"]
     with pytest.raises(ContractError, match="medians need a state"):
         tables.static_models(BUNDLE.video_aus)

@@ -284,4 +284,4 @@ def make_bundle(seed: int = 0, kind: Literal["clnf", "ceclm"] = "clnf", m: int =
     face = FaceModel(name, main, make_parts(rng, inner=kind == "clnf"), make_validator(rng))
     video, image = (make_au_predictors(rng, pdm, which) for which in ("video", "image"))
     meta = BundleMeta("random", "0", "none: random numbers", {"seed": seed})
-    return Bundle(meta, make_mtcnn(rng), face, video, image)
+    return Bundle.of(meta, locator=make_mtcnn(rng), landmarker=face, video_aus=video, image_aus=image)

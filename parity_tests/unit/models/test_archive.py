@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from auparity.errors import ModelFormatError
-from auparity.models import archive
+from auparity.models import archive, embedded
 from auparity.models.bundle import Bundle
 from auparity.parity_tests.unit.helpers.factories import make_bundle
 
@@ -28,6 +30,45 @@ def test_a_bundle_comes_back_with_the_same_content(tmp_path, kind):
         bundle.meta.licence,
     )
     assert not back.face.main.pdm.mean.flags.writeable
+
+
+def test_more_than_one_model_for_a_role_comes_back_with_who_serves(tmp_path):
+    bundle = make_bundle(3).with_serving("locator", "another", make_bundle(4).detector)
+    archive.save(bundle, tmp_path / "b.zip")
+    back = Bundle.from_archive(tmp_path / "b.zip")
+    assert (dict(back.serves), set(back.models)) == (dict(bundle.serves), set(bundle.models))
+    assert back.content_hash == bundle.content_hash
+
+
+def as_version_1(path):
+    """The file as the first version wrote it: one model a role, by the name of the role."""
+    with zipfile.ZipFile(path) as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    head = json.loads(members[archive.STRUCTURE])
+    models = head.pop("models")
+    del head["serves"]
+    head["parts"] = {"detector": models["mtcnn"], "face": models["clm"]}
+    head |= {"auparity bundle": 1, "parts": head["parts"] | {k: models[k] for k in ("video_aus", "image_aus")}}
+    members[archive.STRUCTURE] = json.dumps(head).encode()
+    with zipfile.ZipFile(path, "w") as out:
+        for name, data in members.items():
+            out.writestr(name, data)
+    return head
+
+
+def test_a_file_of_the_first_version_is_the_same_bundle(tmp_path):
+    bundle = make_bundle(3)
+    archive.save(bundle, tmp_path / "b.zip")
+    as_version_1(tmp_path / "b.zip")
+    back = archive.load(tmp_path / "b.zip")
+    assert back.content_hash == bundle.content_hash == archive.stored_hash(tmp_path / "b.zip")
+    assert dict(back.serves) == dict(bundle.serves)
+
+
+def test_the_embedded_file_is_of_the_first_version_and_loads():
+    assert Bundle.embedded().content_hash == embedded.KNOWN_FILE[1]
+    with zipfile.ZipFile(embedded.path()) as whole:
+        assert json.loads(whole.read(archive.STRUCTURE))["auparity bundle"] == 1
 
 
 def test_the_same_bundle_gives_the_same_bytes(tmp_path):
@@ -52,7 +93,7 @@ def test_an_array_that_occurs_twice_is_stored_once(tmp_path):
     bundle = make_bundle(4)
     models = bundle.video_aus.models
     shared = tuple(dataclasses.replace(model, means=models[0].means) for model in models)
-    same = dataclasses.replace(bundle, video_aus=dataclasses.replace(bundle.video_aus, models=shared))
+    same = bundle.with_models(video_aus=dataclasses.replace(bundle.video_aus, models=shared))
     archive.save(bundle, tmp_path / "each")
     archive.save(same, tmp_path / "shared")
     assert (tmp_path / "shared").stat().st_size < (tmp_path / "each").stat().st_size
@@ -95,7 +136,7 @@ def test_one_changed_byte_anywhere_is_noticed(tmp_path):
 def test_a_newer_file_asks_for_a_newer_auparity(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "VERSION", 9)
     archive.save(make_bundle(0), tmp_path / "new")
-    monkeypatch.setattr(archive, "VERSION", 1)
+    monkeypatch.undo()
     with pytest.raises(ModelFormatError, match="newer auparity"):
         archive.load(tmp_path / "new")
 

@@ -73,7 +73,7 @@ def refused_cheaply(tmp_path, data: bytes, match: str) -> None:
 
 def first_array(head: dict[str, Any]) -> list[Any]:
     """[type, shape, stored type, offset, exponent] of the weights of the detector's first convolution."""
-    array: list[Any] = head["parts"]["detector"]["f"][0]["f"][0][0]["f"][0]["a"]
+    array: list[Any] = head["models"]["mtcnn"]["f"][0]["f"][0][0]["f"][0]["a"]
     return array
 
 
@@ -84,7 +84,7 @@ def test_the_embedded_bundle_is_the_known_one():
 
 
 def content_hash_of_bundle(bundle: Bundle) -> str:
-    fresh = Bundle(bundle.meta, bundle.detector, bundle.face, bundle.video_aus, bundle.image_aus)
+    fresh = Bundle(bundle.meta, bundle.models, bundle.serves)
     assert "content_hash" not in fresh.__dict__
     return fresh.content_hash
 
@@ -126,7 +126,7 @@ def test_a_member_larger_than_it_says_is_not_inflated(tmp_path):
 
 def test_many_references_to_one_array_share_its_memory(tmp_path):
     def repeat(head: dict[str, Any]) -> None:
-        layers = head["parts"]["detector"]["f"][0]["f"][0]
+        layers = head["models"]["mtcnn"]["f"][0]["f"][0]
         shape = members()["f4.bin"]
         layers[:] = [{"r": "PReLU", "f": [{"a": ["<f4", [len(shape) // 4], "<f4", 0, 0]}]}] * 5000
 
@@ -137,7 +137,7 @@ def test_arrays_that_overlap_are_refused(tmp_path):
     def overlap(head: dict[str, Any]) -> None:
         size = len(members()["f4.bin"]) // 4 - 5000
         entries = [{"r": "PReLU", "f": [{"a": ["<f4", [size], "<f4", start, 0]}]} for start in range(5000)]
-        head["parts"]["detector"]["f"][0]["f"][0] = entries
+        head["models"]["mtcnn"]["f"][0]["f"][0] = entries
 
     refused_cheaply(tmp_path, with_head(overlap), "belong to one array each")
 
@@ -191,26 +191,29 @@ def change_of(path: str, value: Any) -> Any:
     return change
 
 
-DETECTOR, FACE = "parts.detector.f.0.f.0.0", "parts.face"
+DETECTOR, FACE = "models.mtcnn.f.0.f.0.0", "models.clm"
 
 
 @pytest.mark.parametrize(
     ("path", "value", "match"),
     [
-        ("auparity bundle", 2, "newer auparity"),
+        ("auparity bundle", 3, "newer auparity"),
         ("auparity bundle", "1", "version 1"),
         ("auparity bundle", None, "version 1"),
         ("meta", {"name": "x"}, "name, version and licence"),
         ("meta", [], "an object"),
         ("meta.version", 3, "text"),
         ("content_hash", 5, "text"),
-        ("parts", {}, "detector, face"),
-        ("parts.detector", None, "a MTCNN"),
-        ("parts.detector.r", "FaceModel", "a MTCNN"),
-        ("parts.detector.f", [], "the 3 fields of a MTCNN"),
+        ("models", {}, "names of models that are there"),
+        ("serves", {}, "a model for each of locator"),
+        ("serves.locator", "nobody", "names of models that are there"),
+        ("models.mtcnn", None, "a model of a known kind"),
+        ("models.mtcnn.r", "FaceModel", "FaceModel"),
+        ("models.mtcnn.r", "Widget", "a model of a known kind"),
+        ("models.mtcnn.f", [], "the 3 fields of a MTCNN"),
         (f"{DETECTOR}.r", "Widget", "Convolution or MaxPool"),
         (f"{DETECTOR}.r", {"a": 1}, "Convolution or MaxPool"),
-        (f"{DETECTOR}.f.0", 5, r"detector\.pnet\.layers\[0\]\.weights"),
+        (f"{DETECTOR}.f.0", 5, r"mtcnn\.pnet\.layers\[0\]\.weights"),
         (f"{DETECTOR}.f.0.a", {}, "type, shape, stored type"),
         (f"{DETECTOR}.f.0.a.0", "<f8", "an array of float32"),
         (f"{DETECTOR}.f.0.a.0", "O", "types, sizes"),
@@ -225,10 +228,10 @@ DETECTOR, FACE = "parts.detector.f.0.f.0.0", "parts.face"
         (f"{DETECTOR}.f.0.a.4", 3, "exponent 3"),
         (f"{FACE}.f.0", None, "text"),
         (f"{FACE}.f.3.f.1", [], "at least one view|1 x 3|0 x 3"),
-        ("parts.image_aus.f.0.0.f.0", "mood", "intensity.* or .*presence"),
-        ("parts.image_aus.f.0.0.f.5", {"x": "nan"}, "a finite number"),
-        ("parts.image_aus.f.0.0.f.5", {"x": "0x1p99999"}, "hexadecimal"),
-        ("parts.image_aus.f.0", [], "at least one model"),
+        ("models.image_aus.f.0.0.f.0", "mood", "intensity.* or .*presence"),
+        ("models.image_aus.f.0.0.f.5", {"x": "nan"}, "a finite number"),
+        ("models.image_aus.f.0.0.f.5", {"x": "0x1p99999"}, "hexadecimal"),
+        ("models.image_aus.f.0", [], "at least one model"),
     ],
 )
 def test_a_wrong_field_is_refused_with_its_place(tmp_path, path, value, match):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,21 +116,41 @@ def test_the_hash_covers_every_weight_and_name_but_not_where_the_bundle_came_fro
     renamed = dataclasses.replace(clnf, meta=BundleMeta("other", "9", "none"))
     assert renamed.content_hash == clnf.content_hash
     assert clnf.content_hash.startswith(clnf.short_hash)
-    hashes = {dataclasses.replace(clnf, **{name: changed}).content_hash for name, changed in _changes(clnf)}
+    hashes = {clnf.with_models(**{name: changed}).content_hash for name, changed in _changes(clnf)}
     assert len(hashes | {clnf.content_hash}) == 6
 
 
 def _changes(bundle: Bundle) -> Iterator[tuple[str, Any]]:
-    """Bundle fields with one small thing changed."""
+    """Roles, and their models with one small thing changed."""
     face, aus, replace = bundle.face, bundle.video_aus, dataclasses.replace
     mean = face.main.pdm.mean.copy()
     mean[5] = np.nextafter(mean[5], 1e9)
-    yield "face", replace(face, main=replace(face.main, pdm=replace(face.main.pdm, mean=mean)))
-    yield "face", replace(face, name="main_clnf_wild")
+    yield "landmarker", replace(face, main=replace(face.main, pdm=replace(face.main.pdm, mean=mean)))
+    yield "landmarker", replace(face, name="main_clnf_wild")
     as_column = face.main.pdm.mean.reshape(-1, 1)
-    yield "face", replace(face, main=replace(face.main, pdm=replace(face.main.pdm, mean=as_column)))
+    yield "landmarker", replace(face, main=replace(face.main, pdm=replace(face.main.pdm, mean=as_column)))
     yield "video_aus", replace(aus, models=aus.models[1:])
     yield "video_aus", replace(aus, models=(replace(aus.models[0], bias=aus.models[0].bias + 1e-12), *aus.models[1:]))
+
+
+def test_a_bundle_says_which_of_its_models_serves_which_role(clnf: Bundle) -> None:
+    other = make_bundle(9, "clnf", m=3).detector
+    both = clnf.with_serving("locator", "mtcnn-2", other)
+    assert (both.serves["locator"], both.detector) == ("mtcnn-2", other)
+    assert both.models["mtcnn"] is clnf.detector
+    assert len({clnf.content_hash, both.content_hash, both.with_serving("locator", "mtcnn").content_hash}) == 3
+    assert both.with_models(locator=clnf.detector).models["mtcnn-2"] is clnf.detector
+    with pytest.raises(ContractError, match=r"'serves'.*names of models that are there"):
+        clnf.with_serving("locator", "nobody")
+    with pytest.raises(ContractError, match="roles among locator"):
+        clnf.with_models(detector=other)
+    with pytest.raises(ContractError, match=r"a model of kind FaceModel.*'mtcnn', a MTCNN"):
+        _ = clnf.with_serving("landmarker", "mtcnn").face
+
+
+def test_a_bundle_travels_to_other_processes_with_its_hash(clnf: Bundle) -> None:
+    there = pickle.loads(pickle.dumps(clnf))
+    assert there.content_hash == clnf.content_hash == Bundle(there.meta, there.models, there.serves).content_hash
 
 
 def test_two_bundles_of_the_same_weights_have_the_same_hash() -> None:
@@ -141,13 +162,13 @@ def test_two_bundles_of_the_same_weights_have_the_same_hash() -> None:
 def test_a_name_that_cannot_be_a_file_s_is_refused_on_writing(clnf: Bundle, tmp_path: Path, name: str) -> None:
     face = dataclasses.replace(clnf.face, name=name)
     with pytest.raises(ContractError, match=r"face\.name"):
-        dataclasses.replace(clnf, face=face).to_openface(tmp_path)
+        clnf.with_models(landmarker=face).to_openface(tmp_path)
 
 
 def test_two_parts_of_one_name_are_refused_on_writing(clnf: Bundle, tmp_path: Path) -> None:
     face = dataclasses.replace(clnf.face, parts=(clnf.face.parts[0],) * 2)
     with pytest.raises(ContractError, match="twice"):
-        dataclasses.replace(clnf, face=face).to_openface(tmp_path)
+        clnf.with_models(landmarker=face).to_openface(tmp_path)
 
 
 def _edit(path: Path, old: str, new: str) -> None:
@@ -182,7 +203,7 @@ def test_a_visible_landmark_needs_an_expert_or_a_mirrored_one(ceclm: Bundle, tmp
     blind = tuple(tuple(dataclasses.replace(patch, layers=()) for patch in view) for view in experts.patches)
     broken = (dataclasses.replace(experts, patches=blind), *ceclm.face.main.experts[1:])
     face = dataclasses.replace(ceclm.face, main=dataclasses.replace(ceclm.face.main, experts=broken))
-    dataclasses.replace(ceclm, face=face).to_openface(tmp_path)
+    ceclm.with_models(landmarker=face).to_openface(tmp_path)
     with pytest.raises(ModelFormatError, match="none for landmark 0 in view 0"):
         Bundle.from_openface(tmp_path)
 

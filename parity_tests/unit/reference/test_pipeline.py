@@ -125,7 +125,7 @@ def test_every_face_of_a_photograph_is_measured_and_certain_or_not(monkeypatch):
 
 
 def test_without_eye_models_a_photographs_gaze_is_straight_ahead_and_a_clips_is_none():
-    blind = replace(BUNDLE, face=replace(BUNDLE.face, parts=()))
+    blind = BUNDLE.with_models(landmarker=replace(BUNDLE.face, parts=()))
     pipeline = certain(ReferencePipeline(blind))
     (photograph,) = pipeline.process_image(IMAGES[0])
     np.testing.assert_array_equal(photograph.gaze, [[0, 0, -1], [0, 0, -1]])
