@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Any, get_args
 from auparity.accelerated.one_thread import OneThreadPipeline, OneThreadSession, find_libraries, one_blas_thread
 from auparity.accelerated.registry import REFERENCE, STAGES, Device, PrecisionClass, Registry, Variant, registry
 from auparity.errors import AuparityWarning, ContractError, VariantUnavailable
-from auparity.models.types import MTCNN, PDM
 from auparity.reference.head_pose import Camera
 from auparity.reference.landmarks import DetectorParameters
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.pipeline import VideoSession
 from auparity.reference.results import FrameResult, OfflineAUs
-from auparity.reference.stages import Stages
+from auparity.reference.stages import Stages, stage_table
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
@@ -40,28 +39,9 @@ BEST, ON_GPU = "best", "gpu"
 PLAIN = (REFERENCE, "batched")
 
 
-def parts_of(bundle: Bundle) -> dict[str, list[tuple[Any, ...]]]:
+def models_of(bundle: Bundle) -> dict[str, list[tuple[Any, ...]]]:
     """What each stage will be built from, for every model of the bundle: the arguments that tell whether it serves."""
-    models = (bundle.face.main, *(part.model for part in bundle.face.parts))
-    pdms: list[tuple[PDM]] = [(model.pdm,) for model in models]
-    predictors = [(bundle.video_aus,), (bundle.image_aus,)]
-    detector: list[tuple[MTCNN]] = [(bundle.detector,)]
-    return {
-        "grayscale": [()],
-        "detection": detector,
-        "pdm": pdms,
-        "patch_experts": [(model,) for model in models],
-        "fitting": [(model,) for model in models],
-        "validation": [(bundle.face.validator,)],
-        "fit_shape": [*pdms, (bundle.video_aus.pdm,)],
-        "alignment": predictors,
-        "fhog": [()],
-        "geometry": [(bundle.video_aus.pdm,)],
-        "running_median": [("hog",), ("geometry",)],
-        "action_units": predictors,
-        "head_pose": pdms,
-        "gaze": [()],
-    }
+    return {name: list(spec.models(bundle)) for name, spec in stage_table().items()}
 
 
 @dataclass(frozen=True)
@@ -122,7 +102,7 @@ def choose_best(bundle: Bundle, device: str | None = None, among: Registry | Non
     """
     if device is not None and device not in DEVICES:
         raise ContractError("pipeline", "device", f"one of {', '.join(DEVICES)}", repr(device))
-    known, parts = among or registry(), parts_of(bundle)
+    known, parts = among or registry(), models_of(bundle)
     chosen: dict[str, Choice] = {}
     refused: dict[str, None] = {}  # why variants of the device cannot run, each reason once
     for stage in STAGES:
@@ -186,7 +166,7 @@ def choose_by_name(
     unknown = sorted(set(spec) - set(STAGES))
     if unknown:
         raise ContractError("pipeline", "spec", f"stages among {', '.join(STAGES)}", ", ".join(unknown))
-    known, parts = among or registry(), parts_of(bundle)
+    known, parts = among or registry(), models_of(bundle)
     names = sorted({variant.name for variant in known})
     if default not in (BEST, *names):
         raise VariantUnavailable(f"no stage has a variant {default!r}; there are {', '.join([BEST, *names])}")
@@ -239,7 +219,7 @@ def _wherever(bundle: Bundle, name: str) -> dict[str, str]:
     ------
     VariantUnavailable : none has, or it cannot run here.
     """
-    known, parts = registry(), parts_of(bundle)
+    known, parts = registry(), models_of(bundle)
     having = {stage: known.of_stage(stage)[name] for stage in STAGES if name in known.of_stage(stage)}
     if not having:
         raise VariantUnavailable(f"no stage has a variant {name!r}")

@@ -10,7 +10,6 @@ import registers them with the same decorator (docs/variants.md).
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -20,10 +19,10 @@ from typing import Any, Literal
 
 from auparity.errors import ContractError, VariantUnavailable
 from auparity.reference.numerics import FLOAT32
-from auparity.reference.stages import Stages, reference_stages
+from auparity.reference.stages import reference_stages, stage_table
 
 #: The stages of a pipeline, in the order in which a frame meets them.
-STAGES: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Stages))
+STAGES: tuple[str, ...] = tuple(stage_table())
 REFERENCE = "reference"
 #: Ends the names of variants that interpret what another one of that name computes with: never chosen, only asked for.
 EMULATED = "-emulated"

@@ -16,7 +16,8 @@ from auparity.accelerated.registry import STAGES, Variant, registry
 from auparity.benchmarks.runner import synchronise
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
-from auparity.parity_tests.suite.stage_capture import STATEFUL, Capture, capture
+from auparity.parity_tests.suite.stage_capture import Capture, capture
+from auparity.reference.stages import stage_table
 
 CLIP_SEED, FRAMES = 3_400_000, 6
 
@@ -40,7 +41,7 @@ def test_stage(benchmark: Any, variant: Variant) -> None:
     built: dict[int, Any] = {}
 
     def prepare() -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if variant.stage in STATEFUL:
+        if stage_table()[variant.stage].stateful:
             built.clear()
         for call in calls:
             if call.instance not in built:

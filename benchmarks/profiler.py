@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.pipeline import Choice, Pipeline, parts_of
+from auparity.accelerated.pipeline import Choice, Pipeline, models_of
 from auparity.accelerated.registry import STAGES, Variant, registry
 from auparity.benchmarks.runner import shared_stages, synchronise
 from auparity.benchmarks.stage_timer import Event, StageTimes, timed_stages
 from auparity.errors import AuparityError
-from auparity.parity_tests.suite.stage_capture import STATEFUL, Call, Capture
+from auparity.parity_tests.suite.stage_capture import Call, Capture
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.pipeline import StagedPipeline
-from auparity.reference.stages import reference_stages
+from auparity.reference.stages import reference_stages, stage_table
 from auparity.reports.results.records import Results
 
 Image = npt.NDArray[np.uint8]
@@ -155,7 +155,7 @@ def _what_if(
 ) -> tuple[list[AlternativeEstimate], dict[str, str]]:  # fmt: skip
     kept_frames = min(KEPT_FRAMES, len(images) - WARM_UP)
     calls = _arguments(pipeline, images[: WARM_UP + kept_frames])
-    parts, options, not_tried = parts_of(pipeline.bundle), [], {}
+    parts, options, not_tried = models_of(pipeline.bundle), [], {}
     for number, entry in enumerate(found):
         tell("what if", number, len(found))
         taken = calls.calls.get(entry.stage, [])
@@ -191,7 +191,7 @@ def _arguments(pipeline: Pipeline, images: Sequence[Image]) -> Capture:
     for k, image in enumerate(images):
         if k == WARM_UP:
             for stage, calls in taken.calls.items():
-                if stage not in STATEFUL:  # those are played from their beginning
+                if not stage_table()[stage].stateful:  # those are played from their beginning
                     calls.clear()
         session.process_frame(image, k / 30)
     return taken
@@ -204,7 +204,7 @@ def _ratio(own: Choice, other: Variant, calls: Sequence[Call]) -> float:
     for turn in range(TURNS + 1):  # the first compiles and packs
         for name, build in (("own", own.build), ("other", other.build)):
             built = stages[name]
-            if calls[0].stage in STATEFUL:
+            if stage_table()[calls[0].stage].stateful:
                 built.clear()
             total = 0.0
             for call in calls:

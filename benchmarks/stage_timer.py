@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from auparity.reference.stages import STAGE_METHODS, Stages
+from auparity.reference.stages import Stages, stage_table
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class _Timed:
 
     def __init__(self, stage: Any, name: str, times: StageTimes) -> None:
         self._stage = stage
-        for method in STAGE_METHODS[name]:
+        for method in stage_table()[name].methods:
             setattr(self, method, times.timed(name, getattr(stage, method)))
 
     def __getattr__(self, name: str) -> Any:
@@ -84,7 +84,7 @@ def timed_stages(stages: Stages, times: StageTimes) -> Stages:
     def builder(name: str, build: Callable[..., Any]) -> Callable[..., Any]:
         def built(*parts: Any) -> Any:
             stage = build(*parts)
-            return _Timed(stage, name, times) if name in STAGE_METHODS else times.timed(name, stage)
+            return times.timed(name, stage) if stage_table()[name].is_function else _Timed(stage, name, times)
 
         return built
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from auparity.errors import ContractError
 from auparity.models.types import AUModel, AUPredictors
 from auparity.reference.contracts import check_array
+from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
 from auparity.reference.sums import dot
 
@@ -197,3 +198,26 @@ class OnlineCorrection:
         cut = int(ONLINE_QUANTILE * self.total)
         quantile_bin = (self.counts.cumsum(axis=1) > cut).argmax(axis=1)
         return clamp_intensity(raw - (ONLINE_LOW + quantile_bin * width))
+
+
+class ActionUnitStage(Protocol):
+    """Stage `action_units`, built from `AUPredictors` (spec 60.6)."""
+
+    @property
+    def needs_medians(self) -> bool: ...
+    @property
+    def cutoffs(self) -> F64:
+        """(17,) quantiles of the calibration, NaN where there is none (spec 60.7)."""
+
+    def predict(
+        self, hog: Array, geometry: Array, hog_median: Array | None = None, geometry_median: Array | None = None
+    ) -> tuple[F64, F64]:
+        """Descriptors (N, 4464), (N, 238) and medians to intensities (N, 17), not clamped, and presences (N, 18)."""
+
+    def predict_static(self, hog: Array, geometry: Array) -> tuple[F64, F64]:
+        """Descriptors to intensities (N, 17) from 0 to 5 and presences (N, 18), by static models."""
+
+
+def build(predictors: AUPredictors, *, numerics: Numerics = FLOAT32) -> ActionUnitStage:
+    """Stage `action_units`, which computes in float64 whatever the working precision."""
+    return ActionUnitModels(predictors)

@@ -7,13 +7,14 @@ fused multiply-add, in the translation and in the side tests of the mask.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import ContractError
-from auparity.models.types import PDM
+from auparity.models.types import PDM, AUPredictors
 from auparity.reference.contracts import check_array
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.resampling import warp_affine_u8
@@ -181,3 +182,14 @@ def align_faces(
         mask = face_mask(mask_polygon(landmarks[k], matrix, numerics), triangulation, numerics)
         aligned[k] = warp_affine_u8(image, matrix, (SIZE, SIZE)) * mask[:, :, None]
     return aligned
+
+
+#: What is built: images (N, H, W, 3), landmarks (N, 68, 2), parameters (N, 6) to aligned faces (N, 112, 112, 3) uint8.
+Aligner = Callable[[Array, Array, Array], Array]
+
+
+def build(predictors: AUPredictors, *, numerics: Numerics = FLOAT32) -> Aligner:
+    """Stage `alignment`."""
+    return lambda images, landmarks, params_global: align_faces(
+        images, landmarks, params_global, predictors.pdm, predictors.triangulation, numerics
+    )

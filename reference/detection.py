@@ -10,6 +10,7 @@ is part of the algorithm, not of its rounding error.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -23,6 +24,7 @@ from auparity.reference.boxes import correct_boxes, crop, regress, square, suppr
 from auparity.reference.contracts import check_image
 from auparity.reference.convnet import RunNetwork, forward
 from auparity.reference.elementary import exp, log
+from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.resampling import resize_bilinear_f32
 
 Array = npt.NDArray[Any]
@@ -285,3 +287,12 @@ def _concatenate(parts: list[Candidates]) -> Candidates:
     return Candidates(
         *(np.concatenate([getattr(p, name) for p in parts]) for name in ("boxes", "scores", "regression", "points"))
     )
+
+
+#: What is built: (H, W, 3) uint8 BGR to `Detections`.
+FaceDetector = Callable[[Array], Detections]
+
+
+def build(mtcnn: MTCNN, *, numerics: Numerics = FLOAT32) -> FaceDetector:
+    """Stage `detection`."""
+    return lambda image: detect_faces(image, mtcnn, numerics.dtype)

@@ -6,6 +6,8 @@ Of the reference descriptors all but 0.2 % of the values come out bit for bit, t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -191,3 +193,12 @@ def fhog(aligned: U8, numerics: Numerics = FLOAT32) -> Array:
     if min(_cell_count(n) for n in aligned.shape[1:3]) < 3:
         raise ContractError(STAGE, "aligned", "images of at least 3x3 cells of 8 px", f"shape {aligned.shape}")
     return np.stack([normalise(cell_histograms(face, numerics), numerics).reshape(-1) for face in aligned])
+
+
+#: What is built: aligned faces (N, 112, 112, 3) uint8 to descriptors (N, 4464) in the working dtype.
+Fhog = Callable[[Array], Array]
+
+
+def build(*, numerics: Numerics = FLOAT32) -> Fhog:
+    """Stage `fhog`."""
+    return partial(fhog, numerics=numerics)

@@ -7,13 +7,17 @@ left out: that is how OpenFace says "not given".
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import ContractError
+from auparity.models.types import PDM
 from auparity.reference.contracts import check_array
+from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.pdm import ShapeModel, bounding_box
 from auparity.reference.sums import norm
 
@@ -77,3 +81,12 @@ def _start(model: ShapeModel, target: Array) -> tuple[Array, Array]:
     scale = ((x_max - x_min) / (mx_max - mx_min) + (y_max - y_min) / (my_max - my_min)) / 2
     g = cast([scale, 0, 0, 0, (x_min + x_max) / 2, (y_min + y_max) / 2])
     return g, np.zeros(model.n_modes, model.numerics.dtype)
+
+
+#: What is built: landmarks (N, n, 2) px to parameters (N, 6), (N, m).
+ShapeFitter = Callable[[Array], tuple[Array, Array]]
+
+
+def build(pdm: PDM, *, numerics: Numerics = FLOAT32) -> ShapeFitter:
+    """Stage `fit_shape`."""
+    return partial(fit_shape, ShapeModel(pdm, numerics))

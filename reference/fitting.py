@@ -10,7 +10,7 @@ likelihoods out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,8 @@ from auparity.reference import sums
 from auparity.reference.contracts import check_array
 from auparity.reference.elementary import exp, log, log2
 from auparity.reference.numerics import FLOAT32, Numerics
-from auparity.reference.patch_experts import PatchExpertBank
+from auparity.reference.patch_experts import PatchExpertBank, PatchExpertStage
 from auparity.reference.pdm import ShapeModel
-
-if TYPE_CHECKING:
-    from auparity.reference.stages import PatchExpertStage
 
 Array = npt.NDArray[Any]
 
@@ -70,6 +67,13 @@ class Fit:
     landmark_likelihoods: Array | None  #: (n,), likewise
     view: int  #: experts' view of the last scale run
     success: bool  #: False when the face became too small
+
+
+class FittingStage(Protocol):
+    """Stage `fitting`, built from a `LandmarkModel` and its patch experts: NU-RLMS (spec 50.1 to 50.5)."""
+
+    def fit(self, gray: Array, params_global: Array, params_local: Array, parameters: FittingParameters) -> list[Fit]:
+        """Gray (N, H, W), starting parameters (N, 6), (N, m) to one `Fit` each."""
 
 
 class LandmarkFitter:
@@ -257,3 +261,8 @@ class MeanShiftProblem:
         per_landmark = np.where(self.visible, density, INVISIBLE_LIKELIHOOD).astype(dtype)
         mean_log = sums.mean(log(density[self.visible] + 1e-8))
         return float(dtype(mean_log)), per_landmark
+
+
+def build(model: LandmarkModel, experts: PatchExpertStage, *, numerics: Numerics = FLOAT32) -> FittingStage:
+    """Stage `fitting`."""
+    return LandmarkFitter(model, numerics, experts)

@@ -7,6 +7,7 @@ mm and head rotations (N, 3) rad in; unit vectors (N, 2, 3) and angles (N, 2) ra
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -61,3 +62,18 @@ def gaze_angles(gaze: Array) -> Array:
     check_array("gaze", "gaze", gaze, ("N", 2, 3))
     mean = (gaze[:, 0] + gaze[:, 1]) / 2
     return arctan2(mean[:, :2], -mean[:, 2:]).astype(gaze.dtype)
+
+
+#: What is built: face (N, 68, 3) mm, eyes (N, 2, 28, 3) mm, head rotation (N, 3) rad to unit vectors (N, 2, 3) and
+#: angles (N, 2) rad.
+Gaze = Callable[[Array, Array, Array], tuple[Array, Array]]
+
+
+def build(*, numerics: Numerics = FLOAT32) -> Gaze:
+    """Stage `gaze`."""
+
+    def gaze(face_3d: Array, eyes_3d: Array, head_euler: Array) -> tuple[Array, Array]:
+        directions = gaze_directions(face_3d, eyes_3d, head_euler, numerics)
+        return directions, gaze_angles(directions)
+
+    return gaze

@@ -6,6 +6,8 @@ mean shape in mm (all X, all Y, all Z), then p itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy.typing as npt
 
 from auparity.models.types import PDM
 from auparity.reference.contracts import check_array
+from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.sums import dot
 
 Array = npt.NDArray[Any]
@@ -39,3 +42,12 @@ def geometry_descriptor(params_local: Array, pdm: PDM) -> F64:
     components = pdm.components.astype(np.float32).astype(np.float64)
     displacement = np.stack([dot(components, row) for row in p])
     return np.concatenate([displacement, p], axis=1)
+
+
+#: What is built: (N, m) to descriptors (N, 3 n + m) float64.
+Geometry = Callable[[Array], F64]
+
+
+def build(pdm: PDM, *, numerics: Numerics = FLOAT32) -> Geometry:
+    """Stage `geometry`, which computes in float64 whatever the working precision."""
+    return partial(geometry_descriptor, pdm=pdm)

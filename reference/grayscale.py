@@ -5,12 +5,17 @@ Images (N, H, W, 3) uint8 in, (N, H, W) uint8 out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import ContractError
+from auparity.reference.numerics import FLOAT32, Numerics
 
 U8 = npt.NDArray[np.uint8]
+Array = npt.NDArray[Any]
 
 STAGE = "grayscale"
 
@@ -36,3 +41,16 @@ def to_gray(images: U8) -> U8:
     wide = images.astype(np.int32)
     weighted = sum(w * wide[..., c] for c, w in enumerate(GRAY_WEIGHTS_BGR)) + (1 << (GRAY_SHIFT - 1))
     return (np.asarray(weighted) >> GRAY_SHIFT).astype(np.uint8)
+
+
+#: What is built: (H, W, 3) uint8 BGR to (H, W) gray in the working dtype, 0 to 255.
+ToGray = Callable[[Array], Array]
+
+
+def build(*, numerics: Numerics = FLOAT32) -> ToGray:
+    """Stage `grayscale`."""
+
+    def gray(image: Array) -> Array:
+        return to_gray(image[None])[0].astype(numerics.dtype)
+
+    return gray

@@ -8,14 +8,16 @@ as Tx, Ty, Tz in mm and Rx, Ry, Rz in rad, 3D landmarks (N, n, 3) in mm. Camera 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import ContractError
+from auparity.models.types import PDM
 from auparity.reference.contracts import check_array, check_number
-from auparity.reference.numerics import FLOAT64
+from auparity.reference.numerics import FLOAT32, FLOAT64, Numerics
 from auparity.reference.pdm import (
     ShapeModel,
     axis_angle_from_rotation,
@@ -169,3 +171,27 @@ def landmarks_in_camera(
     x = depth * ((landmarks[..., 0] - cast(camera.cx)) / cast(camera.fx))
     y = depth * ((landmarks[..., 1] - cast(camera.cy)) / cast(camera.fy))
     return np.stack([x, y, depth], axis=-1)
+
+
+class HeadPoseStage(Protocol):
+    """Stage `head_pose`, built from a `PDM` (spec 70.1 to 70.3)."""
+
+    def pose(self, params_global: Array, params_local: Array, landmarks: Array, camera: Camera) -> Array:
+        """(N, 6), (N, m), (N, n, 2) px to (N, 6): Tx, Ty, Tz mm, Rx, Ry, Rz rad."""
+
+    def landmarks_in_camera(self, params_global: Array, params_local: Array, landmarks: Array, camera: Camera) -> Array:
+        """The same to 3D landmarks (N, n, 3) mm."""
+
+
+class HeadPose:
+    """Head pose and 3D landmarks of one PDM."""
+
+    def __init__(self, pdm: PDM, numerics: Numerics = FLOAT32) -> None:
+        model = ShapeModel(pdm, numerics)
+        self.pose = partial(head_pose, model)
+        self.landmarks_in_camera = partial(landmarks_in_camera, model)
+
+
+def build(pdm: PDM, *, numerics: Numerics = FLOAT32) -> HeadPoseStage:
+    """Stage `head_pose`."""
+    return HeadPose(pdm, numerics)

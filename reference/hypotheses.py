@@ -125,5 +125,5 @@ def _early_terminated(
         if best is None or state.likelihood > best.likelihood:
             best = state
     assert best is not None
-    # Quirks 2 and 3: the returned flag and the certainty are those of the last candidate, not of the best.
-    return state.detection_success, replace(best, certainty=state.certainty)
+    # Quirks 2 and 3: the returned flag and the confidence are those of the last candidate, not of the best.
+    return state.detection_success, replace(best, confidence=state.confidence)

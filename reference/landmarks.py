@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.models.types import FaceModel, LandmarkModel, PartModel
-from auparity.reference.fitting import INITIAL_LIKELIHOOD, Fit, FittingParameters
+from auparity.reference.fit_shape import ShapeFitter
+from auparity.reference.fitting import INITIAL_LIKELIHOOD, Fit, FittingParameters, FittingStage
 from auparity.reference.numerics import FLOAT32, Numerics
-from auparity.reference.stages import FittingStage, ShapeFitter, ShapeStage, Stages, reference_stages
+from auparity.reference.pdm import ShapeStage
+from auparity.reference.stages import Stages, reference_stages
 from auparity.reference.validation import VALIDATION_BOUNDARY
 
 Array = npt.NDArray[Any]
@@ -95,7 +97,7 @@ class FaceState:
     likelihood: float
     landmark_likelihoods: Array  #: (68,)
     detection_success: bool
-    certainty: float
+    confidence: float
     view: int
     parts: tuple[PartState, ...]
 
@@ -153,7 +155,7 @@ class LandmarkDetector:
             likelihood=INITIAL_LIKELIHOOD,
             landmark_likelihoods=self.numerics.cast(np.zeros(main.n_points)),
             detection_success=False,
-            certainty=0.0,
+            confidence=0.0,
             view=0,
             parts=tuple(self._initial_part(part.shape) for part in self.parts),
         )
@@ -193,10 +195,10 @@ class LandmarkDetector:
             state = self.refine_by_parts(gray, state)
         if validate and fit.success:
             orientation = state.params_global[None, 1:4]
-            certainty = float(self.validator.certainty(gray[None], state.landmarks[None], orientation)[0])
-            success = bool(np.float32(certainty) > VALIDATION_BOUNDARY)
-            return replace(state, certainty=certainty, detection_success=success)
-        return replace(state, certainty=float(fit.success), detection_success=fit.success)
+            confidence = float(self.validator.confidence(gray[None], state.landmarks[None], orientation)[0])
+            success = bool(np.float32(confidence) > VALIDATION_BOUNDARY)
+            return replace(state, confidence=confidence, detection_success=success)
+        return replace(state, confidence=float(fit.success), detection_success=fit.success)
 
     def refine_by_parts(self, gray: Array, state: FaceState) -> FaceState:
         """Fit the part models and bring the main model to what they found (spec 50.7)."""

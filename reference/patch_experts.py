@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,22 @@ class ResponseMaps:
     img_to_ref: Array  #: (N, 2, 2) image offsets to reference-frame offsets
     ref_to_img: Array  #: (N, 2, 2) its inverse
     view: Array  #: (N,) index of the experts' view
+
+
+class PatchExpertStage(Protocol):
+    """Stage `patch_experts`, built from a `LandmarkModel`: response maps (spec 40)."""
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """px/mm of each scale."""
+
+    def response_maps(
+        self, gray: Array, params_global: Array, params_local: Array, window: int, scale_index: int
+    ) -> ResponseMaps:
+        """Gray (N, H, W) 0 to 255 in the working dtype, (N, 6), (N, m) to maps (N, n, w, w)."""
+
+    def area_responses(self, areas: Array, landmarks: Array, scale_index: int, view: int = 0) -> Array:
+        """Areas (K, w + s - 1, w + s - 1) cut out around landmarks (K,), for patches of side s, to maps (K, w, w)."""
 
 
 def select_view(centres: Array, rotation: Array, numerics: Numerics = FLOAT32) -> int:
@@ -413,3 +429,8 @@ class PatchExpertBank:
             maps, visible = self.experts_at(scale_index).responses(image, landmarks, ref_to_img, window, view)
             found.append((maps, visible, img_to_ref, ref_to_img, view))
         return ResponseMaps(*(np.stack([np.asarray(entry[k]) for entry in found]) for k in range(5)))
+
+
+def build(model: LandmarkModel, *, numerics: Numerics = FLOAT32) -> PatchExpertStage:
+    """Stage `patch_experts`."""
+    return PatchExpertBank(model, ShapeModel(model.pdm, numerics))

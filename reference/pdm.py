@@ -9,7 +9,7 @@ with any leading axes, so ``(6,)`` is one face and ``(N, 6)`` a batch; landmarks
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -234,3 +234,26 @@ class ShapeModel:
     def clamp(self, params_local: Array) -> Array:
         """p within three standard deviations of each mode (spec 30.6)."""
         return np.clip(params_local, -self.largest, self.largest)
+
+
+class ShapeStage(Protocol):
+    """Stage `pdm`, built from a `PDM`: shapes of parameters (spec 30.1 to 30.3)."""
+
+    @property
+    def n_points(self) -> int: ...
+    @property
+    def n_modes(self) -> int: ...
+
+    def shape_3d(self, params_local: Array) -> Array:
+        """(..., m) mm to (..., n, 3) mm."""
+
+    def shape_2d(self, params_global: Array, params_local: Array) -> Array:
+        """(..., 6), (..., m) to (..., n, 2) px."""
+
+    def params_from_box(self, box: Array, params_local: Array, rotation: Array) -> Array:
+        """Box (4,) px, (m,), (3,) rad to global parameters (6,)."""
+
+
+def build(pdm: PDM, *, numerics: Numerics = FLOAT32) -> ShapeStage:
+    """Stage `pdm`."""
+    return ShapeModel(pdm, numerics)

@@ -134,7 +134,7 @@ class StagedPipeline:
                 gaze, angles = self.gaze(face_3d, eyes_3d[None], pose[:, 3:])
         return FrameResult(
             index=index, face_id=face_id, timestamp=timestamp, success=success,
-            detection_success=state.detection_success, confidence=state.certainty, landmarks=state.landmarks,
+            detection_success=state.detection_success, confidence=state.confidence, landmarks=state.landmarks,
             landmarks_3d=face_3d[0], params_global=state.params_global, params_local=state.params_local, pose=pose[0],
             eye_landmarks=eyes, eye_landmarks_3d=eyes_3d, gaze=gaze[0], gaze_angles=angles[0],
             au_intensity=au_intensity, au_presence=au_presence,

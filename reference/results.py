@@ -29,7 +29,7 @@ class FrameResult:
     timestamp: float  #: seconds
     success: bool  #: what the tracker returned (CSV column `success`, spec 50.11)
     detection_success: bool  #: the model's own flag (spec 50.10); decides whether AUs are computed
-    confidence: float  #: certainty of the landmark validator, 0 to 1
+    confidence: float  #: confidence of the landmark validator, 0 to 1
     landmarks: Array  #: (68, 2) px
     landmarks_3d: Array  #: (68, 3) mm
     params_global: Array  #: (6,) scale px/mm, rx, ry, rz rad, tx, ty px

@@ -6,13 +6,14 @@ Only every other frame is counted, so medians lag by a frame; only successful fr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import ContractError
 from auparity.reference.contracts import check_array
+from auparity.reference.numerics import FLOAT32, Numerics
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
@@ -26,6 +27,10 @@ GEOMETRY_HISTOGRAM = (10000, -60.0, 60.0)
 
 #: Bins are counted in groups of this many as well: finding a median then reads two short rows, not a whole histogram.
 GROUP = 32
+
+
+#: Which running median: of FHOG descriptors, or of geometry descriptors (spec 60.5).
+MedianKind = Literal["hog", "geometry"]
 
 
 @dataclass
@@ -139,3 +144,18 @@ def running_medians(descriptors: Array, success: npt.NDArray[np.bool_], state: R
             f"shape {success.shape}, dtype {success.dtype}",
         )
     return np.stack([state.step(d, bool(s)) for d, s in zip(descriptors, success, strict=True)])
+
+
+class MedianStage(Protocol):
+    """Stage `running_median`, the state of one descriptor's median (spec 60.5)."""
+
+    @property
+    def median(self) -> F64: ...
+
+    def step(self, descriptor: Array, success: bool) -> F64:
+        """Descriptor (D,) of the next frame to the median (D,) float64 that its AUs are predicted with."""
+
+
+def build(kind: MedianKind, *, numerics: Numerics = FLOAT32) -> MedianStage:
+    """Stage `running_median`: a fresh median, which is computed in float64 whatever the working precision."""
+    return hog_median() if kind == "hog" else geometry_median()

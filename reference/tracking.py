@@ -79,7 +79,7 @@ class VideoTracker:
         self.tracking_initialised = True
         returned, self.state = detect_in_box(self._detector, gray, box, before, multi_view=True)
         if was_initialised and not returned:
-            # Flag, certainty and parts stay those of the failed attempt (spec 50.10).
+            # Flag, confidence and parts stay those of the failed attempt (spec 50.10).
             self.state = replace(
                 self.state,
                 params_global=before.params_global,

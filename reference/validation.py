@@ -2,13 +2,13 @@
 
 The image inside the landmarks is warped, triangle by triangle, to a fixed 60 x 60 face, normalised, and shown to a
 small CNN that was trained to tell good fits from bad ones; there is one for each head orientation. Gray images
-(N, H, W), landmarks (N, 68, 2) px and orientations (N, 3) rad in; certainties (N,) between 0 and 1 out, quantised to
+(N, H, W), landmarks (N, 68, 2) px and orientations (N, 3) rad in; confidences (N,) between 0 and 1 out, quantised to
 the bins of the network.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from auparity.reference.resampling import remap_f32
 
 Array = npt.NDArray[Any]
 
-#: Detection succeeds above this certainty, compared as float32 (spec 50.1): the bin 0.725 itself does not.
+#: Detection succeeds above this confidence, compared as float32 (spec 50.1): the bin 0.725 itself does not.
 VALIDATION_BOUNDARY = np.float32(0.725)
 BOX_MARGIN = 3  # px around the landmarks
 OUTSIDE = -1.0  # source coordinate of frame pixels outside the face
@@ -38,7 +38,7 @@ class LandmarkValidator:
         self._validator = validator
         self._centres = np.deg2rad(validator.view_centres)
 
-    def certainty(self, gray: Array, landmarks: Array, orientation: Array) -> Array:
+    def confidence(self, gray: Array, landmarks: Array, orientation: Array) -> Array:
         """Certainty (N,) of landmarks (N, 68, 2) in gray images (N, H, W) at head orientations (N, 3) in rad."""
         check_array("validation", "gray", gray, ("N", "H", "W"), self.numerics.dtype)
         count = gray.shape[0]
@@ -110,3 +110,15 @@ def normalise_frame(frame: Array, view: ValidatorView, numerics: Numerics = FLOA
     net_input = np.zeros(frame.T.shape, numerics.dtype)
     net_input[inside] = values
     return np.ascontiguousarray(net_input.T)
+
+
+class ValidationStage(Protocol):
+    """Stage `validation`, built from a `Validator` (spec 50.8)."""
+
+    def confidence(self, gray: Array, landmarks: Array, orientation: Array) -> Array:
+        """Gray (N, H, W), landmarks (N, 68, 2) px, rotations (N, 3) rad to confidences (N,)."""
+
+
+def build(validator: Validator, *, numerics: Numerics = FLOAT32) -> ValidationStage:
+    """Stage `validation`."""
+    return LandmarkValidator(validator, numerics)

@@ -25,7 +25,7 @@ from auparity.errors import ContractError
 from auparity.models.types import LandmarkModel
 from auparity.reference import fitting as reference
 from auparity.reference.fitting import Fit, FittingParameters
-from auparity.reference.stages import PatchExpertStage
+from auparity.reference.patch_experts import PatchExpertStage
 
 Array = npt.NDArray[Any]
 

@@ -159,7 +159,7 @@ def _chosen(early: EarlyTermination, seen: _Seen, first: int, count: int, before
 def _finalists(
     detector: DetectorBatch, faces: FacesBatch, jobs: Sequence[Sequence[int]], befores: Sequence[float]
 ) -> tuple[npt.NDArray[np.bool_], FacesBatch]:
-    """Of each face's finished hypotheses the best, with the flag and certainty of the last (quirks 2 and 3)."""
+    """Of each face's finished hypotheses the best, with the flag and confidence of the last (quirks 2 and 3)."""
     seen, chosen, last, found, row = _Seen.of(detector, faces), [], [], [], 0
     for rows, before in zip(jobs, befores, strict=True):
         best, best_likelihood = _best(seen, range(row, row + len(rows)), before)
@@ -168,9 +168,9 @@ def _finalists(
         last.append(row - 1)
         found.append(best_likelihood)
     device = detector.device
-    certainty = faces.certainty[device.upload(np.array(last))]
+    confidence = faces.confidence[device.upload(np.array(last))]
     faces = replace(
-        take(faces, device.upload(np.array(chosen))), certainty=certainty,
+        take(faces, device.upload(np.array(chosen))), confidence=confidence,
         likelihood=device.upload(np.array(found, np.float32)),
     )  # fmt: skip
     return seen.success[last], faces

@@ -47,7 +47,7 @@ class FacesBatch:
     likelihood: Any  #: (B,) float32
     has_likelihood: Any  #: (B,) uint8: 0 where the last fit computed none
     detection_success: Any  #: (B,) uint8
-    certainty: Any  #: (B,) float32
+    confidence: Any  #: (B,) float32
     view: Any  #: (B,) int32
     finite: Any  #: (B,) uint8: 0 where a fit left the numbers
     parts: tuple[PartsBatch, ...]
@@ -165,13 +165,13 @@ class DetectorBatch:
         faces = _with_fits(xp, start, fits)
         if refine_parts and self._parts:
             faces = self._refine_by_parts(gray, frame, faces)
-        certainty, success = fits.success.astype(np.float32), fits.success
+        confidence, success = fits.success.astype(np.float32), fits.success
         if validate:
             rotations = xp.ascontiguousarray(faces.params_global[:, 1:4])
-            certainty = self.validator(gray, frame, faces.landmarks, rotations, fits.success)
-            certainty = xp.where(fits.success != 0, certainty, np.float32(0))
-            success = ((certainty > VALIDATION_BOUNDARY) & (fits.success != 0)).astype(np.uint8)
-        return replace(faces, certainty=certainty, detection_success=success)
+            confidence = self.validator(gray, frame, faces.landmarks, rotations, fits.success)
+            confidence = xp.where(fits.success != 0, confidence, np.float32(0))
+            success = ((confidence > VALIDATION_BOUNDARY) & (fits.success != 0)).astype(np.uint8)
+        return replace(faces, confidence=confidence, detection_success=success)
 
     def _refine_by_parts(self, gray: Any, frame: Any, faces: FacesBatch) -> FacesBatch:
         """Fit the part models and bring the main model to what they found (spec 50.7)."""

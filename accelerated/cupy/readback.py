@@ -35,7 +35,7 @@ def read_back(
     """
     columns = [
         faces.params_global, faces.params_local, faces.landmarks, faces.likelihood, faces.detection_success,
-        faces.certainty, faces.view,
+        faces.confidence, faces.view,
     ]  # fmt: skip
     for k in parts or ():
         part = faces.parts[k]
@@ -58,13 +58,13 @@ def _state(row: Array, faces: FacesBatch, parts: Sequence[int] | None) -> FaceSt
         return found
 
     g, p, landmarks = (next_of(a.shape[1:]) for a in (faces.params_global, faces.params_local, faces.landmarks))
-    likelihood, success, certainty, view = next_of((4,))
+    likelihood, success, confidence, view = next_of((4,))
     states = [NO_PART] * len(faces.parts)
     for k in parts or ():
         part = faces.parts[k]
         states[k] = PartState(*(next_of(a.shape[1:]) for a in (part.params_global, part.params_local, part.landmarks)))
     return FaceState(
         params_global=g, params_local=p, landmarks=landmarks, likelihood=float(likelihood),
-        landmark_likelihoods=np.zeros(0, np.float32), detection_success=bool(success), certainty=float(certainty),
+        landmark_likelihoods=np.zeros(0, np.float32), detection_success=bool(success), confidence=float(confidence),
         view=int(view), parts=tuple(states),
     )  # fmt: skip

@@ -16,8 +16,7 @@ from auparity.accelerated.cupy.device import Device, shared_device
 from auparity.accelerated.cupy.launch import check_device_array
 from auparity.errors import ContractError
 from auparity.reference.contracts import check_array
-from auparity.reference.running_median import GEOMETRY_HISTOGRAM, HOG_HISTOGRAM, STAGE
-from auparity.reference.stages import MedianKind
+from auparity.reference.running_median import GEOMETRY_HISTOGRAM, HOG_HISTOGRAM, STAGE, MedianKind
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]

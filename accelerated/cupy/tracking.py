@@ -123,7 +123,7 @@ class TrackerBatch:
         returned, found = detect_in_boxes(self._detector, gray, list(frames), boxes, likelihood, multi_view=True)
         lost = was_initialised[frames] & ~returned
         kept = self._upload(lost)
-        # Flag, certainty and parts stay those of the failed attempt (spec 50.10).
+        # Flag, confidence and parts stay those of the failed attempt (spec 50.10).
         found = replace(
             found,
             params_global=xp.where(kept[:, None], before.params_global, found.params_global),

@@ -125,9 +125,9 @@ face_frames(const u8* __restrict__ gray, int height, int width, const int* __res
     }
 }
 
-// Scores (count, bins) to certainties (count,), the first of equal bins; 0 where the view (count,) is negative.
-extern "C" __global__ void certainties(const float* __restrict__ scores, const int* __restrict__ views, int count,
-                                       int bins, float* __restrict__ certainty) {
+// Scores (count, bins) to confidences (count,), the first of equal bins; 0 where the view (count,) is negative.
+extern "C" __global__ void confidences(const float* __restrict__ scores, const int* __restrict__ views, int count,
+                                       int bins, float* __restrict__ confidence) {
     const int face = blockIdx.x * blockDim.x + threadIdx.x;
     if (face >= count) return;
     double value = 0.0;
@@ -138,5 +138,5 @@ extern "C" __global__ void certainties(const float* __restrict__ scores, const i
             if (own[bin] > own[best]) best = bin;
         value = 0.5 * (1.0 - (-1.0 + 1.0 / bins + best * 2.0 / bins));
     }
-    certainty[face] = static_cast<float>(value);
+    confidence[face] = static_cast<float>(value);
 }

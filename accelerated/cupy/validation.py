@@ -1,8 +1,8 @@
-"""Landmark validation on a GPU (spec 50.8): gray images, landmarks (B, 68, 2) and rotations (B, 3) to certainties (B,).
+"""Landmark validation on a GPU (spec 50.8): gray images, landmarks (B, 68, 2) and rotations (B, 3) to confidences (B,).
 
 One launch picks each face's view, warps the face to that view's frame and normalises it; the networks follow, a launch
 a layer, each face in its own view's (convnet.py); one more reads the bins. Nothing is asked of the host. Sampling
-positions are the reference's to the last bit; the certainty is a bin, equal unless two bins tie to rounding.
+positions are the reference's to the last bit; the confidence is a bin, equal unless two bins tie to rounding.
 
 Bounded by the networks: 0.5 GFLOP for 64 faces with OpenFace's validator, some 0.05 ms on an H200; a single face waits
 for six to eight launches one after the other. Nothing here has run on a GPU yet.
@@ -96,7 +96,7 @@ class ValidationBatch:
         ----------
         gray : (S, H, W) uint8. frame : (B,) int32, the image of each face.
         landmarks : (B, n, 2) float32 px. rotations : (B, 3) float32 rad, of the head.
-        active : (B,) uint8; the certainty of faces where it is 0 is 0. None: all are wanted.
+        active : (B,) uint8; the confidence of faces where it is 0 is 0. None: all are wanted.
 
         Returns
         -------
@@ -122,12 +122,12 @@ class ValidationBatch:
             *self._views.arguments, np.int32(rows), np.int32(columns), frames, views,
         ))  # fmt: skip
         scores = self._networks.forward(frames, views).reshape(count, -1)
-        certainty = device.empty(count, np.float32)
-        kernel = device.kernel("validation", "certainties", THREADS=THREADS, **sizes)
+        confidence = device.empty(count, np.float32)
+        kernel = device.kernel("validation", "confidences", THREADS=THREADS, **sizes)
         kernel((-(-count // THREADS),), (THREADS,), (
-            scores, views, np.int32(count), np.int32(scores.shape[1]), certainty
+            scores, views, np.int32(count), np.int32(scores.shape[1]), confidence
         ))  # fmt: skip
-        return certainty
+        return confidence
 
 
 class LandmarkValidator:
@@ -136,7 +136,7 @@ class LandmarkValidator:
     def __init__(self, validator: Validator, device: Device) -> None:
         self._device, self._batch = device, ValidationBatch(device, validator)
 
-    def certainty(self, gray: Array, landmarks: Array, orientation: Array) -> Array:
+    def confidence(self, gray: Array, landmarks: Array, orientation: Array) -> Array:
         """Certainties (N,) float32; arguments and errors as in the reference."""
         levels = gray_bytes(STAGE, gray)
         count = len(gray)

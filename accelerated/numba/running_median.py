@@ -15,8 +15,7 @@ import numpy.typing as npt
 from auparity.accelerated.numba.compile import kernel
 from auparity.errors import ContractError
 from auparity.reference.contracts import check_array
-from auparity.reference.running_median import GEOMETRY_HISTOGRAM, HOG_HISTOGRAM, STAGE
-from auparity.reference.stages import MedianKind
+from auparity.reference.running_median import GEOMETRY_HISTOGRAM, HOG_HISTOGRAM, STAGE, MedianKind
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]

@@ -119,10 +119,10 @@ def _by_name(states: dict[str, dict[str, str | None]]) -> dict[str, str | None]:
 
 def _states(bundle: Bundle, known: Registry) -> dict[str, dict[str, str | None]]:
     """Why not, by stage and variant; None for those that can run on some model of the bundle."""
-    from auparity.accelerated.pipeline import parts_of
+    from auparity.accelerated.pipeline import models_of
     from auparity.accelerated.registry import STAGES
 
-    parts = parts_of(bundle)
+    parts = models_of(bundle)
     return {
         stage: {
             name: _none_of([variant.unavailable_reason(each) for each in parts[stage]])

@@ -9,12 +9,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auparity.accelerated.pipeline import parts_of
+from auparity.accelerated.pipeline import models_of
 from auparity.errors import ContractError
 from auparity.parity_tests.suite import clip_parity, workloads
 from auparity.parity_tests.suite.clips import pipeline_of
-from auparity.parity_tests.suite.stage_capture import STATEFUL, capture
+from auparity.parity_tests.suite.stage_capture import capture
 from auparity.parity_tests.suite.stage_parity import check_stage
+from auparity.reference.stages import stage_table
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +31,7 @@ def taken(work):
 @pytest.fixture
 def able(variant, work):
     """The variant, if it can run here on some model of the embedded bundle."""
-    whys = [variant.unavailable_reason(each) for each in parts_of(work.bundle)[variant.stage]]
+    whys = [variant.unavailable_reason(each) for each in models_of(work.bundle)[variant.stage]]
     if all(whys):
         pytest.skip(f"{variant.stage} {variant.name}: {whys[0]}")
     return variant
@@ -65,7 +66,7 @@ def test_arrays_of_another_dtype_or_with_nan_are_refused(able, taken):
 
 
 def test_calling_twice_gives_the_same_bits(able, taken):
-    if able.stage in STATEFUL:
+    if stage_table()[able.stage].stateful:
         pytest.skip("its calls depend on the calls before")
     call = calls_of(able, taken)[-1]
     stage = able.build(*call.parts)

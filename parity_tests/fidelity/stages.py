@@ -30,8 +30,9 @@ from auparity.reference.grayscale import to_gray
 from auparity.reference.head_pose import Camera, head_pose, landmarks_in_camera
 from auparity.reference.landmarks import LandmarkDetector
 from auparity.reference.patch_experts import PatchExpertBank
-from auparity.reference.pdm import ShapeModel, rotation_from_euler
+from auparity.reference.pdm import ShapeModel
 from auparity.reference.running_median import geometry_median, hog_median, running_medians
+from auparity.reference.stage_outputs import pose_entries
 
 Array = npt.NDArray[Any]
 
@@ -90,16 +91,6 @@ def check_detection(bundle: Bundle, sources: list[Source]) -> list[ComparisonRec
         _compare("detection_boxes", theirs[:, :4], mine[:, :4] if same else mine),
         _compare("detection_scores", theirs[:, 4], mine[:, 4]),
     ]
-
-
-def pose_entries(params_global: Array) -> Array:
-    """Global parameters (6,) as scale, rotation matrix and translation (12,).
-
-    Hypotheses look up to 90 degrees aside, where Euler angles are degenerate: there one ulp of the rotation is 1e-4 rad
-    of two angles that cancel.
-    """
-    rotation = rotation_from_euler(params_global[1:4])
-    return np.concatenate([params_global[:1], rotation.ravel(), params_global[4:]])
 
 
 class FitChecker:
@@ -256,7 +247,7 @@ def check_validation(bundle: Bundle, sources: list[Source]) -> list[ComparisonRe
             if hypothesis.certainty is None or hypothesis.landmarks_final is None:
                 continue
             orientation = _orientation(detector, hypothesis)
-            found = detector.validator.certainty(gray[None], hypothesis.landmarks_final[None], orientation[None])
+            found = detector.validator.confidence(gray[None], hypothesis.landmarks_final[None], orientation[None])
             golden.append(hypothesis.certainty)
             ours.append(float(found[0]))
     return [_compare("validation", golden, ours)]

@@ -18,7 +18,7 @@ from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.fidelity import recordings as golden_data
 from auparity.parity_tests.fidelity import stages as stage_fidelity
 from auparity.parity_tests.fidelity.frame_records import FitRecord
-from auparity.parity_tests.fidelity.stages import pose_entries, with_borders
+from auparity.parity_tests.fidelity.stages import with_borders
 from auparity.reference.fitting import (
     INVISIBLE_LIKELIHOOD,
     LIKELIHOOD_SCALE,
@@ -29,7 +29,8 @@ from auparity.reference.fitting import (
 from auparity.reference.head_pose import Camera
 from auparity.reference.landmarks import PART_PARAMETERS, DetectorParameters, LandmarkDetector
 from auparity.reference.patch_experts import ResponseMaps
-from auparity.reference.stages import golden_stages
+from auparity.reference.stage_outputs import pose_entries
+from auparity.reference.stages import reference_stages
 
 pytest.importorskip("numba")
 
@@ -225,7 +226,7 @@ def test_pose_and_gaze_of_recorded_states_are_the_recorded_ones(openface_bundle,
 def test_one_step_with_golden_patch_experts(openface_bundle, clip):
     """Only fitting, shapes and CalcParams are compiled; patch experts stay the reference's."""
     own = {"pdm": pdm.build, "fitting": fitting.build, "fit_shape": fit_shape.build}
-    stages = replace(golden_stages(), **own)
+    stages = replace(reference_stages(), **own)
     detector, state = LandmarkDetector(openface_bundle.face, stages=stages), golden_data.load_state(clip)
     errors = []
     for k in range(1, 80, 8):

@@ -32,7 +32,7 @@ def run(openface_bundle):
     for k in range(FRAMES):
         image = golden_data.load_frame("hard", k)
         returned = tracker.track(image, pipeline.to_gray(image))
-        results.append((returned, tracker.state.detection_success, tracker.state.certainty))
+        results.append((returned, tracker.state.detection_success, tracker.state.confidence))
     return results, asked
 
 
@@ -72,7 +72,7 @@ def test_the_likeliest_hypothesis_is_the_one_that_was_kept():
             likelihoods = [h.of("main")[-1].model_likelihood for h in hypotheses]
             kept = hypotheses[int(np.argmax(likelihoods))]
             assert state.likelihood[k] == np.float32(max(likelihoods))
-            assert state.certainty[k] == np.float32(kept.certainty)
+            assert state.certainty[k] == np.float32(kept.confidence)
             np.testing.assert_array_equal(state.landmarks[k], kept.landmarks_final)
             checked += 1
     assert checked >= 3

@@ -7,7 +7,7 @@ from typing import Any
 
 from auparity.accelerated.cupy.device import CudaDevice, Device
 from auparity.accelerated.cupy.pipeline import DevicePipeline
-from auparity.accelerated.pipeline import Choice, Pipeline, choose, choose_by_name, parts_of
+from auparity.accelerated.pipeline import Choice, Pipeline, choose, choose_by_name, models_of
 from auparity.accelerated.registry import EMULATED, REFERENCE, PrecisionClass, Variant
 from auparity.models.bundle import Bundle
 from auparity.parity_tests.compare.arrays import ComparisonRecord
@@ -32,7 +32,7 @@ EMULATED_PHOTOGRAPHS, EMULATED_BATCHES = 1, (1, 2, 5)
 
 def pipeline_of(bundle: Bundle, variants: list[Variant], clip_class: str = "float32") -> Pipeline:
     """A pipeline with these variants of a class where they serve the bundle, reference in every other stage."""
-    choices, parts = choose_by_name(bundle, {}), parts_of(bundle)
+    choices, parts = choose_by_name(bundle, {}), models_of(bundle)
     for variant in variants:
         reference = choices[variant.stage].variant if choices[variant.stage].variant.name == REFERENCE else None
         if variant.precision not in CLIP_CLASSES[clip_class] or reference is None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from auparity.accelerated.cupy.device import Device
 from auparity.accelerated.hardware import hardware_id
-from auparity.accelerated.pipeline import parts_of
+from auparity.accelerated.pipeline import models_of
 from auparity.accelerated.registry import EMULATED, REFERENCE, Variant, registry
 from auparity.errors import AuparityError, VariantUnavailable
 from auparity.parity_tests.compare import drift
@@ -156,7 +156,7 @@ def run(
 def _run_stages(report: Report, work: workloads.ParityWorkload, variants: list[Variant], tell: Any) -> None:
     tell(f"{work.name}: reference stages", 0, 1)
     taken = capture(work.bundle, work.clips, work.photographs)
-    parts = parts_of(work.bundle)
+    parts = models_of(work.bundle)
     height, width = work.chained[0].shape[:2]
     report.workloads.append(
         WorkloadRecord(

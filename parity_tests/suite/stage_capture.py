@@ -18,12 +18,9 @@ import numpy.typing as npt
 from auparity.models.bundle import Bundle
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.pipeline import StagedPipeline
-from auparity.reference.stages import STAGE_METHODS, Stages, reference_stages
+from auparity.reference.stages import Stages, reference_stages, stage_table
 
 Array = npt.NDArray[Any]
-
-#: Stages whose calls depend on the calls before.
-STATEFUL = ("running_median",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +46,7 @@ class Capture:
     def record(self, call: Call) -> None:
         key = (call.stage, call.instance, call.method)
         self._seen[key] += 1
-        if call.stage in STATEFUL or self._seen[key] <= self.most:
+        if stage_table()[call.stage].stateful or self._seen[key] <= self.most:
             self.calls[call.stage].append(call)
 
     def stages(self, reference: Stages) -> Stages:
@@ -61,11 +58,12 @@ class Capture:
 
         def built(*parts: Any) -> Any:
             made, instance = build(*parts), next(numbers)
-            if stage not in STAGE_METHODS:
+            spec = stage_table()[stage]
+            if spec.is_function:
                 return self._recorded(stage, parts, None, made, instance)
             return _Recorded(made, {
                 method: self._recorded(stage, parts, method, getattr(made, method), instance)
-                for method in STAGE_METHODS[stage]
+                for method in spec.methods
             })  # fmt: skip
 
         return built

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,83 +19,36 @@ from auparity.accelerated.registry import Variant
 from auparity.errors import ContractError
 from auparity.parity_tests.compare.arrays import ComparisonRecord, compare_arrays
 from auparity.parity_tests.compare.tolerances import is_stated, tolerance
-from auparity.parity_tests.fidelity.stages import pose_entries
 from auparity.parity_tests.suite.stage_capture import Call, Capture, play
-from auparity.reference.fitting import Fit
+from auparity.reference.stages import StageSpec, stage_table
 
 Array = npt.NDArray[Any]
-#: Named arrays of a result, and of the reference's; names are those of `tolerances.toml`.
+#: A named array of the reference's result, and of ours.
 Pair = tuple[Array, Array]
 
 
-def _maps(reference: Any, ours: Any) -> dict[str, Pair]:
-    visible = reference.visible
-    errors = (
-        np.abs(reference.maps - ours.maps).max(axis=(2, 3))[visible]
-        if reference.maps.shape == ours.maps.shape
-        else None
-    )
-    found = {
-        "similarity": (
-            np.stack([reference.img_to_ref, reference.ref_to_img]),
-            np.stack([ours.img_to_ref, ours.ref_to_img]),
-        ),
-        "decisions": (np.column_stack([visible, reference.view]), np.column_stack([ours.visible, ours.view])),
-    }
-    zero = np.zeros(0) if errors is None else np.zeros_like(errors)
-    return found | {"response_maps": (zero, np.full(1, np.inf) if errors is None else errors)}
+def _worst_of_each(reference: Array, ours: Array) -> Pair:
+    """The largest difference in each map, or each fit: one map off by much must not hide among its pixels."""
+    if reference.shape != ours.shape or not reference.size:
+        return reference, ours
+    worst = np.abs(reference - ours).max(axis=tuple(range(1, reference.ndim)))
+    return np.zeros_like(worst), worst
 
 
-def _fits(reference: Sequence[Fit], ours: Sequence[Fit]) -> dict[str, Pair]:
-    def decisions(fits: Sequence[Fit]) -> Array:
-        return np.array([[fit.view, fit.success, fit.likelihood is None] for fit in fits], float)
-
-    errors = [np.abs(a.landmarks - b.landmarks).max() for a, b in zip(reference, ours, strict=True)]
-    likelihoods = [
-        (a.likelihood, b.likelihood) for a, b in zip(reference, ours, strict=True) if a.likelihood is not None
-    ]
-    both = np.array([[np.nan if v is None else v for v in pair] for pair in likelihoods]).reshape(-1, 2)
-    return {
-        "fit_landmarks": (np.zeros(len(errors)), np.array(errors)),
-        "fit_likelihood": (both[:, 0], both[:, 1]),
-        "decisions": (decisions(reference), decisions(ours)),
-    }
-
-
-def _parameters(reference: Any, ours: Any) -> dict[str, Pair]:
-    # As rotation matrices: Euler angles are degenerate near 90 degrees.
-    g = tuple(np.stack([pose_entries(row) for row in np.asarray(side[0], np.float32)]) for side in (reference, ours))
-    return {"fit_shape_global": (g[0], g[1]), "fit_shape_local": (reference[1], ours[1])}
-
-
-def _aligned(reference: Any, ours: Any) -> dict[str, Pair]:
+def _differing_values(reference: Array, ours: Array) -> Pair:
+    """The number of values of each image that differ at all."""
     if reference.shape != ours.shape:
-        return {"alignment": (reference, ours)}
-    differ = np.count_nonzero(reference != ours, axis=(1, 2, 3))
-    return {"alignment": (reference, ours), "alignment_values": (np.zeros(len(differ)), differ)}
+        return reference, ours
+    differ = np.count_nonzero(reference != ours, axis=tuple(range(1, reference.ndim)))
+    return np.zeros(len(differ)), differ
 
 
-def _single(name: str) -> Callable[[Any, Any], dict[str, Pair]]:
-    return lambda reference, ours: {name: (reference, ours)}
-
-
-#: How a stage's result is taken apart.
-OUTPUTS: dict[str, Callable[[Any, Any], dict[str, Pair]]] = {
-    "grayscale": _single("grayscale"),
-    "detection": lambda a, b: {"detection_boxes": (a.boxes, b.boxes), "detection_scores": (a.scores, b.scores)},
-    "pdm": _single("pdm"),
-    "patch_experts": _maps,
-    "fitting": _fits,
-    "validation": _single("validation"),
-    "fit_shape": _parameters,
-    "alignment": _aligned,
-    "fhog": _single("fhog"),
-    "geometry": _single("geometry"),
-    "running_median": _single("running_median"),
-    "action_units": lambda a, b: {"action_units": (a[0], b[0]), "action_units_presence": (a[1], b[1])},
-    "head_pose": _single("head_pose"),
-    "gaze": lambda reference, ours: _gaze(reference, ours),
-}  # fmt: skip
+#: Arrays that are not compared value by value: the figures they make, each with what it looks at.
+DERIVED: dict[str, dict[str, Callable[[Array, Array], Pair]]] = {
+    "response_maps": {"response_maps": _worst_of_each},
+    "fit_landmarks": {"fit_landmarks": _worst_of_each},
+    "alignment": {"alignment": lambda reference, ours: (reference, ours), "alignment_values": _differing_values},
+}
 #: Figures of which a few samples may cross a cell: judged by these statistics, under these names.
 STATISTICS: dict[str, tuple[tuple[str, Callable[[Array], Array]], ...]] = {
     "response_maps": (
@@ -115,9 +68,12 @@ def _instance(call: Call) -> int:
     return call.instance
 
 
-def _gaze(reference: Any, ours: Any) -> dict[str, Pair]:
-    both = tuple(np.concatenate([np.ravel(array) for array in side]) for side in (reference, ours))
-    return {"gaze": (both[0], both[1])}
+def _figures(spec: StageSpec, reference: Any, ours: Any) -> Iterator[tuple[str, Pair]]:
+    """Every figure of one call, with the arrays that it is computed from."""
+    theirs = spec.outputs(ours)
+    for name, expected in spec.outputs(reference).items():
+        for figure, look in DERIVED.get(name, {name: lambda a, b: (a, b)}).items():
+            yield figure, look(np.asarray(expected), np.asarray(theirs[name]))
 
 
 def check_stage(variant: Variant, taken: Capture) -> list[ComparisonRecord]:
@@ -136,8 +92,8 @@ def check_stage(variant: Variant, taken: Capture) -> list[ComparisonRecord]:
         stage = None
         for call in group:
             stage = stage if stage is not None else variant.build(*call.parts)
-            for name, pair in OUTPUTS[variant.stage](call.result, play(call, stage)).items():
-                pairs[name].append((np.asarray(pair[0]), np.asarray(pair[1])))
+            for name, pair in _figures(stage_table()[variant.stage], call.result, play(call, stage)):
+                pairs[name].append(pair)
     return [record for name, found in pairs.items() for record in _records(variant, name, found)]
 
 

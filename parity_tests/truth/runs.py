@@ -125,15 +125,15 @@ def measure_photographs(source: str, first_seed: int, count: int) -> Arrays:
 def fit_good_and_bad(source: str, first_seed: int, count: int) -> Arrays:
     """Fits from the true box and the nearest starting rotation, from boxes beside the face, in pictures without one.
 
-    `certainty` (K,) of the validator, `error` (K,) of the landmarks (infinite without a face).
+    `confidence` (K,) of the validator, `error` (K,) of the landmarks (infinite without a face).
     """
     detector = pipeline(source).landmark_detector
-    certainty, error = [], []
+    confidence, error = [], []
 
     def fit(gray: Array, box: Array, rotation: tuple[float, ...], true: Array | None) -> None:
         start = start_state(detector, box.astype(np.float32), rotation, detector.initial_state())
         state = detector.detect(gray, start, detector.parameters.init_windows)
-        certainty.append(state.certainty)
+        confidence.append(state.confidence)
         error.append(np.inf if true is None else float(metrics.landmark_errors(state.landmarks[None], true[None])[0]))
 
     for k in range(count):
@@ -147,7 +147,7 @@ def fit_good_and_bad(source: str, first_seed: int, count: int) -> Arrays:
             fit(gray, _bad_box(truth.box, rng), _any_view(rng), truth.landmarks)
         empty = render_background(seed, PHOTOGRAPH_CANVAS)
         fit(pipeline(source).to_gray(empty.image), truth.box, _any_view(rng), None)
-    return {"certainty": np.array(certainty), "error": np.array(error)}
+    return {"confidence": np.array(confidence), "error": np.array(error)}
 
 
 def _any_view(rng: np.random.Generator) -> tuple[float, ...]:

@@ -122,16 +122,16 @@ def presences(arrays: Arrays) -> list[metrics.PresenceFigures]:
 
 
 def validator_summary(fits: Arrays) -> Figures:
-    """How well the validator's certainty tells fits from misses."""
-    certainty, error = fits["certainty"], fits["error"]
+    """How well the validator's confidence tells fits from misses."""
+    confidence, error = fits["confidence"], fits["error"]
     good, missed = error <= GOOD_FIT, error > metrics.LANDMARK_FAILURE
-    accepted = certainty > float(VALIDATION_BOUNDARY)
+    accepted = confidence > float(VALIDATION_BOUNDARY)
     return {
         "fits": int(good.sum()),
         "misses": int(missed.sum()),
         "between": int((~good & ~missed).sum()),
-        "auc": metrics.auc(certainty[good], certainty[missed]),
-        "auc_without_gap": metrics.auc(certainty[~missed], certainty[missed]),
+        "auc": metrics.auc(confidence[good], confidence[missed]),
+        "auc_without_gap": metrics.auc(confidence[~missed], confidence[missed]),
         "fits_accepted": _mean(accepted[good]),
         "misses_accepted": _mean(accepted[missed]),
     }

@@ -172,34 +172,34 @@ def load_validator(workspace: Workspace) -> Validator:
 
 
 def roc_auc(fits: Array, misses: Array) -> float:
-    """Probability that a fit is more certain than a miss; equal certainties count half."""
+    """Probability that a fit is more certain than a miss; equal confidences count half."""
     ordered = np.sort(misses)
     below, not_above = np.searchsorted(ordered, fits, "left"), np.searchsorted(ordered, fits, "right")
     return float((below + not_above).mean() / (2 * len(misses)))
 
 
 def _figures(workspace: Workspace, pdm: PDM, networks: list[dict[str, Array]]) -> dict[str, Any]:
-    """Held-out figures: how well certainty separates fits from misses, success against error, loss curves."""
+    """Held-out figures: how well confidence separates fits from misses, success against error, loss curves."""
     validator = build_validator(pdm, networks)
-    joined: dict[str, list[Array]] = {"certainty": [], "error": [], "kind": []}
+    joined: dict[str, list[Array]] = {"confidence": [], "error": [], "kind": []}
     by_view = []
     for view in range(4):
         samples, arrays = _samples(workspace, "held_out", view), networks[view]
         inputs = frames_of(samples.pixels, arrays["mean"], arrays["deviation"], validator.views[view].warp)
         pieces = [inputs[k : k + JUDGED] for k in range(0, len(inputs), JUDGED)]
         best = np.concatenate([forward(validator.views[view].net, piece) for piece in pieces]).argmax(axis=1)
-        certainty = 1 - (best + 0.5) / BINS
-        fits, misses = certainty[samples.error < FIT_BELOW], certainty[samples.error > MISS_ABOVE]
+        confidence = 1 - (best + 0.5) / BINS
+        fits, misses = confidence[samples.error < FIT_BELOW], confidence[samples.error > MISS_ABOVE]
         by_view.append(roc_auc(fits, misses))
-        for name, values in (("certainty", certainty), ("error", samples.error), ("kind", samples.kind)):
+        for name, values in (("confidence", confidence), ("error", samples.error), ("kind", samples.kind)):
             joined[name].append(values)
-    certainty, error, kind = (np.concatenate(joined[name]) for name in ("certainty", "error", "kind"))
-    success = certainty > 1 - (LAST_SUCCESS + 1) / BINS
+    confidence, error, kind = (np.concatenate(joined[name]) for name in ("confidence", "error", "kind"))
+    success = confidence > 1 - (LAST_SUCCESS + 1) / BINS
     edges = np.arange(0, 0.2501, 0.01)
     near = {f"{low:.2f}": (error >= low) & (error < low + 0.01) for low in edges[:-1]}
     layers = [layer for view in validator.views for layer in view.net.layers]
     return {
-        "auc": roc_auc(certainty[error < FIT_BELOW], certainty[error > MISS_ABOVE]),
+        "auc": roc_auc(confidence[error < FIT_BELOW], confidence[error > MISS_ABOVE]),
         "auc_by_view": dict(zip(("0", "20", "45", "70"), by_view, strict=True)),
         "fits_accepted": float(success[error < 0.04].mean()),
         "misses_accepted": float(success[error > MISS_ABOVE].mean()),

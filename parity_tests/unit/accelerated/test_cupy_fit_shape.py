@@ -12,11 +12,11 @@ from auparity.errors import ContractError
 from auparity.models.bundle import Bundle
 from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.cuda_on_host import host_device
-from auparity.parity_tests.fidelity.stages import pose_entries
 from auparity.parity_tests.unit.helpers.factories import make_pdm
 from auparity.parity_tests.unit.helpers.wide_golden import WIDE, assert_nearly_all_equal, parameters
 from auparity.reference import fit_shape as reference_fit_shape
 from auparity.reference.pdm import ShapeModel
+from auparity.reference.stage_outputs import pose_entries
 
 SEEDS = st.integers(0, 2**31)
 FEW = settings(max_examples=6, deadline=None)

@@ -169,11 +169,11 @@ def turned_faces():
 
 def test_certainties_of_turned_faces_are_equal(device, turned_faces):
     stage, reference = validation.build(BUNDLE.face.validator, device), REFERENCE.validation(BUNDLE.face.validator)
-    certainty = reference.certainty(*turned_faces)
+    confidence = reference.confidence(*turned_faces)
     assert len({reference.select_view(r) for r in turned_faces[2]}) >= 3
-    assert len(set(certainty)) >= 4
+    assert len(set(confidence)) >= 4
     limit = tolerance("stage", "validation").tolerance
-    np.testing.assert_allclose(stage.certainty(*turned_faces), certainty, atol=limit, rtol=0)
+    np.testing.assert_allclose(stage.confidence(*turned_faces), confidence, atol=limit, rtol=0)
 
 
 @FEW
@@ -186,8 +186,8 @@ def test_certainties_of_any_landmarks_are_equal(device, turned_faces, seed, kind
     points = (landmarks * scale + rng.uniform(-150, 150, 2)).astype(np.float32)
     gray = gray * 0 + 7 if kind == "flat" else gray
     limit = tolerance("stage", "validation").tolerance
-    found = validation.build(BUNDLE.face.validator, device).certainty(gray, points, rotations)
-    expected = REFERENCE.validation(BUNDLE.face.validator).certainty(gray, points, rotations)
+    found = validation.build(BUNDLE.face.validator, device).confidence(gray, points, rotations)
+    expected = REFERENCE.validation(BUNDLE.face.validator).confidence(gray, points, rotations)
     np.testing.assert_allclose(found, expected, atol=limit, rtol=0)
 
 

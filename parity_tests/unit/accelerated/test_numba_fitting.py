@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from auparity.errors import ContractError
 from auparity.parity_tests.compare.tolerances import tolerance
-from auparity.parity_tests.fidelity.stages import pose_entries, with_borders
+from auparity.parity_tests.fidelity.stages import with_borders
 from auparity.parity_tests.unit.helpers import factories
 from auparity.reference import pdm as reference_pdm
 from auparity.reference.fitting import INVISIBLE_LIKELIHOOD, FittingParameters, LandmarkFitter, MeanShiftProblem
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.patch_experts import ResponseMaps
 from auparity.reference.similarity import jacobi_svd
+from auparity.reference.stage_outputs import pose_entries
 
 pytest.importorskip("numba")
 

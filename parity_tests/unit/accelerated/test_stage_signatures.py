@@ -9,21 +9,20 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
-from auparity.accelerated.pipeline import parts_of
 from auparity.accelerated.registry import STAGES, Variant, registry
 from auparity.models.bundle import Bundle
 from auparity.parity_tests.cuda_on_host.variants import variants as cuda_on_host
-from auparity.reference.stages import STAGE_METHODS, Stages
+from auparity.reference.stages import stage_table
 
 BUNDLE = Bundle.embedded()
-PARTS = parts_of(BUNDLE)
+TABLE = stage_table()
+MODELS = {name: list(spec.models(BUNDLE)) for name, spec in TABLE.items()}
 VARIANTS = [*registry(), *cuda_on_host()]
 
 
-def contract(stage: str) -> tuple[list[Any], Any]:
+def contract(stage: str) -> tuple[tuple[Any, ...], Any]:
     """What a stage is built from, and the protocol or the kind of function that it is."""
-    parts, made = get_args(get_type_hints(Stages)[stage])
-    return parts, made
+    return TABLE[stage].built_from, TABLE[stage].contract
 
 
 def methods_of(protocol: type) -> dict[str, Callable[..., Any]]:
@@ -69,7 +68,7 @@ def takes(function: Callable[..., Any], count: int) -> bool:
 
 def arguments_of(stage: str) -> tuple[Any, ...]:
     """One set of arguments that builds a stage."""
-    (*own,) = PARTS[stage][0]
+    (*own,) = MODELS[stage][0]
     return (*own, registry().get("patch_experts", "reference").build(*own)) if stage == "fitting" else tuple(own)
 
 
@@ -77,7 +76,7 @@ def arguments_of(stage: str) -> tuple[Any, ...]:
 def test_a_variant_is_called_as_its_stage(candidate: Variant):
     """Those that run here are built; of those that need a GPU or a Mac the class is looked at."""
     _, wanted = contract(candidate.stage)
-    if candidate.unavailable_reason(PARTS[candidate.stage][0]) is None:
+    if candidate.unavailable_reason(MODELS[candidate.stage][0]) is None:
         made = candidate.build(*arguments_of(candidate.stage))
         if get_origin(wanted) is None:
             assert differences(candidate.stage, made, built=True) == []
@@ -102,12 +101,14 @@ def check_class(candidate: Variant, wanted: Any) -> None:
         assert takes(made.__call__, 1 + len(get_args(wanted)[0]))
 
 
-def test_the_table_of_methods_names_methods_of_the_protocols():
-    """Clocks and recorders wrap these; what a pipeline never calls (area_responses) need not be among them."""
-    for stage in STAGES:
-        _, wanted = contract(stage)
-        assert (stage in STAGE_METHODS) == (get_origin(wanted) is None)
-        assert set(STAGE_METHODS.get(stage, ())) <= set(methods_of(wanted) if stage in STAGE_METHODS else ())
+def test_the_table_says_what_every_stage_is_built_from_and_gives():
+    assert list(TABLE) == list(STAGES)
+    for name, spec in TABLE.items():
+        assert spec.is_function == (spec.methods == ())
+        assert len(MODELS[name]) >= 1
+        for models in MODELS[name]:
+            # A fit is built from the patch experts as well, which are a stage and no model.
+            assert len(models) == len(spec.built_from) - (name == "fitting")
 
 
 def test_a_missing_method_another_name_and_another_argument_are_seen():

@@ -54,7 +54,7 @@ def detections(images: int, false: int = 0) -> tuple[dict, dict]:
 
 def fits() -> dict:
     return {
-        "certainty": np.array([0.9, 0.8, 0.75, 0.3, 0.2, 0.7]),
+        "confidence": np.array([0.9, 0.8, 0.75, 0.3, 0.2, 0.7]),
         "error": np.array([0.01, 0.03, 0.07, 0.4, np.inf, 0.02]),
     }
 

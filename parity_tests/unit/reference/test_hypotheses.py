@@ -34,7 +34,7 @@ class Scripted:
         number = np.float32(len(self.calls))
         part = PartState(np.full(6, number), np.full(4, number), np.full((28, 2), number))
         return replace(
-            state, detection_success=success, likelihood=likelihood, certainty=float(number), view=(view or [0])[0],
+            state, detection_success=success, likelihood=likelihood, confidence=float(number), view=(view or [0])[0],
             params_global=state.params_global + np.float32([0, 0, 0, 0, number, 0]),
             params_local=state.params_local + number, landmarks=np.full((68, 2), number),
             landmark_likelihoods=np.full(68, number), parts=(part,),
@@ -54,7 +54,7 @@ def stamp(state):
         "landmarks": int(state.landmarks[0, 0]),
         "likelihoods": int(state.landmark_likelihoods[0]),
         "parts": int(state.parts[0].landmarks[0, 0]),
-        "certainty": int(state.certainty),
+        "confidence": int(state.confidence),
     }
 
 
@@ -181,7 +181,12 @@ def test_quirks_2_and_3_flag_and_certainty_returned_are_the_last_candidates(winn
     returned, state = detector.run()
     assert returned == last_valid
     assert state.detection_success == finals[winner][0]
-    assert stamp(state) == {"landmarks": 12 + winner, "likelihoods": 12 + winner, "parts": 12 + winner, "certainty": 14}
+    assert stamp(state) == {
+        "landmarks": 12 + winner,
+        "likelihoods": 12 + winner,
+        "parts": 12 + winner,
+        "confidence": 14,
+    }
 
 
 def test_one_orientation_goes_through_both_stages_too():

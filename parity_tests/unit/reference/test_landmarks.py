@@ -62,7 +62,7 @@ def test_a_model_that_has_seen_nothing():
     np.testing.assert_array_equal(state.params_global, [1, 0, 0, 0, 0, 0])
     assert not state.params_local.any()
     assert not state.landmarks.any()
-    assert (state.likelihood, state.certainty, state.detection_success) == (-10.0, 0.0, False)
+    assert (state.likelihood, state.confidence, state.detection_success) == (-10.0, 0.0, False)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_parts_are_fitted_above_nine_tenths_of_their_first_scale(scale, fitted):
 def test_the_validator_is_shown_the_final_landmarks_and_the_head_as_the_parts_left_it():
     detector = scripted(((30, 0), (0, 10), (0, -10)))
     shown = []
-    detector.validator.certainty = lambda *a: shown.append(a) or np.float32([0.9])
+    detector.validator.confidence = lambda *a: shown.append(a) or np.float32([0.9])
     found = detector.detect(GRAY, start(detector), (11, 9, 7))
     ((gray, landmarks, orientation),) = shown
     np.testing.assert_array_equal(gray[0], GRAY)
@@ -151,28 +151,28 @@ def test_the_validator_is_shown_the_final_landmarks_and_the_head_as_the_parts_le
     assert found.detection_success
 
 
-@pytest.mark.parametrize(("certainty", "success"), [(0.725, False), (0.7250001, True), (0.775, True), (0.675, False)])
-def test_a_face_is_one_above_the_boundary_in_float32(certainty, success):
+@pytest.mark.parametrize(("confidence", "success"), [(0.725, False), (0.7250001, True), (0.775, True), (0.675, False)])
+def test_a_face_is_one_above_the_boundary_in_float32(confidence, success):
     detector = scripted()
-    detector.validator.certainty = lambda *_: np.float32([certainty])
+    detector.validator.confidence = lambda *_: np.float32([confidence])
     found = detector.detect(GRAY, start(detector), (11, 9, 7))
     assert found.detection_success == success
-    assert found.certainty == float(np.float32(certainty))
+    assert found.confidence == float(np.float32(confidence))
 
 
 def test_a_failed_fit_is_not_validated_but_its_parts_are_placed():
     detector = scripted(success=False)
-    detector.validator.certainty = lambda *_: pytest.fail("the validator was asked")
+    detector.validator.confidence = lambda *_: pytest.fail("the validator was asked")
     found = detector.detect(GRAY, start(detector, 0.2), (11, 9, 7))
-    assert (found.detection_success, found.certainty) == (False, 0.0)
+    assert (found.detection_success, found.confidence) == (False, 0.0)
     assert all(part.landmarks.any() for part in found.parts)
 
 
 def test_without_validation_the_fit_decides_and_without_refinement_no_part_moves():
     detector = scripted()
-    detector.validator.certainty = lambda *_: pytest.fail("the validator was asked")
+    detector.validator.confidence = lambda *_: pytest.fail("the validator was asked")
     found = detector.detect(GRAY, start(detector), (11, 9, 7), refine_parts=False, validate=False)
-    assert (found.detection_success, found.certainty) == (True, 1.0)
+    assert (found.detection_success, found.confidence) == (True, 1.0)
     assert not any(part.fitter.calls for part in detector.parts)
     assert found.parts == start(detector).parts or not any(part.landmarks.any() for part in found.parts)
 
@@ -209,7 +209,7 @@ def test_the_same_frame_from_the_same_state_gives_the_same_bits():
     other.detect(GRAY[::-1].copy(), start(other), (11, 9, 7))  # what a detector saw before has no say
     a, b = (d.detect(GRAY, start(d), (0, 7, 5)) for d in (detector, other))
     np.testing.assert_array_equal(a.landmarks, b.landmarks)
-    assert (a.likelihood, a.certainty) == (b.likelihood, b.certainty)
+    assert (a.likelihood, a.confidence) == (b.likelihood, b.confidence)
 
 
 def test_in_double_precision_nothing_is_kept_in_single():
@@ -243,7 +243,7 @@ def test_other_precisions_find_the_same_face(numerics):
 def test_settings_of_the_command_line_reach_the_fit():
     detector = LandmarkDetector(MODEL, replace(DetectorParameters(), validate=False, refine_parts=False))
     detector.main.fitter = ScriptedFitter(detector.main.fitter)
-    assert detector.detect(GRAY, start(detector), (0, 9, 7)).certainty == 1.0
+    assert detector.detect(GRAY, start(detector), (0, 9, 7)).confidence == 1.0
     ((_, _, parameters),) = detector.main.fitter.calls
     assert parameters.windows == (0, 9, 7)
     assert (parameters.sigma, parameters.reg_factor) == (1.5, 25.0)

@@ -33,10 +33,10 @@ def one_face(monkeypatch):
     monkeypatch.setattr(pipeline_module, "select_face", lambda faces: SimpleNamespace(box=faces.boxes[0]))
 
 
-def certain(pipeline, certainty=0.9):
+def certain(pipeline, confidence=0.9):
     """The same pipeline with a validator that is always this certain."""
     dtype = pipeline.numerics.dtype
-    pipeline.landmark_detector.validator.certainty = lambda *_: np.array([certainty], dtype)
+    pipeline.landmark_detector.validator.confidence = lambda *_: np.array([confidence], dtype)
     return pipeline
 
 
@@ -114,11 +114,11 @@ def test_the_camera_is_guessed_from_the_image_unless_given():
 def test_every_face_of_a_photograph_is_measured_and_certain_or_not(monkeypatch):
     boxes = np.stack([BOX, BOX + np.float32([5, 5, -20, -20])])
     monkeypatch.setattr(stages, "detect_faces", lambda *_: SimpleNamespace(boxes=boxes))
-    for certainty in (0.9, 0.1):
-        results = certain(ReferencePipeline(BUNDLE), certainty).process_image(IMAGES[0])
+    for confidence in (0.9, 0.1):
+        results = certain(ReferencePipeline(BUNDLE), confidence).process_image(IMAGES[0])
         assert [r.face_id for r in results] == [0, 1]
         for r in results:
-            assert r.success == r.detection_success == (certainty > 0.5)
+            assert r.success == r.detection_success == (confidence > 0.5)
             assert r.gaze.any()  # in photographs whether or not it is a success
             assert ((r.au_intensity >= 0) & (r.au_intensity <= 5)).all()
         assert (results[0].landmarks != results[1].landmarks).any()

@@ -32,7 +32,7 @@ class Told:
         self.calls.append(SimpleNamespace(state=state, windows=windows, validate=validate))
         number = np.float32(len(self.calls))
         return replace(
-            state, detection_success=success, likelihood=likelihood, certainty=float(number) / 100,
+            state, detection_success=success, likelihood=likelihood, confidence=float(number) / 100,
             params_global=state.params_global + np.float32([0, 0, 0, 0, number, 0]),
             params_local=state.params_local + number,
             landmarks=np.full((68, 2), number), landmark_likelihoods=np.full(68, number),
@@ -98,7 +98,7 @@ def test_a_failed_search_leaves_the_parameters_as_they_were_and_the_flag_of_the_
     assert (made.state.landmarks == 12).all()
     assert (made.state.landmark_likelihoods == 12).all()
     assert made.state.likelihood == 0.1
-    assert made.state.certainty == 14 / 100  # of the attempt, whose second hypothesis is the likeliest
+    assert made.state.confidence == 14 / 100  # of the attempt, whose second hypothesis is the likeliest
     assert not made.state.detection_success
     assert made.tracking_initialised
 

@@ -46,21 +46,21 @@ def saying(*answers, bins=20, centres=(0.0,)):
 @pytest.mark.parametrize(("bins", "last_success"), [(20, 4), (30, 7)])
 def test_bins_are_certainties_and_those_above_the_boundary_are_successes(bins, last_success):
     for winner in range(bins):
-        certainty = saying(winner, bins=bins).certainty(GRAY[None], LANDMARKS, UPRIGHT)[0]
-        assert certainty.dtype == np.float32
-        assert certainty == np.float32(1 - (winner + 0.5) / bins)
-        assert (certainty > VALIDATION_BOUNDARY) == (winner <= last_success)
+        confidence = saying(winner, bins=bins).confidence(GRAY[None], LANDMARKS, UPRIGHT)[0]
+        assert confidence.dtype == np.float32
+        assert confidence == np.float32(1 - (winner + 0.5) / bins)
+        assert (confidence > VALIDATION_BOUNDARY) == (winner <= last_success)
 
 
 def test_the_bin_at_the_boundary_is_the_boundary_and_fails():
-    certainty = saying(5).certainty(GRAY[None], LANDMARKS, UPRIGHT)[0]
-    assert certainty == np.float32(0.725)
-    assert not certainty > VALIDATION_BOUNDARY
-    assert certainty > 0.725 - 1e-6
+    confidence = saying(5).confidence(GRAY[None], LANDMARKS, UPRIGHT)[0]
+    assert confidence == np.float32(0.725)
+    assert not confidence > VALIDATION_BOUNDARY
+    assert confidence > 0.725 - 1e-6
 
 
 def test_equal_scores_are_decided_for_the_first_bin():
-    assert saying(-1).certainty(GRAY[None], LANDMARKS, UPRIGHT)[0] == np.float32(0.975)
+    assert saying(-1).confidence(GRAY[None], LANDMARKS, UPRIGHT)[0] == np.float32(0.975)
 
 
 def test_the_nearest_head_orientation_is_asked_and_the_first_wins_ties():
@@ -69,7 +69,7 @@ def test_the_nearest_head_orientation_is_asked_and_the_first_wins_ties():
         orientation = np.deg2rad(np.array([0, degrees, 0], np.float32))
         assert validator.select_view(orientation) == view
     both = np.array([[0, 1.5, 0], [0, -1.5, 0]], np.float32)
-    found = validator.certainty(np.stack([GRAY, GRAY]), np.repeat(LANDMARKS, 2, 0), both)
+    found = validator.confidence(np.stack([GRAY, GRAY]), np.repeat(LANDMARKS, 2, 0), both)
     np.testing.assert_array_equal(found, np.float32([0.875, 0.925]))
 
 
@@ -163,7 +163,7 @@ def test_the_region_is_the_landmarks_box_and_three_pixels_within_the_image(corne
 
 @pytest.mark.parametrize("away", [(-200, 0), (300, 0), (0, -200), (0, 300), (-141, 0), (182, 0)])
 def test_a_face_outside_the_image_has_no_certainty(away):
-    assert saying(0).certainty(GRAY[None], LANDMARKS + np.float32(away), UPRIGHT)[0] == 0
+    assert saying(0).confidence(GRAY[None], LANDMARKS + np.float32(away), UPRIGHT)[0] == 0
 
 
 def test_a_batch_is_its_faces_one_by_one():
@@ -171,9 +171,9 @@ def test_a_batch_is_its_faces_one_by_one():
     gray = np.stack([GRAY, 255 - GRAY, GRAY[::-1]]).astype(np.float32)
     landmarks = RNG.uniform(20, 180, (3, 68, 2)).astype(np.float32)
     angles = RNG.uniform(-1, 1, (3, 3)).astype(np.float32)
-    together = validator.certainty(gray, landmarks, angles)
+    together = validator.confidence(gray, landmarks, angles)
     for k in range(3):
-        assert validator.certainty(gray[k : k + 1], landmarks[k : k + 1], angles[k : k + 1])[0] == together[k]
+        assert validator.confidence(gray[k : k + 1], landmarks[k : k + 1], angles[k : k + 1])[0] == together[k]
 
 
 @pytest.mark.parametrize("numerics", [FLOAT64, PERTURBED])
@@ -196,4 +196,4 @@ def test_contract():
         (GRAY[None], LANDMARKS, UPRIGHT[:, :2], "orientation"),
     ):
         with pytest.raises(ContractError, match=f"'validation', argument '{argument}'"):
-            validator.certainty(gray, landmarks, orientation)
+            validator.confidence(gray, landmarks, orientation)

@@ -159,8 +159,8 @@ def test_the_validator_survives_its_file_and_runs_in_the_reference():
     assert tuple(validator.view_centres[:, 1]) == VIEWS
     photo = some_photos(1)
     gray = photo.images[:, :, :, 0].astype(np.float32)
-    certainty = LandmarkValidator(validator).certainty(gray, photo.landmarks, photo.pose[:, 3:])
-    assert 0 < certainty[0] < 1
+    confidence = LandmarkValidator(validator).confidence(gray, photo.landmarks, photo.pose[:, 3:])
+    assert 0 < confidence[0] < 1
 
 
 def test_all_views_together_are_small():
