@@ -16,10 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
+import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from auparity.reference.pipeline import StagedPipeline, VideoSession
+from auparity.reference.analysis import Descriptors
+from auparity.reference.pipeline import TrackedFrame, VideoSession
+from auparity.reference.results import FrameResult, OfflineAUs
 
+Array = npt.NDArray[Any]
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -101,17 +105,31 @@ def in_one_thread(function: Callable[P, R]) -> Callable[P, R]:
     return limited
 
 
-class OneThreadSession(VideoSession):
-    """A clip whose every step computes with one BLAS thread."""
+class OneThreadSession:
+    """A clip whose every step computes with one BLAS thread; see `reference.pipeline.VideoSession` for its methods."""
 
-    process_frame = in_one_thread(VideoSession.process_frame)
-    track = in_one_thread(VideoSession.track)
-    describe = in_one_thread(VideoSession.describe)
-    measure = in_one_thread(VideoSession.measure)
-    finish = in_one_thread(VideoSession.finish)
+    def __init__(self, session: VideoSession) -> None:
+        self.session = session
 
+    @in_one_thread
+    def process_frame(self, image: Array, timestamp: float) -> FrameResult:
+        return self.session.process_frame(image, timestamp)
 
-class OneThreadPipeline(StagedPipeline):
-    """A pipeline that computes with one BLAS thread."""
+    @in_one_thread
+    def track(self, image: Array, timestamp: float) -> TrackedFrame:
+        return self.session.track(image, timestamp)
 
-    process_image = in_one_thread(StagedPipeline.process_image)
+    @in_one_thread
+    def describe(self, image: Array, tracked: TrackedFrame) -> Descriptors:
+        return self.session.describe(image, tracked)
+
+    @in_one_thread
+    def measure(self, tracked: TrackedFrame, described: Descriptors) -> FrameResult:
+        return self.session.measure(tracked, described)
+
+    @in_one_thread
+    def finish(self) -> OfflineAUs:
+        return self.session.finish()
+
+    def close(self) -> None:
+        self.session.close()

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import cv2
 
-from auparity.accelerated.pipeline import BEST, Pipeline, parse_spec
+from auparity.accelerated.choices import BEST, parse_spec
+from auparity.accelerated.pipeline import Pipeline
 from auparity.accelerated.registry import EMULATED
 from auparity.benchmarks.cold import cold_start
 from auparity.benchmarks.memory import peak_mib

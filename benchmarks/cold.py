@@ -57,12 +57,13 @@ def _measure() -> None:
     chosen = _parser().parse_args()
     import_module("auparity")
     imported = time.perf_counter() - START
-    from auparity.accelerated.pipeline import Pipeline, parse_spec
+    from auparity.accelerated.choices import parse_spec
+    from auparity.accelerated.pipeline import Pipeline
     from auparity.media import read_image
     from auparity.models.sources import open_bundle
 
     bundle = open_bundle(chosen.models, chosen.landmark_model)
-    pipeline = Pipeline(bundle, parse_spec(bundle, chosen.variants))
+    pipeline = Pipeline.of_choices(bundle, parse_spec(bundle, chosen.variants))
     pipeline.start_video().process_frame(read_image(chosen.picture), 0.0)
     first = time.perf_counter() - START
     from auparity.benchmarks.memory import peak_mib

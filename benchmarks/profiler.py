@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.pipeline import Choice, Pipeline, models_of
+from auparity.accelerated.choices import Choice, models_of
+from auparity.accelerated.pipeline import Pipeline
 from auparity.accelerated.registry import STAGES, Variant, registry
 from auparity.benchmarks.runner import shared_stages, synchronise
 from auparity.benchmarks.stage_timer import Event, StageTimes, timed_stages

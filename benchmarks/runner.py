@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.pipeline import Choice, Pipeline, parse_spec
+from auparity.accelerated.choices import Choice, parse_spec
+from auparity.accelerated.pipeline import Pipeline
 from auparity.accelerated.registry import REFERENCE, STAGES, registry
 from auparity.benchmarks.floors import stage_floors
 from auparity.benchmarks.parity_of_run import parity_of_run
 from auparity.benchmarks.stage_timer import StageTimes, timed_stages
 from auparity.benchmarks.workloads import TimedWorkload
 from auparity.models.bundle import Bundle
+from auparity.reference.numerics import FLOAT32
 from auparity.reference.pipeline import StagedPipeline, VideoSession
 from auparity.reference.results import FrameResult
 from auparity.reference.stages import Stages
@@ -85,11 +87,10 @@ class TimedPipeline:
     @classmethod
     def of(cls, name: str, bundle: Bundle, choices: dict[str, Choice], limit: int) -> TimedPipeline:
         """A timed pipeline from its variants."""
-        stages, clocks, whole = shared_stages(choices), StageTimes(), Pipeline(bundle, choices)
-        numerics = whole.numerics
+        stages, clocks, whole = shared_stages(choices), StageTimes(), Pipeline.of_choices(bundle, choices)
         return cls(
-            name, choices, whole.precision, StagedPipeline(bundle, stages, numerics),
-            StagedPipeline(bundle, timed_stages(stages, clocks), numerics), clocks, limit,
+            name, choices, whole.precision, StagedPipeline(bundle, stages, FLOAT32),
+            StagedPipeline(bundle, timed_stages(stages, clocks), FLOAT32), clocks, limit,
         )  # fmt: skip
 
 

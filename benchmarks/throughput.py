@@ -15,9 +15,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from auparity.accelerated.choices import parse_spec
 from auparity.accelerated.parallel.streams import process_frames
 from auparity.accelerated.parallel.workers import Worker, Workers
-from auparity.accelerated.pipeline import Pipeline, parse_spec
+from auparity.accelerated.pipeline import Pipeline
 from auparity.benchmarks.provenance import provenance
 from auparity.errors import AuparityError
 from auparity.media import Frame, open_clip
@@ -130,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     bundle = open_bundle(chosen.models, chosen.landmark_model)
     bundle = bundle.widen() if chosen.widen else bundle
-    pipeline = Pipeline(bundle, parse_spec(bundle, chosen.variants))
+    pipeline = Pipeline.of_choices(bundle, parse_spec(bundle, chosen.variants))
     where = provenance(f"auparity dev throughput {chosen.clip.name}", yardstick=True)
     frames = read_frames(chosen.clip, chosen.max_frames)
     name, count = chosen.clip.stem, chosen.processes

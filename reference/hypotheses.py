@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from auparity.models.types import EarlyTermination
 from auparity.reference.contracts import check_array
-from auparity.reference.landmarks import FaceState, LandmarkDetector
+from auparity.reference.landmarks import ClmState, LandmarkDetector
 
 Array = npt.NDArray[Any]
 
@@ -46,8 +46,8 @@ class _Scored:
 
 
 def detect_in_box(
-    detector: LandmarkDetector, gray: Array, box: Array, state: FaceState, *, multi_view: bool
-) -> tuple[bool, FaceState]:
+    detector: LandmarkDetector, gray: Array, box: Array, state: ClmState, *, multi_view: bool
+) -> tuple[bool, ClmState]:
     """Detect landmarks in a face box (spec 50.9 "DetectLandmarksInImage").
 
     Parameters
@@ -72,7 +72,7 @@ def detect_in_box(
     return _early_terminated(detector, detector.early_termination, gray, box, state, rotations)
 
 
-def start_state(detector: LandmarkDetector, box: Array, rotation: tuple[float, ...], state: FaceState) -> FaceState:
+def start_state(detector: LandmarkDetector, box: Array, rotation: tuple[float, ...], state: ClmState) -> ClmState:
     """`state` with the mean shape filling a box (4,) px at a rotation (rx, ry, rz) rad: where a hypothesis begins."""
     model = detector.main.shape
     zeros = np.zeros(model.n_modes, detector.numerics.dtype)
@@ -81,10 +81,10 @@ def start_state(detector: LandmarkDetector, box: Array, rotation: tuple[float, .
 
 
 def _best_of_all(
-    detector: LandmarkDetector, gray: Array, box: Array, state: FaceState, rotations: tuple[tuple[float, ...], ...]
-) -> tuple[bool, FaceState]:
+    detector: LandmarkDetector, gray: Array, box: Array, state: ClmState, rotations: tuple[tuple[float, ...], ...]
+) -> tuple[bool, ClmState]:
     """Every rotation fitted in full; the largest model likelihood wins, the first among equals."""
-    best: FaceState | None = None
+    best: ClmState | None = None
     for rotation in rotations:
         state = detector.detect(gray, start_state(detector, box, rotation, state), detector.parameters.init_windows)
         if best is None or state.likelihood > best.likelihood:
@@ -98,9 +98,9 @@ def _early_terminated(
     early: EarlyTermination,
     gray: Array,
     box: Array,
-    state: FaceState,
+    state: ClmState,
     rotations: tuple[tuple[float, ...], ...],
-) -> tuple[bool, FaceState]:
+) -> tuple[bool, ClmState]:
     """Coarsest scale first; see the module's first paragraph. Three quirks of the C++ program are kept on purpose."""
     windows = detector.parameters.init_windows
     coarse, rest = (windows[0], *(0 for _ in windows[1:])), (0, *windows[1:])
@@ -118,7 +118,7 @@ def _early_terminated(
     # last keeps what it fitted.
     scored = [replace(s, params_local=np.zeros_like(s.params_local)) for s in scored[:-1]] + scored[-1:]
     scored.sort(key=lambda s: s.score, reverse=True)
-    best: FaceState | None = None
+    best: ClmState | None = None
     for candidate in scored[:FINALISTS]:
         start = replace(state, params_global=candidate.params_global, params_local=candidate.params_local)
         state = detector.detect(gray, start, rest)

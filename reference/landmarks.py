@@ -2,19 +2,20 @@
 
 The 68-point model is fitted first. Then models of the inner face and of the eyes start from what it found, are fitted
 by themselves where the face is large enough, and hand their landmarks back; the main model is brought to them by
-CalcParams. At last the validator says how sure we can be. One gray image (H, W) and a `FaceState` in, the next
-`FaceState` out.
+CalcParams. At last the validator says how sure we can be. One gray image (H, W) and a `ClmState` in, the next
+`ClmState` out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from auparity.models.types import FaceModel, LandmarkModel, PartModel
+from auparity.reference.face_states import FaceState, PartState
 from auparity.reference.fit_shape import ShapeFitter
 from auparity.reference.fitting import INITIAL_LIKELIHOOD, Fit, FittingParameters, FittingStage
 from auparity.reference.numerics import FLOAT32, Numerics
@@ -54,12 +55,6 @@ class DetectorParameters:
     fitting: FittingParameters = field(default_factory=FittingParameters)
     refine_parts: bool = True
     validate: bool = True
-    reinit_every: int = 2  # frames between attempts to find a lost face again
-    #: Faces of photographs are fitted from eleven head orientations, or from the frontal one alone; clips always take
-    #: eleven where they look for a face (spec 50.10). OpenFace's FaceLandmarkImg takes one unless its option
-    #: -multi_view or -wild says otherwise. Eleven is our default because it was measured to be better
-    #: (docs/fidelity.md).
-    multi_view: bool = True
 
     @classmethod
     def for_model(cls, model: FaceModel, *, wild: bool = False) -> DetectorParameters:
@@ -78,28 +73,18 @@ class DetectorParameters:
         return replace(self.fitting, windows=windows)
 
 
-@dataclass(frozen=True, eq=False)
-class PartState:
-    """Parameters and landmarks of one part model."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ClmState(FaceState):
+    """A face as a constrained local model knows it: with what it carries from fit to fit."""
 
-    params_global: Array  #: (6,)
-    params_local: Array  #: (m,)
-    landmarks: Array  #: (n, 2) px
-
-
-@dataclass(frozen=True, eq=False)
-class FaceState:
-    """What the landmark model knows of one face, carried from frame to frame (spec 00)."""
-
-    params_global: Array  #: (6,)
-    params_local: Array  #: (m,)
-    landmarks: Array  #: (68, 2) px
     likelihood: float
     landmark_likelihoods: Array  #: (68,)
-    detection_success: bool
-    confidence: float
-    view: int
-    parts: tuple[PartState, ...]
+    view: int  #: of the experts of the last scale that was run
+
+    def with_shape_of(self, before: Self) -> Self:
+        """The likelihoods belong to the shape; flag, confidence and parts stay those of the attempt (spec 50.10)."""
+        kept = super().with_shape_of(before)
+        return replace(kept, likelihood=before.likelihood, landmark_likelihoods=before.landmark_likelihoods)
 
 
 @dataclass
@@ -145,10 +130,10 @@ class LandmarkDetector:
         self.part_models: tuple[PartModel, ...] = model.parts
         self.parts = tuple(FittedModel.build(part.model, stages) for part in model.parts)
 
-    def initial_state(self) -> FaceState:
+    def initial_state(self) -> ClmState:
         """The state of a model that has seen nothing: scale 1, everything else 0 (spec 00)."""
         main = self.main.shape
-        return FaceState(
+        return ClmState(
             params_global=self.numerics.cast([1, 0, 0, 0, 0, 0]),
             params_local=self.numerics.cast(np.zeros(main.n_modes)),
             landmarks=self.numerics.cast(np.zeros((main.n_points, 2))),
@@ -170,12 +155,12 @@ class LandmarkDetector:
     def detect(
         self,
         gray: Array,
-        state: FaceState,
+        state: ClmState,
         windows: tuple[int, ...],
         *,
         refine_parts: bool | None = None,
         validate: bool | None = None,
-    ) -> FaceState:
+    ) -> ClmState:
         """Detect landmarks from the parameters in `state` (spec 50.6 "DetectLandmarks").
 
         Parameters
@@ -200,7 +185,7 @@ class LandmarkDetector:
             return replace(state, confidence=confidence, detection_success=success)
         return replace(state, confidence=float(fit.success), detection_success=fit.success)
 
-    def refine_by_parts(self, gray: Array, state: FaceState) -> FaceState:
+    def refine_by_parts(self, gray: Array, state: ClmState) -> ClmState:
         """Fit the part models and bring the main model to what they found (spec 50.7)."""
         main_scale = state.params_global[0]
         parts, any_fitted = [], False
@@ -226,7 +211,7 @@ class LandmarkDetector:
         return replace(state, params_global=g[0], params_local=p[0], landmarks=self.main.shape.shape_2d(g[0], p[0]))
 
 
-def _with_fit(state: FaceState, fit: Fit) -> FaceState:
+def _with_fit(state: ClmState, fit: Fit) -> ClmState:
     """The state after a fit; likelihoods that the fit did not compute stay what they were."""
     likelihood, per_landmark = fit.likelihood, fit.landmark_likelihoods
     return replace(

@@ -42,6 +42,20 @@ class FrameResult:
     au_intensity: Array  #: (17,) in the order of INTENSITY_AUS, as predicted online (video: not clamped)
     au_presence: Array  #: (18,) in the order of PRESENCE_AUS, 0 or 1
 
+    @property
+    def aus(self) -> dict[str, float]:
+        """Intensities by name: ``result.aus["AU12"]``."""
+        return dict(zip(INTENSITY_AUS, map(float, self.au_intensity), strict=True))
+
+    @property
+    def presences(self) -> dict[str, bool]:
+        """Presences by name."""
+        return {name: bool(value) for name, value in zip(PRESENCE_AUS, self.au_presence, strict=True)}
+
+    def __repr__(self) -> str:
+        state = f"confidence {self.confidence:.2f}" if self.success else "no face"
+        return f"<FrameResult {self.index} at {self.timestamp:.3f} s, face {self.face_id}: {state}>"
+
 
 @dataclass(frozen=True, eq=False)
 class OfflineAUs:
@@ -49,3 +63,18 @@ class OfflineAUs:
 
     intensity: Array  #: (T, 17), 0 to 5
     presence: Array  #: (T, 18), 0 or 1
+
+    def __getitem__(self, name: str) -> Array:
+        """Intensities (T,) of an AU by name: ``aus["AU12"]``."""
+        if name not in INTENSITY_AUS:
+            raise KeyError(f"{name!r} is none of {', '.join(INTENSITY_AUS)}")
+        return self.intensity[:, INTENSITY_AUS.index(name)]
+
+    def presence_of(self, name: str) -> Array:
+        """Presences (T,) of an AU by name."""
+        if name not in PRESENCE_AUS:
+            raise KeyError(f"{name!r} is none of {', '.join(PRESENCE_AUS)}")
+        return self.presence[:, PRESENCE_AUS.index(name)]
+
+    def __repr__(self) -> str:
+        return f"<OfflineAUs of {len(self.intensity)} frames: ['AU12'], presence_of('AU28')>"

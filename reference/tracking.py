@@ -1,93 +1,88 @@
-"""Landmark tracking in video: when to track, when to look for the face again (spec 50.10).
+"""Face tracking in video: when to follow, when to look for the face again (spec 50.10).
 
-Frames of one stream come in one after the other, colour (H, W, 3) uint8 and gray; the tracker follows the face from
-where it was, and calls the face detector at the start, while nothing is found, and after failures. A `VideoTracker`
-holds the state of one stream; as many as wanted share one `LandmarkDetector`.
+Frames of one stream come in one after the other; the tracker follows the face from where it was, and looks for faces at
+the start, while nothing is found, and after failures. How faces are found and followed is the locator's and the
+landmarker's business. A `VideoTracker` holds the state of one stream; as many as wanted share one landmarker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from auparity.reference.hypotheses import detect_in_box
-from auparity.reference.landmarks import FaceState, LandmarkDetector
+from auparity.reference.detection import select_face
+from auparity.reference.face_states import FaceState
+from auparity.reference.images import Images
+from auparity.reference.landmarker import Landmarker
+from auparity.reference.locator import FaceLocator
 
 Array = npt.NDArray[Any]
 
-#: Colour image (H, W, 3) uint8 to one face box (4,) x, y, w, h in px, or None.
-FaceFinder = Callable[[Array], Array | None]
-
+REINIT_EVERY = 2  # frames between attempts to find a lost face again (spec 50.1)
 REINIT_FACTOR = 6  # while nothing was ever found, detection is tried every reinit_every * 6 frames
 MAX_FAILURES = 100  # in a row; after more the tracker starts anew
 
 
 class VideoTracker:
-    """The video state machine of spec 50.10 for one stream."""
+    """The video state machine of spec 50.10 for one stream and one face.
 
-    def __init__(self, detector: LandmarkDetector, find_face: FaceFinder) -> None:
-        self._detector = detector
-        self._find_face = find_face
-        self.state: FaceState = detector.initial_state()
+    Parameters
+    ----------
+    locator, landmarker : what finds faces, and their landmarks.
+    reinit_every : frames between attempts to find a lost face again.
+    """
+
+    def __init__(self, locator: FaceLocator, landmarker: Landmarker, reinit_every: int = REINIT_EVERY) -> None:
+        self._locator, self._landmarker, self._reinit_every = locator, landmarker, reinit_every
+        self.state: FaceState = landmarker.initial()
         self.tracking_initialised = False
         self.failures_in_a_row = -1
 
-    def track(self, image: Array, gray: Array) -> bool:
+    def track(self, image: Array) -> bool:
         """Follow the face into the next frame; `state` is updated.
 
         Parameters
         ----------
-        image : (H, W, 3) uint8 BGR, for the face detector.
-        gray : (H, W) in the working dtype, 0 to 255.
+        image : (H, W, 3) uint8 BGR.
 
         Returns
         -------
-        "returned success" (the CSV's success column); `state.detection_success` is the model's own flag.
+        "returned success" (the CSV's success column); `state.detection_success` is the landmarker's own flag.
         """
-        was_initialised = self.tracking_initialised
+        images, was_initialised = Images([image]), self.tracking_initialised
         if was_initialised:
-            self._follow(gray)
+            self._follow(images)
         if self._detection_is_due():
-            box = self._find_face(image)
-            if box is not None and box[2] > 0:
-                return self._detect_anew(gray, box, was_initialised)
+            face = select_face(self._locator.locate(images)[0])
+            if face is not None and face.box[2] > 0:
+                return self._detect_anew(images, face.box, was_initialised)
         if not self.tracking_initialised:
             self.failures_in_a_row += 1
         if self.failures_in_a_row > MAX_FAILURES:
             self.tracking_initialised = False
         return self.state.detection_success
 
-    def _follow(self, gray: Array) -> None:
-        """Step A: fit from where the face was, in small windows after a success and in large ones after a failure."""
-        parameters = self._detector.parameters
-        windows = parameters.track_windows if self.state.detection_success else parameters.init_windows
-        self.state = self._detector.detect(gray, self.state, windows)
+    def _follow(self, images: Images) -> None:
+        """Step A: from where the face was."""
+        (self.state,) = self._landmarker.follow(images, [0], [self.state])
         self.failures_in_a_row = -1 if self.state.detection_success else self.failures_in_a_row + 1
 
     def _detection_is_due(self) -> bool:
-        every = self._detector.parameters.reinit_every
+        every = self._reinit_every
         if not self.tracking_initialised:
             return (self.failures_in_a_row + 1) % (every * REINIT_FACTOR) == 0
         return not self.state.detection_success and self.failures_in_a_row % every == 0
 
-    def _detect_anew(self, gray: Array, box: Array, was_initialised: bool) -> bool:
-        """Step B: fit all hypotheses in the box; a lost face that is not found again keeps its old parameters."""
+    def _detect_anew(self, images: Images, box: Array, was_initialised: bool) -> bool:
+        """Step B: from the box; a lost face that is not found again keeps its old shape."""
         before = self.state
         self.tracking_initialised = True
-        returned, self.state = detect_in_box(self._detector, gray, box, before, multi_view=True)
-        if was_initialised and not returned:
-            # Flag, confidence and parts stay those of the failed attempt (spec 50.10).
-            self.state = replace(
-                self.state,
-                params_global=before.params_global,
-                params_local=before.params_local,
-                landmarks=before.landmarks,
-                likelihood=before.likelihood,
-                landmark_likelihoods=before.landmark_likelihoods,
-            )
+        found = self._landmarker.start(images, [0], np.asarray(box)[None], [before])
+        self.state, accepted = found[0], bool(found.accepted[0])
+        if was_initialised and not accepted:
+            self.state = self.state.with_shape_of(before)
             return False
         self.failures_in_a_row = -1
         return True

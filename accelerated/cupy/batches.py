@@ -12,20 +12,18 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.cupy.analysis import AnalysisBatch
 from auparity.accelerated.cupy.grayscale import to_gray
+from auparity.accelerated.cupy.models import DeviceModels
 from auparity.accelerated.cupy.readback import read_back
 from auparity.accelerated.cupy.tracking import TrackerBatch
 from auparity.accelerated.cupy.upload import FrameUploader, Uploaded
-from auparity.reference.landmarks import FaceState
-
-if TYPE_CHECKING:
-    from auparity.accelerated.cupy.pipeline import DevicePipeline
+from auparity.reference.face_states import FaceState
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -57,16 +55,16 @@ class Measured:
 class Batch:
     """Streams of one frame size, a row each."""
 
-    def __init__(self, pipeline: DevicePipeline, shape: Shape, rows: int) -> None:
+    def __init__(self, models: DeviceModels, shape: Shape, rows: int) -> None:
         self.shape, self.rows = shape, rows
-        self._pipeline, self._device = pipeline, pipeline.device
+        self._models, self._device = models, models.device
         self._free = list(range(rows))  # a heap: the lowest first, so that a full set of streams lies in order
         self._waiting: list[_Waiting] = []
         self._running = False
         self._changed = threading.Condition()
-        with pipeline.lock, self._device.active():
-            self._tracker = TrackerBatch(pipeline.detector, pipeline.find_faces, rows)
-            self._analysis = AnalysisBatch(self._device, pipeline.bundle.video_aus, rows)
+        with models.lock, self._device.active():
+            self._tracker = TrackerBatch(models.landmarker, models.find_faces, rows, models.options.reinit_every)
+            self._analysis = AnalysisBatch(self._device, models.bundle.video_aus, rows)
             self._uploader = FrameUploader(self._device, rows, shape)
 
     def enter(self) -> int | None:
@@ -74,7 +72,7 @@ class Batch:
         with self._changed:
             row = heapq.heappop(self._free) if self._free else None
         if row is not None:
-            with self._pipeline.lock, self._device.active():
+            with self._models.lock, self._device.active():
                 self._tracker.reset(row)
                 self._analysis.reset(row)
         return row
@@ -129,13 +127,13 @@ class Batch:
     def run(self, rows: Sequence[int], uploaded: Uploaded) -> list[Measured]:
         """A frame of each of some rows through the device."""
         try:
-            with self._pipeline.lock, self._device.active():
+            with self._models.lock, self._device.active():
                 return self._run(np.asarray(rows, np.int64), self._uploader.take(uploaded))
         finally:
             self._uploader.release(uploaded)
 
     def _run(self, places: Array, images: Any) -> list[Measured]:
-        device, eyes = self._device, self._pipeline.eyes
+        device, eyes = self._device, self._models.results.eyes
         returned = self._tracker.track(images, to_gray(device, images), places)
         faces = self._tracker.of(places)
         streams = device.upload(places.astype(np.int32))
@@ -149,5 +147,5 @@ class Batch:
 
     def final_medians(self, row: int) -> Array:
         """Of the stream in a row."""
-        with self._pipeline.lock, self._device.active():
+        with self._models.lock, self._device.active():
             return self._analysis.final_medians(row)

@@ -10,7 +10,9 @@ import itertools
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy.typing as npt
 
@@ -18,7 +20,8 @@ from auparity.accelerated.cupy.device import shared_device
 from auparity.accelerated.cupy.pipeline import DevicePipeline
 from auparity.accelerated.cupy.sessions import DeviceSession
 from auparity.reference.head_pose import Camera
-from auparity.reference.landmarks import DetectorParameters
+from auparity.reference.options import PipelineOptions
+from auparity.reference.pipeline import VideoPipeline
 from auparity.reference.results import FrameResult
 
 if TYPE_CHECKING:
@@ -28,24 +31,30 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-class ManyDevices(DevicePipeline):
-    """Several devices behind the interface of one; the first is also what `device` and the stages belong to."""
+class ManyDevices:
+    """Several devices behind the interface of one; a `VideoPipeline`."""
 
-    def __init__(
-        self, bundle: Bundle, devices: Sequence[Device], parameters: DetectorParameters | None = None, streams: int = 1
-    ) -> None:
-        each = -(-streams // len(devices))
-        super().__init__(bundle, devices[0], parameters, each)
-        self.others = [DevicePipeline(bundle, device, parameters, each) for device in devices[1:]]
+    advances_together = True
+    precision = "float32"
+
+    def __init__(self, bundle: Bundle, devices: Sequence[Device], options: PipelineOptions | None = None) -> None:
+        options = options or PipelineOptions()
+        each = replace(options, streams=-(-options.streams // len(devices)))
+        #: One a device; the first is asked what is true of all.
+        self.pipelines = [DevicePipeline(bundle, device, each) for device in devices]
+        self.options = options
         self._open, self._turn = [0] * len(devices), itertools.cycle(range(len(devices)))
         self._sharing = threading.RLock()  # also taken by the garbage collector, at any moment
 
     @property
-    def pipelines(self) -> list[DevicePipeline]:
-        """One a device."""
-        return [self, *self.others]
+    def bundle(self) -> Bundle:
+        return self.pipelines[0].bundle
 
-    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> DeviceSession:  # type: ignore[override]
+    @property
+    def variants(self) -> dict[str, str]:
+        return self.pipelines[0].variants
+
+    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> DeviceSession:
         """Begin a clip on the device that has the fewest."""
         with self._sharing:
             number = min(range(len(self._open)), key=self._open.__getitem__)
@@ -87,24 +96,24 @@ class ManyDevices(DevicePipeline):
     def process_image(
         self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None
     ) -> list[FrameResult]:
-        """Every face of a photograph, on the devices in turns."""
-        with self._sharing:
-            chosen = self.pipelines[next(self._turn)]
-        return DevicePipeline.process_images(chosen, [image], camera=camera, multi_view=multi_view)[0]
+        """Every face of a single image, as `StagedPipeline.process_image`."""
+        return self.process_images([image], camera=camera, multi_view=multi_view)[0]
 
     def process_images(
         self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool | None = None
     ) -> list[list[FrameResult]]:
-        """Every face of many photographs, those of a device side by side; errors as of `DevicePipeline`."""
+        """Every face of many images, those of a device side by side; errors as of `DevicePipeline`."""
+        if len(images) == 1:  # on the devices in turns
+            with self._sharing:
+                chosen = self.pipelines[next(self._turn)]
+            return chosen.process_images(images, camera=camera, multi_view=multi_view)
         count = len(self.pipelines)
         shares = [list(range(k, len(images), count)) for k in range(count)]
         results: list[list[FrameResult]] = [[] for _ in images]
 
         def run(pair: tuple[DevicePipeline, list[int]]) -> None:
             pipeline, own = pair
-            found = DevicePipeline.process_images(
-                pipeline, [images[k] for k in own], camera=camera, multi_view=multi_view
-            )
+            found = pipeline.process_images([images[k] for k in own], camera=camera, multi_view=multi_view)
             for k, faces in zip(own, found, strict=True):
                 results[k] = faces
 
@@ -112,16 +121,34 @@ class ManyDevices(DevicePipeline):
             list(pool.map(run, [pair for pair in zip(self.pipelines, shares, strict=True) if pair[1]]))
         return results
 
+    def close(self) -> None:
+        """Let go of the memory of all devices."""
+        for pipeline in self.pipelines:
+            pipeline.close()
 
-def device_pipeline(bundle: Bundle, parameters: DetectorParameters | None = None, streams: int = 1) -> DevicePipeline:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        names = ", ".join(pipeline.device.name for pipeline in self.pipelines)
+        return f"{self.pipelines[0]}\n  shared out over {names}"
+
+
+def device_pipeline(bundle: Bundle, options: PipelineOptions | None = None) -> VideoPipeline:
     """A pipeline on all visible GPUs (CUDA_VISIBLE_DEVICES says which those are).
 
     Raises
     ------
     VariantUnavailable : there is no GPU that can be used, with the reason.
     """
+    options = options or PipelineOptions()
     first = shared_device()
     count = first.xp.cuda.runtime.getDeviceCount()
-    if count == 1 or streams == 1:
-        return DevicePipeline(bundle, first, parameters, streams)
-    return ManyDevices(bundle, [shared_device(k) for k in range(min(count, streams))], parameters, streams)
+    if count == 1 or options.streams == 1:
+        return DevicePipeline(bundle, first, options)
+    return ManyDevices(bundle, [shared_device(k) for k in range(min(count, options.streams))], options)

@@ -39,7 +39,7 @@ class PartsBatch:
 
 @dataclass(frozen=True, eq=False)
 class FacesBatch:
-    """What the landmark model knows of B faces: `reference.landmarks.FaceState` as arrays of the device."""
+    """What the landmark model knows of B faces: `reference.landmarks.ClmState` as arrays of the device."""
 
     params_global: Any  #: (B, 6) float32
     params_local: Any  #: (B, m) float32

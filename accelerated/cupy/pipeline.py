@@ -8,10 +8,10 @@ face, are computed on the host from what came down, by the fastest variants ther
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,21 +19,19 @@ import numpy.typing as npt
 from auparity.accelerated.batched.action_units import BatchedActionUnits
 from auparity.accelerated.cupy.action_units import ActionUnitBatch
 from auparity.accelerated.cupy.analysis import DescriberBatch
-from auparity.accelerated.cupy.detection import Detector
 from auparity.accelerated.cupy.device import Device, shared_device
 from auparity.accelerated.cupy.grayscale import to_gray
 from auparity.accelerated.cupy.hypotheses import detect_in_boxes
-from auparity.accelerated.cupy.landmarks import DetectorBatch
+from auparity.accelerated.cupy.models import DeviceModels
 from auparity.accelerated.cupy.readback import read_back
 from auparity.accelerated.cupy.sessions import DeviceSession, Streams
-from auparity.accelerated.pipeline import Pipeline, choose_best
 from auparity.errors import ContractError
 from auparity.reference.action_units import clamp_intensity
 from auparity.reference.contracts import check_image
-from auparity.reference.detection import Detections, select_face
+from auparity.reference.detection import Detections
 from auparity.reference.fitting import INITIAL_LIKELIHOOD
 from auparity.reference.head_pose import Camera, check_camera
-from auparity.reference.landmarks import DetectorParameters
+from auparity.reference.options import PipelineOptions
 from auparity.reference.results import INTENSITY_AUS, FrameResult
 
 if TYPE_CHECKING:
@@ -51,43 +49,46 @@ ON_DEVICE = (
 FACES_AT_ONCE = 24
 
 
-class DevicePipeline(Pipeline):
-    """OpenFace 2.2's pipeline on one device.
+class DevicePipeline:
+    """OpenFace 2.2's pipeline on one device; a `VideoPipeline`.
 
-    Used like `Pipeline`; `start_video` may be called for many videos at once, `process_images` takes many photographs.
+    `start_video` may be called for many videos at once, `process_images` takes many images.
 
     Parameters
     ----------
     bundle : the models.
     device : None for the shared first GPU.
-    parameters : settings of landmark detection; None for those of OpenFace's command-line programs.
-    streams : videos that are expected to be open together; more make room for themselves.
+    options : None for those of OpenFace's command-line programs; `streams` are the videos that are expected to be open
+        together, more make room for themselves.
 
     Raises
     ------
-    VariantUnavailable : there is no GPU that can be used, with the reason.
+    VariantUnavailable : there is no GPU that can be used, or it has nothing for these models, with the reason.
     DeviceError : its memory does not suffice.
     """
 
     #: Sessions of several threads meet in one batch.
     advances_together = True
+    precision = "float32"
 
-    def __init__(
-        self, bundle: Bundle, device: Device | None = None, parameters: DetectorParameters | None = None,
-        streams: int = 1,
-    ) -> None:  # fmt: skip
+    def __init__(self, bundle: Bundle, device: Device | None = None, options: PipelineOptions | None = None) -> None:
         self.device = device or shared_device()
-        super().__init__(bundle, choose_best(bundle, "cpu"), parameters)
-        self.variants = {stage: TECHNOLOGY if stage in ON_DEVICE else name for stage, name in self.variants.items()}
-        with self.device.active():
-            self.detector = DetectorBatch(self.device, bundle.face, self.landmark_detector.parameters)
-            self.face_detector = Detector(self.device, bundle.detector)
-        #: One thread at a time: stages keep scratch memory, and all work goes onto one stream of the device anyway.
-        self.lock = threading.RLock()
-        self._photographs: _Photographs | None = None
-        self.streams = Streams(self, streams)
+        self.models = DeviceModels(bundle, self.device, options)
+        self.variants = {
+            stage: TECHNOLOGY if stage in ON_DEVICE else name for stage, name in self.models.host.variants.items()
+        }
+        self._single_images: _SingleImages | None = None
+        self.streams = Streams(self.models, self.options.streams)
 
-    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> DeviceSession:  # type: ignore[override]
+    @property
+    def bundle(self) -> Bundle:
+        return self.models.bundle
+
+    @property
+    def options(self) -> PipelineOptions:
+        return self.models.options
+
+    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> DeviceSession:
         """Begin a clip; any number may be open, each used by one thread at a time."""
         return DeviceSession(self.streams, camera, online)
 
@@ -114,22 +115,16 @@ class DevicePipeline(Pipeline):
         """
         return self.streams.stream(sessions, rounds)
 
-    def find_faces(self, images: Any, which: Sequence[int]) -> list[Array | None]:
-        """The box (4,) of the widest face of each of some images (S, H, W, 3) on the device, or None (spec 20.10)."""
-        rows = self.device.upload(np.asarray(which, np.int64))
-        found = [select_face(detections) for detections in self.face_detector.detect(images[rows])]
-        return [None if face is None else face.box for face in found]
-
     def process_image(
         self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None
     ) -> list[FrameResult]:
-        """Every face of a photograph, as `StagedPipeline.process_image`."""
+        """Every face of a single image, as `StagedPipeline.process_image`."""
         return self.process_images([image], camera=camera, multi_view=multi_view)[0]
 
     def process_images(
         self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool | None = None
     ) -> list[list[FrameResult]]:
-        """Every face of many photographs (H, W, 3) uint8 BGR; those of one size are worked on together.
+        """Every face of many images (H, W, 3) uint8 BGR; those of one size are worked on together.
 
         `camera` and `multi_view` are those of `StagedPipeline.process_image`.
 
@@ -140,20 +135,33 @@ class DevicePipeline(Pipeline):
         """
         for image in images:
             check_image("pipeline", image)
-        multi_view = self.landmark_detector.parameters.multi_view if multi_view is None else multi_view
+        multi_view = self.options.multi_view if multi_view is None else multi_view
         results: list[list[FrameResult]] = [[] for _ in images]
-        with self.lock, self.device.active():
-            self._photographs = self._photographs or _Photographs(self)
+        with self.models.lock, self.device.active():
+            self._single_images = self._single_images or _SingleImages(self.models)
             for shape in dict.fromkeys(image.shape for image in images):
                 group = [k for k, image in enumerate(images) if image.shape == shape]
                 stack = np.stack([images[k] for k in group])
-                for k, faces in zip(group, self._photographs.measure(stack, camera, multi_view), strict=True):
+                for k, faces in zip(group, self._single_images.measure(stack, camera, multi_view), strict=True):
                     results[k] = faces
         return results
 
+    def close(self) -> None:
+        """Let go of the device's memory; sessions that are open end with their next frame."""
+        self.streams.close()
+        self._single_images = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def __str__(self) -> str:
         head = f"pipeline on bundle {self.bundle.meta.name} {self.bundle.short_hash}, on {self.device.name}"
-        host = (f"  {choice}" for stage, choice in self.choices.items() if stage not in ON_DEVICE)
+        host = (f"  {choice}" for stage, choice in self.models.host.choices.items() if stage not in ON_DEVICE)
         return "\n".join([head, f"  {TECHNOLOGY}: {', '.join(ON_DEVICE)}", *host])
 
 
@@ -166,29 +174,29 @@ class _Face:
     box: Array
 
 
-class _Photographs:
-    """Photographs of one size at a time: static AU models, no state between images."""
+class _SingleImages:
+    """Images of one size at a time: static AU models, no state between images."""
 
-    def __init__(self, pipeline: DevicePipeline) -> None:
-        self._pipeline, self._device = pipeline, pipeline.device
-        self._models = BatchedActionUnits(pipeline.bundle.image_aus)
+    def __init__(self, models: DeviceModels) -> None:
+        self._shared, self._device = models, models.device
+        self._models = BatchedActionUnits(models.bundle.image_aus)
         if self._models.needs_medians:
             raise ContractError("analysis", "predictors", "static models only (AU_all_static.txt)", "dynamic ones too")
         self._batch = ActionUnitBatch(self._device, self._models)
-        self._describe = DescriberBatch(self._device, pipeline.bundle.image_aus)
+        self._describe = DescriberBatch(self._device, models.bundle.image_aus)
 
     def measure(self, stack: Array, camera: Camera | None, multi_view: bool) -> list[list[FrameResult]]:
         """Results by image of (S, H, W, 3) uint8."""
         camera = check_camera("pipeline", camera) or Camera.for_image(stack.shape[2], stack.shape[1])
         images = self._device.upload(stack)
         gray = to_gray(self._device, images)
-        found: list[Detections] = self._pipeline.face_detector.detect(images)
+        found: list[Detections] = self._shared.locator.detect(images)
         results: list[list[FrameResult]] = [[] for _ in found]
         # A box without width is no face for the reference program, which then goes on with the face before it: a state
         # that batches do not have. No detector was seen to give one; such a photograph is measured on the host.
         odd = [k for k, one in enumerate(found) if (one.boxes[:, 2] <= 0).any()]
         for k in odd:
-            results[k] = Pipeline.process_image(self._pipeline, stack[k], camera=camera, multi_view=multi_view)
+            (results[k],) = self._shared.host.process_images([stack[k]], camera=camera, multi_view=multi_view)
         faces = [_Face(k, n, b) for k, one in enumerate(found) if k not in odd for n, b in enumerate(one.boxes)]
         for first in range(0, len(faces), FACES_AT_ONCE):
             some = faces[first : first + FACES_AT_ONCE]
@@ -199,20 +207,20 @@ class _Photographs:
     def _some(
         self, images: Any, gray: Any, faces: Sequence[_Face], camera: Camera, multi_view: bool
     ) -> list[FrameResult]:
-        pipeline, device = self._pipeline, self._device
+        shared, device = self._shared, self._device
         frames = [face.image for face in faces]
         returned, states = detect_in_boxes(
-            pipeline.detector, gray, frames, np.stack([face.box for face in faces]),
+            shared.landmarker, gray, frames, np.stack([face.box for face in faces]),
             [INITIAL_LIKELIHOOD] * len(faces), multi_view=multi_view,
         )  # fmt: skip
         whole = device.upload(np.ones(len(faces), np.uint8))
         hog, geometry = self._describe(images, device.upload(np.array(frames, np.int32)), states.landmarks, whole)
-        read, values = read_back(device, states, pipeline.eyes, self._batch(hog, geometry))
+        read, values = read_back(device, states, shared.results.eyes, self._batch(hog, geometry))
         split, results = len(INTENSITY_AUS), []
         for k, (face, state) in enumerate(zip(faces, read, strict=True)):
-            result = pipeline.describe(
-                state, camera, bool(returned[k]), with_gaze=True, index=0, face_id=face.face_id, timestamp=0.0,
+            result = shared.results.of_image(
+                state, camera, bool(returned[k]), face_id=face.face_id,
                 au_intensity=clamp_intensity(values[k, :split]), au_presence=values[k, split:].copy(),
             )  # fmt: skip
-            results.append(pipeline.without_eyes(result))
+            results.append(result)
         return results

@@ -1,4 +1,4 @@
-"""Faces come down from the device: one array for all of them, taken apart into the reference's `FaceState`s."""
+"""Faces come down from the device: one array for all of them, taken apart into the reference's `ClmState`s."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from auparity.accelerated.cupy.device import Device
 from auparity.accelerated.cupy.landmarks import FacesBatch
-from auparity.reference.landmarks import FaceState, PartState
+from auparity.reference.face_states import PartState
+from auparity.reference.landmarks import ClmState
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
@@ -19,9 +20,7 @@ F64 = npt.NDArray[np.float64]
 NO_PART = PartState(np.zeros(6, np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
 
 
-def read_back(
-    device: Device, faces: FacesBatch, parts: Sequence[int] | None, *more: Any
-) -> tuple[list[FaceState], F64]:
+def read_back(device: Device, faces: FacesBatch, parts: Sequence[int] | None, *more: Any) -> tuple[list[ClmState], F64]:
     """The faces (B) on the host, and other numbers with them: one copy, in float64, in which all of them are exact.
 
     Parameters
@@ -47,7 +46,7 @@ def read_back(
     return [_state(row, faces, parts) for row in rows], rows[:, split:].copy()
 
 
-def _state(row: Array, faces: FacesBatch, parts: Sequence[int] | None) -> FaceState:
+def _state(row: Array, faces: FacesBatch, parts: Sequence[int] | None) -> ClmState:
     at = 0
 
     def next_of(shape: tuple[int, ...]) -> Array:
@@ -63,7 +62,7 @@ def _state(row: Array, faces: FacesBatch, parts: Sequence[int] | None) -> FaceSt
     for k in parts or ():
         part = faces.parts[k]
         states[k] = PartState(*(next_of(a.shape[1:]) for a in (part.params_global, part.params_local, part.landmarks)))
-    return FaceState(
+    return ClmState(
         params_global=g, params_local=p, landmarks=landmarks, likelihood=float(likelihood),
         landmark_likelihoods=np.zeros(0, np.float32), detection_success=bool(success), confidence=float(confidence),
         view=int(view), parts=tuple(states),

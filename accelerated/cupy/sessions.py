@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from auparity.accelerated.batched.action_units import BatchedActionUnits
 from auparity.accelerated.cupy.analysis import StreamHistory
 from auparity.accelerated.cupy.batches import Batch, Measured, Shape
+from auparity.accelerated.cupy.models import DeviceModels
 from auparity.accelerated.cupy.upload import Uploaded
 from auparity.errors import ContractError
 from auparity.reference.action_units import OnlineCorrection
@@ -22,9 +23,6 @@ from auparity.reference.contracts import check_image, check_timestamp
 from auparity.reference.head_pose import Camera, check_camera
 from auparity.reference.pipeline import TrackedFrame
 from auparity.reference.results import FrameResult, OfflineAUs
-
-if TYPE_CHECKING:
-    from auparity.accelerated.cupy.pipeline import DevicePipeline
 
 Array = npt.NDArray[Any]
 
@@ -77,9 +75,9 @@ class DeviceSession:
         state = measured.state
         intensity, presence = self.history.take(state.detection_success, measured.values, measured.plain)
         self._frames += 1
-        return self.streams.pipeline.describe(
-            state, self._camera, measured.success, with_gaze=measured.success, index=self._frames - 1, face_id=0,
-            timestamp=timestamp, au_intensity=intensity, au_presence=presence,
+        return self.streams.device_models.results.of_frame(
+            state, self._camera, measured.success, index=self._frames - 1, timestamp=timestamp, au_intensity=intensity,
+            au_presence=presence,
         )  # fmt: skip
 
     def track(self, image: Array, timestamp: float) -> TrackedFrame:
@@ -129,24 +127,35 @@ class _Tracked(TrackedFrame):
 class Streams:
     """The batches of a pipeline: for each frame size one, and more when all their rows are taken."""
 
-    def __init__(self, pipeline: DevicePipeline, expected: int) -> None:
-        self.pipeline, self._expected = pipeline, max(expected, 1)
-        self.models = BatchedActionUnits(pipeline.bundle.video_aus)  #: on the host, for the end of clips
+    def __init__(self, models: DeviceModels, expected: int) -> None:
+        self.device_models, self._expected = models, max(expected, 1)
+        self.closed = False
+        self.models = BatchedActionUnits(models.bundle.video_aus)  #: on the host, for the end of clips
         self._batches: dict[Shape, list[Batch]] = {}
         self._lock = threading.Lock()
 
     def place_for(self, shape: Shape) -> tuple[Batch, int]:
         """A batch of a frame size, and a free row in it."""
         with self._lock:
+            if self.closed:
+                raise ContractError(
+                    "pipeline", "session", "one of an open pipeline", "one of a pipeline that was closed"
+                )
             batches = self._batches.setdefault(shape, [])
             for batch in batches:
                 if (row := batch.enter()) is not None:
                     return batch, row
             rows = 2 * batches[-1].rows if batches else self._expected
-            batches.append(Batch(self.pipeline, shape, rows))
+            batches.append(Batch(self.device_models, shape, rows))
             row = batches[-1].enter()
             assert row is not None
             return batches[-1], row
+
+    def close(self) -> None:
+        """Let go of the memory of all batches; clips that are open keep theirs until they end."""
+        with self._lock:
+            self.closed = True
+            self._batches.clear()
 
     def advance(
         self, sessions: Sequence[DeviceSession], images: Sequence[Array], timestamps: Sequence[float]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from auparity.accelerated.cupy.hypotheses import detect_in_boxes, refuse_unfinite
 from auparity.accelerated.cupy.landmarks import DetectorBatch, FacesBatch, put, take
-from auparity.reference.tracking import MAX_FAILURES, REINIT_FACTOR
+from auparity.reference.tracking import MAX_FAILURES, REINIT_EVERY, REINIT_FACTOR
 
 Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -29,8 +29,10 @@ FacesFinder = Callable[[Any, Sequence[int]], list[Array | None]]
 class TrackerBatch:
     """The video state machines of `streams` streams; each may begin and end when it likes (`reset`)."""
 
-    def __init__(self, detector: DetectorBatch, find_faces: FacesFinder, streams: int) -> None:
-        self._detector, self._find_faces = detector, find_faces
+    def __init__(
+        self, detector: DetectorBatch, find_faces: FacesFinder, streams: int, reinit_every: int = REINIT_EVERY
+    ) -> None:
+        self._detector, self._find_faces, self._reinit_every = detector, find_faces, reinit_every
         self.faces: FacesBatch = detector.initial(streams)
         self.tracking_initialised = np.zeros(streams, np.bool_)
         self.failures_in_a_row = np.full(streams, -1)
@@ -106,7 +108,7 @@ class TrackerBatch:
             self.failures_in_a_row[places[own]] = np.where(success, -1, before + 1)
 
     def _detection_is_due(self, stream: int) -> bool:
-        every, failures = self._detector.parameters.reinit_every, self.failures_in_a_row[stream]
+        every, failures = self._reinit_every, self.failures_in_a_row[stream]
         if not self.tracking_initialised[stream]:
             return bool((failures + 1) % (every * REINIT_FACTOR) == 0)
         return bool(not self.detection_success[stream] and failures % every == 0)

@@ -19,7 +19,7 @@ from auparity.errors import AuparityWarning, ContractError
 from auparity.media import open_clip
 from auparity.reference.analysis import Descriptors
 from auparity.reference.head_pose import Camera
-from auparity.reference.pipeline import TrackedFrame, VideoSession
+from auparity.reference.pipeline import ClipSession, TrackedFrame
 from auparity.reference.results import FrameResult
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def process_in_parts(
     camera: Camera | None = None,
     warm_up: int = WARM_UP,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[list[FrameResult], VideoSession]:
+) -> tuple[list[FrameResult], ClipSession]:
     """Process one clip with several processes.
 
     Parameters

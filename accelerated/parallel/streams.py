@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from auparity.media import Frame, Image
-from auparity.reference.pipeline import TrackedFrame, VideoSession
+from auparity.reference.pipeline import ClipSession, TrackedFrame
 from auparity.reference.results import FrameResult
 
 #: Tracked frames that may wait to be measured: more would only hide that measuring is the slower half.
 WAITING = 2
 
 
-def process_frames(session: VideoSession, frames: Iterable[Frame]) -> Iterator[FrameResult]:
+def process_frames(session: ClipSession, frames: Iterable[Frame]) -> Iterator[FrameResult]:
     """Results of the frames of one clip, in order; `session.finish()` may be called after the last.
 
     Leaving the iterator early (an error, Ctrl-C) waits for the frames that are being measured and loses none of those
@@ -26,7 +26,7 @@ def process_frames(session: VideoSession, frames: Iterable[Frame]) -> Iterator[F
 
     Raises
     ------
-    ContractError : as of `VideoSession.process_frame`.
+    ContractError : as of `ClipSession.process_frame`.
     """
 
     def measure(image: Image, tracked: TrackedFrame) -> FrameResult:

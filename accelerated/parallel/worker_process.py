@@ -22,7 +22,7 @@ from auparity.child_processes import follow_parent
 from auparity.errors import AuparityError, AuparityWarning
 
 if TYPE_CHECKING:
-    from auparity.reference.landmarks import DetectorParameters
+    from auparity.reference.options import PipelineOptions
 
 
 class Interrupted(AuparityError):
@@ -87,12 +87,12 @@ class Recipe:
 
     bundle: SharedObject
     spec: dict[str, str]
-    parameters: DetectorParameters | None
+    options: PipelineOptions | None
 
     def build(self) -> tuple[Pipeline, SharedMemory]:
         """The pipeline, and the memory that must stay open as long as it is used."""
         bundle, memory = self.bundle.open()
-        return Pipeline.from_spec(self.spec, bundle, parameters=self.parameters), memory
+        return Pipeline.from_spec(self.spec, bundle, options=self.options), memory
 
 
 class Answer(NamedTuple):

@@ -24,7 +24,7 @@ from auparity.errors import AuparityError, ContractError
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
-    from auparity.reference.landmarks import DetectorParameters
+    from auparity.reference.options import PipelineOptions
 
 __all__ = ["Failed", "Interrupted", "Worker", "WorkerDied", "Workers"]
 
@@ -124,7 +124,7 @@ class Workers:
     bundle : the models.
     spec : variants by stage, as of `Pipeline.spec`.
     processes : how many; None for as many as cores may be used.
-    parameters : settings of landmark detection.
+    options : of the pipelines.
 
     Raises
     ------
@@ -136,7 +136,7 @@ class Workers:
         bundle: Bundle,
         spec: Mapping[str, str],
         processes: int | None = None,
-        parameters: DetectorParameters | None = None,
+        options: PipelineOptions | None = None,
     ) -> None:
         self.processes = usable_cores() if processes is None else processes
         if self.processes < 1:
@@ -147,7 +147,7 @@ class Workers:
         self._seats: list[_Seat] = []
         self._given = 0  # tasks handed out, over all calls: numbers of old ones are not taken for new ones
         try:
-            recipe = Recipe(shared, dict(spec), parameters)
+            recipe = Recipe(shared, dict(spec), options)
             self._seats += [_Seat(number, recipe, self._board) for number in range(self.processes)]
         except BaseException:
             self.close(at_once=True)

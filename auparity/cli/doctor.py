@@ -11,8 +11,8 @@ from auparity.errors import AuparityError, AuparityWarning
 
 if TYPE_CHECKING:
     from auparity.accelerated.advice import Advice
+    from auparity.accelerated.choices import Choice
     from auparity.accelerated.hardware import Hardware
-    from auparity.accelerated.pipeline import Choice
     from auparity.accelerated.registry import Registry
     from auparity.models.bundle import Bundle
 
@@ -40,8 +40,8 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Carry out ``auparity doctor``; returns the exit code."""
     from auparity.accelerated.advice import advise
+    from auparity.accelerated.choices import choose_best, slow_installation
     from auparity.accelerated.hardware import hardware
-    from auparity.accelerated.pipeline import choose_best, slow_installation
     from auparity.accelerated.registry import registry
 
     kept = _kept()
@@ -119,7 +119,7 @@ def _by_name(states: dict[str, dict[str, str | None]]) -> dict[str, str | None]:
 
 def _states(bundle: Bundle, known: Registry) -> dict[str, dict[str, str | None]]:
     """Why not, by stage and variant; None for those that can run on some model of the bundle."""
-    from auparity.accelerated.pipeline import models_of
+    from auparity.accelerated.choices import models_of
     from auparity.accelerated.registry import STAGES
 
     parts = models_of(bundle)

@@ -116,8 +116,10 @@ def _run(
 
 def build_pipeline(arguments: argparse.Namespace) -> tuple[Pipeline, list[str]]:
     """The pipeline that the arguments name, and what a reader of its results must know; raises `AuparityError`."""
-    from auparity.accelerated.pipeline import BEST, open_pipeline
+    from auparity.accelerated.choices import BEST
+    from auparity.accelerated.pipeline import open_pipeline
     from auparity.models.sources import EMBEDDED_NOTICE, is_embedded, open_bundle
+    from auparity.reference.options import PipelineOptions
     from auparity.reference.pipeline import ReferencePipeline
 
     bundle = open_bundle(arguments.models, arguments.landmark_model)
@@ -133,7 +135,7 @@ def build_pipeline(arguments: argparse.Namespace) -> tuple[Pipeline, list[str]]:
         if arguments.variants not in (None, "reference"):
             raise AuparityError(f"--precision {arguments.precision} is the reference's: leave --variants out.")
         return ReferencePipeline(bundle, precision=arguments.precision), warnings
-    chosen = open_pipeline(bundle, arguments.variants or BEST, streams=arguments.streams)
+    chosen = open_pipeline(bundle, arguments.variants or BEST, PipelineOptions(streams=arguments.streams))
     if not arguments.quiet:
         used = ", ".join(sorted(set(chosen.variants.values())))
         print(f"Variants: {used} (`auparity doctor` says which and why)", file=sys.stderr)

@@ -48,8 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     if "numpy" not in sys.modules:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(name, "1")
+    from auparity.accelerated.choices import parse_spec
     from auparity.accelerated.hardware import hardware_id
-    from auparity.accelerated.pipeline import Pipeline, parse_spec
+    from auparity.accelerated.pipeline import Pipeline
     from auparity.atomic_files import write_text_atomically
     from auparity.benchmarks.profiler import profile
     from auparity.benchmarks.workloads import own
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     from auparity.reports.results.timeline import Bar, timeline
 
     work = own(arguments.clip, arguments.models, arguments.landmark_model, arguments.max_frames)
-    pipeline = Pipeline(work.bundle, parse_spec(work.bundle, arguments.variants))
+    pipeline = Pipeline.of_choices(work.bundle, parse_spec(work.bundle, arguments.variants))
     found = profile(pipeline, work.clips[0], history(hardware_id()), _tell)
     print("\n".join(lines(found, f"{arguments.clip.name}, {work.bundle.meta.name} {work.bundle.short_hash}")))
     path = arguments.output or Path(f"{arguments.clip.stem}.profile.svg")

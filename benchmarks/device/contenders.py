@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from auparity.accelerated.cupy.pipeline import DevicePipeline
 from auparity.accelerated.cupy.sessions import DeviceSession
-from auparity.reference.pipeline import StagedPipeline, VideoSession
+from auparity.reference.pipeline import ClipSession, VideoPipeline
 from auparity.reference.results import FrameResult
 
 Image = npt.NDArray[np.uint8]
@@ -81,10 +81,10 @@ class Contender(ABC):
 class OneStream(Contender):
     """A pipeline of the host on the first stream of a film."""
 
-    def __init__(self, name: str, pipeline: StagedPipeline, variants: dict[str, str], film: Film, steps: int) -> None:
+    def __init__(self, name: str, pipeline: VideoPipeline, variants: dict[str, str], film: Film, steps: int) -> None:
         super().__init__(name, variants, steps)
         self._pipeline, self._film = pipeline, film
-        self._session: VideoSession | None = None
+        self._session: ClipSession | None = None
 
     def begin(self) -> None:
         self._session = self._pipeline.start_video()
@@ -157,7 +157,7 @@ class Pictures(Contender):
     by_mean = True
 
     def __init__(
-        self, name: str, pipeline: StagedPipeline, variants: dict[str, str], images: Sequence[Image], frames: int,
+        self, name: str, pipeline: VideoPipeline, variants: dict[str, str], images: Sequence[Image], frames: int,
         steps: int,
     ) -> None:  # fmt: skip
         super().__init__(name, variants, steps)
@@ -171,8 +171,5 @@ class Pictures(Contender):
 
     def step(self, k: int) -> list[FrameResult]:
         some = [self._images[i % len(self._images)] for i in range(k * self.frames, (k + 1) * self.frames)]
-        if isinstance(self._pipeline, DevicePipeline):
-            self.faces += self._pipeline.process_images(some)
-        else:
-            self.faces += [self._pipeline.process_image(image) for image in some]
+        self.faces += self._pipeline.process_images(some)
         return []

@@ -18,6 +18,7 @@ from auparity.benchmarks.parity_of_run import WAY, parity_of_run
 from auparity.benchmarks.runner import REFERENCE_NAME, Progress
 from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.suite.device_parity import batches
+from auparity.reference.options import PipelineOptions
 from auparity.reports.results.records import MeasuredError, Speed, WorkloadRecord
 
 #: Batches whose results must be the same bits, and the frames that they get.
@@ -46,7 +47,7 @@ def stream_part(
     """
     work = stream_workload(models, settings, streams)
     release(device)
-    pipeline = DevicePipeline(models.bundle, device, streams=streams)
+    pipeline = DevicePipeline(models.bundle, device, PipelineOptions(streams=streams))
     reference_steps = min(settings.reference_frames, settings.frames)
     contenders: list[Contender] = [
         OneStream(REFERENCE_NAME, models.reference, models.reference.variants, film, reference_steps),
@@ -104,7 +105,7 @@ def repeat_part(models: Models, device: Any, film: Film, settings: Settings) -> 
     largest = max(settings.streams)
     work = stream_workload(models, settings, largest)
     release(device)
-    pipeline = DevicePipeline(models.bundle, device, streams=largest)
+    pipeline = DevicePipeline(models.bundle, device, PipelineOptions(streams=largest))
     frames, stated, errors = film.clips[0][:BATCH_FRAMES], tolerance("batch", "values_differing"), []
     for size in sorted({size for size in BATCHES if size <= largest} | {1}):
         value = float(batches(pipeline, frames, [size]).max_error)

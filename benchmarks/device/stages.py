@@ -22,6 +22,7 @@ from auparity.benchmarks.device.rates import Rates
 from auparity.benchmarks.device.watch import Counting, StageFigures, WatchedDevice
 from auparity.models.bundle import Bundle
 from auparity.models.types import PDM, ConvNet, LandmarkModel
+from auparity.reference.options import PipelineOptions
 from auparity.reports.results.records import StageSpeed
 
 ON_HOST = ("batching", "results")
@@ -85,7 +86,7 @@ def time_steps(bundle: Bundle, device: Any, film: Film, streams: int, steps: int
     DeviceError : the device's memory does not suffice.
     """
     watched = WatchedDevice(device, rates)
-    pipeline = DevicePipeline(bundle, watched, streams=streams)
+    pipeline = DevicePipeline(bundle, watched, PipelineOptions(streams=streams))
     taken: list[float] = []
     for watching in (False, True):
         sessions = [pipeline.start_video() for _ in range(streams)]
@@ -148,7 +149,7 @@ def _replace(watched: WatchedDevice, owner: Any, name: str, stage: str, counting
 
 def watch_models(pipeline: DevicePipeline, watched: WatchedDevice) -> None:
     """Detection, landmark models, validation, and what the host adds."""
-    landmarks, bundle = pipeline.detector, pipeline.bundle
+    landmarks, bundle = pipeline.models.landmarker, pipeline.bundle
     models = [(landmarks.main, bundle.face.main)]
     models += [(own.model, part.model) for own, part in zip(landmarks._parts, bundle.face.parts, strict=True)]
     for own, model in models:
@@ -162,11 +163,11 @@ def watch_models(pipeline: DevicePipeline, watched: WatchedDevice) -> None:
         watched, landmarks, "validator", "validation",
         lambda given, _: floors.validation(view.net, size, _wanted(watched, given[4], len(given[2]))),
     )  # fmt: skip
-    _replace(watched, pipeline.face_detector, "detect", "detection")
+    _replace(watched, pipeline.models.locator, "detect", "detection")
     for name in ("pnet", "rnet", "onet"):
-        net, own_net = getattr(bundle.detector, name), getattr(pipeline.face_detector, f"_{name}")
+        net, own_net = getattr(bundle.detector, name), getattr(pipeline.models.locator, f"_{name}")
         own_net.run = watched.counted("detection", own_net.run, _network_work(net))
-    _replace(watched, pipeline, "describe", "results")
+    _replace(watched, pipeline.models.results, "_result", "results")
 
 
 def watch_streams(pipeline: DevicePipeline, watched: WatchedDevice) -> None:
@@ -186,7 +187,7 @@ def watch_streams(pipeline: DevicePipeline, watched: WatchedDevice) -> None:
 
 def watch_photographs(pipeline: DevicePipeline, watched: WatchedDevice) -> None:
     """What photographs have of their own; after the first of them."""
-    own: Any = pipeline._photographs
+    own: Any = pipeline._single_images
     _replace(watched, own, "measure", "batching")
     _watch_descriptors(own._describe, pipeline.bundle.image_aus.pdm, watched)
     own._batch = _watched_values(own._batch, watched)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from auparity.accelerated.pipeline import Pipeline, choose_best
+from auparity.accelerated.choices import choose_best
+from auparity.accelerated.pipeline import Pipeline
 from auparity.benchmarks.device.contenders import Film, Image
 from auparity.benchmarks.workloads import CLIP_SEED, FORMATS, PHOTOGRAPH_SEED
 from auparity.models.bundle import Bundle
@@ -51,7 +52,7 @@ class Models:
     @cached_property
     def cpu(self) -> Pipeline:
         """The fastest that the CPU has."""
-        return Pipeline(self.bundle, choose_best(self.bundle, "cpu"))
+        return Pipeline.of_choices(self.bundle, choose_best(self.bundle, "cpu"))
 
 
 def render_film(settings: Settings) -> Film:

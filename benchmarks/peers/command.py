@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from auparity.accelerated.choices import parse_spec
 from auparity.accelerated.hardware import hardware
-from auparity.accelerated.pipeline import Pipeline, parse_spec
+from auparity.accelerated.pipeline import Pipeline
 from auparity.benchmarks.peers import named_peers, read_clip
 from auparity.benchmarks.peers.comparison import OurPipeline, compare
 from auparity.errors import AuparityError
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _compare_all(chosen: argparse.Namespace) -> int:
     bundle, machine = open_bundle(chosen.models, chosen.landmark_model), hardware()
     peers = named_peers(chosen.peers, bundle.face.name)
-    pipeline = Pipeline(bundle, parse_spec(bundle, chosen.variants))
+    pipeline = Pipeline.of_choices(bundle, parse_spec(bundle, chosen.variants))
     clip = read_clip(chosen.clip, chosen.max_frames)
     print(f"{machine.cpu}, {machine.vectors}; bundle {bundle.meta.name} {bundle.short_hash}, {bundle.face.name}")
     if is_embedded(bundle):

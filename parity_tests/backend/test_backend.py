@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auparity.accelerated.pipeline import models_of
+from auparity.accelerated.choices import models_of
 from auparity.errors import ContractError
 from auparity.parity_tests.suite import clip_parity, workloads
 from auparity.parity_tests.suite.clips import pipeline_of

@@ -23,7 +23,7 @@ from auparity.reference.analysis import VideoAnalyser
 from auparity.reference.fit_shape import fit_shape
 from auparity.reference.fitting import LandmarkFitter, MeanShiftProblem
 from auparity.reference.hypotheses import MULTI_VIEW, start_state
-from auparity.reference.landmarks import FaceState, LandmarkDetector
+from auparity.reference.landmarks import ClmState, LandmarkDetector
 from auparity.reference.numerics import FLOAT32, Precision
 from auparity.reference.pdm import ShapeModel
 from auparity.reference.pipeline import ReferencePipeline
@@ -180,7 +180,7 @@ def _nearest_over_borders(pipeline: ReferencePipeline, image: Array, box: Array,
     own = (detector.main.fitter, *(part.fitter for part in detector.parts))
     fitters = [fitter for fitter in own if isinstance(fitter, LandmarkFitter)]
 
-    def fit(rotation: tuple[float, ...], flipped: frozenset[Border], seen: list[Border] | None = None) -> FaceState:
+    def fit(rotation: tuple[float, ...], flipped: frozenset[Border], seen: list[Border] | None = None) -> ClmState:
         problem = with_borders(flipped, seen)
         for fitter in fitters:
             fitter.problem_type = problem

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -21,17 +23,17 @@ def run(openface_bundle):
     """Flags, certainties and the frames in which the face detector ran, of the first frames of `hard`."""
     pipeline = ReferencePipeline(openface_bundle)
     tracker, asked = pipeline.start_video().tracker, []
-    original = tracker._find_face
+    original = tracker._locator
 
-    def find(image):
+    def locate(images):
         asked.append(len(results))
-        return original(image)
+        return original.locate(images)
 
-    tracker._find_face = find
+    tracker._locator = SimpleNamespace(locate=locate)
     results: list[tuple[bool, bool, float]] = []
     for k in range(FRAMES):
         image = golden_data.load_frame("hard", k)
-        returned = tracker.track(image, pipeline.to_gray(image))
+        returned = tracker.track(image)
         results.append((returned, tracker.state.detection_success, tracker.state.confidence))
     return results, asked
 

@@ -24,9 +24,9 @@ from auparity.parity_tests.compare.arrays import (
 )
 from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.suite.platform_floor import GATE_ERRORS, Judgement, PlatformFloor, floor_factor, judge
-from auparity.reference.landmarks import FaceState
+from auparity.reference.face_states import FaceState
 from auparity.reference.numerics import Precision
-from auparity.reference.pipeline import ReferencePipeline, StagedPipeline
+from auparity.reference.pipeline import ReferencePipeline, StagedPipeline, VideoPipeline, VideoSession
 
 Array = npt.NDArray[Any]
 #: Called after every frame with (what is running, frames done, frames in all).
@@ -51,7 +51,7 @@ class Clip:
 
 
 def run_frames(
-    pipeline: StagedPipeline,
+    pipeline: VideoPipeline,
     frames: Sequence[Array],
     name: str = "",
     progress: Progress = quiet,
@@ -62,6 +62,7 @@ def run_frames(
     for index, image in enumerate(frames):
         results.append(session.process_frame(image, index / 30))
         if states is not None:
+            assert isinstance(session, VideoSession)  # the reference's; others keep their state elsewhere
             states.append(session.tracker.state)
         progress(name, index + 1, len(frames))
     offline = session.finish()
@@ -138,7 +139,7 @@ def one_step(pipeline: StagedPipeline, clip: Clip, precision: str = "float32") -
         if not (before.detection_success and after.detection_success):
             continue
         start = replace(detector.initial_state(), params_global=before.params_global, params_local=before.params_local)
-        found = detector.detect(pipeline.to_gray(clip.frames[k]), start, detector.parameters.track_windows)
+        found = detector.detect(pipeline.clm.to_gray(clip.frames[k]), start, detector.parameters.track_windows)
         errors.append(float(np.abs(found.landmarks - after.landmarks).max()))
     return one_step_records(errors, clip.name, precision)
 
@@ -160,7 +161,7 @@ def one_step_records(errors: Sequence[float], name: str, precision: str = "float
 
 
 def chained(
-    pipeline: StagedPipeline, clip: Clip, progress: Progress = quiet, precision: str = "float32"
+    pipeline: VideoPipeline, clip: Clip, progress: Progress = quiet, precision: str = "float32"
 ) -> tuple[ClipComparison, list[Judgement], ClipRun]:
     """The clip by the candidate's own state, every figure against the clip's floor, or against its class."""
     run = run_frames(pipeline, clip.frames, f"{clip.name}: candidate", progress)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from auparity.accelerated.choices import Choice, choose, choose_by_name, models_of
 from auparity.accelerated.cupy.device import CudaDevice, Device
 from auparity.accelerated.cupy.pipeline import DevicePipeline
-from auparity.accelerated.pipeline import Choice, Pipeline, choose, choose_by_name, models_of
+from auparity.accelerated.pipeline import Pipeline
 from auparity.accelerated.registry import EMULATED, REFERENCE, PrecisionClass, Variant
 from auparity.models.bundle import Bundle
 from auparity.parity_tests.compare.arrays import ComparisonRecord
@@ -15,7 +16,7 @@ from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.suite import clip_parity, device_parity, workloads
 from auparity.parity_tests.suite.report import PIPELINE, Report, finite
 from auparity.parity_tests.suite.series import clip_series
-from auparity.reference.pipeline import ReferencePipeline
+from auparity.reference.pipeline import ReferencePipeline, VideoPipeline
 from auparity.reports.results.records import MeasuredError
 
 #: Classes of whole clips, and the classes of variants that run together in one: what a device without float64 rounds
@@ -40,7 +41,7 @@ def pipeline_of(bundle: Bundle, variants: list[Variant], clip_class: str = "floa
         choice = choose(variant.stage, variant, parts[variant.stage], [reference], "under test")
         if isinstance(choice, Choice):
             choices[variant.stage] = choice
-    return Pipeline(bundle, choices)
+    return Pipeline.of_choices(bundle, choices)
 
 
 def run_clips(
@@ -56,7 +57,7 @@ def run_clips(
         if under_test:
             clip = clip or clip_parity.prepare(work.name, work.bundle, work.chained, tell)
             label = "+".join(sorted(under_test))
-            _one_step(report, clip, clip_parity.one_step(pipeline, clip, clip_class), label, clip_class)
+            _one_step(report, clip, clip_parity.one_step(pipeline.staged, clip, clip_class), label, clip_class)
             _chained(report, clip, pipeline, label, clip_class, tell)
     if device is not None:
         clip = clip or clip_parity.prepare(work.name, work.bundle, work.chained, tell)
@@ -115,7 +116,7 @@ def _add(report: Report, work: str, way: str, label: str, record: ComparisonReco
 
 
 def _chained(
-    report: Report, clip: clip_parity.Clip, pipeline: Pipeline, label: str, clip_class: str, tell: Any
+    report: Report, clip: clip_parity.Clip, pipeline: VideoPipeline, label: str, clip_class: str, tell: Any
 ) -> None:
     comparison, judgements, run_of_variants = clip_parity.chained(pipeline, clip, tell, clip_class)
     report.series.append(clip_series(clip, label, run_of_variants))

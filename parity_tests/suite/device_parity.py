@@ -40,8 +40,8 @@ def one_step(pipeline: DevicePipeline, clip: Clip) -> list[ComparisonRecord]:
     ]
     if not tracked:
         return []
-    device, detector = pipeline.device, pipeline.detector
-    with pipeline.lock, device.active():
+    device, detector = pipeline.device, pipeline.models.landmarker
+    with pipeline.models.lock, device.active():
         gray = to_gray(device, device.upload(np.stack([clip.frames[k] for k in tracked])))
         before = [clip.states[k - 1] for k in tracked]
         start = replace(

@@ -27,6 +27,7 @@ from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
 from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.fidelity import recordings as golden_data
+from auparity.reference.options import PipelineOptions
 from auparity.reference.results import FrameResult
 from auparity.reports.results.records import MeasuredError, Results, WorkloadRecord, save
 
@@ -52,7 +53,7 @@ def _values(results: list[FrameResult]) -> Array:
 
 def measure(bundle: Bundle, folder: Path) -> dict[str, Any]:
     """Errors of every way of running a clip in parallel, against one process."""
-    pipeline = Pipeline.best(bundle, device="cpu")
+    pipeline = Pipeline.best(bundle, PipelineOptions(device="cpu"))
     session = pipeline.start_video()
     with open_clip(folder) as source:
         frames = [Frame(frame.image, frame.timestamp) for frame in source]

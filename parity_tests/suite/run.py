@@ -12,9 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from auparity.accelerated.choices import models_of
 from auparity.accelerated.cupy.device import Device
 from auparity.accelerated.hardware import hardware_id
-from auparity.accelerated.pipeline import models_of
 from auparity.accelerated.registry import EMULATED, REFERENCE, Variant, registry
 from auparity.errors import AuparityError, VariantUnavailable
 from auparity.parity_tests.compare import drift

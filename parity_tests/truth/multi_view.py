@@ -31,6 +31,7 @@ from auparity.parity_tests.truth.runs import (
     on_face,
     truth_of,
 )
+from auparity.reference.options import PipelineOptions
 
 Array = npt.NDArray[Any]
 
@@ -115,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--photographs", type=int, default=1000, metavar="N", help="default: %(default)s")
     arguments = parser.parse_args(argv)
     try:
-        pipeline = Pipeline.best(load_bundle(arguments.models), device="cpu")
+        pipeline = Pipeline.best(load_bundle(arguments.models), PipelineOptions(device="cpu"))
         table = render(measure(pipeline, arguments.photographs))
         print(f"{pipeline.bundle.meta.name}, {pipeline.bundle.short_hash}\n\n{table}")
     except AuparityError as error:

@@ -140,13 +140,13 @@ def fit_good_and_bad(source: str, first_seed: int, count: int) -> Arrays:
         seed = first_seed + k
         rng = np.random.default_rng(seed)
         picture = render_photograph(seed, canvas=PHOTOGRAPH_CANVAS)
-        truth, gray = truth_of(picture), pipeline(source).to_gray(picture.image)
+        truth, gray = truth_of(picture), pipeline(source).clm.to_gray(picture.image)
         nearest = int(np.argmin(np.linalg.norm(np.array(MULTI_VIEW) - truth.pose[3:], axis=1)))
         fit(gray, truth.box, MULTI_VIEW[nearest], truth.landmarks)
         for _ in range(BAD_BOXES):
             fit(gray, _bad_box(truth.box, rng), _any_view(rng), truth.landmarks)
         empty = render_background(seed, PHOTOGRAPH_CANVAS)
-        fit(pipeline(source).to_gray(empty.image), truth.box, _any_view(rng), None)
+        fit(pipeline(source).clm.to_gray(empty.image), truth.box, _any_view(rng), None)
     return {"confidence": np.array(confidence), "error": np.array(error)}
 
 

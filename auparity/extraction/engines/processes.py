@@ -51,8 +51,7 @@ def run_jobs_in_processes(
     """
     outcomes: dict[int, Outcome] = {}
     processes = min(processes, len(jobs))
-    parameters = pipeline.landmark_detector.parameters
-    with Workers(pipeline.bundle, pipeline.variants, processes, parameters) as workers:
+    with Workers(pipeline.bundle, pipeline.variants, processes, pipeline.options) as workers:
         told = _Told(reporter.batch_started(len(jobs), processes), workers, stop)
         items = [(job, settings) for job in jobs]
         try:

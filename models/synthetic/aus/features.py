@@ -8,7 +8,7 @@ people, and what is stored is not made again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,10 +24,13 @@ from auparity.models.synthetic.types import Picture
 from auparity.models.synthetic.weak_perspective import Faces, WeakPerspective, turns
 from auparity.models.types import MTCNN, PDM, AUPredictors, FaceModel
 from auparity.reference.analysis import FaceDescriber
-from auparity.reference.detection import detect_faces, select_face
+from auparity.reference.clm import ClmLandmarker
+from auparity.reference.detection import Detections, detect_faces
 from auparity.reference.fit_shape import fit_shape
 from auparity.reference.grayscale import to_gray
+from auparity.reference.images import Images
 from auparity.reference.landmarks import LandmarkDetector
+from auparity.reference.locator import FaceLocator, MtcnnLocator
 from auparity.reference.pdm import ShapeModel, euler_from_rotation
 from auparity.reference.running_median import geometry_median, hog_median
 from auparity.reference.tracking import VideoTracker
@@ -192,23 +195,29 @@ def _tracked(
     pictures: Iterator[Picture], face: FaceModel, detector: MTCNN | None, rng: np.random.Generator
 ) -> Iterator[tuple[Picture, Array | None]]:
     """Pictures with the landmarks that the tracker finds."""
-    current: list[Picture] = []
-
-    def find_face(image: Array) -> Array | None:
-        if detector is not None:
-            found = select_face(detect_faces(image, detector))
-            return None if found is None else found.box
-        truth = current[0].truth
-        if truth is None:
-            return None
-        box = truth.box
-        return np.asarray(box + rng.normal(0, BOX_NOISE, 4) * np.tile(box[2:], 2))
-
-    tracker = VideoTracker(LandmarkDetector(face), find_face)
+    locator: FaceLocator = _TruthLocator(rng) if detector is None else MtcnnLocator(lambda i: detect_faces(i, detector))
+    tracker = VideoTracker(locator, ClmLandmarker(face))
     for picture in pictures:
-        current[:] = [picture]
-        tracker.track(picture.image, to_gray(picture.image[None])[0].astype(np.float32))
+        if isinstance(locator, _TruthLocator):
+            locator.picture = picture
+        tracker.track(picture.image)
         yield picture, tracker.state.landmarks if tracker.state.detection_success else None
+
+
+class _TruthLocator:
+    """Boxes near the true ones, for the picture that is being looked at."""
+
+    picture: Picture
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+
+    def locate(self, images: Images | Sequence[Array] | npt.NDArray[np.uint8]) -> list[Detections]:
+        truth = self.picture.truth
+        if truth is None:
+            return [Detections(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))]
+        box = truth.box + self._rng.normal(0, BOX_NOISE, 4) * np.tile(truth.box[2:], 2)
+        return [Detections(box[None], np.ones(1), np.zeros((1, 5, 2)))]
 
 
 def _fitted(

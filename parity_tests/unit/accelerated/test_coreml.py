@@ -9,9 +9,10 @@ import pytest
 
 pytest.importorskip("coremltools")
 
+from auparity.accelerated.choices import choose_best
 from auparity.accelerated.coreml import modes
 from auparity.accelerated.coreml.detection import build as build_detection
-from auparity.accelerated.pipeline import Pipeline, choose_best
+from auparity.accelerated.pipeline import Pipeline
 from auparity.accelerated.registry import registry
 from auparity.conversion.coreml import builder as coreml_builder
 from auparity.errors import VariantUnavailable

@@ -23,6 +23,7 @@ from auparity.models.synthetic.clips import render_clip
 from auparity.parity_tests.cuda_on_host import host_device
 from auparity.parity_tests.suite import run as suite
 from auparity.parity_tests.suite.report import Report
+from auparity.reference.options import PipelineOptions
 from auparity.reports.results.records import MeasuredError
 
 BUNDLE = Bundle.embedded()
@@ -59,15 +60,15 @@ class _WithCuda:
 
 
 def test_a_gpu_is_chosen_once_it_has_passed(gpu, tmp_path):
-    assert not isinstance(Pipeline.best(BUNDLE), DevicePipeline)
+    assert not isinstance(Pipeline.best(BUNDLE).backend, DevicePipeline)
     assert "has not passed the parity suite here yet: auparity parity --technology cupy" in proof.not_chosen_reason()
     path = proof.record(gpu)
     assert path.is_relative_to(tmp_path)
     assert json.loads(path.read_text())["gpu"] == gpu.name
     assert proof.not_chosen_reason() is None
-    assert isinstance(Pipeline.best(BUNDLE), DevicePipeline)
-    assert isinstance(open_pipeline(BUNDLE), DevicePipeline)
-    assert not isinstance(Pipeline.best(BUNDLE, device="cpu"), DevicePipeline)
+    assert isinstance(Pipeline.best(BUNDLE).backend, DevicePipeline)
+    assert isinstance(open_pipeline(BUNDLE).backend, DevicePipeline)
+    assert not isinstance(Pipeline.best(BUNDLE, PipelineOptions(device="cpu")).backend, DevicePipeline)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff" * 100])
@@ -93,21 +94,21 @@ def test_another_driver_has_to_pass_anew(gpu):
 
 
 def test_a_gpu_is_taken_by_name_without_that(gpu):
-    assert isinstance(Pipeline.best(BUNDLE, device="cuda"), DevicePipeline)
-    assert isinstance(open_pipeline(BUNDLE, "gpu"), DevicePipeline)
-    assert not isinstance(open_pipeline(BUNDLE, "numba,fhog=reference"), DevicePipeline)
+    assert isinstance(Pipeline.best(BUNDLE, PipelineOptions(device="cuda")).backend, DevicePipeline)
+    assert isinstance(open_pipeline(BUNDLE, "gpu").backend, DevicePipeline)
+    assert not isinstance(open_pipeline(BUNDLE, "numba,fhog=reference").backend, DevicePipeline)
 
 
 def test_without_a_gpu_the_reason_is_said(monkeypatch):
     monkeypatch.setattr(accelerated, "find_spec", lambda name: None)
     assert "extras cuda12 and cuda13" in accelerated.gpu_not_chosen()
-    assert not isinstance(Pipeline.best(BUNDLE), DevicePipeline)
+    assert not isinstance(Pipeline.best(BUNDLE).backend, DevicePipeline)
 
     def none(index=0):
         raise VariantUnavailable("CuPy cannot be imported: pip install 'auparity[cuda12]'")
 
     monkeypatch.setattr("auparity.accelerated.cupy.gpus.shared_device", none)
-    for ask in (lambda: Pipeline.best(BUNDLE, device="cuda"), lambda: open_pipeline(BUNDLE, "gpu")):
+    for ask in (lambda: Pipeline.best(BUNDLE, PipelineOptions(device="cuda")), lambda: open_pipeline(BUNDLE, "gpu")):
         with pytest.raises(VariantUnavailable, match="cuda12"):
             ask()
 

@@ -20,6 +20,7 @@ from auparity.models.synthetic.clips import render_clip
 from auparity.models.synthetic.render import render_background, render_photograph
 from auparity.parity_tests.cuda_on_host import host_device
 from auparity.parity_tests.suite import device_parity
+from auparity.reference.options import PipelineOptions
 from auparity.reference.pipeline import ReferencePipeline
 
 BUNDLE = Bundle.embedded()
@@ -35,7 +36,7 @@ def device():
 
 @pytest.fixture(scope="module")
 def pipeline(device):
-    return DevicePipeline(BUNDLE, device, streams=2)
+    return DevicePipeline(BUNDLE, device, PipelineOptions(streams=2))
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +210,7 @@ def test_frontal_photographs_are_fitted_once(pipeline, reference):
 
 def test_two_devices_share_clips_and_photographs(alone, monkeypatch):
     devices = [host_device(both_orders=False, strict=True) for _ in range(2)]
-    both = ManyDevices(BUNDLE, devices, streams=2)
+    both = ManyDevices(BUNDLE, devices, PipelineOptions(streams=2))
     sessions = [both.start_video() for _ in CLIPS]
     assert {id(session.streams) for session in sessions} == {id(p.streams) for p in both.pipelines}
     rounds = (([clip[k] for clip in CLIPS], [k / 30] * 2) for k in range(2))
@@ -224,7 +225,7 @@ def test_two_devices_share_clips_and_photographs(alone, monkeypatch):
     assert same_bits(first, second)
     assert used == both.pipelines, "photographs one by one, on the devices in turns"
     images = [CLIPS[0][0], CLIPS[1][0], EMPTY]
-    expected = DevicePipeline.process_images(both, images)
+    expected = both.pipelines[0].process_images(images)
     for one, other in zip(both.process_images(images), expected, strict=True):
         assert len(one) == len(other)
         assert all(same_bits(a, b) for a, b in zip(one, other, strict=True))
@@ -244,7 +245,7 @@ def test_wrong_frames_are_refused_before_they_go_up(pipeline):
 
 
 def test_a_failing_device_reaches_every_clip_that_waits(device, monkeypatch):
-    pipeline = DevicePipeline(BUNDLE, device, streams=2)
+    pipeline = DevicePipeline(BUNDLE, device, PipelineOptions(streams=2))
     sessions = [pipeline.start_video() for _ in CLIPS]
     pipeline.advance(sessions, [clip[0] for clip in CLIPS], [0.0] * 2)
 

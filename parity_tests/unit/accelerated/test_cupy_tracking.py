@@ -11,7 +11,9 @@ import pytest
 from auparity.accelerated.cupy import tracking as batch
 from auparity.accelerated.cupy.landmarks import FacesBatch
 from auparity.reference import tracking as single
-from auparity.reference.landmarks import DetectorParameters, FaceState
+from auparity.reference.detection import Detections
+from auparity.reference.face_states import FaceState, FaceStates
+from auparity.reference.landmarks import DetectorParameters
 
 HOST = SimpleNamespace(xp=np, upload=np.asarray, download=np.asarray)
 NOTHING = np.zeros((1, 1), np.uint8)
@@ -48,21 +50,26 @@ def decisions_alone(script, monkeypatch):
     """Of one video through the reference's tracker: (T, 4) returned, flag, initialised, failures in a row."""
     frame = [0]
     empty = np.zeros(1, np.float32)
-    start = FaceState(empty, empty, empty, -10.0, empty, False, 0.0, 0, ())
-    detector = SimpleNamespace(
-        parameters=DetectorParameters(),
-        initial_state=lambda: start,
-        detect=lambda gray, state, windows: replace(state, detection_success=bool(script.followed[frame[0]])),
-    )
+    start = FaceState(params_global=empty, params_local=empty, landmarks=empty, detection_success=False, confidence=0.0)
 
-    def search(detector, gray, box, state, *, multi_view):
-        return bool(script.returned[frame[0]]), replace(state, detection_success=bool(script.flagged[frame[0]]))
+    def locate(images):
+        box = script.box(frame[0])
+        boxes = np.zeros((0, 4)) if box is None else np.asarray(box)[None]
+        return [Detections(boxes, np.ones(len(boxes)), np.zeros((len(boxes), 5, 2)))]
 
-    monkeypatch.setattr(single, "detect_in_box", search)
-    tracker, rows = single.VideoTracker(detector, lambda image: script.box(frame[0])), []
+    def search(images, image_index, boxes, before):
+        state = replace(before[0], detection_success=bool(script.flagged[frame[0]]))
+        return FaceStates([state], [bool(script.returned[frame[0]])])
+
+    def follow(images, image_index, states):
+        return FaceStates([replace(states[0], detection_success=bool(script.followed[frame[0]]))])
+
+    monkeypatch.setattr(single, "select_face", lambda detections: detections.face(0) if len(detections) else None)
+    landmarker = SimpleNamespace(initial=lambda: start, start=search, follow=follow)
+    tracker, rows = single.VideoTracker(SimpleNamespace(locate=locate), landmarker), []
     for number in range(len(script.width)):
         frame[0] = number
-        returned = tracker.track(NOTHING, NOTHING)
+        returned = tracker.track(NOTHING)
         flag = tracker.state.detection_success
         rows.append((returned, flag, tracker.tracking_initialised, tracker.failures_in_a_row))
     return np.array(rows, int)

@@ -26,6 +26,7 @@ from auparity.reference.fit_shape import fit_shape
 from auparity.reference.fitting import FittingParameters
 from auparity.reference.head_pose import Camera
 from auparity.reference.numerics import FLOAT32
+from auparity.reference.options import PipelineOptions
 from auparity.reference.patch_experts import extract_areas
 from auparity.reference.pdm import ShapeModel
 from auparity.reference.stages import reference_stages
@@ -272,7 +273,7 @@ def test_stages_are_shared_by_threads():
 
 
 def test_every_stage_is_compiled_and_none_of_the_best_is_missing():
-    chosen = Pipeline.best(BUNDLE, device="cpu").variants
+    chosen = Pipeline.best(BUNDLE, PipelineOptions(device="cpu")).variants
     assert set(chosen) == set(STAGES)
     assert set(chosen.values()) == {"numba"}
 

@@ -16,6 +16,8 @@ from auparity.accelerated.one_thread import OneThreadSession, in_one_thread, one
 from auparity.errors import ContractError
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
+from auparity.reference.face_results import FaceResults
+from auparity.reference.locator import MtcnnLocator
 from auparity.reference.pipeline import StagedPipeline, VideoSession
 
 
@@ -97,8 +99,8 @@ def seen(blas, monkeypatch):
 
         monkeypatch.setattr(owner, name, step)
 
-    watched(one_thread.StagedPipeline, "find_face")
-    watched(one_thread.StagedPipeline, "describe")
+    watched(MtcnnLocator, "locate")
+    watched(FaceResults, "_result")
     return found
 
 
@@ -115,7 +117,7 @@ def test_every_call_into_a_pipeline_computes_with_one_thread(blas, seen):
     session.finish()
     pipeline.process_image(IMAGES[0])
     assert threads(blas) == [4, 1]
-    assert {name for name, _ in seen} == {"find_face", "describe"}
+    assert {name for name, _ in seen} == {"locate", "_result"}
     assert all(found == [1, 1] for _, found in seen)
     with pytest.raises(ContractError):
         session.process_frame(np.zeros((3, 3), np.uint8), 1.0)

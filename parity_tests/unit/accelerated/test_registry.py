@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auparity.accelerated import pipeline as accelerated_pipeline
-from auparity.accelerated.pipeline import Pipeline, choose_best, choose_by_name, parse_spec
+from auparity.accelerated import choices
+from auparity.accelerated.choices import choose_best, choose_by_name, parse_spec
+from auparity.accelerated.pipeline import Pipeline
 from auparity.accelerated.registry import REFERENCE, STAGES, Registry, Variant, registry
 from auparity.errors import ContractError, VariantUnavailable
 from auparity.parity_tests.unit.helpers import factories
 from auparity.reference.numerics import FLOAT32
+from auparity.reference.options import PipelineOptions
 from auparity.reference.pipeline import ReferencePipeline
 from auparity.reference.stages import reference_stages
 
@@ -93,8 +95,8 @@ def test_a_device_that_is_asked_for_takes_the_stages_that_it_has_and_the_process
 
 
 def test_best_makes_a_pipeline_of_the_devices_variants(monkeypatch):
-    monkeypatch.setattr(accelerated_pipeline, "registry", on_a_mac)
-    pipeline = Pipeline.best(BUNDLE, device="mps")
+    monkeypatch.setattr(choices, "registry", on_a_mac)
+    pipeline = Pipeline.best(BUNDLE, PipelineOptions(device="mps"))
     assert (pipeline.variants["fhog"], pipeline.variants["pdm"], pipeline.precision) == ("apple", REFERENCE, "float32")
     assert pipeline.start_video().process_frame(IMAGE, 0.0).landmarks.shape == (68, 2)
 
@@ -105,7 +107,7 @@ def test_a_device_that_cannot_be_used_is_refused_with_the_true_reason():
     with pytest.raises(VariantUnavailable, match="'directml' cannot be used here: no stage has a float32 variant"):
         choose_best(BUNDLE, "directml", on_a_mac())
     with pytest.raises(ContractError, match="one of cpu, cuda, mps, coreml, directml, got 'tpu'"):
-        Pipeline.best(BUNDLE, device="tpu")
+        Pipeline.best(BUNDLE, PipelineOptions(device="tpu"))
 
 
 def test_a_name_that_no_stage_has_is_refused_and_never_replaced_by_the_reference():
@@ -160,4 +162,4 @@ def test_a_pipeline_says_what_was_chosen_and_can_be_made_again():
     assert "action_units: batched (asked for)" in str(pipeline)
     assert Pipeline.from_spec(pipeline.variants, BUNDLE).variants == pipeline.variants
     with pytest.raises(ContractError, match="none for"):
-        Pipeline(BUNDLE, {})
+        Pipeline.of_choices(BUNDLE, {})

@@ -111,7 +111,7 @@ def pipeline() -> Iterator[tuple[str, str]]:
     other = ReferencePipeline(bundle, precision="perturbed")
     start = {name: other.numerics.cast(getattr(frames[0], name)) for name in ("params_global", "params_local")}
     state = replace(other.landmark_detector.initial_state(), **start)
-    fitted = other.landmark_detector.detect(other.to_gray(image), state, (0, 9, 7, 0))
+    fitted = other.landmark_detector.detect(other.clm.to_gray(image), state, (0, 9, 7, 0))
     yield "a perturbed fit", digest(fitted.landmarks, fitted.params_local, np.float64(fitted.confidence))
 
 

@@ -90,7 +90,7 @@ def test_widened_experts_respond_as_before(frames):
     bundle = Bundle.embedded()
     wide = bundle.widen()
     assert wide.content_hash != bundle.content_hash
-    gray = ReferencePipeline(bundle).to_gray(frames[0].image)
+    gray = ReferencePipeline(bundle).clm.to_gray(frames[0].image)
     detector = LandmarkDetector(bundle.face)
     for yaw in (0.0, -0.5, 1.2):
         state = start_state(detector, frames[0].truth.box, (0.0, yaw, 0.0), detector.initial_state())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -13,7 +11,7 @@ from auparity.models.synthetic.render import render_photograph
 from auparity.parity_tests.truth.multi_view import Measured, measure, render
 from auparity.parity_tests.truth.runs import PHOTOGRAPH_SEEDS
 from auparity.reference import hypotheses
-from auparity.reference.landmarks import DetectorParameters
+from auparity.reference.options import PipelineOptions
 from auparity.reference.pipeline import ReferencePipeline
 
 BUNDLE = Bundle.embedded()
@@ -22,27 +20,26 @@ PICTURE = render_photograph(PHOTOGRAPH_SEEDS).image
 
 @pytest.mark.parametrize("asked", [None, True, False])
 @pytest.mark.parametrize("setting", [True, False])
-def test_the_argument_decides_and_without_it_the_parameters(monkeypatch, asked, setting):
+def test_the_argument_decides_and_without_it_the_options(monkeypatch, asked, setting):
     seen = []
 
     def detect(*arguments, multi_view):
         seen.append(multi_view)
         return hypotheses.detect_in_box(*arguments, multi_view=False)
 
-    monkeypatch.setattr("auparity.reference.pipeline.detect_in_box", detect)
-    parameters = dataclasses.replace(DetectorParameters.for_model(BUNDLE.face), multi_view=setting)
-    assert ReferencePipeline(BUNDLE, parameters=parameters).process_image(PICTURE, multi_view=asked)
+    monkeypatch.setattr("auparity.reference.clm.detect_in_box", detect)
+    options = PipelineOptions(multi_view=setting)
+    assert ReferencePipeline(BUNDLE, options=options).process_image(PICTURE, multi_view=asked)
     assert seen == [setting if asked is None else asked]
 
 
 def test_eleven_orientations_are_the_default():
-    assert DetectorParameters().multi_view
-    assert DetectorParameters.for_model(BUNDLE.face, wild=True).multi_view
+    assert PipelineOptions().multi_view
     assert (len(hypotheses.MULTI_VIEW), len(hypotheses.FRONTAL)) == (11, 1)
 
 
 def test_a_profile_is_found_from_eleven_orientations_only():
-    pipeline = Pipeline.best(BUNDLE, device="cpu")
+    pipeline = Pipeline.best(BUNDLE, PipelineOptions(device="cpu"))
     measured = measure(pipeline, 12)
     turned = np.abs(measured.rotation[:, 1]) > 30
     assert turned.sum() >= 3

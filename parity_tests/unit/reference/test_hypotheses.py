@@ -11,8 +11,9 @@ import pytest
 from auparity.errors import ContractError
 from auparity.models.types import EarlyTermination
 from auparity.parity_tests.unit.helpers import factories
+from auparity.reference.face_states import PartState
 from auparity.reference.hypotheses import MULTI_VIEW, detect_in_box
-from auparity.reference.landmarks import DetectorParameters, LandmarkDetector, PartState
+from auparity.reference.landmarks import DetectorParameters, LandmarkDetector
 from auparity.reference.numerics import FLOAT32
 
 REAL = LandmarkDetector(factories.make_bundle(0, m=6).face)

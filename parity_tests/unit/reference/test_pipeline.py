@@ -10,8 +10,7 @@ import pytest
 
 from auparity.errors import ContractError
 from auparity.parity_tests.unit.helpers import factories
-from auparity.reference import hypotheses, stages
-from auparity.reference import pipeline as pipeline_module
+from auparity.reference import detection, hypotheses, tracking
 from auparity.reference.head_pose import Camera
 from auparity.reference.pipeline import ReferencePipeline
 
@@ -28,9 +27,9 @@ def one_face(monkeypatch):
     def found(image, detector, dtype):
         return SimpleNamespace(boxes=BOX[None].astype(dtype))
 
-    monkeypatch.setattr(stages, "detect_faces", found)
+    monkeypatch.setattr(detection, "detect_faces", found)
     monkeypatch.setattr(hypotheses, "MULTI_VIEW", hypotheses.FRONTAL)
-    monkeypatch.setattr(pipeline_module, "select_face", lambda faces: SimpleNamespace(box=faces.boxes[0]))
+    monkeypatch.setattr(tracking, "select_face", lambda faces: SimpleNamespace(box=faces.boxes[0]))
 
 
 def certain(pipeline, confidence=0.9):
@@ -113,7 +112,7 @@ def test_the_camera_is_guessed_from_the_image_unless_given():
 
 def test_every_face_of_a_photograph_is_measured_and_certain_or_not(monkeypatch):
     boxes = np.stack([BOX, BOX + np.float32([5, 5, -20, -20])])
-    monkeypatch.setattr(stages, "detect_faces", lambda *_: SimpleNamespace(boxes=boxes))
+    monkeypatch.setattr(detection, "detect_faces", lambda *_: SimpleNamespace(boxes=boxes))
     for confidence in (0.9, 0.1):
         results = certain(ReferencePipeline(BUNDLE), confidence).process_image(IMAGES[0])
         assert [r.face_id for r in results] == [0, 1]
@@ -198,8 +197,8 @@ def test_a_time_stamp_that_is_none_or_goes_back_is_refused_and_the_clip_goes_on(
 
 
 def test_a_clip_without_a_face_has_a_row_a_frame_and_no_success(monkeypatch):
-    monkeypatch.setattr(pipeline_module, "select_face", lambda faces: None)
-    monkeypatch.setattr(stages, "detect_faces", lambda *_: SimpleNamespace(boxes=np.zeros((0, 4), np.float32)))
+    monkeypatch.setattr(tracking, "select_face", lambda faces: None)
+    monkeypatch.setattr(detection, "detect_faces", lambda *_: SimpleNamespace(boxes=np.zeros((0, 4), np.float32)))
     pipeline = ReferencePipeline(BUNDLE)
     session = pipeline.start_video()
     results = [session.process_frame(image, k / 30) for k, image in enumerate(IMAGES)]

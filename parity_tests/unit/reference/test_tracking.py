@@ -8,12 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 
 from auparity.parity_tests.unit.helpers import factories
+from auparity.reference.clm import ClmLandmarker
+from auparity.reference.detection import Detections
 from auparity.reference.landmarks import DetectorParameters, LandmarkDetector
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.tracking import VideoTracker
 
 BOX = np.array([20, 20, 60, 60], np.float32)
-GRAY = np.zeros((100, 100), np.float32)
+MODEL = factories.make_bundle(0, m=6).face
 IMAGE = np.zeros((100, 100, 3), np.uint8)
 
 
@@ -21,7 +23,7 @@ class Told:
     """A `LandmarkDetector` whose detections are scripted: (success, likelihood) one after the other."""
 
     def __init__(self, script, parameters, early=None):
-        real = LandmarkDetector(factories.make_bundle(0, m=6).face)
+        real = LandmarkDetector(MODEL)
         self.parameters, self.main, self.numerics = parameters, real.main, FLOAT32
         self.early_termination = early
         self.initial_state = real.initial_state
@@ -39,18 +41,21 @@ class Told:
         )  # fmt: skip
 
 
-def tracker(script, faces=None, box=BOX, **parameters):
+def tracker(script, faces=None, box=BOX, reinit_every=2):
     """A tracker and the list of frames in which it called the face detector, which finds `box` in those of `faces`."""
-    told, calls, frame = Told(script, DetectorParameters(**parameters)), [], [0]
+    told, calls, frame = Told(script, DetectorParameters()), [], [0]
 
-    def find(image):
+    def locate(images):
         calls.append(frame[0])
-        return box if faces is None or frame[0] in faces else None
+        boxes = box[None] if faces is None or frame[0] in faces else np.zeros((0, 4))
+        return [Detections(boxes, np.ones(len(boxes)), np.zeros((len(boxes), 5, 2)))]
 
-    made = VideoTracker(told, find)
+    landmarker = ClmLandmarker(MODEL)
+    landmarker.detector = told
+    made = VideoTracker(SimpleNamespace(locate=locate), landmarker, reinit_every)
 
     def step():
-        returned = made.track(IMAGE, GRAY)
+        returned = made.track(IMAGE)
         frame[0] += 1
         return returned
 

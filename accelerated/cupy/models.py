@@ -1,0 +1,64 @@
+"""The models of a bundle on a device, which sessions, their batches and single images share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.choices import choose_best
+from auparity.accelerated.cupy.detection import Detector
+from auparity.accelerated.cupy.device import Device
+from auparity.accelerated.cupy.landmarks import DetectorBatch
+from auparity.accelerated.processor import ProcessorPipeline
+from auparity.errors import VariantUnavailable
+from auparity.models.types import MTCNN, FaceModel
+from auparity.reference.detection import select_face
+from auparity.reference.options import PipelineOptions
+
+if TYPE_CHECKING:
+    from auparity.models.bundle import Bundle
+
+Array = npt.NDArray[Any]
+
+
+class DeviceModels:
+    """What finds faces and landmarks on a device, and the pipeline of the host for what follows there.
+
+    Parameters
+    ----------
+    bundle : with MTCNN and constrained local models.
+    device : where to compute.
+    options : None for those of OpenFace's command-line programs.
+
+    Raises
+    ------
+    VariantUnavailable : the bundle has models of another kind.
+    DeviceError : the device's memory does not suffice.
+    """
+
+    def __init__(self, bundle: Bundle, device: Device, options: PipelineOptions | None = None) -> None:
+        for role, kind in (("locator", MTCNN), ("landmarker", FaceModel)):
+            if not isinstance(bundle.serving(role), kind):  # type: ignore[arg-type]
+                raise VariantUnavailable(
+                    f"the pipeline that stays on the GPU has no {role} for a model of kind "
+                    f"{type(bundle.serving(role)).__name__}; take the processor's: PipelineOptions(device='cpu')"  # type: ignore[arg-type]
+                )
+        self.bundle, self.device = bundle, device
+        #: Head pose and gaze, a few small numbers a face, are computed on the host by the fastest variants there.
+        self.host = ProcessorPipeline(bundle, choose_best(bundle, "cpu"), options)
+        self.options, self.results = self.host.options, self.host.staged.results
+        with device.active():
+            self.landmarker = DetectorBatch(device, bundle.face, self.host.staged.landmark_detector.parameters)
+            self.locator = Detector(device, bundle.detector)
+        #: One thread at a time: stages keep scratch memory, and all work goes onto one stream of the device anyway.
+        self.lock = threading.RLock()
+
+    def find_faces(self, images: Any, which: Sequence[int]) -> list[Array | None]:
+        """The box (4,) of the widest face of each of some images (S, H, W, 3) on the device, or None (spec 20.10)."""
+        rows = self.device.upload(np.asarray(which, np.int64))
+        faces = [select_face(detections) for detections in self.locator.detect(images[rows])]
+        return [None if face is None else face.box for face in faces]
