@@ -15,7 +15,7 @@ from auparity.errors import AuparityError
 
 if TYPE_CHECKING:
     from auparity.extraction.jobs import Job, Reporter
-    from auparity.extraction.types import ExtractionSettings, Outcome, Pipeline
+    from auparity.extraction.types import ExtractionSettings, Outcome, VideoPipeline
 
 _DESCRIPTION = """\
 Measure faces: head pose, gaze, 68 landmarks, shape parameters and facial action units, in OpenFace 2.2's table layout.
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
 
 
 def _run(
-    pipeline: Pipeline,
+    pipeline: VideoPipeline,
     arguments: argparse.Namespace,
     jobs: list[Job],
     settings: ExtractionSettings,
@@ -114,7 +114,7 @@ def _run(
     return run_jobs_in_streams(pipeline, jobs, settings, reporter, stop, min(arguments.streams, len(jobs)))
 
 
-def build_pipeline(arguments: argparse.Namespace) -> tuple[Pipeline, list[str]]:
+def build_pipeline(arguments: argparse.Namespace) -> tuple[VideoPipeline, list[str]]:
     """The pipeline that the arguments name, and what a reader of its results must know; raises `AuparityError`."""
     from auparity.accelerated.pipeline import BEST, open_pipeline
     from auparity.models.sources import EMBEDDED_NOTICE, is_embedded, open_bundle

@@ -22,7 +22,7 @@ from auparity.errors import AuparityError
 from auparity.extraction.clips import extract_clip, extract_photograph
 from auparity.extraction.inputs import Input
 from auparity.extraction.output_names import output_names
-from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome, Pipeline
+from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome, VideoPipeline
 from auparity.media import CameraStream, open_clip, printable
 
 EXIT_GOOD, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
@@ -80,7 +80,7 @@ def plan_jobs(
 
 
 def run_jobs(
-    pipeline: Pipeline,
+    pipeline: VideoPipeline,
     jobs: Sequence[Job],
     settings: ExtractionSettings,
     reporter: Reporter,
@@ -104,7 +104,7 @@ def run_jobs(
 
 
 def run_job(
-    pipeline: Pipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
+    pipeline: VideoPipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
 ) -> Outcome:
     """Run one job; errors become its outcome, and only a second Ctrl-C is raised."""
     try:
@@ -187,7 +187,7 @@ class StopSwitch:
 
 
 def _run_job(
-    pipeline: Pipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
+    pipeline: VideoPipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
 ) -> Outcome:
     if job.kind == "problem":
         return Outcome(str(job.path), "failed", job.problem)

@@ -30,7 +30,7 @@ class ClipSession(Protocol):
     def finish(self) -> OfflineAUs: ...
 
 
-class Pipeline(Protocol):
+class VideoPipeline(Protocol):
     """What extraction needs of a pipeline; `auparity.Pipeline` and `auparity.ReferencePipeline` are such."""
 
     @property

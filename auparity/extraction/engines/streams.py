@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from auparity.extraction.jobs import Job, Reporter, run_job
-from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome, Pipeline
+from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome, VideoPipeline
 
 
 class _Counting:
@@ -34,7 +34,7 @@ class _Counting:
 
 
 def run_jobs_in_streams(
-    pipeline: Pipeline,
+    pipeline: VideoPipeline,
     jobs: Sequence[Job],
     settings: ExtractionSettings,
     reporter: Reporter,
