@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from auparity.accelerated.choices import Choice
     from auparity.accelerated.hardware import Hardware
     from auparity.accelerated.registry import Registry
+    from auparity.extraction.engines.choose import EngineTable
     from auparity.models.bundle import Bundle
 
 _DESCRIPTION = """\
 Say what this machine has (processor, vector instructions, BLAS, threads, GPUs, versions), where compiled kernels are
 kept, which variants of each stage can run here on a bundle and why the others cannot, which ones `Pipeline.best()`
-chooses, and what would suit the machine. Report a problem with the output of `auparity doctor --json`."""
+chooses, what would suit the machine, and which engines can carry many inputs. Report a problem with the output of
+`auparity doctor --json`."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -43,17 +45,24 @@ def run(arguments: argparse.Namespace) -> int:
     from auparity.accelerated.choices import choose_best, slow_installation
     from auparity.accelerated.hardware import hardware
     from auparity.accelerated.registry import registry
+    from auparity.extraction.engines.choose import engine_table
 
-    kept = _kept()
+    kept, engines = _kept(), engine_table()
     (bundle, problem), known = _bundle(arguments.models), registry()
     machine, chosen = hardware(), choose_best(bundle)
     advice, slow = advise(machine, _by_name(_states(bundle, known))), slow_installation(chosen)
     if arguments.json:
         found = _as_dict(machine, bundle, known, chosen, advice)
+        found["engines"] = {"known": {spec.name: spec.help for spec in engines}, "broken": engines.broken}
         print(json.dumps(found | {"kept": kept, "slow": slow, "problem": problem}, indent=1, sort_keys=True))
     else:
         rows = _rows(kept | ({"models": problem} if problem else {}) | ({"speed": slow} if slow else {}))
-        parts = ([*_machine_lines(machine), *rows], _advice_lines(advice), _variant_lines(bundle, known, chosen))
+        parts = (
+            [*_machine_lines(machine), *rows],
+            _advice_lines(advice),
+            _variant_lines(bundle, known, chosen),
+            _engine_lines(engines),
+        )
         print("\n\n".join("\n".join(lines) for lines in parts))
     return 1 if problem else 0
 
@@ -157,6 +166,12 @@ def _variant_lines(bundle: Bundle, known: Registry, chosen: dict[str, Choice]) -
         lines += [f"  {name:<15} {why} ({', '.join(stages)})" for (name, why), stages in missing.items()]
     lines += [f"  package {name} could not be loaded: {error}" for name, error in known.broken.items()]
     return lines
+
+
+def _engine_lines(engines: EngineTable) -> list[str]:
+    lines = ["engines of `auparity extract --engine NAME`"]
+    lines += [f"  {spec.name:<15} {spec.help}" for spec in engines]
+    return lines + [f"  package {name} could not be loaded: {error}" for name, error in engines.broken.items()]
 
 
 def _as_dict(

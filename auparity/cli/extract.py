@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,10 +11,13 @@ from typing import TYPE_CHECKING
 
 from auparity.cli.types import positive, whole
 from auparity.errors import AuparityError
+from auparity.extraction.engines import BUILT_IN, PROCESSES, SERIAL, STREAMS
 
 if TYPE_CHECKING:
-    from auparity.extraction.jobs import Job, Reporter
-    from auparity.extraction.types import ExtractionSettings, Outcome, Pipeline
+    from auparity.extraction.engines.choose import EngineChoice
+    from auparity.extraction.jobs import Job
+    from auparity.extraction.types import ExtractionSettings
+    from auparity.reference.pipeline import VideoPipeline
 
 _DESCRIPTION = """\
 Measure faces: head pose, gaze, 68 landmarks, shape parameters and facial action units, in OpenFace 2.2's table layout.
@@ -48,6 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     _add_input_options(parser)
     _add_model_options(parser)
+    _add_engine_options(parser)
     _add_output_options(parser)
     parser.set_defaults(run=partial(run, parser=parser))
 
@@ -62,21 +65,23 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
 
     jobs, notices = _plan(arguments, parser)
     settings = _settings(arguments, parser)
+    choice = _choose_engine(arguments, parser, len(jobs))
     if settings.table_format == "parquet":
         require_pyarrow()
     reporter = choose_reporter(arguments.quiet)
     for notice in notices:
         reporter.say(f"note: {notice}")
     try:
-        if arguments.processes == 1:
+        if choice.spec.option != "--processes":  # processes of jobs each start their own
             prestart()  # the process that decodes, while models are read and kernels compiled
         # A first Ctrl-C while models are loaded or kernels compiled ends the run without a traceback.
         with StopSwitch() as stop, reporter:
             pipeline, warnings = build_pipeline(arguments)
             settings = replace(settings, warnings=tuple(warnings))
             find_libraries()
+            engine = choice.engine(pipeline)
             with one_blas_thread():
-                outcomes = _run(pipeline, arguments, jobs, settings, reporter, stop)
+                outcomes = engine.run(jobs, settings, reporter, stop)
     except KeyboardInterrupt:
         reporter.say(
             f"Stopped. Rows of an unfinished clip are in {printable(settings.output_dir)}, in the file that ends in "
@@ -87,34 +92,7 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     return exit_code(jobs, outcomes)
 
 
-def _run(
-    pipeline: Pipeline,
-    arguments: argparse.Namespace,
-    jobs: list[Job],
-    settings: ExtractionSettings,
-    reporter: Reporter,
-    stop: Callable[[], bool],
-) -> list[Outcome]:
-    """One input after the other, or several at a time: in processes, or together on a GPU."""
-    from auparity.accelerated import pipeline as accelerated
-    from auparity.extraction.engines.processes import run_jobs_in_processes
-    from auparity.extraction.engines.streams import run_jobs_in_streams
-    from auparity.extraction.jobs import run_jobs
-
-    if max(arguments.processes, arguments.streams) == 1 or len(jobs) == 1:
-        return run_jobs(pipeline, jobs, settings, reporter, stop)
-    if not isinstance(pipeline, accelerated.Pipeline):
-        raise AuparityError("--processes needs --precision float32.")
-    if arguments.processes > 1:
-        if pipeline.advances_together:
-            raise AuparityError("--processes is for processors; on a GPU clips advance together: --streams N.")
-        return run_jobs_in_processes(pipeline, jobs, settings, reporter, stop, arguments.processes)
-    if not pipeline.advances_together:
-        raise AuparityError("--streams is for the GPU (--variants gpu); on processors --processes does the same.")
-    return run_jobs_in_streams(pipeline, jobs, settings, reporter, stop, min(arguments.streams, len(jobs)))
-
-
-def build_pipeline(arguments: argparse.Namespace) -> tuple[Pipeline, list[str]]:
+def build_pipeline(arguments: argparse.Namespace) -> tuple[VideoPipeline, list[str]]:
     """The pipeline that the arguments name, and what a reader of its results must know; raises `AuparityError`."""
     from auparity.accelerated.choices import BEST
     from auparity.accelerated.pipeline import open_pipeline
@@ -135,7 +113,7 @@ def build_pipeline(arguments: argparse.Namespace) -> tuple[Pipeline, list[str]]:
         if arguments.variants not in (None, "reference"):
             raise AuparityError(f"--precision {arguments.precision} is the reference's: leave --variants out.")
         return ReferencePipeline(bundle, precision=arguments.precision), warnings
-    chosen = open_pipeline(bundle, arguments.variants or BEST, PipelineOptions(streams=arguments.streams))
+    chosen = open_pipeline(bundle, arguments.variants or BEST, PipelineOptions(streams=arguments.streams or 1))
     if not arguments.quiet:
         used = ", ".join(sorted(set(chosen.variants.values())))
         print(f"Variants: {used} (`auparity doctor` says which and why)", file=sys.stderr)
@@ -197,12 +175,6 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         help="landmark detector of OpenFace's models; auto: CE-CLM where its files are there, else CLNF",
     )
     group.add_argument(
-        "--processes", type=whole(1), default=1, metavar="N", help="inputs at a time, each in a process of its own"
-    )
-    group.add_argument(
-        "--streams", type=whole(1), default=1, metavar="N", help="inputs that advance together on a GPU (docs/gpu.md)"
-    )
-    group.add_argument(
         "--variants",
         metavar="SPEC",
         help='implementations of the stages: "best" (default: the fastest that run here), "reference" (the reference '
@@ -221,6 +193,27 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         choices=("float32", "float64"),
         default="float32",
         help="float64 mode separates rounding from real errors (the reference only)",
+    )
+
+
+def _add_engine_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("many inputs")
+    names = "; ".join(f"{name}: {meaning}" for name, meaning in BUILT_IN.items())
+    group.add_argument(
+        "--engine",
+        metavar="NAME",
+        help=f"what carries the inputs; {names}; or the name of an engine that another package adds "
+        f"(docs/parallel.md). Default: {PROCESSES} or {STREAMS} where more than one is asked for, else {SERIAL}",
+    )
+    group.add_argument(
+        "--processes",
+        type=whole(1),
+        metavar="N",
+        help=f"inputs at a time, each in a process of its own; with --engine {PROCESSES} as many as cores may be used "
+        "unless given, else 1",
+    )
+    group.add_argument(
+        "--streams", type=whole(1), metavar="N", help="inputs that advance together on a GPU (docs/gpu.md); default: 1"
     )
 
 
@@ -274,6 +267,16 @@ def _plan(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> tup
     inputs = find_inputs(names, photographs=arguments.photographs, recursive=arguments.recursive)
     try:
         return plan_jobs(inputs, keep_tree=arguments.keep_tree, template=arguments.output_name)
+    except AuparityError as error:
+        parser.error(str(error))
+
+
+def _choose_engine(arguments: argparse.Namespace, parser: argparse.ArgumentParser, jobs: int) -> EngineChoice:
+    """The engine that the arguments name; ends the program with the usage where they contradict each other."""
+    from auparity.extraction.engines.choose import choose_engine
+
+    try:
+        return choose_engine(arguments.engine, processes=arguments.processes, streams=arguments.streams, jobs=jobs)
     except AuparityError as error:
         parser.error(str(error))
 

@@ -4,7 +4,7 @@
 post-processes the AUs when the clip ends and puts `<name>.csv` (or `.parquet`) and its sidecar into the output
 folder. A clip that was interrupted or could not be read to its end is finished in the same way, under the name
 `<name>.incomplete.csv`. `extract_photograph` writes one row for each face of an image. Any object with the two
-methods of `extraction_types.Pipeline` will do.
+methods of `extraction.types.VideoPipeline` will do.
 """
 
 from __future__ import annotations
@@ -26,23 +26,16 @@ from auparity.extraction.sidecars import (
     remove_superseded,
 )
 from auparity.extraction.table_writers import TableWriter, open_table
-from auparity.extraction.types import (
-    ClipProgress,
-    ClipSession,
-    ExtractionSettings,
-    NoProgress,
-    Outcome,
-    Pipeline,
-    never,
-)
+from auparity.extraction.types import ClipProgress, ExtractionSettings, NoProgress, Outcome, never
 from auparity.fingerprints import Fingerprint, fingerprint_of_file, fingerprint_of_files
 from auparity.media import FrameSource, Image, ImageSequence, printable, read_photograph
 from auparity.reference.head_pose import Camera
+from auparity.reference.pipeline import ClipSession, VideoPipeline
 from auparity.reference.results import OfflineAUs
 
 
 def extract_clip(
-    pipeline: Pipeline,
+    pipeline: VideoPipeline,
     source: FrameSource,
     settings: ExtractionSettings | None = None,
     *,
@@ -115,7 +108,7 @@ def extract_clip(
 
 
 def extract_photograph(
-    pipeline: Pipeline, path: Path, settings: ExtractionSettings | None = None, *, name: str | None = None
+    pipeline: VideoPipeline, path: Path, settings: ExtractionSettings | None = None, *, name: str | None = None
 ) -> Outcome:
     """Measure every face of one image and write its table: one row a face, AUs of the static models (spec 80.3).
 
@@ -239,7 +232,7 @@ class _Run:
 
 
 def _track(
-    pipeline: Pipeline,
+    pipeline: VideoPipeline,
     source: FrameSource,
     table: TableWriter,
     settings: ExtractionSettings,
@@ -292,7 +285,7 @@ def _nothing_done(source: FrameSource, run: _Run) -> Outcome:
     raise VideoError(f"{printable(source.path)}: gives no frames.")
 
 
-def _request(pipeline: Pipeline, settings: ExtractionSettings, content: _Content | None) -> Request:
+def _request(pipeline: VideoPipeline, settings: ExtractionSettings, content: _Content | None) -> Request:
     return Request(
         None if content is None else content.fingerprint.sha256, pipeline.bundle.content_hash, pipeline.precision,
         settings.intrinsics, settings.max_frames,

@@ -1,7 +1,8 @@
-"""Many inputs, one after the other: which jobs they make, what becomes of each, and when to stop (`auparity extract`).
+"""Many inputs: which jobs they make, how one of them is run, what becomes of it, and when to stop (`auparity extract`).
 
-Inputs are planned before anything is computed, so that each has a table name of its own. Then each job runs by
-itself: an input that cannot be read is reported and the next one goes on.
+Inputs are planned before anything is computed, so that each has a table name of its own. Then an engine
+(`auparity.extraction.engines`) runs them, each by itself: an input that cannot be read is reported and the others go
+on.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from auparity.errors import AuparityError
 from auparity.extraction.clips import extract_clip, extract_photograph
 from auparity.extraction.inputs import Input
 from auparity.extraction.output_names import output_names
-from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome, Pipeline
+from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome
 from auparity.media import CameraStream, open_clip, printable
+from auparity.reference.pipeline import VideoPipeline
 
 EXIT_GOOD, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -79,34 +81,13 @@ def plan_jobs(
     return jobs, [item.problem for item in inputs if item.kind == "notice"]
 
 
-def run_jobs(
-    pipeline: Pipeline,
-    jobs: Sequence[Job],
-    settings: ExtractionSettings,
-    reporter: Reporter,
-    stop: Callable[[], bool],
-) -> list[Outcome]:
-    """Run the jobs until all are done or `stop` says so; as many outcomes as jobs were begun.
-
-    An internal error (any error but `AuparityError` and `OSError`) is reported with its traceback, and does not cost
-    the jobs after it.
-    """
-    outcomes: list[Outcome] = []
-    for number, job in enumerate(jobs, 1):
-        if stop():
-            break
-        outcome = run_job(pipeline, job, settings, reporter.job_started(number, len(jobs), job), stop)
-        outcomes.append(outcome)
-        reporter.job_done(outcome)
-        if outcome.status == "interrupted":
-            break
-    return outcomes
-
-
 def run_job(
-    pipeline: Pipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
+    pipeline: VideoPipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
 ) -> Outcome:
-    """Run one job; errors become its outcome, and only a second Ctrl-C is raised."""
+    """Run one job; errors become its outcome, and only a second Ctrl-C is raised.
+
+    An internal error (any error but `AuparityError` and `OSError`) is reported with its traceback.
+    """
     try:
         return _run_job(pipeline, job, settings, progress, stop)
     except Exception as error:
@@ -187,7 +168,7 @@ class StopSwitch:
 
 
 def _run_job(
-    pipeline: Pipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
+    pipeline: VideoPipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
 ) -> Outcome:
     if job.kind == "problem":
         return Outcome(str(job.path), "failed", job.problem)

@@ -8,45 +8,7 @@ from typing import Literal, Protocol
 
 from auparity.extraction.sidecars import Intrinsics
 from auparity.extraction.table_writers import TableFormat
-from auparity.media import MAX_PIXELS, Image, Timestamps
-from auparity.models.types import BundleMeta
-from auparity.reference.head_pose import Camera
-from auparity.reference.results import FrameResult, OfflineAUs
-
-
-class Weights(Protocol):
-    """A bundle, as far as its results must name it."""
-
-    @property
-    def meta(self) -> BundleMeta: ...
-    @property
-    def content_hash(self) -> str: ...
-
-
-class ClipSession(Protocol):
-    """One clip going through a pipeline."""
-
-    def process_frame(self, image: Image, timestamp: float) -> FrameResult: ...
-    def finish(self) -> OfflineAUs: ...
-
-
-class Pipeline(Protocol):
-    """What extraction needs of a pipeline; `auparity.Pipeline` and `auparity.ReferencePipeline` are such."""
-
-    @property
-    def bundle(self) -> Weights: ...
-    @property
-    def precision(self) -> str:
-        """Class of its results: "float32" for the reference and all that are held to it."""
-
-    @property
-    def variants(self) -> dict[str, str]:
-        """Implementation of each stage, for the record."""
-
-    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> ClipSession: ...
-    def process_image(
-        self, image: Image, *, camera: Camera | None = None, multi_view: bool | None = None
-    ) -> list[FrameResult]: ...
+from auparity.media import MAX_PIXELS, Timestamps
 
 
 class ClipProgress(Protocol):

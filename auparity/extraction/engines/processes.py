@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from auparity.accelerated.parallel.workers import Failed, Interrupted, Worker, Workers
 from auparity.accelerated.pipeline import Pipeline
+from auparity.extraction.engines import PROCESSES
 from auparity.extraction.jobs import Job, Reporter, failure, run_job
 from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome
 
@@ -35,36 +36,51 @@ def _extract(worker: Worker, item: tuple[Job, ExtractionSettings]) -> Outcome:
     return run_job(worker.pipeline, job, settings, _Counting(worker), lambda: worker.stopped)
 
 
-def run_jobs_in_processes(
-    pipeline: Pipeline,
-    jobs: Sequence[Job],
-    settings: ExtractionSettings,
-    reporter: Reporter,
-    stop: Callable[[], bool],
-    processes: int,
-) -> list[Outcome]:
-    """`extraction_jobs.run_jobs` with some processes; arguments and result are the same, outcomes in order of jobs.
+class ProcessEngine:
+    """Runs some jobs at a time, each in a process of its own.
 
-    Raises
-    ------
-    AuparityError : the processes cannot be started.
+    Parameters
+    ----------
+    pipeline : its bundle and its variants make the pipelines of the processes.
+    processes : how many at most; no more than there are jobs are started.
     """
-    outcomes: dict[int, Outcome] = {}
-    processes = min(processes, len(jobs))
-    with Workers(pipeline.bundle, pipeline.variants, processes, pipeline.options) as workers:
-        told = _Told(reporter.batch_started(len(jobs), processes), workers, stop)
-        items = [(job, settings) for job in jobs]
-        try:
-            for index, result in workers.as_completed(_extract, items, meanwhile=told.look):
-                if isinstance(result, Failed):
-                    if isinstance(result.error, Interrupted):  # it had not begun
-                        continue
-                    result = failure(jobs[index], result.error)
-                outcomes[index] = result
-                reporter.job_done(result)
-        except Interrupted:
-            told.look()
-    return [outcomes[index] for index in sorted(outcomes)]
+
+    name = PROCESSES
+
+    def __init__(self, pipeline: Pipeline, processes: int) -> None:
+        self._pipeline, self._processes = pipeline, processes
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        settings: ExtractionSettings,
+        reporter: Reporter,
+        stop: Callable[[], bool],
+    ) -> list[Outcome]:
+        """Run the jobs until all are done or `stop` says so, see `Engine.run`.
+
+        Raises
+        ------
+        AuparityError : the processes cannot be started.
+        """
+        if not jobs:
+            return []
+        outcomes: dict[int, Outcome] = {}
+        pipeline, processes = self._pipeline, min(self._processes, len(jobs))
+        with Workers(pipeline.bundle, pipeline.variants, processes, pipeline.options) as workers:
+            told = _Told(reporter.batch_started(len(jobs), processes), workers, stop)
+            items = [(job, settings) for job in jobs]
+            try:
+                for index, result in workers.as_completed(_extract, items, meanwhile=told.look):
+                    if isinstance(result, Failed):
+                        if isinstance(result.error, Interrupted):  # it had not begun
+                            continue
+                        result = failure(jobs[index], result.error)
+                    outcomes[index] = result
+                    reporter.job_done(result)
+            except Interrupted:
+                told.look()
+        return [outcomes[index] for index in sorted(outcomes)]
 
 
 class _Told:

@@ -11,8 +11,10 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from auparity.extraction.engines import STREAMS
 from auparity.extraction.jobs import Job, Reporter, run_job
-from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome, Pipeline
+from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome
+from auparity.reference.pipeline import VideoPipeline
 
 
 class _Counting:
@@ -33,36 +35,52 @@ class _Counting:
         """Nothing to count."""
 
 
-def run_jobs_in_streams(
-    pipeline: Pipeline,
-    jobs: Sequence[Job],
-    settings: ExtractionSettings,
-    reporter: Reporter,
-    stop: Callable[[], bool],
-    streams: int,
-) -> list[Outcome]:
-    """`extraction_jobs.run_jobs` with some inputs at a time; arguments and result are the same."""
-    halted, told = threading.Event(), reporter.batch_started(len(jobs), streams)
-    told.started(None)
-    counting = _Counting(told)
+class StreamEngine:
+    """Runs some jobs at a time, each in a thread of its own, on one pipeline that serves several sessions.
 
-    def stopped() -> bool:
-        return stop() or halted.is_set()
+    Parameters
+    ----------
+    pipeline : one whose sessions may be used by several threads, e.g. the one that stays on a GPU.
+    streams : how many at most; no more than there are jobs run at a time.
+    """
 
-    def run(job: Job) -> Outcome | None:
-        return None if stopped() else run_job(pipeline, job, settings, counting, stopped)
+    name = STREAMS
 
-    outcomes: dict[int, Outcome] = {}
-    with ThreadPoolExecutor(streams, thread_name_prefix="auparity-stream") as pool:
-        index_of = {pool.submit(run, job): index for index, job in enumerate(jobs)}
-        try:
-            for future in as_completed(index_of):
-                outcome = future.result()
-                if outcome is not None:
-                    outcomes[index_of[future]] = outcome
-                    reporter.job_done(outcome)
-        except BaseException:
-            halted.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return [outcomes[index] for index in sorted(outcomes)]
+    def __init__(self, pipeline: VideoPipeline, streams: int) -> None:
+        self._pipeline, self._streams = pipeline, streams
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        settings: ExtractionSettings,
+        reporter: Reporter,
+        stop: Callable[[], bool],
+    ) -> list[Outcome]:
+        """Run the jobs until all are done or `stop` says so, see `Engine.run`."""
+        if not jobs:
+            return []
+        streams = min(self._streams, len(jobs))
+        halted, told = threading.Event(), reporter.batch_started(len(jobs), streams)
+        told.started(None)
+        counting = _Counting(told)
+
+        def stopped() -> bool:
+            return stop() or halted.is_set()
+
+        def run(job: Job) -> Outcome | None:
+            return None if stopped() else run_job(self._pipeline, job, settings, counting, stopped)
+
+        outcomes: dict[int, Outcome] = {}
+        with ThreadPoolExecutor(streams, thread_name_prefix="auparity-stream") as pool:
+            index_of = {pool.submit(run, job): index for index, job in enumerate(jobs)}
+            try:
+                for future in as_completed(index_of):
+                    outcome = future.result()
+                    if outcome is not None:
+                        outcomes[index_of[future]] = outcome
+                        reporter.job_done(outcome)
+            except BaseException:
+                halted.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        return [outcomes[index] for index in sorted(outcomes)]

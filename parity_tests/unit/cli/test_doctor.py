@@ -47,6 +47,7 @@ def test_doctor_for_programs(capsys):
     said = json.loads(capsys.readouterr().out)
     assert set(said["advice"]) == {"technology", "because", "install", "also"}
     assert set(said["chosen"]) == set(STAGES)
+    assert {"serial", "processes", "streams"} <= set(said["engines"]["known"])
     for stage, name in said["chosen"].items():
         assert said["variants"][stage][name] is None
 

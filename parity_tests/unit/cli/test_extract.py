@@ -16,7 +16,7 @@ from rich.console import Console
 
 from auparity.cli import extract as cli_extract
 from auparity.cli import main
-from auparity.errors import VariantUnavailable
+from auparity.errors import AuparityError, VariantUnavailable
 from auparity.extraction.inputs import find_inputs
 from auparity.extraction.jobs import Job, plan_jobs
 from auparity.extraction.progress import BarReporter, LineReporter, QuietReporter, choose_reporter
@@ -166,6 +166,9 @@ def test_parquet_is_asked_for_before_anything_starts(extract, tmp_path, monkeypa
         (["a.avi", "--output-name", "{name"], "--output-name {name"),
         (["a.avi", "--output-name", "../{stem}"], "no name inside the output folder"),
         (["a.avi", "-o", "file"], "is not a directory"),
+        (["a.avi", "--engine", "serial", "--processes", "4"], "--engine serial does not go with --processes 4"),
+        (["a.avi", "--engine", "streams"], "--engine streams needs --streams N"),
+        (["a.avi", "--engine", "parallel"], "there is no engine 'parallel'"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_with_the_reason(extract, tmp_path, capsys, arguments, words):
@@ -295,6 +298,14 @@ def test_where_stderr_is_no_terminal_there_are_lines():
     assert type(choose_reporter(quiet=False)) is LineReporter
 
 
+def test_an_engine_that_cannot_carry_the_pipeline_is_an_error_not_another_engine(extract, tmp_path):
+    write_video(tmp_path / "a.avi", 3)
+    with pytest.raises(AuparityError, match="--processes needs --precision float32"):
+        extract("a.avi", "--engine", "processes")
+    with pytest.raises(AuparityError, match="--processes needs --precision float32"):
+        extract("a.avi", "a.avi", write_video(tmp_path / "b.avi", 3), "--processes", "2")
+
+
 def test_inputs_in_processes_make_the_tables_of_one_process(tmp_path, capsys):
     clips = [str(write_images(tmp_path / name, 3)) for name in ("a", "b", "c")]
     common = ["--models", "embedded", "--variants", "reference", "--quiet"]
@@ -302,6 +313,9 @@ def test_inputs_in_processes_make_the_tables_of_one_process(tmp_path, capsys):
     assert main(["extract", *clips, "-o", str(tmp_path / "many"), *common, "--processes", "2"]) == 0
     for name in ("a", "b", "c"):
         assert (tmp_path / "many" / f"{name}.csv").read_bytes() == (tmp_path / "one" / f"{name}.csv").read_bytes()
+    # A named engine is taken for a single clip, too.
+    assert main(["extract", clips[0], "-o", str(tmp_path / "named"), *common, "--engine", "processes"]) == 0
+    assert (tmp_path / "named" / "a.csv").read_bytes() == (tmp_path / "one" / "a.csv").read_bytes()
     # One bad input costs only itself.
     bad = tmp_path / "bad.avi"
     bad.write_bytes(b"no video")
