@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any, Literal
 
 from auparity.errors import ContractError, VariantUnavailable
+from auparity.plugins import load_plugins
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.stages import reference_stages, stage_table
 
@@ -168,11 +168,7 @@ def registry() -> Registry:
         _add_reference(_shared)
         for technology in TECHNOLOGIES:
             import_module(f"auparity.accelerated.{technology}")
-        for point in entry_points(group=ENTRY_POINTS):
-            try:
-                point.load()
-            except Exception as error:  # a broken plugin of someone else must not take the pipeline with it
-                _shared.broken[f"{point.name} ({point.value})"] = f"{type(error).__name__}: {error}"
+        _shared.broken |= load_plugins(ENTRY_POINTS)
     return _shared
 
 

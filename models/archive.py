@@ -27,7 +27,7 @@ from auparity.json_files import parse_json
 from auparity.json_schema import MismatchError, build, quoted
 from auparity.models import types
 from auparity.models.archive_values import STORED_TYPES, Numbers, ValueWriter, half_exponent, read_value
-from auparity.models.consistency import CHECKS, check_bundle
+from auparity.models.consistency import CHECKS, check_bundle, load_kinds
 from auparity.models.contents import DEFAULT_NAMES, BundleContents, Role
 from auparity.models.formats.files import StrPath, read_bytes
 from auparity.models.formats.files import save as save_bytes
@@ -269,6 +269,17 @@ def _renamed(first: FirstHead) -> Head:
     }  # fmt: skip
 
 
+def _kind(name: str, described: Any) -> type[Any]:
+    """The kind of model that a record says it is; those of other packages are looked for when it is none of ours."""
+    stated = described.get("r") if isinstance(described, dict) else described
+    for look in (dict, load_kinds):
+        look()
+        kinds = {kind.__name__: kind for kind in CHECKS}
+        if isinstance(stated, str) and stated in kinds:
+            return kinds[stated]
+    raise MismatchError(name, f"a model of a known kind ({', '.join(sorted(kinds))})", quoted(stated))
+
+
 def _numbers(raw: bytes, kind: str) -> Array:
     """All numbers of one stored type; float16 as float32."""
     dtype = np.dtype(kind)
@@ -287,13 +298,9 @@ def _bundle(head: Head, buffers: dict[str, Array], path: StrPath) -> BundleConte
     meta = head["meta"]
     if meta.keys() != {"name", "version", "licence"}:
         raise MismatchError("meta", "name, version and licence", ", ".join(sorted(meta))[:80])
-    numbers, kinds = Numbers(buffers), {kind.__name__: kind for kind in CHECKS}
-    models = {}
+    numbers, models = Numbers(buffers), {}
     for name, described in head["models"].items():
-        kind = kinds.get(str(described.get("r"))) if isinstance(described, dict) else None
-        if kind is None:
-            found = described.get("r") if isinstance(described, dict) else described
-            raise MismatchError(name, f"a model of a known kind ({', '.join(sorted(kinds))})", quoted(found))
+        kind = _kind(name, described)
         try:
             models[name] = read_value(kind, described, numbers)
         except MismatchError as error:

@@ -6,13 +6,16 @@ For bundles that come from elsewhere than those files: a bundle that passes can 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from auparity.errors import ContractError
 from auparity.json_schema import MismatchError
+from auparity.models.archive_values import RECORDS
 from auparity.models.contents import BundleContents
 from auparity.models.formats.experts import MAX_SIDE
 from auparity.models.types import (
@@ -34,6 +37,7 @@ from auparity.models.types import (
     PReLU,
     ValidatorView,
 )
+from auparity.plugins import load_plugins
 
 Array = npt.NDArray[np.generic]
 COLOURS = 3  #: input maps of the face detector
@@ -267,10 +271,34 @@ def _check_aus(place: str, predictors: AUPredictors) -> None:
             _fail(here, "names, weights, and the cut-off or the classes of its kind", "none")
 
 
-#: What is asked of each kind of model: called with its place in the bundle, for messages, and the model. A kind that is
-#: added here (and to `archive_values.RECORDS`) can be stored in archives.
+#: What is asked of each kind of model: called with its place in the bundle, for messages, and the model.
 CHECKS: dict[type[Any], Callable[[str, Any], None]] = {
     MTCNN: _check_mtcnn,
     FaceModel: _check_face,
     AUPredictors: _check_aus,
 }
+#: Entry points whose import registers kinds of models, and how to build from them (`reference/model_families.py`).
+ENTRY_POINTS = "auparity.models"
+
+
+def register_kind(kind: type[Any], check: Callable[[str, Any], None] = lambda place, model: None) -> None:
+    """Let archives store a kind of model: a frozen dataclass of arrays, numbers, texts, and other records.
+
+    Parameters
+    ----------
+    check : raises `MismatchError` for a model of this kind that nobody could use; called with its place and the model.
+
+    Raises
+    ------
+    ContractError : a kind of that name is there already.
+    """
+    if kind.__name__ in RECORDS.values():
+        raise ContractError("models", "kind", "a name that no kind of model has yet", kind.__name__)
+    RECORDS[kind] = kind.__name__
+    CHECKS[kind] = check
+
+
+@lru_cache(maxsize=1)
+def load_kinds() -> dict[str, str]:
+    """Register the kinds of all installed packages, once; those that could not be imported, with the reason."""
+    return load_plugins(ENTRY_POINTS)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from auparity.errors import ContractError
+from auparity.models.consistency import load_kinds
 from auparity.models.types import MTCNN, FaceModel
 from auparity.reference.clm import ClmLandmarker
 from auparity.reference.landmarker import Landmarker
@@ -74,6 +75,8 @@ def landmarker_of(
 
 
 def _known(table: dict[type[Any], Any], weights: Any, role: str) -> Any:
+    if type(weights) not in table:
+        load_kinds()  # of other packages
     if type(weights) not in table:
         kinds = ", ".join(sorted(kind.__name__ for kind in table))
         raise ContractError("pipeline", role, f"a model of a registered kind ({kinds})", type(weights).__name__)

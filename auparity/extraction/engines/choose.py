@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import Any
 
 from auparity.accelerated.hardware import usable_cores
@@ -19,6 +18,7 @@ from auparity.extraction.engines.processes import ProcessEngine
 from auparity.extraction.engines.serial import SerialEngine
 from auparity.extraction.engines.streams import StreamEngine
 from auparity.extraction.engines.types import Engine, EngineSpec
+from auparity.plugins import load_plugins
 from auparity.reference.pipeline import VideoPipeline
 
 ENTRY_POINTS = "auparity.engines"
@@ -125,11 +125,7 @@ def engine_table() -> EngineTable:
     global _shared
     if _shared is None:
         _shared = built_in()
-        for point in entry_points(group=ENTRY_POINTS):
-            try:
-                point.load()
-            except Exception as error:  # a broken plugin of someone else must not take the others with it
-                _shared.broken[f"{point.name} ({point.value})"] = f"{type(error).__name__}: {error}"
+        _shared.broken |= load_plugins(ENTRY_POINTS)
     return _shared
 
 

@@ -23,6 +23,7 @@ GROUND = (
     "auparity.fingerprints",
     "auparity.json_files",
     "auparity.json_schema",
+    "auparity.plugins",
 )
 #: What a folder may import of ours, and from outside besides the standard library.
 OURS = {
