@@ -27,13 +27,37 @@ REFERENCE = "reference"
 #: Ends the names of variants that interpret what another one of that name computes with: never chosen, only asked for.
 EMULATED = "-emulated"
 ENTRY_POINTS = "auparity.variants"
-#: Packages of ours whose import registers variants.
-TECHNOLOGIES = ("batched", "numba", "onnx", "torch", "jax", "coreml", "cupy")
 
 #: Classes of parity_tests/tolerances.toml that a variant can be held to. "float32" keeps float64 where the reference
 #: has it (AU models, some sums); "float32-only" is for devices that have none.
 PrecisionClass = Literal["float64", "float32", "float32-only", "bfloat16", "float16"]
 Device = Literal["cpu", "cuda", "mps", "coreml", "directml"]
+
+
+@dataclass(frozen=True)
+class Technology:
+    """A folder of ours whose import registers variants, and what their figures depend on (compare/baseline_keys.py).
+
+    Parameters
+    ----------
+    distributions : what it computes with; of several the one that is installed.
+    uses_blas : its variants leave matrix products to NumPy, and so to its BLAS.
+    """
+
+    distributions: tuple[str, ...]
+    uses_blas: bool = False
+
+
+#: Our technologies: an entry and a folder of that name each.
+TECHNOLOGIES = {
+    "batched": Technology(("numpy",), uses_blas=True),
+    "numba": Technology(("numba",), uses_blas=True),
+    "onnx": Technology(("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")),
+    "torch": Technology(("torch",)),
+    "jax": Technology(("jaxlib", "jax")),
+    "coreml": Technology(("coremltools",), uses_blas=True),
+    "cupy": Technology(("cupy-cuda12x", "cupy-cuda13x", "cupy")),
+}
 
 
 @dataclass(frozen=True)

@@ -14,20 +14,8 @@ from pathlib import Path
 import threadpoolctl
 
 from auparity.accelerated.hardware import hardware
-from auparity.accelerated.registry import EMULATED
+from auparity.accelerated.registry import EMULATED, TECHNOLOGIES
 
-#: Distributions that a technology computes with; of several the one that is installed.
-DISTRIBUTIONS = {
-    "batched": ("numpy",),
-    "numba": ("numba",),
-    "onnx": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
-    "torch": ("torch",),
-    "jax": ("jaxlib", "jax"),
-    "coreml": ("coremltools",),
-    "cupy": ("cupy-cuda12x", "cupy-cuda13x", "cupy"),
-}
-#: Technologies whose variants leave matrix products to NumPy, and so to its BLAS.
-USE_BLAS = ("batched", "numba", "coreml")
 #: The pipeline that stays on a GPU is of CuPy's kernels.
 ALIASES = {"gpu": "cupy"}
 #: Parts of variants' names that compute on a GPU.
@@ -49,7 +37,7 @@ def baseline_key(variant: str) -> str:
     parts = [_versioned(technology) for technology in technologies]
     if emulated:
         parts.append("emulated")
-    if emulated or any(technology in USE_BLAS or technology not in DISTRIBUTIONS for technology in technologies):
+    if emulated or any(name not in TECHNOLOGIES or TECHNOLOGIES[name].uses_blas for name in technologies):
         parts.append(blas_kernel())
     architecture = hardware().id.split("-")[0]
     parts.append(f"{architecture} {hardware().vectors}")
@@ -60,7 +48,7 @@ def baseline_key(variant: str) -> str:
 
 def _versioned(technology: str) -> str:
     """A technology with the version of what it computes with; one of another package by its name alone."""
-    for distribution in DISTRIBUTIONS.get(technology, ()):
+    for distribution in TECHNOLOGIES[technology].distributions if technology in TECHNOLOGIES else ():
         try:
             version = metadata.version(distribution)
         except metadata.PackageNotFoundError:
