@@ -1,4 +1,4 @@
-"""What extraction is told and tells: the pipeline that it drives, its settings, its progress and its outcome."""
+"""Types of extraction: the pipeline that it drives, its settings, its progress and its outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from auparity.reference.results import FrameResult, OfflineAUs
 
 
 class Weights(Protocol):
-    """A bundle, as far as its results must name it."""
+    """The facts about a bundle that results name."""
 
     @property
     def meta(self) -> BundleMeta: ...
@@ -24,24 +24,24 @@ class Weights(Protocol):
 
 
 class ClipSession(Protocol):
-    """One clip going through a pipeline."""
+    """One clip in a pipeline."""
 
     def process_frame(self, image: Image, timestamp: float) -> FrameResult: ...
     def finish(self) -> OfflineAUs: ...
 
 
 class Pipeline(Protocol):
-    """What extraction needs of a pipeline; `auparity.Pipeline` and `auparity.ReferencePipeline` are such."""
+    """What extraction needs of a pipeline; `auparity.Pipeline` and `auparity.ReferencePipeline` provide it."""
 
     @property
     def bundle(self) -> Weights: ...
     @property
     def precision(self) -> str:
-        """Class of its results: "float32" for the reference and all that are held to it."""
+        """Precision class of its results: "float32" for the reference and for variants with its tolerances."""
 
     @property
     def variants(self) -> dict[str, str]:
-        """Implementation of each stage, for the record."""
+        """The implementation of each stage, for the sidecar."""
 
     def start_video(self, *, camera: Camera | None = None, online: bool = False) -> ClipSession: ...
     def process_image(
@@ -50,7 +50,7 @@ class Pipeline(Protocol):
 
 
 class ClipProgress(Protocol):
-    """Told how far a clip is."""
+    """Receives the progress of a clip."""
 
     def started(self, n_frames: int | None) -> None: ...
     def frame_done(self) -> None: ...
@@ -72,7 +72,7 @@ class NoProgress:
 class ExtractionSettings:
     """How to extract; the same for every input of a run."""
 
-    output_dir: Path = Path("processed")  #: where the reference program writes, too (spec 80.4)
+    output_dir: Path = Path("processed")  #: as in the C++ program (spec 80.4)
     table_format: TableFormat = "csv"
     intrinsics: Intrinsics = field(default_factory=Intrinsics)
     max_frames: int | None = None
@@ -80,9 +80,9 @@ class ExtractionSettings:
     overwrite: bool = False
     timestamps: Timestamps = "container"  #: where the times of videos come from
     fps: float | None = None  #: frames per second of a folder of images
-    max_pixels: int = MAX_PIXELS  #: larger pictures are refused before they are decoded
-    multi_view: bool = True  #: of photographs: fit each face from several head orientations, and keep the likeliest
-    warnings: tuple[str, ...] = ()  #: what whoever reads a result of this run must know; goes into every sidecar
+    max_pixels: int = MAX_PIXELS  #: larger images are refused before they are decoded
+    multi_view: bool = True  #: for images: fit each face from several head orientations, and keep the likeliest
+    warnings: tuple[str, ...] = ()  #: what readers of the results must know; stored in every sidecar
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,7 @@ class TestCommand:
         self.extracted(tmp_path)
         assert self.run(tmp_path) == 0
         assert self.run(tmp_path) == 0
-        assert "has been reported on already" in capsys.readouterr().err
+        assert "already has a report" in capsys.readouterr().err
 
     def test_a_clip_that_is_gone_does_not_cost_the_others(self, tmp_path, capsys):
         self.extracted(tmp_path, "a", input={"path": str(tmp_path / "gone.mp4"), "kind": "video"})
