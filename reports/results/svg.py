@@ -1,7 +1,7 @@
-"""The pieces of which the charts of a results page are drawn: scales, axes, thinned paths, the SVG element itself.
+"""The parts of the charts of a results page: scales, axes, thinned paths, the SVG element itself.
 
 Values in, SVG text out. Colours are CSS classes, so that one drawing serves light, dark and paper. Every drawing has a
-title and a description in words, because a picture is not readable to everyone; its key makes their ids unique.
+title and a description in words, because not everyone can see a picture; its key makes their ids unique.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def logarithmic(low: float, high: float, start: float, end: float) -> Scale:
 
 
 def round_up(value: float) -> float:
-    """The next 1, 2 or 5 times a power of ten; of what is next to nothing the same as of `SMALLEST`."""
+    """The next 1, 2 or 5 times a power of ten; tiny values count as `SMALLEST`."""
     value = max(value, SMALLEST)
     power = 10.0 ** math.floor(math.log10(value))
     return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= value * (1 - 1e-9))
@@ -79,7 +79,7 @@ def drawing(key: str, title: str, description: str, size: tuple[int, int], parts
     Parameters
     ----------
     key : unique on the page; of letters, digits and dashes.
-    title, description : plain text: what it shows, and its numbers in words.
+    title, description : plain text that says what the chart shows, and its numbers in words.
     """
     return (
         f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-labelledby="{key}-t {key}-d">'

@@ -153,7 +153,7 @@ def test_a_large_video_lies_beside_the_page(clip, monkeypatch):
     write_page(clip / "clip.csv", clip / "clip.html", fps=30.0, video=clip / "clip.webm")
     checker, text = read(clip / "clip.html")
     assert [attributes["src"] for tag, attributes in checker.tags if tag == "video"] == ["clip.webm"]
-    assert "The video lies beside this page." in text
+    assert "The video is beside this page." in text
 
 
 def test_the_truth_of_another_clip_is_refused(tmp_path):
