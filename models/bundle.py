@@ -1,4 +1,4 @@
-"""A bundle: the weights of one whole pipeline (design 4). Detector, landmark model with parts and validator, and the
+"""A bundle: the weights of one whole pipeline. Detector, landmark model with parts and validator, and the
 action unit models for videos and for images, as frozen dataclasses of read-only arrays, with a content hash that goes
 into every result. Bundles are read from, and written to, the folder layout of OpenFace 2.2.
 """
@@ -18,7 +18,7 @@ from auparity.models.formats import layout
 from auparity.models.formats.files import StrPath
 from auparity.models.types import MTCNN, AUPredictors, BundleMeta, FaceModel
 
-SHORT_HASH = 12  # hexadecimal digits: enough to tell the bundles of any one study apart
+SHORT_HASH = 12  # hexadecimal digits: enough to distinguish the bundles of a study
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,19 +46,19 @@ class Bundle:
         return self.content_hash[:SHORT_HASH]
 
     def with_meta(self, meta: BundleMeta) -> Bundle:
-        """The same weights under another description. A content hash that is known already is kept."""
+        """The same weights under another description; a content hash that was already computed is kept."""
         other = dataclasses.replace(self, meta=meta)
         if "content_hash" in self.__dict__:
             other.trust_hash(self.content_hash)
         return other
 
     def trust_hash(self, content_hash: str) -> None:
-        """Take a content hash that was verified elsewhere in place of computing it, which takes a fifth of a second."""
+        """Use a content hash that was verified elsewhere instead of computing it, which takes a fifth of a second."""
         self.__dict__["content_hash"] = content_hash  # where `cached_property` keeps it
 
     @classmethod
     def embedded(cls) -> Bundle:
-        """The bundle that comes with auparity: trained on rendered faces, for tests and for trying things out.
+        """The bundle that comes with auparity: trained on rendered faces, for tests and for trying auparity.
 
         It finds and measures rendered faces; real faces need OpenFace's models (docs/embedded.md). Read on the first
         call, then kept.
@@ -74,7 +74,7 @@ class Bundle:
 
         Raises
         ------
-        ContractError : the bundle has no CE-CLM experts, or wider ones than OpenFace's.
+        ContractError : the bundle has no CE-CLM experts, or they are wider than OpenFace's.
         """
         from auparity.models.widen import widen_model
 
@@ -97,7 +97,7 @@ class Bundle:
 
         Raises
         ------
-        ModelFormatError : not such a folder, or a file is missing, damaged, or does not fit the others.
+        ModelFormatError : it is not such a folder, or a file is missing, damaged, or does not fit the others.
         """
         found = layout.find(directory)
         choice = layout.choose_landmark_model(found, landmark_model)
@@ -117,7 +117,7 @@ class Bundle:
 
         Raises
         ------
-        ContractError : a name that cannot be a file's, two parts of one name, or an array that its file cannot store.
+        ContractError : a name cannot be a file name, two parts have one name, or a file cannot store its array.
         """
         layout.write(directory, self.meta, self.detector, self.face, self.video_aus, self.image_aus)
 
@@ -151,7 +151,7 @@ def _digest(update: Any, value: Any) -> None:
     elif isinstance(value, bool | int | np.integer | np.bool_):
         update(f"integer {int(value)};".encode("ascii"))
     elif isinstance(value, float | np.floating):
-        # One NaN for all: an empty CCNF record has no confidence, and NaNs differ in bits that mean nothing.
+        # All NaNs are hashed alike: an empty CCNF record has no confidence, and bits of NaNs have no meaning.
         update(b"real " + (b"nan" if math.isnan(value) else struct.pack("<d", value)) + b";")
     elif value is None:
         update(b"none;")

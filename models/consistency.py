@@ -1,6 +1,6 @@
-"""Do the parts of a bundle fit each other? Shapes, indices and ranges, as the readers of OpenFace's files check them.
+"""Checks that the parts of a bundle fit each other: shapes, indices and ranges, as for OpenFace's files.
 
-For bundles that come from elsewhere than those files: a bundle that passes can be handed to every stage.
+It is meant for bundles from other files: a bundle that passes can be given to every stage.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COLOURS = 3  #: input maps of the face detector
 
 
 def check_bundle(bundle: Bundle) -> None:
-    """Nothing, or a MismatchError that names the part that does not fit."""
+    """Raise MismatchError, which names the part, if a part does not fit."""
     for name in ("pnet", "rnet", "onet"):
         _check_net(f"detector.{name}", getattr(bundle.detector, name), COLOURS)
     _check_face(bundle.face)

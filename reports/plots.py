@@ -113,7 +113,7 @@ def _path(x: Array, y: Array, known: Array) -> str:
 
 
 def _thinned(seconds: Array, values: Array) -> tuple[Array, Array]:
-    """At most MOST_POINTS points that look the same: of each bin the smallest and the largest value, at their places."""
+    """At most MOST_POINTS points that look the same: the smallest and largest value of each bin, at their places."""
     if len(values) <= MOST_POINTS:
         return seconds, values
     kept: list[int] = []

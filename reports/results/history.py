@@ -71,9 +71,7 @@ def history_section(results: Sequence[Results], history: Sequence[Results]) -> s
         if len(points) > 1
     ]
     left_out = len(charts) - MOST_CHARTS
-    parts = [
-        "<p>Each point is a stored run, oldest left; each machine has its own chart, because speeds differ by machine.</p>"
-    ]
+    parts = ["<p>Each point is a stored run, oldest left; each machine has its own chart, as speeds differ.</p>"]
     if charts:
         parts.append(f'<div class="charts drift">{"".join(charts[:MOST_CHARTS])}</div>')
     else:

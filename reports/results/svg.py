@@ -104,7 +104,7 @@ def box(x: float, y: float, width: float, height: float, style: str) -> str:
 
 
 def axes(x: Scale, y: Scale, x_title: str, y_title: str, *, x_ticks: bool = True) -> list[str]:
-    """Grid, tick labels and titles with units; the vertical one stands above its axis, where it can be read."""
+    """Grid, tick labels and titles with units; the title of the vertical axis is above it, where it is readable."""
     left, right, bottom, top = x.start, x.end, y.start, y.end
     parts = [text(0, top - 7, y_title), text((left + right) / 2, bottom + 26, x_title, "x")]
     for tick in y.ticks:
@@ -130,19 +130,19 @@ def line(x: Array, y: Array, style: str) -> str:
 
 
 def dots(x: Array, y: Array, style: str = "dots") -> str:
-    """Points as one path of round caps: a third of the bytes of circles. Points that fall on one place are one."""
+    """Points as one path of round caps, a third of the bytes of circles; equal points are drawn once."""
     seen = dict.fromkeys(f"M{a:.1f} {b:.1f}h0" for a, b in zip(x, y, strict=True))
     return f'<path class="{style}" d="{"".join(seen)}"/>'
 
 
 def thin_line(values: Array, most: int) -> Array:
-    """Which of the values (F,) to draw so that at most `most` look the same: of each bin the smallest and largest."""
+    """Which of the values (F,) to draw so that at most `most` look the same: the smallest and largest of each bin."""
     if len(values) <= most:
         return np.arange(len(values))
     kept: set[int] = set()
     for some in np.array_split(np.arange(len(values)), max(most // 2, 1)):
         known = some[np.isfinite(values[some])]
-        # A bin without a value keeps one of its places: it is the gap.
+        # A bin without a value keeps one of its places, which is a gap.
         kept |= (
             {int(known[values[known].argmin()]), int(known[values[known].argmax()])} if len(known) else {int(some[0])}
         )
@@ -150,7 +150,7 @@ def thin_line(values: Array, most: int) -> Array:
 
 
 def thin_points(distance: Array, most: int) -> Array:
-    """Which points to draw: the tenth furthest off, because one looks for them, and of the others every nth."""
+    """Which points to draw: the most distant tenth, because readers look for them, and every nth of the others."""
     if len(distance) <= most:
         return np.arange(len(distance))
     order = np.argsort(-distance, kind="stable")
