@@ -64,9 +64,7 @@ def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError as error:
-        raise AuparityError(
-            f"This user has no home folder. Set {DIRECTORY_VARIABLE} to a folder."
-        ) from error
+        raise AuparityError(f"This user has no home folder. Set {DIRECTORY_VARIABLE} to a folder.") from error
 
 
 def _candidates() -> list[Path]:
