@@ -2,7 +2,7 @@
 
 A writer works in a temporary file beside the target whose name nobody can guess and which is created exclusively: two
 programs that write the same target at the same time never share it, and a link that somebody left under a guessable
-name is never followed. The finished file takes the target's name in one step. This module stands on nothing else of
+name is never followed. The finished file takes the target's name in one step. This module imports nothing else of
 auparity, so that every folder may use it.
 """
 
@@ -24,7 +24,7 @@ with suppress(ImportError):  # Windows, where an open file cannot be deleted: th
 TEMPORARY = ".tmp"  #: ends the names of files that are not finished
 #: Bytes of randomness in a temporary name.
 RANDOM_BYTES = 6
-#: What file systems answer that know no locks.
+#: Errors of file systems that have no locks.
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
@@ -32,7 +32,7 @@ def create_beside(target: Path, suffix: str) -> tuple[IO[bytes], Path]:
     """Create ``<target>.<random><suffix>`` exclusively and open it for writing; the caller closes and removes it.
 
     The file is locked as long as it is open, where the file system can, so that `is_abandoned` can tell it from one
-    that a killed program left. Its permissions are those of an ordinary new file.
+    that a killed program left behind. Its permissions are those of an ordinary new file.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def create_beside(target: Path, suffix: str) -> tuple[IO[bytes], Path]:
 
 
 def is_abandoned(path: Path) -> bool:
-    """Has the program that created this temporary file with `create_beside` ended? False where that cannot be told."""
+    """Whether the program that created this temporary file with `create_beside` has ended; False where unknown."""
     if fcntl is None:
         return True  # deleting it fails where it is still open
     try:
@@ -64,7 +64,7 @@ def is_abandoned(path: Path) -> bool:
 
 
 def abandoned_beside(target: Path, suffix: str) -> list[Path]:
-    """Temporary files of `target` that programs which no longer run have left."""
+    """Temporary files of `target` that were left behind by programs which no longer run."""
     length = 2 * RANDOM_BYTES
     found = []
     with suppress(FileNotFoundError):
@@ -79,8 +79,8 @@ def abandoned_beside(target: Path, suffix: str) -> list[Path]:
 
 @contextmanager
 def atomic_file(target: Path, suffix: str = TEMPORARY) -> Iterator[Path]:
-    """A temporary file beside `target` to write to: it takes the target's name when the block ends well, and is
-    removed when it does not. Makes the target's folder. `suffix` ends the temporary name, for libraries that tell a
+    """A temporary file beside `target` to write to: it takes the target's name when the block ends without an error,
+    otherwise it is removed. Makes the target's folder. `suffix` ends the temporary name, for libraries that tell a
     file's format from it.
 
     Raises
@@ -117,13 +117,13 @@ def write_text_atomically(target: Path, text: str) -> None:
 
 
 def flush_to_disk(file: IO[Any]) -> None:
-    """What was written is on the disk when this returns."""
+    """Flush a file: what was written is on the disk when this returns."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:
-    """Renames in this folder are on the disk when this returns, where the platform can say so."""
+    """Flush a folder: renames in it are on the disk when this returns, where the platform supports that."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,7 +1,7 @@
 """Processes that this one starts: whether it may, and what they do when it ends.
 
 A worker of a process pool waits for its next task in a queue that its siblings hold open as well, so it does not notice
-that the process that would send one was killed; it would run for good. Workers of ours watch their parent instead.
+when the process that sends the tasks is killed, and would run forever. Our workers watch their parent instead.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from multiprocessing import connection, parent_process
 
 from auparity.errors import AuparityError
 
-#: What ends a run: the parent decides what they mean.
+#: Signals that end a run; the parent decides how.
 IGNORED_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 EXIT_ORPHANED = 3
 
 
 def end_with_parent() -> None:
-    """End this process as soon as the one that started it has ended, however that was; call it once, at its start."""
+    """End this process as soon as the one that started it has ended, in whatever way; call it once, at the start."""
     threading.Thread(target=_wait_for_parent, name="auparity-parent", daemon=True).start()
 
 
 def follow_parent() -> None:
-    """For workers whose parent tells them when to stop: end with it, and leave Ctrl-C, SIGTERM and SIGHUP to it."""
+    """For workers whose parent tells them when to stop: end with the parent, and ignore Ctrl-C, SIGTERM and SIGHUP."""
     for name in IGNORED_SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -1,7 +1,7 @@
 """The errors that auparity raises on purpose; every one derives from `AuparityError`.
 
 An error message says what was wrong, where, and what to do about it. Anything else that escapes (a NumPy
-traceback, an `IndexError`) is a defect of ours.
+traceback, an `IndexError`) is an internal error of auparity.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class AuparityError(Exception):
 
 
 class AuparityWarning(UserWarning):
-    """What a user should know and may not expect: a slower way, a place that is not used."""
+    """Something unexpected that a user should know, for example a slower method or a folder that is not used."""
 
 
 class ModelFormatError(AuparityError):
@@ -24,7 +24,7 @@ class ModelFormatError(AuparityError):
     Parameters
     ----------
     file : path of the file (or a label when it was read from memory).
-    offset : byte offset of the first thing that does not fit; None when the file as a whole is meant.
+    offset : byte offset of the first fault; None when the error concerns the whole file.
     expected, found : what should have been there, and what was.
     """
 
@@ -50,7 +50,7 @@ class FileFormatError(AuparityError):
     Parameters
     ----------
     file : path of the file, or a label for what was read from memory.
-    place : where in it, as a path such as ``entries[3].error``; "" when the file as a whole is meant.
+    place : where in it, as a path such as ``entries[3].error``; "" when the error concerns the whole file.
     expected, found : what should have been there, and what was.
     advice : what to do about it, as whole sentences.
     """
@@ -69,7 +69,7 @@ class FileFormatError(AuparityError):
 
 
 class ChecksumError(AuparityError):
-    """A file's content is not the one that its checksum promises."""
+    """The content of a file does not have the expected checksum."""
 
     def __init__(self, file: str | os.PathLike[str], expected: str, found: str) -> None:
         self.file = os.fspath(file)
@@ -93,13 +93,13 @@ class VideoError(AuparityError):
 
 
 class ContractError(AuparityError, ValueError):
-    """An array handed to a stage does not have the shape, dtype or values that the stage's contract names.
+    """An array handed to a stage does not have the shape, dtype or values that the contract of the stage requires.
 
     Parameters
     ----------
     stage : stage name, e.g. ``"fhog"``.
     argument : the argument's name.
-    expected, got : what the contract asks for, and what came.
+    expected, got : what the contract requires, and what was passed.
     """
 
     def __init__(self, stage: str, argument: str, expected: str, got: str) -> None:
@@ -114,8 +114,8 @@ class ContractError(AuparityError, ValueError):
 
 
 class VariantUnavailable(AuparityError):
-    """Something optional is missing: says what, and how to install it."""
+    """Something optional is missing; the message says what, and how to install it."""
 
 
 class DeviceError(AuparityError):
-    """A GPU ran out of memory, was lost, or refuses work: says what happened, what is kept, and what to do."""
+    """A GPU ran out of memory, was lost, or refuses work; the message says what is kept and what to do."""

@@ -1,7 +1,7 @@
-"""What tells one input from another: the SHA-256 of its content, whatever its name, place and date.
+"""Fingerprints of inputs: the SHA-256 of their content, independent of name, place and date.
 
-Two clips of one name and one size are ordinary in a lab (uncompressed video, frames of a fixed number); only their
-content decides whether a table that is there already is theirs.
+Two clips of one name and one size are ordinary in a lab (uncompressed video, frames of a fixed number); only
+the content says whether an existing table belongs to a clip.
 """
 
 from __future__ import annotations

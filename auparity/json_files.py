@@ -1,11 +1,11 @@
-"""JSON and TOML files read within bounds and checked against a schema: whatever is wrong ends in one error of ours.
+"""Reads JSON and TOML files within bounds and checks them against a schema; any fault raises `FileFormatError`.
 
-Nothing of a file is trusted before it was looked at: its size (before reading), encoding, depth of nesting (before
-Python's recursion ends), length of whole numbers, numbers beyond what a double holds, `NaN` and `Infinity`, duplicate
-keys, escapes that are no character. What remains is built as the type that the caller names (`auparity.json_schema`).
+Nothing in a file is trusted before it was checked: its size (before reading), encoding, depth of nesting (before
+Python's recursion limit), length of whole numbers, numbers beyond a double, `NaN` and `Infinity`, duplicate keys,
+escapes that are not characters. The rest is built as the type that the caller names (`auparity.json_schema`).
 
-The bounds are checked on the bytes, with patterns that run in C; only a text that looks suspicious is walked value by
-value to say where the fault is.
+The bounds are checked on the bytes, with patterns that run in C; only a suspicious text is checked value by value, to
+say where the fault is.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def load_json(
 
     Raises
     ------
-    FileFormatError : it cannot be read, is too large or too deep, no JSON, or does not hold what `kind` says.
+    FileFormatError : it cannot be read, is too large or too deep, is not JSON, or does not match `kind`.
     """
     data = read_bounded(path, what, max_bytes=max_bytes, advice=advice)
     return parse_json(data, os.fspath(path), what, kind, advice=advice, max_bytes=max_bytes, finite=finite)
@@ -91,7 +91,7 @@ def parse_json(
 
 
 def checked(value: Any, source: StrPath, what: str, kind: type[T], *, advice: str = "", place: str = "") -> T:
-    """A value of `parse_json` as `kind`, for readers that look at a part of it first; `place` says where it stands.
+    """A value of `parse_json` as `kind`, for readers that look at a part of it first; `place` says where it is.
 
     Errors are those of `load_json`.
     """
@@ -158,7 +158,7 @@ def _text(data: bytes | str, max_bytes: int) -> str:
 def _check_outside_strings(text: str) -> bool:
     """Refuse JSON that is nested too deep or holds endless integers; say whether its numbers need a closer look.
 
-    A number is suspicious when it may be none of 64 bits, or no finite double.
+    A number is suspicious when it may not fit into 64 bits, or may not be a finite double.
     """
     # A backslash outside a string is an error that ends the parsing, so what follows it no longer matters.
     bare = '"'.join(_ESCAPE.sub("", text).split('"')[::2]).encode("ascii", "replace")
@@ -181,7 +181,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_values(value: Any, place: str, finite: bool, depth: int = 0) -> None:
-    """Refuse numbers that a double or 64 bits do not hold, lone surrogates, and deep nesting, anywhere in a value."""
+    """Refuse numbers beyond a double or 64 bits, lone surrogates, and deep nesting, anywhere in a value."""
     if depth > MAX_DEPTH:
         raise MismatchError(place[:200], f"at most {MAX_DEPTH} levels of nesting", "more")
     if isinstance(value, dict):

@@ -1,13 +1,13 @@
 """Values of decoded JSON or TOML, checked against a Python type and built as it.
 
-The type hints of the dataclass that a file is read into are its schema, so that nothing is described twice. Understood
-are ``Any``, ``None``, ``bool``, ``int`` (64 bits), ``float`` (finite unless asked otherwise), ``str``, ``Literal``,
-unions, ``list[T]``, ``tuple[T, ...]``, ``tuple[A, B]``, ``dict[str, T]``, dataclasses (an unknown field is an error)
-and ``TypedDict`` (further fields pass).
+The type hints of the dataclass that a file is read into are its schema, so that nothing is described twice. Supported
+types are ``Any``, ``None``, ``bool``, ``int`` (64 bits), ``float`` (finite unless asked otherwise), ``str``,
+``Literal``, unions, ``list[T]``, ``tuple[T, ...]``, ``tuple[A, B]``, ``dict[str, T]``, dataclasses (an unknown field is
+an error) and ``TypedDict`` (further fields are allowed).
 
-A library was weighed: msgspec and pydantic build typed values and name the place of a fault, yet neither refuses
+Libraries were considered: msgspec and pydantic build typed values and name the place of a fault, but neither refuses
 duplicate keys, bounds the nesting or refuses numbers beyond float in untyped parts, and both are compiled packages
-that every installation would carry. What they would save is this one file.
+that every installation would need. They would save only this one file.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def quoted(value: Any) -> str:
 
 
 def describe(kind: Any) -> str:
-    """A type in the words of an error message."""
+    """A type as an error message names it."""
     origin = get_origin(kind)
     if origin is Literal:
         return " or ".join(json.dumps(value) for value in get_args(kind))
@@ -78,7 +78,7 @@ def build(kind: Any, value: Any, place: str = "", *, finite: bool = True) -> Any
     Parameters
     ----------
     kind : a type hint; see the module's first paragraph.
-    place : where the value stands in its file.
+    place : where the value is in its file.
     finite : refuse NaN and infinity.
 
     Raises
@@ -113,7 +113,7 @@ def build(kind: Any, value: Any, place: str = "", *, finite: bool = True) -> Any
 
 
 def _same_kind(kind: Any, value: Any) -> bool:
-    """Whether a value is of the JSON kind that a type is written as; what it holds is not looked at."""
+    """Whether a value has the JSON kind of a type; its content is not checked."""
     origin = get_origin(kind) or kind
     if kind is Any:
         return True
@@ -161,7 +161,7 @@ def _build_object(kind: Any, value: dict[str, Any], place: str, finite: bool) ->
     hints, required, closed = _fields(kind)
     missing = sorted(required - value.keys())
     if missing:
-        raise MismatchError(place, f"an object with the field {quoted(missing[0])}", "none of that name")
+        raise MismatchError(place, f"an object with the field {quoted(missing[0])}", "no such field")
     unknown = sorted(value.keys() - hints.keys())
     if closed and unknown:
         raise MismatchError(place, "no other fields than the known ones", f"the field {quoted(unknown[0])}")

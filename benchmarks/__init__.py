@@ -1,1 +1,1 @@
-"""How fast variants are: workloads, timing, and the machine's own limits beside every figure."""
+"""Benchmarks of variants: workloads, timing, and the limits of the machine beside every figure."""

@@ -1,4 +1,4 @@
-"""A whole benchmark: workloads times variants, and cold starts; written after every workload so that none is lost."""
+"""A whole benchmark: every spec on every workload, and cold starts. Results are written after every workload."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ def bench(
 
     Parameters
     ----------
-    specs : variants as of `parse_spec`; one that cannot run on a workload's models is skipped there, with the reason.
-    peers : other programs, run on workloads that are clips of the user's.
-    output : result file, written again after every workload: Ctrl-C loses only the workload that is running.
+    specs : variants, as `parse_spec` reads them; a spec that cannot run on a workload's models is skipped there, with
+        the reason.
+    peers : other programs, run on the workloads that are clips of the user.
+    output : result file, written again after every workload, so that Ctrl-C loses only the running workload.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def bench(
 
 
 def _with_peers(results: Results, work: TimedWorkload, peers: Sequence[Peer]) -> Results:
-    """Peers on the frames of a workload, each beside the fastest pipeline that runs again right before it."""
+    """Peers on the frames of a workload; the fastest pipeline runs again right before each of them."""
     if not peers or work.path is None:
         return results
     clip = Clip(work.path, list(work.clips[0]), whole=work.whole)
@@ -95,7 +96,7 @@ def _with_peers(results: Results, work: TimedWorkload, peers: Sequence[Peer]) ->
             continue
         apart = {"landmarks_px": "landmarks {:.3f} px", "aus": "AUs {:.3f}", "boxes_px": "boxes {:.2f} px"}
         differs = ", ".join(text.format(row[key]) for key, text in apart.items() if row[key] is not None)
-        note = f"{row['version']}; {peer.measures}; differs from best by {differs or 'what cannot be compared'}"
+        note = f"{row['version']}; {peer.measures}; difference from best: {differs or 'cannot be compared'}"
         note += f"; best is {row['ratio']:.1f} times as fast; peers use all threads. {row['note']}"
         ms = float(row["ms"])
         ratio = None if reference is None else reference / ms
@@ -118,7 +119,7 @@ def _able(work: TimedWorkload, specs: Sequence[str]) -> tuple[list[str], list[Sk
 
 
 def _with_cold_start(work: TimedWorkload, speed: Speed) -> Speed:
-    """Start and peak memory of a fresh process, for the pipeline that users get and for models that it can open."""
+    """Start-up and peak memory of a fresh process, with the pipeline that users get and models that it can open."""
     if speed.pipeline != BEST or work.models is None or work.kind != "stream":
         return speed
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
 """Every variant of every stage on the arguments that the reference pipeline gives it, for pytest-benchmark.
 
-``pytest benchmarks/bench_stages.py --benchmark-json=stages.json`` (extra `bench`). Not collected by the test command:
-a time is no test. One round is all calls of a stage in a few tracked frames of a rendered clip.
+``pytest benchmarks/bench_stages.py --benchmark-json=stages.json`` (extra `bench`). The test command does not
+collect it, because a time is not a test. One round is all calls of a stage in a few tracked frames of a rendered clip.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CLIP_SEED, FRAMES = 3_400_000, 6
 
 @lru_cache(maxsize=1)
 def taken() -> Capture:
-    """The reference's calls over a clip."""
+    """The calls of the reference pipeline over a clip."""
     frames = [picture.image for picture in render_clip(CLIP_SEED, FRAMES)]
     return capture(Bundle.embedded(), [frames], [], most=1 << 30)
 
@@ -37,7 +37,7 @@ def test_stage(benchmark: Any, variant: Variant) -> None:
     assert variant.stage in STAGES
     calls = [call for call in taken().calls[variant.stage] if variant.unavailable_reason(call.parts[:1]) is None]
     if not calls:
-        pytest.skip("serves none of the models of the embedded bundle")
+        pytest.skip("supports none of the models of the embedded bundle")
     built: dict[int, Any] = {}
 
     def prepare() -> tuple[tuple[Any, ...], dict[str, Any]]:

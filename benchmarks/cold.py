@@ -1,6 +1,7 @@
-"""What a fresh process costs: `auparity dev cold-start` prints import, first result and peak memory.
+"""The cost of a fresh process: `auparity dev cold-start` prints the times of import and first result, and peak memory.
 
-Caches of compiled kernels are as they are: run it twice for warm ones. One rendered frame, or the first of a clip.
+The caches of compiled kernels are not touched: run the command twice for warm ones. It measures one rendered frame, or
+the first frame of a clip.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ def cold_start(models: str, landmark_model: str, spec: str, picture: Path) -> di
 
     Raises
     ------
-    AuparityError : the process failed; with its last line.
+    AuparityError : the process failed; the message has its last line.
     """
     from auparity.errors import AuparityError
-    from auparity.json_files import parse_json  # not at the top: importing is what the fresh process measures
+    from auparity.json_files import parse_json  # not at the top, because the fresh process measures imports
 
     command = [sys.executable, "-m", "auparity.benchmarks.cold", models, str(picture)]
     command += ["--landmark-model", landmark_model, "--variants", spec]

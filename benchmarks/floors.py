@@ -1,9 +1,9 @@
-"""The least time that a stage's arithmetic takes on this machine: multiply-adds over what its matrix product reaches.
+"""The least time that a stage's arithmetic takes on this machine: multiply-adds at the rate of its matrix product.
 
-Counted are the two stages that are sums of products: the patch experts of a tracked frame (main model, frontal view,
-the windows of tracking; eye and inner-face models, which only larger faces have, come on top) and the landmark
-validator. Other stages move a few hundred kilobytes and are bound by nothing that can be counted so. A lower bound: no
-loads, no sampling, no activation functions.
+Two stages consist of sums of products and are counted: the patch experts of a tracked frame (main model, frontal view,
+the windows of tracking; the eye and inner-face models of larger faces come in addition) and the landmark validator.
+Other stages move a few hundred kilobytes and have no such bound. The result is a lower bound: loads, sampling and
+activation functions are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ VIEW = 0
 
 
 def stage_floors(bundle: Bundle, provenance: Provenance) -> dict[str, float]:
-    """ms a tracked frame by stage, in float32; empty where the machine was not measured."""
+    """ms a tracked frame by stage, in float32; empty if the machine was not measured."""
     if not provenance.sgemm_gflops:
         return {}
     flop = {"patch_experts": 0.0}
@@ -44,7 +44,7 @@ def experts_flop(experts: PatchExperts, window: int) -> float:
 
 
 def _network_of(experts: CENExperts, landmark: int) -> CENPatch:
-    """The network of a landmark, or the one of its partner, of whose mirror image it makes use."""
+    """The network of a landmark, or that of its mirror partner if it uses that one."""
     own = experts.patches[VIEW][landmark]
     view, partner = int(experts.mirror_views.ravel()[VIEW]), int(experts.mirror_landmarks.ravel()[landmark])
     return own if own.layers else experts.patches[view][partner]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def peak_mib() -> float | None:
-    """Largest resident size so far in MiB; None where the system does not say (Windows)."""
+    """Largest resident size so far in MiB; None if the system does not report it (Windows)."""
     status = Path("/proc/self/status")
-    if status.is_file():  # Linux: what `getrusage` says there begins with the size of the process that started this one
+    if status.is_file():  # on Linux `getrusage` starts with the size of the process that started this one
         line = next((line for line in status.read_text().splitlines() if line.startswith("VmHWM")), None)
         if line is not None:
             return round(int(line.split()[1]) / 2**10, 1)

@@ -1,4 +1,4 @@
-"""The parity of the very run that was timed: landmarks and AUs beside the reference's, frame by frame."""
+"""The parity of a timed run: its landmarks and AUs compared with the reference, frame by frame."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def parity_of_run(
     reference: Sequence[Sequence[FrameResult]],
     found: Sequence[Sequence[FrameResult]],
 ) -> list[MeasuredError]:
-    """Errors of a run against the reference on the frames that both were given.
+    """Errors of a run against the reference on the frames that both processed.
 
     `reference` and `found` hold results by clip, `precision` is the pipeline's class.
 

@@ -1,9 +1,9 @@
-"""Where the time of a clip goes, what bounds it, and which other variant would help most: `auparity profile`.
+"""Where the time of a clip goes, what limits it, and which other variant would help most (`auparity profile`).
 
-The pipeline runs over the clip with a clock around every stage. For the question "what if", the reference pipeline goes
-over a few of the frames, the arguments of every stage are kept, and every variant that is installed and serves these
-models is timed on them, in turns with the one in use: nothing is looked up in a table of what variants ought to cost.
-Of variants that are not installed, kept benchmarks of the same kind of hardware are asked, and said to be that.
+The pipeline runs over the clip with a clock around every stage. To estimate the gain of other variants,
+the reference pipeline processes a few of the frames, the arguments of every stage are kept, and every installed variant
+that supports these models is timed on them, in turns with the one in use. For variants that are not installed, stored
+benchmarks of the same kind of hardware are used, and the output says so.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Image = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
 
-WARM_UP = 3  #: frames before those whose arguments are kept: detection and its hypotheses are not what tracking costs
+WARM_UP = 3  #: frames before those whose arguments are kept: detection is not part of tracking
 KEPT_FRAMES, TURNS = 6, 5
 
 
@@ -46,7 +46,7 @@ class StageTime:
     ms: float
     share: float  #: of the frame
     calls: float
-    bound: float  #: times as fast a frame would be if this stage cost nothing (Amdahl)
+    bound: float  #: how many times as fast a frame would be if this stage took no time (Amdahl)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class AlternativeEstimate:
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """What `profile` found."""
+    """The result of `profile`."""
 
     frames: int
     frame_ms: float  #: mean of the steady frames
@@ -77,7 +77,7 @@ class Profile:
 
     @property
     def bottleneck(self) -> StageTime:
-        """The stage that takes most."""
+        """The slowest stage."""
         return self.stages[0]
 
 
@@ -92,7 +92,7 @@ def profile(
 
     Raises
     ------
-    AuparityError : fewer frames than a profile needs, or no face in them.
+    AuparityError : there are fewer frames than a profile needs, or no face in them.
     """
     tell = progress or (lambda name, done, total: None)
     if len(images) < WARM_UP + 2:
@@ -199,7 +199,7 @@ def _arguments(pipeline: Pipeline, images: Sequence[Image]) -> Capture:
 
 
 def _ratio(own: Choice, other: Variant, calls: Sequence[Call]) -> float:
-    """Time of the other variant over that of the one in use, on the same calls, in turns."""
+    """Time of another variant over the time of the one in use, on the same calls, in turns."""
     best = {"own": float("inf"), "other": float("inf")}
     stages: dict[str, dict[int, Any]] = {"own": {}, "other": {}}
     for turn in range(TURNS + 1):  # the first compiles and packs
@@ -225,7 +225,7 @@ def _ratio(own: Choice, other: Variant, calls: Sequence[Call]) -> float:
 def _from_records(
     entry: StageTime, variant: Variant, frame_ms: float, kept: Sequence[Results]
 ) -> list[AlternativeEstimate]:
-    """What stored benchmarks say of a variant that cannot run here, beside the one in use on the same workload."""
+    """Estimates from stored benchmarks for a variant that cannot run here, relative to the one in use."""
     for run in reversed(kept):
         by_workload: dict[str, dict[str, float]] = {}
         for speed in run.speeds:

@@ -1,4 +1,4 @@
-"""Where a result comes from: date, command, commit, version, machine, and what the machine can do at best."""
+"""The provenance of a result: date, command, commit, version, machine, and the best rates of the machine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def commit() -> str:
         head = _git(root, "rev-parse", "--short=12", "HEAD")
         return head + ("-dirty" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
-        return ""  # a copy without git: the version stands beside it
+        return ""  # a copy without git, which only has a version
 
 
 def _git(root: Path, *arguments: str) -> str:

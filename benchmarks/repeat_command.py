@@ -1,8 +1,8 @@
-"""The command line that repeats a run, as results keep it and pages print it.
+"""The command line that repeats a run, as results store it and pages print it.
 
-What was typed stays as it was typed, with one exception: absolute paths, which exist on one machine only and may say
-who its user is. The folder of the models becomes DIR, any other folder FOLDER (FOLDER2, ...) before the name of the
-file; and a comment behind the command says by name and hash which models the run had.
+The typed words are kept, with one exception: absolute paths, which exist on one machine only and may name its user. The
+folder of the models becomes DIR, and any other folder becomes FOLDER (FOLDER2, ...), followed by the name of the file.
+A comment after the command states name and hash of the models.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def repeating(program: str, words: Sequence[str], bundle: Bundle | None = None, 
     ----------
     program : what stands before the words, e.g. "auparity bench".
     words : the arguments as typed.
-    bundle : the models that ``--models`` named, or that the run took because nothing was named: then they are added.
-    without : options without a value that are left out, because they do something else than measure.
+    bundle : the models that ``--models`` named, or that were used by default; in that case they are added.
+    without : options without a value that are left out, because they do not affect what is measured.
     """
     left_out = set(without)
     split = [part for word in words if word not in left_out for part in _parts(word)]
@@ -43,7 +43,7 @@ def repeating(program: str, words: Sequence[str], bundle: Bundle | None = None, 
 
 
 def described(name: str, landmark_model: str, short_hash: str) -> str:
-    """Models in words that tell them from all others."""
+    """A description of models that identifies them."""
     return f"{name}, landmark model {landmark_model}, hash {short_hash}"
 
 
@@ -53,7 +53,7 @@ def _named(shown: Sequence[str], bundle: Bundle) -> str:
 
 
 def _parts(word: str) -> list[str]:
-    """``--option=value`` as two words where the value is looked at."""
+    """``--option=value`` as two words if the value has to be checked."""
     option, equals, value = word.partition("=")
     looked_at = option == MODELS or (option.startswith("--") and _is_absolute(value))
     return [option, value] if equals and looked_at else [word]

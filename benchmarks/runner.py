@@ -1,10 +1,10 @@
-"""Pipelines timed on a workload, in turns with the reference's, in one process.
+"""Pipelines timed on a workload, in turns with the reference, in one process.
 
-Every pass goes over the same frames with every pipeline, a few frames of each at a time, so that whatever else the
-machine does falls on all of them; passes are repeated, and a ratio to the reference is taken within each pass on the
-very same frames. Before a clock starts, each pipeline has been over the workload once: kernels are compiled and the
-weights of all views are packed. Work that a device still does when a call returns is waited for. The first frame of a
-clip (detection, all hypotheses) counts by itself.
+Every pass goes over the same frames with every pipeline, a few frames of each at a time, so that other work of the
+machine affects all of them. Passes are repeated, and a ratio to the reference is taken within each pass on the same
+frames. Before a clock starts, each pipeline has processed the workload once, so that kernels are compiled and the
+weights of all views are packed. The clock stops only when a device has finished its work. The first frame of a clip
+(detection, all hypotheses) is counted by itself.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from auparity.reports.results.records import MeasuredError, Provenance, Speed, S
 
 Image = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]
-#: Called with what is running, passes done, passes in all.
+#: Called with the name of what is running, the passes done, and the number of passes.
 Progress = Callable[[str, int, int], None]
 
 REFERENCE_NAME = "the reference"
-TURN = 10  #: frames of one pipeline before it is the next one's turn: enough to fill the caches with its own models
+TURN = 10  #: frames of one pipeline in a turn: enough to fill the caches with its own models
 PASSES, REFERENCE_FRAMES = 5, 20
 
 
 def shared_stages(choices: dict[str, Choice]) -> Stages:
-    """Builders that build once for the same parts, as runs of a pipeline share its models; medians are a clip's own."""
-    built: dict[tuple[Any, ...], tuple[Any, Any]] = {}  # parts are kept as well, so that no other gets their id
+    """Builders that build once for the same parts, so that runs share models; each clip has its own medians."""
+    built: dict[tuple[Any, ...], tuple[Any, Any]] = {}  # parts are kept as well, so that their ids are not reused
 
     def builder(stage: str) -> Callable[..., Any]:
         def build(*parts: Any) -> Any:
@@ -59,7 +59,7 @@ def shared_stages(choices: dict[str, Choice]) -> Stages:
 
 
 def synchronise() -> None:
-    """Wait for the devices that frameworks loaded here may still be busy on; nothing where there is none."""
+    """Wait for the devices on which loaded frameworks may still be computing, if there are any."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.synchronize()
@@ -72,7 +72,7 @@ def synchronise() -> None:
 
 @dataclass(eq=False)
 class TimedPipeline:
-    """A pipeline that is timed: its stages built once, its sessions begun anew in every pass."""
+    """A timed pipeline: its stages are built once, its sessions begin anew in every pass."""
 
     name: str
     choices: dict[str, Choice]
@@ -80,7 +80,7 @@ class TimedPipeline:
     pipeline: StagedPipeline
     staged: StagedPipeline  #: the same stages with a clock around each
     clocks: StageTimes
-    limit: int  #: frames of each clip that it is given
+    limit: int  #: number of frames of each clip that it processes
     passes: list[list[Array]] = field(default_factory=list)  #: ms by pass and clip
     results: list[list[FrameResult]] = field(default_factory=list)  #: of the last pass, by clip
 
@@ -107,11 +107,11 @@ def measure(
 
     Parameters
     ----------
-    reference_frames : of each clip that the reference takes part in; 0 leaves it out, and with it ratios and parity.
+    reference_frames : frames of each clip on which the reference runs; with 0 there are no ratios and no parity.
 
     Raises
     ------
-    ContractError, VariantUnavailable : of a spec.
+    ContractError, VariantUnavailable : a spec is wrong or cannot run here.
     """
     frames = max(map(len, work.clips))
     timed_pipelines = [TimedPipeline.of(spec, work.bundle, parse_spec(work.bundle, spec), frames) for spec in specs]
@@ -119,7 +119,7 @@ def measure(
         reference = {stage: Choice(stage, registry().get(stage, REFERENCE), "the reference") for stage in STAGES}
         timed_pipelines.insert(0, TimedPipeline.of(REFERENCE_NAME, work.bundle, reference, reference_frames))
     run = _photographs if work.kind == "photographs" else _clips
-    for number in range(-1, passes + 1):  # a pass to warm up, the passes, and one by stage
+    for number in range(-1, passes + 1):  # one pass of warm-up, the timed passes, and one by stage
         progress(work.name, number + 1, passes + 2)
         if number < 0:
             run([c for c in timed_pipelines if c.name != REFERENCE_NAME], work, staged=False)
@@ -139,7 +139,7 @@ def measure(
 
 
 def _clips(timed_pipelines: Sequence[TimedPipeline], work: TimedWorkload, *, staged: bool) -> None:
-    """One pass over all clips side by side, frame after frame of each; of the staged one only the clocks are kept."""
+    """One pass over all clips side by side, frame after frame of each; a staged pass keeps only its stage times."""
     sessions: list[list[VideoSession]] = []
     times: list[list[list[float]]] = []
     for timed in timed_pipelines:
@@ -154,7 +154,7 @@ def _clips(timed_pipelines: Sequence[TimedPipeline], work: TimedWorkload, *, sta
                     if index >= len(images):
                         continue
                     if index == 1 and clip == 0:
-                        timed.clocks.reset()  # the first frames do not count among the stages
+                        timed.clocks.reset()  # the first frames are not counted for the stages
                     begin = time.perf_counter()
                     result = sessions[k][clip].process_frame(images[index], index / 30)
                     synchronise()
@@ -167,7 +167,7 @@ def _clips(timed_pipelines: Sequence[TimedPipeline], work: TimedWorkload, *, sta
 
 
 def _photographs(timed_pipelines: Sequence[TimedPipeline], work: TimedWorkload, *, staged: bool) -> None:
-    """One pass over all photographs; a picture's first face stands for it in `results`."""
+    """One pass over all images; `results` has the first face of each."""
     images = work.clips[0]
     found: list[list[float]] = [[] for _ in timed_pipelines]
     for timed in timed_pipelines:

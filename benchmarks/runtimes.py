@@ -1,7 +1,7 @@
-"""One ONNX graph under several runtimes, one thread each: does another runtime earn variants of its own?
+"""One ONNX graph in several runtimes, one thread each, to decide whether another runtime deserves its own variants.
 
 ``auparity dev runtimes [--models SOURCE]``, with `onnxruntime` and `openvino` installed (the latter is
-no dependency of auparity). The graphs are those of the ONNX variants, at the sizes of a 320x240 frame; the Numba
+not a dependency of auparity). The graphs are those of the ONNX variants, at the sizes of a 320x240 frame; the Numba
 networks run beside them on the same input. Runtimes take turns; the best time of each counts.
 """
 
@@ -32,7 +32,7 @@ VIEW = 0  # frontal
 
 
 def openvino_runner(model: Any) -> Run:
-    """A graph compiled by OpenVINO for one thread in float32 (left alone it takes bfloat16 where there is any).
+    """A graph compiled by OpenVINO for one thread in float32 (by default it uses bfloat16 if the processor has it).
 
     Raises
     ------
@@ -53,7 +53,7 @@ def openvino_runner(model: Any) -> Run:
 
 
 def cases(bundle: Bundle) -> list[tuple[str, Any, Array, Run | None]]:
-    """Name, graph, input, and the Numba network if there is one for it alone."""
+    """Name, graph, input, and the Numba network if there is one for this graph."""
     rng, metadata = np.random.default_rng(0), metadata_of("", "", "", "")
     mtcnn, found = bundle.detector, []
 
@@ -91,7 +91,7 @@ def best_times(runs: dict[str, Run], values: Array, rounds: int) -> dict[str, fl
 
 
 def grouped_or_single(bundle: Bundle, rounds: int) -> list[str]:
-    """Experts of the frontal view in one ONNX graph, and in a graph each: rows of a table."""
+    """Experts of the frontal view in one ONNX graph, and in one graph for each expert: rows of a table."""
     metadata, rng, rows = metadata_of("", "", "", ""), np.random.default_rng(0), []
     for k, experts in enumerate(bundle.face.main.experts):
         if not isinstance(experts, CENExperts):

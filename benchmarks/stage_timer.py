@@ -1,7 +1,7 @@
-"""Where a pipeline's time goes: any `Stages` with a clock around every call.
+"""Times of a pipeline's stages: any `Stages` with a clock around every call.
 
-Time counts for the stage that spends it: what patch experts take inside a fit is theirs and not the fit's. What no
-stage takes (the tracker's bookkeeping, copies of results) is what remains of a frame.
+Time is counted for the stage that uses it: patch experts inside a fit are not counted for the fit. The rest of a frame
+(the tracker's bookkeeping, copies of results) belongs to no stage.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class StageTimes:
     _inner: list[float] = field(default_factory=list)  # seconds of the calls inside each call that is running
 
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, its own time counted for `stage`."""
+        """`function`, with its own time counted for `stage`."""
 
         def call(*arguments: Any, **named: Any) -> Any:
             self._inner.append(0.0)

@@ -1,9 +1,8 @@
 """Frames a second of one and of several processes at once, and of one stream over two threads, on the same clip.
 
-``auparity dev throughput CLIP [--models SOURCE] [--processes 2] [--seconds 5]``. The processes are
-those of ``auparity extract --processes``. Decoding, compiling and packing come before the clock; then every process
-goes over the clip again and again for the same seconds. One process and several take turns, because other work on the
-machine falls on both.
+``auparity dev throughput CLIP [--models SOURCE] [--processes 2] [--seconds 5]``. The processes are those of ``auparity
+extract --processes``. Decoding, compiling and packing come before the clock starts; then every process repeats the clip
+for the same number of seconds. One process and several take turns, so that other work on the machine affects both.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from auparity.media import Frame, open_clip
 from auparity.models.sources import open_bundle
 from auparity.reports.results.records import Results, Speed, WorkloadRecord, save
 
-START_UP = 30.0  # s a process may take until it is warm; kernels are compiled and cached by then
+START_UP = 30.0  # s that a process may take until it is warm; kernels are already compiled and cached
 
 _warm: dict[Path, list[Frame]] = {}  # of this process
 
 
 @dataclass(frozen=True)
 class _Job:
-    """Go over a clip from a common moment on."""
+    """Process a clip repeatedly, starting at a common moment."""
 
     clip: Path
     max_frames: int
@@ -124,7 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--widen", action="store_true", help="CE-CLM layers of the true sizes (embedded bundle)")
     parser.add_argument("--variants", default="best", metavar="SPEC")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of every turn")
+    parser.add_argument("--seconds", type=float, default=5.0, help="seconds of every turn")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-frames", type=int, default=200)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="result file, for `auparity report`")

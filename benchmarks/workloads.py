@@ -1,8 +1,8 @@
-"""What pipelines are timed on: rendered clips of several sizes with the embedded bundle, as it is and with the layer
-sizes of OpenFace's CE-CLM experts; photographs; several streams at once; and the user's own footage and models.
+"""Workloads: rendered clips of several sizes with the embedded bundle, as it is and with the layer sizes of OpenFace's
+CE-CLM experts; images; several streams at once; and the user's own footage and models.
 
-Frames are in memory before a clock starts. Rendered ones are the same everywhere, so that figures of two machines are
-of the same work.
+Frames are in memory before a clock starts. Rendered frames are the same everywhere, so that figures of two machines are
+for the same work.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ FORMATS = {
 
 @dataclass(frozen=True, eq=False)
 class TimedWorkload:
-    """Frames of one clip, of several (`streams`: one list each), or photographs."""
+    """Frames of one clip, of several (`streams`: one list each), or images."""
 
     name: str
     kind: Kind
     bundle: Bundle
     clips: Sequence[Sequence[Image]]
     description: str
-    path: Path | None = None  #: of a clip of the user's
+    path: Path | None = None  #: of a clip of the user
     models: tuple[str, str] | None = None  #: source and landmark model by which a fresh process can open the bundle
     whole: bool = False  #: the frames are all that the clip at `path` has
 
@@ -96,7 +96,7 @@ def named(names: Sequence[str], frames: int) -> list[TimedWorkload]:
 
     Raises
     ------
-    AuparityError : one that does not exist.
+    AuparityError : a workload does not exist.
     """
     unknown = [name for name in names if name not in RENDERED]
     if unknown:
@@ -105,7 +105,7 @@ def named(names: Sequence[str], frames: int) -> list[TimedWorkload]:
 
 
 def own(path: Path, models: str | None, landmark_model: str, frames: int) -> TimedWorkload:
-    """A clip (a video or a folder of frames) of the user's with models of the user's; the first `frames` of it.
+    """The first `frames` of a user's clip (a video or a folder of frames), with the user's models.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def own_photographs(folder: Path, models: str | None, landmark_model: str) -> Ti
 
     Raises
     ------
-    AuparityError : one cannot be read, or there is none.
+    AuparityError : an image cannot be read, or there is none.
     """
     images = [read_image(path) for path in sorted(folder.iterdir()) if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
     if not images:
@@ -136,7 +136,7 @@ def own_photographs(folder: Path, models: str | None, landmark_model: str) -> Ti
 
 
 def recorded(frames: int) -> list[TimedWorkload]:
-    """The recorded clips with OpenFace's models, where the folder of recordings is there (golden_data)."""
+    """The recorded clips with OpenFace's models, if the folder of recordings is present."""
     root = shared_dir()
     if root is None:
         return []

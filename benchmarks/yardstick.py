@@ -1,7 +1,7 @@
-"""What this machine can do at best, measured beside every benchmark: matrix products and memory, on one thread.
+"""The best rates of this machine, measured with every benchmark: matrix products and memory, on one thread.
 
-Milliseconds of two machines are comparable only by these. BLAS must be limited to one thread before NumPy is loaded
-(OMP_NUM_THREADS=1, OPENBLAS_NUM_THREADS=1).
+Milliseconds of two machines can only be compared relative to these. BLAS must be limited to one thread before NumPy is
+loaded (OMP_NUM_THREADS=1, OPENBLAS_NUM_THREADS=1).
 """
 
 from __future__ import annotations

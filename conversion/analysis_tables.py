@@ -1,7 +1,7 @@
-"""Numbers that the graphs of the analysis half are made of, whatever the target (spec 60.3, 60.6).
+"""Tables for the graphs of the analysis half, the same for every target (spec 60.3, 60.6).
 
-Made by the reference itself, or of its constants: the nearest direction of every difference of bytes, which colour
-channel wins a tie, and the bilinear weights between pixels and cells.
+The reference itself, or its constants, give the nearest direction of every difference of bytes, the colour channel that
+wins a tie, and the bilinear weights between pixels and cells.
 """
 
 from __future__ import annotations
@@ -33,16 +33,18 @@ RANKS = 4  #: squared lengths are multiplied by it, so that ranks fit in between
 def directions() -> F32:
     """(511, 511): which of the 18 directions is nearest to the gradient (gy - 255, gx - 255), whole numbers.
 
-    A table, because projections in float32 decide near-ties otherwise where a device fuses product and sum.
+    It is a table because projections in float32 would decide near-ties differently on devices that fuse product and
+    sum.
     """
     gy, gx = np.mgrid[-LARGEST : LARGEST + 1, -LARGEST : LARGEST + 1]
     return reference.orientation(gx, gy).astype(np.float32)
 
 
 def channel_ranks() -> F32:
-    """(3, 110): who wins among channels B, G, R whose gradients are equally long, by column; the highest does.
+    """(3, 110): rank of channels B, G, R by column; of channels whose gradients are equally long, the highest rank
+    wins.
 
-    The last of R, G, B in the columns of dlib's vector loop, the first in the others.
+    This is the last of R, G, B in the columns of dlib's vector loop, and the first in the others.
     """
     in_vector_loop = np.arange(VOTERS) < reference._vector_columns(SIZE)
     return np.where(in_vector_loop, [[2], [1], [0]], [[0], [1], [2]]).astype(np.float32)
@@ -51,7 +53,7 @@ def channel_ranks() -> F32:
 def cell_weights() -> F32:
     """(110, 14): how much of its vote each pixel from 1 to 110 gives to each cell, along one axis; multiples of 1/16.
 
-    What falls on cells outside of the image is not in it.
+    Votes for cells outside of the image are left out.
     """
     first, towards_second = reference._votes(VOTERS)
     weights = np.zeros((VOTERS, CELLS + 2))
@@ -66,7 +68,7 @@ def static_models(predictors: AUPredictors) -> Centred:
 
     Raises
     ------
-    ContractError : a model is dynamic, or they are for other descriptors than those of 112 px faces.
+    ContractError : a model is dynamic, or the models are not for descriptors of 112 px faces.
     """
     models = centred(predictors)
     if models.needs_medians:

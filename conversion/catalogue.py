@@ -1,10 +1,10 @@
-"""What of a bundle is exported: every network and model by name, with its contract and a check against the reference.
+"""The catalogue of exported items: every network and model of a bundle by name, with contract and reference.
 
 A `Bundle` in, `Item`s out, the same for every target format; a target knows how to write an item's `kind`. Names are
 paths without a suffix: ``detection/pnet``, ``patch_experts/main/scale_0.25/view_0`` (all experts of a view in one
-graph), ``patch_experts/main/scale_0.25/landmark_30`` (one expert of the frontal view, as integrators of single experts
-expect them: 68 landmarks by 4 scales), ``validation/view_0``, ``action_units/video``, ``analysis/image``
-(from the aligned face of a photograph to its AUs).
+graph), ``patch_experts/main/scale_0.25/landmark_30`` (one expert of the frontal view, for code that runs single
+experts: 68 landmarks by 4 scales), ``validation/view_0``, ``action_units/video``, ``analysis/image``
+(from the aligned face of an image to its AUs).
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Kind = Literal[
     "network", "per_pixel_network", "grouped_experts", "expert", "grouped_neurons", "action_units", "fhog", "analysis"
 ]
 
-#: What weights are stored and layers computed in.
+#: Precisions of weights and layers.
 Precision = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True)
 class About:
-    """What every exported file says of itself beside its contract."""
+    """The metadata of every exported file besides its contract."""
 
     bundle_hash: str
     licence: str
@@ -46,38 +46,38 @@ class About:
     precision: Precision
 
     def refuse_others(self, path: object, bundle_hash: str) -> None:
-        """Raise `AuparityError` when a file says that it is of another bundle."""
+        """Raise `AuparityError` if the metadata of a file name another bundle."""
         if bundle_hash != self.bundle_hash:
-            said = f"of bundle {bundle_hash[:12]}" if bundle_hash else "of no bundle that it names"
+            said = f"of bundle {bundle_hash[:12]}" if bundle_hash else "without the name of its bundle"
             raise AuparityError(f"{path}: is {said}, not of {self.bundle_hash[:12]}. Export it again.")
 
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One thing to export; it goes to other processes, so that its functions are module-level ones."""
+    """One item to export. It is sent to other processes, so its functions must be defined at module level."""
 
     name: str
     stage: str
     kind: Kind
-    model: Any  #: what the kind is built from: a `ConvNet`, experts, `AUPredictors`
+    model: Any  #: what the builder of its kind takes: a `ConvNet`, experts, `AUPredictors`
     channels: int  #: of a network's input; 0 for other kinds
-    contract: str  #: what goes in and comes out
+    contract: str  #: description of inputs and outputs
     inputs: Callable[[np.random.Generator], tuple[Array, ...]]  #: an example
-    reference: Callable[..., Array | tuple[Array, ...]]  #: the same by the reference; a tuple of several outputs
+    reference: Callable[..., Array | tuple[Array, ...]]  #: the same by the reference; a tuple if several
     note: str = ""
 
     def error(self, path: Path, arrays: Sequence[Array], found: Sequence[Array]) -> float:
-        """Largest error of what a written file gives for `arrays`, each output relative to its largest value.
+        """Largest error of a written file's outputs for `arrays`, each relative to its largest value.
 
         Raises
         ------
-        AuparityError : other outputs than the reference's.
+        AuparityError : the outputs have other shapes than those of the reference.
         """
         said = self.reference(*arrays)
         expected = said if isinstance(said, tuple) else (said,)
         shapes, wanted = ([array.shape for array in some] for some in (found, expected))
         if shapes != wanted:
-            raise AuparityError(f"{path}: gives {_listed(shapes)}, the reference {_listed(wanted)}. Export it again.")
+            raise AuparityError(f"{path}: returns {_listed(shapes)}, the reference {_listed(wanted)}. Export it again.")
         pairs = zip(found, expected, strict=True)
         return float(np.max([np.abs(a - b).max() / max(float(np.abs(b).max()), 1e-30) for a, b in pairs]))
 
@@ -87,7 +87,7 @@ def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
 
 
 def items(bundle: Bundle) -> Iterator[Item]:
-    """Everything that can be exported of a bundle."""
+    """Everything in a bundle that can be exported."""
     detector = bundle.detector
     for name, net, size in (("pnet", detector.pnet, 40), ("rnet", detector.rnet, 24), ("onet", detector.onet, 48)):
         contract = detector_contract(net, None if name == "pnet" else size)
@@ -128,7 +128,7 @@ def _experts(part: str, model: LandmarkModel) -> Iterator[Item]:
 
 
 def _grouped(name: str, experts: PatchExperts, view: int) -> Iterator[Item]:
-    """All experts of a view that look at patches of one size; a suffix where there is more than one size."""
+    """All experts of a view with patches of one size; the name has a suffix if there are several sizes."""
     patches = cast(Sequence[CENPatch | CCNFPatch], experts.patches[view])
     chosen = [(k, patch) for k, patch in enumerate(patches) if _has_its_own(patch)]
     sizes = list(dict.fromkeys((patch.height, patch.width) for _, patch in chosen))
@@ -187,8 +187,9 @@ _ALIGNED = "aligned faces (N, 112, 112, 3) B,G,R, whole numbers from 0 to 255,"
 
 
 def _analysis(bundle: Bundle) -> Iterator[Item]:
-    """From aligned faces on. With videos, the medians that a frame is compared with know the frame itself (spec 60.5):
-    a state between the two graphs ``analysis/fhog`` and ``action_units/video``, so there is no one graph for both."""
+    """The graphs from aligned faces on. In videos, the medians that a frame is compared with include the frame itself
+    (spec 60.5). They are a state between the graphs ``analysis/fhog`` and ``action_units/video``, which can therefore
+    not be one graph."""
     yield Item(
         "analysis/fhog", "fhog", "fhog", None, 0, f"{_ALIGNED} to FHOG features (N, 4464), cell by cell",
         examples.aligned_faces, examples.described,

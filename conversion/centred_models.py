@@ -1,8 +1,8 @@
 """AU models around a centre, for targets without float64 (spec 60.6).
 
-Descriptors and training means are large beside what they differ by. Subtracting a centre near the means first lets
-them cancel before a device rounds sums; what the centre differs from a model's own means is in its bias, computed in
-float64.
+Descriptors and training means are large compared with their difference. A centre near the means is subtracted first, so
+that they cancel before a device rounds sums. The difference between the centre and a model's own means is part of its
+bias, computed in float64.
 """
 
 from __future__ import annotations

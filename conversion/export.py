@@ -1,8 +1,7 @@
 """An export of a bundle into a folder: every item of the catalogue as a file of the target format, with a manifest.
 
-Stopped at any moment, the export goes on where it was; files that are there and agree with the manifest are kept. With
-`verify`, every file is read back from the disk, run, and held against the reference; what was found goes into the
-manifest.
+An interrupted export resumes: files that exist and agree with the manifest are kept. With `verify`, every file is read
+back from the disk, run, and compared with the reference; the manifest stores the error.
 """
 
 from __future__ import annotations
@@ -31,30 +30,30 @@ class Target:
 
     module: str  #: it has SUFFIX, `write`, `verify` and `inspect`
     precisions: tuple[Precision, ...]
-    beside: str = ""  #: suffix, after the whole name, of a file that belongs to each; the manifest's hash covers both
-    bound: bool = False  #: to the machine that wrote them: the module's `fits` says whether a file is for this one
-    jobs: int | None = None  #: processes that are good for it; None for one a core
+    beside: str = ""  #: suffix, after the whole name, of a second file of each item; the hash covers both
+    bound: bool = False  #: files run only on machines like the one that wrote them; `fits` of the module checks that
+    jobs: int | None = None  #: suitable number of processes; None for one for each core
 
 
 TARGETS = {
     "onnx": Target("auparity.conversion.onnx.export", ("float32",)),
     "coreml": Target("auparity.conversion.coreml.export", ("float32", "float16")),
-    # Kernels are chosen by timing them on the GPU: another process would be timed with them.
+    # TensorRT times kernels on the GPU, and other processes would disturb the times.
     "tensorrt": Target(
         "auparity.conversion.tensorrt.export", ("float32", "float16"), beside=".json", bound=True, jobs=1
     ),
 }
-#: Called with the name of what was done last, how many items are done, and how many there are.
+#: Called with the name of the last finished item, the number of finished items, and the number of all.
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass
 class Exported:
-    """What an export did."""
+    """The result of an export."""
 
     folder: Path
     written: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)  #: were there already
+    kept: list[str] = field(default_factory=list)  #: existed already
     wrong: dict[str, str] = field(default_factory=dict)  #: failed verification, and how
 
     @property
@@ -92,15 +91,15 @@ def export(
     Parameters
     ----------
     version : of auparity, for the manifest.
-    precision : what weights are stored and layers computed in.
+    precision : of weights and layers.
     only : names or patterns (``patch_experts/main/*/view_0``) of items; empty for all.
-    jobs : processes that write items side by side.
+    jobs : number of processes that write items.
 
     Raises
     ------
-    AuparityError : the folder holds another bundle's or another target's export; nothing is of these names; the target
+    AuparityError : the folder holds another bundle's or another target's export; no item has these names; the target
         does not have the precision.
-    VariantUnavailable : what the target needs is not installed.
+    VariantUnavailable : a package that the target needs is not installed.
     """
     module = target_module(target)
     if precision not in TARGETS[target].precisions:
@@ -137,7 +136,7 @@ def export(
 
 @dataclass(frozen=True)
 class _Task:
-    """One item to be written, or kept where it is what the manifest says."""
+    """One item to be written, or kept if it is the file that the manifest describes."""
 
     target: str
     item: Item
@@ -155,7 +154,7 @@ class _Result:
 
 
 def _carried_out(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[str, _Result]]:
-    """Results as they come; stopping in between lets the processes end what they are at."""
+    """Results in the order in which they are finished; if stopped, the processes finish their current items."""
     if jobs == 1 or len(tasks) == 1:
         yield from map(_carry_out, tasks)
         return
@@ -163,7 +162,7 @@ def _carried_out(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[str, _Resu
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(tasks)), context, follow_parent) as pool:
         try:
-            # A few at a time: an item carries its weights, and those that wait would be copies of the whole bundle.
+            # A few at a time: an item contains its weights, and waiting items would be copies of the whole bundle.
             waiting, left = set[Future[tuple[str, _Result]]](), iter(tasks)
             while True:
                 waiting |= {pool.submit(_carry_out, task) for task in islice(left, 2 * jobs - len(waiting))}
@@ -200,7 +199,7 @@ def _digest(target: Target, path: Path) -> tuple[str, int]:
 
 
 def _verified(module: Any, task: _Task, path: Path, entry: Entry) -> str:
-    """What is wrong with a file, nothing if it is good; the error goes into the entry."""
+    """The fault of a file, empty if it is good; its error is stored in the entry."""
     try:
         entry.error, entry.tolerance = module.verify(task.item, path, task.about)
     except AuparityError as error:
@@ -211,11 +210,11 @@ def _verified(module: Any, task: _Task, path: Path, entry: Entry) -> str:
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """What an exported file or package holds.
+    """A description of an exported file or package.
 
     Raises
     ------
-    AuparityError : no target writes files of this suffix; it is damaged; it differs from the manifest beside it.
+    AuparityError : no target writes files with this suffix; the file is damaged or differs from its manifest.
     """
     for target in TARGETS:
         module = target_module(target)
@@ -228,7 +227,7 @@ def inspect(path: Path) -> dict[str, Any]:
 
 
 def _said(path: Path) -> str:
-    """What the manifest of the export says of a file."""
+    """What the manifest of the export says about a file."""
     for folder in path.resolve().parents:
         held = manifests.load(folder)
         if held is None:
@@ -237,7 +236,7 @@ def _said(path: Path) -> str:
         if entry is None:
             return f"{folder / manifests.NAME} does not name it"
         if held.target not in TARGETS:
-            raise AuparityError(f"{folder / manifests.NAME}: is of target {held.target!r}, which there is not.")
+            raise AuparityError(f"{folder / manifests.NAME}: is of the unknown target {held.target!r}.")
         if _digest(TARGETS[held.target], path) != (entry.sha256, entry.bytes):
             return f"CHANGED since it was exported: its hash is not that of {folder / manifests.NAME}"
         checked = "not verified" if entry.error is None else f"verified, {entry.error:.2g} from the reference"

@@ -1,8 +1,8 @@
 """The manifest of an export: what every file is, its hash and size, and how it was verified.
 
-``manifest.json`` lies in the folder of the export and is written again after every file, so that an export that was
-stopped goes on where it was: files whose hash still agrees are kept. It names the bundle; another bundle's export into
-the same folder is refused, and so is verifying files that were changed since.
+``manifest.json`` is in the folder of the export and is written again after every file, so that an interrupted export
+resumes: files whose hash still agrees are kept. It names the bundle; exporting another bundle into the same folder is
+refused, and so is verifying files that were changed since.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def digest(path: Path, *beside: Path) -> tuple[str, int]:
 
     Parameters
     ----------
-    beside : files of the same folder that belong to the first; with it they are hashed as a package is.
+    beside : files of the same folder that belong to the first; they are hashed together with it, like a package.
     """
     if path.is_file() and not beside:
         with path.open("rb") as file:

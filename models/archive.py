@@ -1,9 +1,9 @@
 """A whole bundle in one compact file: a zip with ``bundle.json`` (names, structure) and one member of numbers a type.
 
 Every array is stored in the narrowest of float16 with a power of two, float32 and its own type that holds all of its
-values exactly, so reading gives the same content hash; an array that occurs more than once is stored once. Bytes of one
-rank stand together (all high bytes, then all low ones), which halves what deflating them costs. The same bundle always
-gives the same bytes.
+values exactly, so reading gives the same content hash; an array that occurs more than once is stored once. Bytes of
+equal significance are stored together (all high bytes, then all low ones), which halves the time to deflate them. The
+same bundle always gives the same bytes.
 
 Reading trusts nothing: sizes are bounded before anything is inflated, the structure is checked against the types of a
 bundle (`archive_values`), the parts against each other (`consistency`), and the content hash against the stored one.
@@ -41,10 +41,10 @@ B = TypeVar("B", bound=BundleContents)
 VERSION, OLDEST = 2, 1
 STRUCTURE = "bundle.json"
 MEMBERS = {kind: f"{kind[1:]}.bin" for kind in STORED_TYPES}
-EPOCH = (1980, 1, 1, 0, 0, 0)  # zip needs a date; the same one always
-ADVICE = "Install auparity anew, or fetch the file again."
-#: Bytes of the structure (the embedded bundle's has half a million), and of all members beside the file's own.
-#: Weights deflate to no less than a third; a bundle of zeros is none.
+EPOCH = (1980, 1, 1, 0, 0, 0)  # zip needs a date; always the same one
+ADVICE = "Reinstall auparity, or fetch the file again."
+#: Largest bytes of the structure (that of the embedded bundle has half a million), and of all members relative to the
+#: file. Weights deflate to at least a third of their size; a bundle of zeros is not accepted.
 MAX_STRUCTURE = 8 * 2**20
 MAX_RATIO, MAX_EXTRA = 8, 16 * 2**20
 
@@ -77,7 +77,7 @@ def to_half(values: Array) -> Array:
 def round_weights(bundle: B) -> B:
     """The bundle with the weights of networks, experts and AU models rounded to what float16 holds.
 
-    Shape models, warps and everything else that is geometry keep their precision.
+    Shape models, warps and other geometry keep their precision.
     """
     return bundle.map_models(rounded)
 
@@ -148,13 +148,13 @@ def load(path: StrPath, known_file: tuple[str, str] | None = None) -> BundleCont
 
     Parameters
     ----------
-    known_file : SHA-256 of a file, and the content hash of its bundle. For that very file the content hash is known
-        and need not be computed again, which takes longer than reading.
+    known_file : SHA-256 of a file, and the content hash of its bundle. For this file the content hash is not computed
+        again, which would take longer than reading.
 
     Raises
     ------
-    ModelFormatError : no such file, or it is damaged, cut short, of a newer version, something else, or a bundle of
-        another content than its file says.
+    ModelFormatError : the file does not exist, is damaged, truncated, of a newer version or of another kind, or its
+        bundle has another content than it states.
     """
     data = read_bytes(Path(path))
     try:
@@ -174,7 +174,7 @@ def load(path: StrPath, known_file: tuple[str, str] | None = None) -> BundleCont
 
 
 def stored_hash(path: StrPath) -> str:
-    """The content hash that the file says its bundle has.
+    """The content hash that the file states for its bundle.
 
     Raises
     ------
@@ -204,7 +204,7 @@ def _members(data: bytes, only: str | None = None) -> dict[str, bytes]:
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
-    """Are these the members of a bundle, as `save` writes them, and do they say to hold no more than they may?"""
+    """Check that the members are those that `save` writes, and that their declared sizes are within bounds."""
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names):
         raise MismatchError("", "every member once", "two of one name")
@@ -226,7 +226,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
 def _inflated(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(entry) as stream:
-            # With a size, no more than that is ever inflated, whatever the member really holds.
+            # With a size, at most that many bytes are inflated, whatever the member holds.
             content = stream.read(entry.file_size + 1)
     except Exception as error:  # as above
         raise MismatchError(entry.filename, "a whole member", f"{type(error).__name__}: {error}") from error

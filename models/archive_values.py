@@ -1,9 +1,9 @@
-"""What stands in an archive for the values of a bundle: the structure (JSON) and the numbers (one buffer a type).
+"""How an archive represents the values of a bundle: the structure (JSON) and the numbers (one buffer for each type).
 
 Written values are described by their shape and the place of their numbers. They are read back against the type hints
 of `auparity.models.types`, so that a record of another kind, a missing field or an array of another type is an error
-that says where it stands. Every stored number belongs to one array at most; arrays that occur more than once share
-their memory, so that what is read never takes more than a small multiple of what is stored.
+that names its place. Every stored number belongs to at most one array; arrays that occur more than once share their
+memory, so that a bundle in memory takes at most a small multiple of the file.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ValueWriter:
         self._known: dict[tuple[Any, ...], list[Any]] = {}
 
     def describe(self, value: Any) -> Any:
-        """What stands in the structure for a value."""
+        """The description of a value in the structure."""
         if isinstance(value, np.ndarray):
             return {"a": self._array(value)}
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -107,7 +107,7 @@ class Numbers:
         self._arrays: dict[tuple[Any, ...], Array] = {}
 
     def array(self, described: Any, dtype: np.dtype[Any]) -> Array:
-        """The read-only array that `described` stands for, which must be of type `dtype`."""
+        """The read-only array that `described` describes, which must be of type `dtype`."""
         try:
             kind, shape, stored, start, exponent = described
             key = (kind, tuple(shape), stored, start, exponent)
@@ -153,7 +153,7 @@ def _scaled(values: Array, dtype: np.dtype[Any], exponent: int) -> Array:
     if abs(exponent) <= SAFE_EXPONENT:
         scaled: Array = np.multiply(values, 2.0**-exponent, dtype=dtype)
         return scaled
-    with np.errstate(over="ignore"):  # found as infinite below
+    with np.errstate(over="ignore"):  # detected as infinite below
         scaled = np.ldexp(values.astype(dtype), -exponent)
     if not np.isfinite(scaled).all():
         raise MismatchError("", "finite numbers", "infinite ones")
@@ -164,11 +164,11 @@ Read = Callable[[Any, Numbers], Any]
 
 
 def read_value(kind: Any, described: Any, numbers: Numbers) -> Any:
-    """The value of type `kind` that `described` stands for.
+    """The value of type `kind` that `described` describes.
 
     Raises
     ------
-    MismatchError : it stands for something else.
+    MismatchError : it describes something else.
     """
     return _reader(kind)(described, numbers)
 
@@ -285,7 +285,7 @@ def _read_int(described: Any, numbers: Numbers) -> int:
 
 
 def _inside(place: str, error: MismatchError) -> MismatchError:
-    """The same error, seen from the value around."""
+    """The same error, with its place relative to the enclosing value."""
     inner = error.place
     if inner and not inner.startswith("["):
         inner = f".{inner}"

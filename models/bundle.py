@@ -28,7 +28,7 @@ class Bundle(BundleContents):
 
     @classmethod
     def embedded(cls) -> Bundle:
-        """The bundle that comes with auparity: trained on rendered faces, for tests and for trying things out.
+        """The bundle that comes with auparity: trained on rendered faces, for tests and for trying auparity.
 
         It finds and measures rendered faces; real faces need OpenFace's models (docs/embedded.md). Read on the first
         call, then kept.
@@ -50,7 +50,7 @@ class Bundle(BundleContents):
 
         Raises
         ------
-        ContractError : the bundle has no CE-CLM experts, or wider ones than OpenFace's.
+        ContractError : the bundle has no CE-CLM experts, or they are wider than OpenFace's.
         """
         face = dataclasses.replace(self.face, main=widen_model(self.face.main))
         return self.with_models(landmarker=face).with_meta(
@@ -71,7 +71,7 @@ class Bundle(BundleContents):
 
         Raises
         ------
-        ModelFormatError : not such a folder, or a file is missing, damaged, or does not fit the others.
+        ModelFormatError : it is not such a folder, or a file is missing, damaged, or does not fit the others.
         """
         found = layout.find(directory)
         choice = layout.choose_landmark_model(found, landmark_model)

@@ -1,6 +1,6 @@
-"""Do the parts of a bundle fit each other? Shapes, indices and ranges, as the readers of OpenFace's files check them.
+"""Checks that the parts of a bundle fit each other: shapes, indices and ranges, as for OpenFace's files.
 
-For bundles that come from elsewhere than those files: a bundle that passes can be handed to every stage.
+It is meant for bundles from other files: a bundle that passes can be given to every stage.
 """
 
 from __future__ import annotations

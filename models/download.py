@@ -1,8 +1,8 @@
-"""Downloads one file so that it is there whole or not at all: resumable, verified, atomic, from several addresses.
+"""Downloads one file completely or not at all: resumable, verified, atomic, from several addresses.
 
-Bytes go to ``<name>.part-<pid>-<random>`` beside the target, the name that the packages which share the cache use. What
-an interrupted download left is continued by the next one. Nothing that a server says of its file is believed: the
-length is the manifest's, and the whole file is held against its SHA-256 before it takes its name.
+Bytes go to ``<name>.part-<pid>-<random>`` beside the target, the name that the packages which share the cache use. An
+interrupted download is continued by the next one. Nothing that a server says about its file is trusted: the length
+comes from the manifest, and the SHA-256 of the whole file is verified before it takes its name.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from auparity.models.http_source import CannotContinue, Interrupted, Refused, re
 
 ATTEMPTS = 4  # at each address; pauses of 1, 2 and 4 s between them
 
-#: Called with (bytes of this file so far, bytes in all).
+#: Called with (bytes of this file so far, its total bytes).
 ByteProgress = Callable[[int, int], None]
 
 
 def sha256_of(path: Path, *, text: bool = False) -> str:
-    """SHA-256 of a file, in hex. Of text files line ends are read as LF: checkouts on Windows write CRLF."""
+    """SHA-256 of a file, in hex. Line ends of text files are read as LF, because checkouts on Windows write CRLF."""
     digest = hashlib.sha256()
     if text:
         digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
@@ -39,7 +39,7 @@ def sha256_of(path: Path, *, text: bool = False) -> str:
 
 
 def is_file(path: Path, size: int, sha256: str, *, text: bool = False) -> bool:
-    """Is `path` a file of this size and SHA-256? Of text files the size is that with LF as line ends.
+    """Whether `path` is a file of this size and SHA-256; the size of text files is that with LF as line ends.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def is_file(path: Path, size: int, sha256: str, *, text: bool = False) -> bool:
 
 
 def most_bytes(size: int, *, text: bool) -> int:
-    """Bytes that a file of this size may have: a text file twice as many, were every byte a line end written CRLF."""
+    """Largest bytes of a file of this size: twice as many for text files, whose line ends may be written as CRLF."""
     return 2 * size if text else size
 
 
@@ -66,17 +66,17 @@ def download(
     progress: ByteProgress | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Download `target` from the first of `urls` that gives it. The caller keeps other processes from doing the same.
+    """Download `target` from the first of `urls` that has it. The caller must keep other processes from doing the same.
 
     Parameters
     ----------
-    size, sha256 : what the file must be.
+    size, sha256 : expected of the file.
     text : compare hash and size with line ends read as LF.
 
     Raises
     ------
-    DownloadError : not reachable, refused, or not to be written; says what to do. The part that came is kept.
-    ChecksumError : every address gave the whole of another file; it is deleted.
+    DownloadError : not reachable, refused, or the file cannot be written; says what to do. The received part is kept.
+    ChecksumError : every address returned a complete file of other content; it is deleted.
     """
     with _writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -104,17 +104,17 @@ def download(
                 else:
                     sleep(2.0**attempt)
     raise DownloadError(
-        f"{'; '.join(failures)}. Try again later (what came is kept), or download it by hand to {target}."
+        f"{'; '.join(failures)}. Try again later (the received part is kept), or download it by hand to {target}."
     )
 
 
 def _receive(url: str, part: Path, size: int, sha256: str, text: bool, progress: ByteProgress | None) -> None:
-    """Write to `part` what is missing of it, never more bytes than the file may have.
+    """Append the missing bytes to `part`, never more than the file may have.
 
     Raises
     ------
-    Interrupted, Refused : as of `receive`. Interrupted also where the end is missing, or what was kept does not fit.
-    ChecksumError : the address gave the whole of another file.
+    Interrupted, Refused : as in `receive`; Interrupted also if the end is missing, or the kept part does not fit.
+    ChecksumError : the address returned a complete file of other content.
     """
     limit = most_bytes(size, text=text)
     with _writing(part):
@@ -136,13 +136,13 @@ def _receive(url: str, part: Path, size: int, sha256: str, text: bool, progress:
             if length < size:
                 raise Interrupted(f"the connection ended after {length} of {size} bytes")
             file.truncate(0)
-    if begin or text:  # of text its length does not tell whether the end is missing
-        raise Interrupted("what came, with what had been kept, is not the file")
+    if begin or text:  # the length of a text does not say whether its end is missing
+        raise Interrupted("the received and the kept part together are not the file")
     raise ChecksumError(part, sha256, found)
 
 
 def _append(url: str, file: BinaryIO, begin: int, limit: int, progress: ByteProgress | None) -> int:
-    """Write to `file` what comes from `begin` on; returns where that really began. Its position is the end."""
+    """Write the received bytes from `begin` on; returns where they really began. The position of `file` is the end."""
     first = begin
     with contextlib.closing(receive(url, begin, limit + 1)) as chunks:
         for number, (offset, chunk) in enumerate(chunks):
@@ -152,14 +152,14 @@ def _append(url: str, file: BinaryIO, begin: int, limit: int, progress: ByteProg
             with _writing(Path(file.name)):
                 file.seek(offset)
                 file.write(chunk)
-                file.truncate()  # where the server started again, what was kept is gone
+                file.truncate()  # if the server started again, the kept part is discarded
             if progress:
                 progress(offset + len(chunk), limit)
     return first
 
 
 def _adopt_part(target: Path, limit: int) -> Path:
-    """A part of our own beside `target`: the longest that earlier downloads left, else an empty one."""
+    """The part file of this download beside `target`: the longest left by earlier downloads, else an empty one."""
     part = target.with_name(f"{target.name}.part-{os.getpid()}-{secrets.token_hex(8)}")
     kept: list[tuple[int, Path]] = []
     for left in target.parent.iterdir():
@@ -181,13 +181,13 @@ def _adopt_part(target: Path, limit: int) -> Path:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Errors of our own files are not the server's: they end the download at once."""
+    """Turn errors of local files into errors that end the download, because another server cannot help."""
     try:
         yield
     except OSError as error:
         raise DownloadError(
             f"{path} cannot be written: {error.strerror or error}. Free space or choose another folder "
-            "(OPENFACE_MODELS_DIR, --dir), then repeat; what came is kept."
+            "(OPENFACE_MODELS_DIR, --dir), then repeat; the received part is kept."
         ) from error
 
 

@@ -1,8 +1,8 @@
-"""A lock between processes, held by the operating system: it ends with the process that holds it, however that ends.
+"""A lock between processes, held by the operating system: it ends with the process that holds it, in whatever way.
 
 pyfaceau, pyclnf and pymtcnn lock the cache that we share with them in the same way: `flock` of the whole file, on
-Windows a lock of its first byte. The file itself stays: deleting it would let two processes lock two files of one name.
-That is why this is not the package `filelock`, whose recent versions delete theirs.
+Windows a lock of its first byte. The file itself is kept, because deleting it would let two processes lock two files of
+one name. Recent versions of the package `filelock` delete theirs, so it is not used here.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import IO
 from auparity.errors import AuparityError
 
 POLL = 0.2  # s between attempts
-PATIENCE = 15 * 60.0  # s that another process is waited for, as the packages above do
+PATIENCE = 15 * 60.0  # s to wait for another process, as in the packages above
 
 
 @contextmanager
 def locked(path: Path, *, patience: float = PATIENCE, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock of the file `path`, which is made where it is not there.
+    """Hold the lock of the file `path`, which is created if it does not exist.
 
     Parameters
     ----------
     patience : seconds to wait for a process that holds it.
-    waiting : called once when there is somebody to wait for.
+    waiting : called once if another process holds the lock.
 
     Raises
     ------

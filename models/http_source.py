@@ -1,8 +1,8 @@
-"""Bytes of a file from a web server that may do anything: answer nonsense, drip, never end, or point elsewhere.
+"""Bytes of a file from an untrusted web server, which may answer nonsense, be slow, never end, or redirect anywhere.
 
-Whatever a server does ends in bytes or in one of two errors: `Interrupted`, after which the same address may be tried
-again (`CannotContinue`: from the start), or `Refused`, after which it need not be. Content is not judged here: whoever
-asked holds it against a hash.
+Every answer gives bytes or one of two errors: `Interrupted`, after which the same address may be tried again
+(`CannotContinue`: from the start), or `Refused`, after which another try is useless. The content is not checked here:
+the caller verifies its hash.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from urllib.parse import urlsplit
 
 CHUNK = 1 << 16  # bytes read at a time at most
 TIMEOUT = 60.0  # s without a byte
-WINDOW = 60.0  # s over which the least rate is taken
-LEAST_RATE = 1024.0  # bytes/s; slower is a stall: no file here may take days
-RETRIED = (408, 429)  # besides everything from 500 on: too slow, too busy
+WINDOW = 60.0  # s over which the rate is averaged
+LEAST_RATE = 1024.0  # bytes/s; a slower transfer counts as stalled
+RETRIED = (408, 429)  # besides all statuses from 500 on: too slow, too busy
 
-#: Everything that `urllib` raises for an answer that it cannot make sense of. ValueError: numbers and addresses of
-#: redirects that are none (UnicodeError is one, too).
+#: Errors of `urllib` for an answer that it cannot interpret. ValueError: invalid numbers and addresses of redirects
+#: (UnicodeError is one, too).
 NONSENSE = (OSError, http.client.HTTPException, ValueError, EOFError)
 
 
 class Interrupted(Exception):
-    """The transfer did not come to its end; trying again may help."""
+    """The transfer was not finished; trying again may help."""
 
 
 class CannotContinue(Interrupted):
-    """The server does not continue where it was asked to; from the start it may give the file."""
+    """The server does not continue at the requested place; it may send the file from the start."""
 
 
 class Refused(Exception):
-    """The address does not give the file."""
+    """The address does not have the file."""
 
 
 def receive(url: str, start: int, limit: int) -> Generator[tuple[int, bytes], None, None]:
     """Bytes of the file at `url` from `start` on, as (offset, bytes): at most `limit` - `start` of them.
 
-    The first offset is 0 where the server does not continue where it was asked to.
+    The first offset is 0 if the server does not continue at the requested place.
 
     Raises
     ------
-    Interrupted : the connection broke, was too slow, or what came makes no sense.
-    Refused : there is no such file, it may not be had, or the address leads where files are not fetched from.
+    Interrupted : the connection broke, was too slow, or the answer is invalid.
+    Refused : there is no such file, it is not accessible, or the address is of a kind that is not used.
     """
     with _Watchdog() as watchdog:
         try:
@@ -64,7 +64,7 @@ def receive(url: str, start: int, limit: int) -> Generator[tuple[int, bytes], No
                     offset += len(chunk)
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code == 416:  # more is kept than there is
+            if error.code == 416:  # the kept part is longer than the file
                 raise CannotContinue("the part that was kept does not fit the file offered") from error
             kind = Interrupted if error.code >= 500 or error.code in RETRIED else Refused
             raise kind(f"{error.code} {error.reason}") from error
@@ -75,13 +75,13 @@ def receive(url: str, start: int, limit: int) -> Generator[tuple[int, bytes], No
 
 
 def _offset_of(answer: Any, start: int) -> int:
-    """Where in the file the answer begins.
+    """The offset in the file at which the answer begins.
 
     Raises
     ------
-    CannotContinue : another part than the one asked for.
-    Interrupted : an answer without a file.
-    Refused : a web page.
+    CannotContinue : another part than the requested one was sent.
+    Interrupted : an answer without a file was sent.
+    Refused : a web page was sent.
     """
     if answer.headers.get_content_type() == "text/html":
         raise Refused("sent a web page instead of the file")
@@ -91,7 +91,7 @@ def _offset_of(answer: Any, start: int) -> int:
         said = answer.headers.get("Content-Range", "")
         if said.startswith(f"bytes {start}-"):
             return start
-        raise CannotContinue(f"sent the range {said[:40]!r} where one from {start} on was asked for")
+        raise CannotContinue(f"sent the range {said[:40]!r} instead of one from {start} on")
     raise Interrupted(f"answered with status {answer.status}")
 
 
@@ -99,7 +99,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        """Follow to http and https only, and not from https to http."""
+        """Follow redirects to http and https only, and not from https to http."""
         allowed = ("https",) if req.type == "https" else ("http", "https")
         if urlsplit(newurl).scheme not in allowed:
             fp.close()
@@ -108,7 +108,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _opener(watchdog: _Watchdog) -> urllib.request.OpenerDirector:
-    """An opener for http and https alone: the usual one also opens files, FTP and data addresses."""
+    """An opener only for http and https; the usual one also opens files, FTP and data addresses."""
 
     class Http(urllib.request.HTTPHandler):
         def http_open(self, req: urllib.request.Request) -> Any:
@@ -128,15 +128,15 @@ def _opener(watchdog: _Watchdog) -> urllib.request.OpenerDirector:
 
 
 class _Watchdog:
-    """Ends a transfer that is slower than the least rate, headers included.
+    """Ends a transfer, including its headers, that is slower than the least rate.
 
-    A time-out of a socket counts from byte to byte: a server that sends one every minute is never late. Ending the
-    connection from another thread reaches every read, whoever waits in it.
+    The time-out of a socket counts from byte to byte, so a server that sends a byte every minute is never late. Ending
+    the connection from another thread interrupts every waiting read.
     """
 
     def __init__(self) -> None:
         self.received = 0  # bytes of content so far
-        self.verdict = ""  # why it ended the transfer
+        self.verdict = ""  # why the transfer was ended
         self._sockets: list[socket.socket] = []
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="auparity-download", daemon=True)
@@ -173,7 +173,7 @@ class _Watchdog:
 
 def _end(connected: socket.socket) -> None:
     try:
-        # The plain socket's method: that of an encrypted one changes what a reader in another thread is using.
+        # The method of the plain socket, because that of an encrypted one changes state that a reader is using.
         socket.socket.shutdown(connected, socket.SHUT_RDWR)
     except OSError:
         return  # it has ended already

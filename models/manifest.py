@@ -1,4 +1,4 @@
-"""What belongs to one set of model files: their paths, addresses, sizes and hashes, as a manifest of TOML says it."""
+"""The manifest (TOML) of one set of model files: their paths, addresses, sizes and hashes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ManifestFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What belongs to one set of models."""
+    """The manifest of one set of models."""
 
     name: str
     version: str
@@ -44,7 +44,7 @@ class Manifest:
 
 
 def parse_manifest(text: str) -> Manifest:
-    """A manifest from TOML; AuparityError when it does not hold what it must."""
+    """A manifest from TOML; AuparityError if it is invalid."""
     try:
         table = tomllib.loads(text)
         address, entries = _text(table, "address"), table.get("file")
@@ -53,8 +53,8 @@ def parse_manifest(text: str) -> Manifest:
         files = tuple(_file(entry, address) for entry in entries)
         name, version, licence, url = (_text(table, key) for key in ("name", "version", "licence", "licence_url"))
         return Manifest(name, version, licence, url, files)
-    except (ValueError, RecursionError) as error:  # of tomllib's own, too
-        raise AuparityError(f"The manifest of models cannot be read: {error}. Install auparity anew.") from error
+    except (ValueError, RecursionError) as error:  # also those of tomllib
+        raise AuparityError(f"The manifest of models cannot be read: {error}. Reinstall auparity.") from error
 
 
 def _text(table: dict[str, Any], key: str) -> str:

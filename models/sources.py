@@ -1,4 +1,4 @@
-"""Which bundle a user means: by name, by folder, by file, or by saying nothing."""
+"""The bundle that a user means: by name, by folder, by file, or by default."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from auparity.models.formats.files import StrPath
 
 EMBEDDED = "embedded"
 OPENFACE = "openface"
-#: What everybody must know who gets the embedded bundle without having asked for it.
+#: Warning for users who get the embedded bundle without having requested it.
 EMBEDDED_NOTICE = (
     "These models were trained on rendered faces: they are for trying auparity and for tests. For real faces get "
     "OpenFace's models: auparity models fetch openface --accept-license"
@@ -24,7 +24,7 @@ def open_bundle(source: StrPath | None = None, landmark_model: str = "auto") -> 
     Parameters
     ----------
     source : "embedded"; "openface", for OpenFace's models in this machine's store; a folder of OpenFace's models, or a
-        file written by `auparity.models.archive`; None for OpenFace's models where the store has them, else the
+        file written by `auparity.models.archive`; None for OpenFace's models if the store has them, else the
         embedded bundle.
     landmark_model : see `Bundle.from_openface`; the embedded bundle and files have one landmark model only.
 
@@ -50,7 +50,7 @@ def open_bundle(source: StrPath | None = None, landmark_model: str = "auto") -> 
 
 
 def is_embedded(bundle: Bundle) -> bool:
-    """Is this the bundle that comes with auparity?"""
+    """Whether this is the bundle that comes with auparity."""
     return bundle.meta.name == Bundle.embedded().meta.name
 
 

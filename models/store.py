@@ -1,6 +1,6 @@
-"""The store: OpenFace's model files in the cache that this ecosystem shares, fetched once, verified, found again.
+"""The store: OpenFace's model files in the cache that this ecosystem shares, fetched once and verified.
 
-pyfaceau, pyclnf and pymtcnn keep theirs in the same place, so that none downloads what another has::
+pyfaceau, pyclnf and pymtcnn use the same folder, so that none downloads files that another has::
 
     <OPENFACE_MODELS_DIR, else the user's folder for data/OpenFaceModels>/2.2.0/
         .lock                                        held while files are written
@@ -8,8 +8,8 @@ pyfaceau, pyclnf and pymtcnn keep theirs in the same place, so that none downloa
         originals/lib/local/FaceAnalyser/AU_predictors/
 
 Earlier versions of auparity kept `model` and `AU_predictors` directly in `originals`, or in the folder that
-OPENFACE_MODELS_DIR names; such a store is still found, and a fetch takes its files over. What belongs into the store,
-from where and with which SHA-256, is in ``openface_manifest.toml``.
+OPENFACE_MODELS_DIR names; such a store is still found, and a fetch takes over its files. ``openface_manifest.toml``
+lists the files of the store with their addresses and SHA-256.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ORIGINALS = "originals"
 LOCK = ".lock"
 
 Verdict = Literal["ok", "missing", "differs", "unreadable"]
-#: Called with (file entry, its number from 1, number of files, bytes so far, bytes in all).
+#: Called with (file entry, its number from 1, number of files, bytes so far, total bytes).
 FetchProgress = Callable[[ManifestFile, int, int, int, int], None]
 
 
@@ -42,7 +42,7 @@ def default_directory() -> Path:
 
     Raises
     ------
-    AuparityError : this user has no home, and nothing names a folder.
+    AuparityError : this user has no home, and the variable names no folder.
     """
     return _base() / "2.2.0" / ORIGINALS
 
@@ -64,14 +64,14 @@ def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError as error:
-        raise AuparityError(f"This user has no home folder. Set {DIRECTORY_VARIABLE} to a folder of yours.") from error
+        raise AuparityError(f"This user has no home folder. Set {DIRECTORY_VARIABLE} to a folder.") from error
 
 
 def _candidates() -> list[Path]:
-    """Folders in which OpenFace's models may be, the shared cache's first."""
+    """Folders in which OpenFace's models may be, the shared cache first."""
     try:
         folders = [default_directory()]
-    except AuparityError:  # no home: then they are in no folder of ours
+    except AuparityError:  # without a home there is no such folder
         return []
     if named := os.environ.get(DIRECTORY_VARIABLE, "").strip():
         folders.append(Path(os.path.expanduser(named)))
@@ -79,9 +79,9 @@ def _candidates() -> list[Path]:
 
 
 def installed_openface() -> Path | None:
-    """The folder of OpenFace's models on this machine, as `Bundle.from_openface` takes it; None where there is none.
+    """The folder of OpenFace's models on this machine, as `Bundle.from_openface` takes it; None without one.
 
-    Packages that share the cache fetch some of the files only, so a folder counts that has what a bundle begins with.
+    Packages that share the cache fetch only some of the files, so the folder must have the main lists of a bundle.
     """
     return next((folder for folder in _candidates() if layout.has_lists(folder)), None)
 
@@ -99,7 +99,7 @@ def find_openface(models: str | os.PathLike[str] | None = None) -> Path:
 
     Raises
     ------
-    ModelFormatError : there is none; says where was looked and how to get one.
+    ModelFormatError : there is none; names the searched places and says how to get one.
     """
     if models is not None:
         return Path(models)
@@ -115,7 +115,7 @@ def _what_is_there() -> str:
 
 
 def _place(directory: Path, file: ManifestFile) -> Path | None:
-    """Where a file of the manifest is below a folder: at its path in OpenFace's repository, or as we once kept it."""
+    """A manifest's file below a folder: at its path in OpenFace's repository, or in the earlier layout."""
     for path in (safe_target(directory, file.path), safe_target(directory, _short(file.path))):
         if path.is_file():
             return path
@@ -134,7 +134,7 @@ def missing_files(directory: Path, manifest: Manifest | None = None) -> list[str
 
 
 def verify(directory: Path, manifest: Manifest | None = None) -> dict[str, Verdict]:
-    """Every file of the manifest held against its hash."""
+    """Verify the checksum of every file of the manifest."""
     return {
         file.path: _verdict(_place(directory, file), file) for file in (manifest or openface_manifest()).files
     }  # fmt: skip
@@ -159,14 +159,14 @@ def fetch(
     waiting: Callable[[], None] = lambda: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
-    """Download what is missing or damaged; returns the paths of what was downloaded.
+    """Download missing and damaged files; returns the paths of the downloaded files.
 
     Parameters
     ----------
     directory : the store; None for the default one.
     accept_license : the user has read and accepts OpenFace's licence.
-    mirror : an address that serves the manifest's paths, in place of the official ones.
-    waiting : called once when another process is writing to the store, which is waited for.
+    mirror : another server with the paths of the manifest, instead of the official addresses.
+    waiting : called once if another process is writing to the store, before waiting for it.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def fetch(
             "with --accept-license if you accept it."
         )
     fetched = []
-    # The lock of the shared cache stands beside `originals`; a folder of one's own holds its lock itself.
+    # The lock of the shared cache is beside `originals`; another folder has its lock inside.
     with locked((directory.parent if shared else directory) / LOCK, waiting=waiting):
         for number, file in enumerate(manifest.files, 1):
             target = safe_target(directory, file.path)
@@ -201,7 +201,7 @@ def fetch(
 
 
 def _taken_over(directory: Path, file: ManifestFile, target: Path) -> bool:
-    """Put a good file that is kept as earlier versions kept it at its place of today, too; was there one?"""
+    """Link or copy a good file of the earlier layout to its present place; whether there was one."""
     old = safe_target(directory, _short(file.path))
     if old == target or _verdict(old if old.is_file() else None, file) != "ok":
         return False
@@ -210,7 +210,7 @@ def _taken_over(directory: Path, file: ManifestFile, target: Path) -> bool:
         target.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         try:
-            os.link(old, part)  # the same bytes under two names, where the file system has that
+            os.link(old, part)  # the same bytes under two names, if the file system has hard links
         except OSError:
             shutil.copyfile(old, part)
         os.replace(part, target)

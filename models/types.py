@@ -1,7 +1,7 @@
 """The data types of a bundle: frozen dataclasses of arrays, one for each kind of OpenFace model file.
 
-They hold what the file holds, at the precision the file has, so that writing one back gives the same bytes.
-Casting (the C++ program computes most of it in float32) is the business of the stage that uses them.
+They have the content of the file in its precision, so that writing it back gives the same bytes. The stages cast the
+arrays (the C++ program computes most of them in float32).
 Shapes: n = landmarks, m = modes of shape, V = views, w = side of a response window, S = sigma components.
 """
 

@@ -1,1 +1,1 @@
-"""Reports: what the pipeline measured, to look at. Reads result files; imports no pipeline."""
+"""Reports of measurements, parity runs and benchmarks. Reads result files; imports no pipeline."""

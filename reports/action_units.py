@@ -1,4 +1,4 @@
-"""What the action units are called (Ekman and Friesen, Facial Action Coding System), short enough for a bar chart."""
+"""Names of the action units (Ekman and Friesen, Facial Action Coding System), short enough for a bar chart."""
 
 from __future__ import annotations
 

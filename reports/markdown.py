@@ -1,10 +1,10 @@
-"""Text from files inside Markdown: names, reasons and commands that anybody may have written, shown as they are."""
+"""Text from files inside Markdown: names, reasons and commands from outside are shown as plain text."""
 
 from __future__ import annotations
 
 import re
 
-#: What begins markup inside a line, or ends a table cell. An underscore inside a word is none.
+#: Characters that begin markup inside a line, or end a table cell. An underscore inside a word does not.
 _MARKUP = re.compile(r"[\\`*\[\]<>|~#!&$]|(?<!\w)_|_(?!\w)")
 
 

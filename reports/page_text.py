@@ -1,4 +1,4 @@
-"""Figures as a page prints them: a dash for what has no value, real minus signs, no break before a unit."""
+"""Figures as a page prints them: a dash for missing values, real minus signs, no break before a unit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small line charts as SVG text, for pages that must stand alone: no script, no font, no picture from elsewhere.
+"""Small line charts as SVG text, for self-contained pages: no script, no font, no picture from elsewhere.
 
 Colours are CSS variables of the page, so that one drawing serves light, dark and paper. `Line`s over seconds in, one
 ``<svg>`` element out, which scales with its column; charts of one group share their axes, so that heights compare.
@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 #: Size of the drawing in its own units; the page scales it.
 WIDTH, HEIGHT = 300, 132
 _LEFT, _RIGHT, _TOP, _BOTTOM = 30, 6, 6, 22
-#: More points than this on 260 units cannot be told apart; of each bin the smallest and the largest value are kept.
+#: More points than this on 260 units cannot be distinguished; the smallest and largest value of each bin are kept.
 MOST_POINTS = 1200
 
 
@@ -65,7 +65,7 @@ def line_chart(
 
     Parameters
     ----------
-    description : what a reader who cannot see it is told.
+    description : text for readers who cannot see the chart.
     seconds : (F,) times, rising.
     lost : (F,) bool, frames without a face, shaded.
     width, height : of the drawing in its own units; text keeps its size in them.
@@ -113,7 +113,7 @@ def _path(x: Array, y: Array, known: Array) -> str:
 
 
 def _thinned(seconds: Array, values: Array) -> tuple[Array, Array]:
-    """At most MOST_POINTS points that look the same: of each bin the smallest and the largest value, where they are."""
+    """At most MOST_POINTS points that look the same: the smallest and largest value of each bin, at their places."""
     if len(values) <= MOST_POINTS:
         return seconds, values
     kept: list[int] = []

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 0 good, 1 a problem, 2 usage, 130 interrupted."""
     words = sys.argv[1:] if argv is None else list(argv)
     arguments = build_parser().parse_args(words)
-    arguments.words = words[1:]  # what follows the command, as typed: results keep the command that repeats them
+    arguments.words = words[1:]  # as typed after the command: results store the command that repeats them
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("auparity: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # whoever reads our output has seen enough: `auparity doctor | head`
+    except BrokenPipeError:  # the reader of our output has closed it: `auparity doctor | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter would complain at its end
         return EXIT_PROBLEM
 
@@ -63,7 +63,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Ours in one line without the place in the source, others as ever."""
+    """Show our warnings in one line without their place in the source, others as usual."""
     if issubclass(category, AuparityWarning):
         print(f"auparity: warning: {message}", file=sys.stderr)
     else:

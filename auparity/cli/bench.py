@@ -1,4 +1,4 @@
-"""``auparity bench``: time pipelines in turns with the reference's, and write a result file that reports read."""
+"""``auparity bench``: time pipelines in turns with the reference, and write a result file for `auparity report`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Time pipelines on rendered workloads that are the same everywhere, or on your own clips and models.
 
-Every pipeline takes turns with the reference NumPy one in one process, a few frames each, in several passes; ratios are
-taken within a pass on the same frames, so that other work on the machine does not move them. The parity of the very
-run is measured with it. Results go to one JSON file; `auparity report FILE` makes a page, Markdown and plots of it.
+Every pipeline takes turns with the NumPy reference in one process, a few frames each, in several passes. Ratios are
+taken within a pass on the same frames, so that other work on the machine hardly changes them. The parity of the timed
+run is measured as well. Results go to one JSON file; `auparity report FILE` makes a page, Markdown and plots of it.
 
 BLAS is limited to one thread unless OMP_NUM_THREADS or the like says otherwise."""
 _EPILOG = """\
@@ -28,8 +28,8 @@ examples:
   auparity bench --photographs holiday/ --models DIR   each image of a folder by itself
   auparity bench --list                                the workloads
 
-exit status: 0 good, 1 a timed pipeline disagreed with the reference or a problem, 2 usage, 130 interrupted (what was
-finished is in the file)"""
+exit status: 0 good, 1 a timed pipeline disagrees with the reference, or an error, 2 usage, 130 interrupted (the file
+holds what was finished)"""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 DEFAULT_OUTPUT = Path("results") / "bench.json"
 
@@ -37,15 +37,15 @@ DEFAULT_OUTPUT = Path("results") / "bench.json"
 def add_parser(subparsers: Any) -> None:
     """Add ``bench`` to the command line."""
     parser = subparsers.add_parser(
-        "bench", help="time pipelines beside the reference's", description=_DESCRIPTION, epilog=_EPILOG,
+        "bench", help="time pipelines in turns with the reference", description=_DESCRIPTION, epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP", help="videos or folders of frames of your own")
     parser.add_argument("--photographs", type=Path, metavar="FOLDER", help="images, each by itself")
     parser.add_argument(
-        "--workload", action="append", metavar="NAME", help="a rendered one, or `recorded`; may be given again"
+        "--workload", action="append", metavar="NAME", help="a rendered workload, or `recorded`; may be given again"
     )
-    parser.add_argument("--list", action="store_true", help="name the workloads and end")
+    parser.add_argument("--list", action="store_true", help="list the workloads and exit")
     parser.add_argument(
         "--variants", action="append", metavar="SPEC",
         help='"best" (the default), "numba", "best,fhog=onnx" ...; may be given again',
@@ -58,13 +58,13 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--landmark-model", default="auto", choices=("auto", "clnf", "ceclm"), help="default: auto")
     parser.add_argument(
         "--emulate-coreml", action="store_true",
-        help="interpret the Core ML packages of coreml variants in NumPy, where there is no Mac; times mean little",
+        help="without a Mac: interpret the Core ML packages of coreml variants in NumPy; the times mean little",
     )  # fmt: skip
-    parser.add_argument("--frames", type=int, default=100, metavar="N", help="of each workload (default: 100)")
+    parser.add_argument("--frames", type=int, default=100, metavar="N", help="frames of each workload (default: 100)")
     parser.add_argument("--passes", type=int, default=5, metavar="N", help="interleaved repeats (default: 5)")
     parser.add_argument(
         "--reference-frames", type=int, default=20, metavar="N",
-        help="that the reference takes part in (default: 20); 0 leaves it out, and ratios and parity with it",
+        help="frames on which the reference runs (default: 20); with 0 there are no ratios and no parity",
     )  # fmt: skip
     parser.add_argument(
         "-o", "--output", type=Path, default=DEFAULT_OUTPUT, metavar="FILE", help=f"default: {DEFAULT_OUTPUT}"
@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         reference_frames=arguments.reference_frames, peers=peers, output=arguments.output, progress=_tell,
     )  # fmt: skip
     print(results_markdown(results), end="")
-    print(f"\nWritten: {arguments.output}. A page of it: auparity report {arguments.output}")
+    print(f"\nWritten: {arguments.output}. To make a page of it: auparity report {arguments.output}")
     if arguments.record:
         print(f"Recorded: {record(results)}")
     return 0 if results.passed else 1

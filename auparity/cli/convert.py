@@ -1,4 +1,4 @@
-"""``auparity convert``: a bundle's models as files for other runtimes, and what such a file holds."""
+"""``auparity convert``: write a bundle's models as files for other runtimes, and describe such files."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LINE_SECONDS = 10.0  #: between two lines of progress where there is no terminal
 _DESCRIPTION = """\
 Write every network and model of a bundle as files of another runtime: detector, patch experts (all of a view in one
 graph, and one file for each landmark and scale of the frontal view), landmark validator, action units, and the half
-from aligned faces to action units. manifest.json beside them says what each takes and gives, its hash and size.
-An interrupted export resumes. With --verify every file is read back, run, and held against the reference. TensorRT
-engines run only on such a GPU as they were built on; on another machine the same command builds them again."""
+from aligned faces to action units. manifest.json beside them states the inputs, outputs, hash and size of each.
+An interrupted export resumes. With --verify every file is read back, run, and compared with the reference. TensorRT
+engines run only on the kind of GPU that they were built on; on another machine the same command builds them again."""
 _EPILOG = """\
 examples:
   auparity convert --to onnx -o exported/                       the models that auparity extract would take
@@ -41,18 +41,18 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--to", choices=("onnx", "coreml", "tensorrt"), help="the target format")
     parser.add_argument(
         "--precision", choices=("float32", "float16"), default="float32",
-        help="what weights are stored and layers computed in; default: float32",
+        help="precision of weights and layers; default: float32",
     )  # fmt: skip
     parser.add_argument("--models", metavar="SOURCE", help="embedded, openface, a folder or a file")
     parser.add_argument("--landmark-model", default="auto", choices=("auto", "clnf", "ceclm"), help="default: auto")
     parser.add_argument("--widen", action="store_true", help="CE-CLM layers of OpenFace's sizes (embedded bundle)")
     parser.add_argument(
         "--jobs", type=whole(1), metavar="N",
-        help="processes side by side; default: one a core, for TensorRT one, as it times kernels on the GPU",
+        help="number of processes; default: one for each core, for TensorRT one, because it times kernels on the GPU",
     )  # fmt: skip
     parser.add_argument("--only", action="append", metavar="PATTERN", help="names of items; may be given again")
-    parser.add_argument("--verify", action="store_true", help="run what was written against the reference")
-    parser.add_argument("--inspect", type=Path, metavar="FILE", help="say what an exported file holds, and end")
+    parser.add_argument("--verify", action="store_true", help="run every file and compare it with the reference")
+    parser.add_argument("--inspect", type=Path, metavar="FILE", help="describe an exported file and exit")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder of the export")
     parser.set_defaults(run=run)
 

@@ -1,7 +1,7 @@
-"""`auparity dev`: the tools with which auparity is developed, trained, measured and attacked, by name.
+"""`auparity dev`: tools for developing, training, measuring and attacking auparity, by name.
 
-Each is a module with a `main(arguments)`, loaded when it is called. Those that a wheel does not hold (they need the
-repository's tests) say so.
+Each tool is a module with a function `main(arguments)`, which is imported when the tool is called. A tool that is not
+part of a wheel, because it needs the repository's tests, raises an error that says so.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Tool(NamedTuple):
 TOOLS = {
     "fidelity": Tool("parity_tests.fidelity.run", "the reference against the C++ program on all recordings"),
     "truth": Tool("parity_tests.truth.run", "the embedded bundle against rendered ground truth"),
-    "multi-view": Tool("parity_tests.truth.multi_view", "photographs: eleven starting orientations against one"),
+    "multi-view": Tool("parity_tests.truth.multi_view", "images: eleven starting orientations against one"),
     "parallel": Tool("parity_tests.suite.parallel", "processes and threads against one process"),
-    "fuzz": Tool("parity_tests.fuzz.command", "damaged files and arguments into everything that reads them"),
-    "kills": Tool("parity_tests.kills", "kill extractions at random moments and look at what they leave"),
+    "fuzz": Tool("parity_tests.fuzz.command", "give damaged files and arguments to everything that reads them"),
+    "kills": Tool("parity_tests.kills", "kill extractions at random moments and check what they leave behind"),
     "bench-device": Tool("benchmarks.device.command", "the pipeline that stays on a GPU: streams, stages, floors"),
     "throughput": Tool("benchmarks.throughput", "frames a second of processes, and of one stream over two threads"),
-    "runtimes": Tool("benchmarks.runtimes", "exported models in the runtimes that are here"),
-    "peers": Tool("benchmarks.peers.command", "OpenFace and its Python ports beside auparity"),
+    "runtimes": Tool("benchmarks.runtimes", "time exported models in the installed runtimes"),
+    "peers": Tool("benchmarks.peers.command", "time OpenFace and its Python ports beside auparity"),
     "cold-start": Tool("benchmarks.cold", "import, first result and memory of a fresh process"),
     "train": Tool("models.synthetic.training.run", "train the embedded bundle anew"),
 }
@@ -47,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("tool", choices=TOOLS, metavar="TOOL")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="of the tool")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="arguments of the tool")
     parser.set_defaults(run=run)
 
 

@@ -1,4 +1,4 @@
-"""``auparity doctor``: what this machine has, which variants can run and why not, and what would be chosen."""
+"""``auparity doctor``: what this machine has, which variants can run, why others cannot, and which are chosen."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
 
 _DESCRIPTION = """\
-Say what this machine has (processor, vector instructions, BLAS, threads, GPUs, versions), where compiled kernels are
+Show what this machine has (processor, vector instructions, BLAS, threads, GPUs, versions), where compiled kernels are
 kept, which variants of each stage can run here on a bundle and why the others cannot, which ones `Pipeline.best()`
-chooses, what would suit the machine, and which engines can carry many inputs. Report a problem with the output of
-`auparity doctor --json`."""
+chooses, what to install for this machine, and which engines can carry many inputs. Include the output of
+`auparity doctor --json` when you report a problem."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -68,12 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _kept() -> dict[str, str]:
-    """Where this machine keeps what, and why there."""
+    """Where kernels, models and results are kept on this machine, and why there."""
     from auparity.accelerated.cache import cache_root, kernels_folder
     from auparity.models.store import installed_openface, place
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AuparityWarning)  # what they say stands in these lines
+        warnings.simplefilter("ignore", AuparityWarning)  # these lines say the same
         root, kernels = cache_root(), kernels_folder()
     return {
         "cache": str(root),
@@ -83,7 +83,7 @@ def _kept() -> dict[str, str]:
 
 
 def _bundle(source: str | None) -> tuple[Bundle, str | None]:
-    """The bundle that is asked for, or where the one that is found by itself is damaged the embedded one and why."""
+    """The requested bundle; if none was requested and the one found is damaged, the embedded one and the reason."""
     from auparity.models.bundle import Bundle
     from auparity.models.sources import open_bundle
 
@@ -92,7 +92,7 @@ def _bundle(source: str | None) -> tuple[Bundle, str | None]:
     except AuparityError as error:
         if source is not None:
             raise
-        return Bundle.embedded(), f"the embedded ones, because {error}"
+        return Bundle.embedded(), f"the embedded models, because {error}"
 
 
 def _machine_lines(machine: Hardware) -> list[str]:
@@ -127,7 +127,7 @@ def _by_name(states: dict[str, dict[str, str | None]]) -> dict[str, str | None]:
 
 
 def _states(bundle: Bundle, known: Registry) -> dict[str, dict[str, str | None]]:
-    """Why not, by stage and variant; None for those that can run on some model of the bundle."""
+    """Why a variant cannot run, by stage and variant; None if it can run on some model of the bundle."""
     from auparity.accelerated.choices import models_of
     from auparity.accelerated.registry import STAGES
 
@@ -154,7 +154,7 @@ def _variant_lines(bundle: Bundle, known: Registry, chosen: dict[str, Choice]) -
         f"GPU pipeline {gpu}", "",
         f"variants on bundle {bundle.meta.name} {bundle.short_hash} (* = Pipeline.best()'s choice on the processor)",
     ]  # fmt: skip
-    missing: dict[tuple[str, str], list[str]] = {}  # stages by variant and reason: said once, below
+    missing: dict[tuple[str, str], list[str]] = {}  # stages by variant and reason, listed below
     for stage, states in _states(bundle, known).items():
         can = [f"{name}{'*' if name == chosen[stage].variant.name else ''}" for name, why in states.items() if not why]
         lines.append(f"  {stage:<15} {'  '.join(can)}")

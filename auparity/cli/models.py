@@ -1,4 +1,4 @@
-"""``auparity models fetch|list|verify|path|export|render``: OpenFace's model files on this machine, and our own."""
+"""``auparity models fetch|list|verify|path|export|render``: OpenFace's model files, and the embedded models."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def add_parser(subparsers: Any) -> None:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     fetch = commands.add_parser("fetch", help="download OpenFace's model files from their official addresses")
     fetch.add_argument("set", choices=SETS)
-    fetch.add_argument("--accept-license", action="store_true", help="I have read and accept OpenFace's licence")
-    fetch.add_argument("--dir", type=Path, metavar="DIR", help="store there instead of the shared cache")
-    fetch.add_argument("--mirror", metavar="URL", help="an address that serves the same files under the same paths")
+    fetch.add_argument("--accept-license", action="store_true", help="say that you accept OpenFace's licence")
+    fetch.add_argument("--dir", type=Path, metavar="DIR", help="store the files there instead of in the shared cache")
+    fetch.add_argument("--mirror", metavar="URL", help="another server that has the same files under the same paths")
     fetch.set_defaults(run=run_fetch)
-    listing = commands.add_parser("list", help="the sets of models, where they are and whether they are complete")
+    listing = commands.add_parser("list", help="list the sets of models, where they are and whether they are complete")
     listing.set_defaults(run=run_list)
     verify = commands.add_parser("verify", help="verify checksums")
-    verify.add_argument("dir", nargs="?", metavar="DIR", help='default: the shared cache; "embedded": the own bundle')
+    verify.add_argument("dir", nargs="?", metavar="DIR", help='default: the shared cache; "embedded" is possible')
     verify.set_defaults(run=run_verify)
-    export = commands.add_parser("export", help="write a bundle as the files that OpenFace itself reads")
+    export = commands.add_parser("export", help="write a bundle as files that OpenFace reads")
     export.add_argument("dir", type=Path, metavar="DIR")
     export.add_argument("--format", choices=("openface",), default="openface", help="OpenFace's own layout and formats")
     export.add_argument("--models", metavar="SOURCE", default="embedded", help="default: embedded")
-    export.add_argument("--force", action="store_true", help="write into a folder that holds something already")
+    export.add_argument("--force", action="store_true", help="write into a folder that is not empty")
     export.set_defaults(run=run_export)
     cli_render.add_render(commands)
     path = commands.add_parser("path", help="print the folder of the models")
@@ -61,7 +61,7 @@ def run_fetch(arguments: argparse.Namespace) -> int:
 
 
 class _Progress:
-    """A bar with rate and time left on a terminal, a line a file elsewhere."""
+    """A bar with rate and time left on a terminal, a line for each file elsewhere."""
 
     def __init__(self, total: int) -> None:
         from rich.console import Console
@@ -109,7 +109,7 @@ def run_list(arguments: argparse.Namespace) -> int:
 
     manifest, installed = openface_manifest(), installed_openface()
     if installed is None:
-        state = "not here; get it with `auparity models fetch openface --accept-license`"
+        state = "not installed; get it with `auparity models fetch openface --accept-license`"
     else:
         missing = len(missing_files(installed))
         state = f"{len(manifest.files) - missing} of {len(manifest.files)} files" if missing else "complete"
@@ -140,7 +140,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     print(f"{directory}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     if counts["ok"] == len(verdicts):
         return 0
-    print("Fetch what is missing or damaged with `auparity models fetch openface --accept-license`.")
+    print("Fetch missing and damaged files with `auparity models fetch openface --accept-license`.")
     return 1
 
 
@@ -152,7 +152,7 @@ def _verify_embedded() -> int:
     if found == expected:
         print(f"{path}: ok, content hash {found}")
         return 0
-    print(f"{path}: its content has the hash {found}, not {expected}. Install auparity anew.")
+    print(f"{path}: its content has the hash {found}, not {expected}. Reinstall auparity.")
     return 1
 
 
@@ -164,7 +164,7 @@ def run_export(arguments: argparse.Namespace) -> int:
 
     directory: Path = arguments.dir
     if directory.exists() and not directory.is_dir():
-        raise AuparityError(f"{directory} is not a directory. Name a new one.")
+        raise AuparityError(f"{directory} is not a directory. Name a new folder.")
     if directory.is_dir() and any(directory.iterdir()) and not arguments.force:
         raise AuparityError(f"{directory} is not empty. Name a new folder, or add --force to write beside its content.")
     bundle = open_bundle(arguments.models)
@@ -172,8 +172,8 @@ def run_export(arguments: argparse.Namespace) -> int:
     again = Bundle.from_openface(directory)
     if again.content_hash != bundle.content_hash:
         raise AuparityError(
-            f"What was written to {directory} reads back as {again.short_hash}, not {bundle.short_hash}. "
-            "Do not use it; other models in that folder may be in the way, so name an empty one."
+            f"The files in {directory} were read back as bundle {again.short_hash}, not {bundle.short_hash}. "
+            "Do not use them. Other models in that folder may be the cause, so name an empty folder."
         )
     files = [path for path in sorted(directory.rglob("*")) if path.is_file()]
     size = sum(path.stat().st_size for path in files)

@@ -1,4 +1,4 @@
-"""``auparity parity``: hold variants against the reference and against their baselines."""
+"""``auparity parity``: compare variants with the reference and with their baselines."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 _DESCRIPTION = """\
-Prove that variants compute what the reference computes: every stage on the reference's own inputs, one step from the
-reference's states, and whole clips within the platform floor; on rendered clips with the embedded models, and on the
-recorded clips with OpenFace's models where AUPARITY_SHARED (or ../shared beside the repository) has them.
+Verify that variants compute what the reference computes: every stage on the inputs of a reference
+run, one step from the states of the reference, and whole clips within the platform floor. This runs on rendered clips
+with the embedded models, and on the recorded clips with OpenFace's models if AUPARITY_SHARED (or ../shared beside the
+repository) has them.
 
-Every figure is held against its tolerance (parity_tests/tolerances.toml, each with its reason) and against what it was
-when it was last accepted (reports/baselines) with the same version of the technology, instruction set and, where a
-variant uses one, BLAS kernel. Where nothing was recorded for these, the tolerance alone decides, and the page says so.
-What cannot run here is skipped, with the reason, and never counts as passed."""
+Every figure is compared with its tolerance (parity_tests/tolerances.toml, each with its reason) and with its baseline,
+the error that was last accepted (reports/baselines) with the same version of the technology, instruction set and, if a
+variant uses one, BLAS kernel. Without a baseline the tolerance alone decides, and the page says so. A variant that
+cannot run here is skipped, with the reason, and never counts as passed."""
 _EPILOG = """\
 examples:
   auparity parity --technology numba --quick
@@ -26,21 +27,21 @@ examples:
   auparity parity --technology coreml --emulate-coreml
   auparity parity --technology cpu --update-baseline   accept what was measured; review the diff of reports/baselines
   auparity parity --technology cpu --quick --no-baselines   judge by the tolerances alone
-  auparity report results/parity.json                  a page of it
+  auparity report results/parity.json                  make a page of the result
 
-exit status: 0 all held, 1 something failed or drifted, 2 usage, 5 nothing could run here, 130 interrupted"""
+exit status: 0 all passed, 1 a figure failed or drifted, 2 usage, 5 nothing could run here, 130 interrupted"""
 EXIT_GOOD, EXIT_FAILED, EXIT_NOTHING = 0, 1, 5
 
 
 def add_parser(subparsers: Any) -> None:
     """Add ``parity`` to the command line."""
     parser = subparsers.add_parser(
-        "parity", help="prove variants equal to the reference pipeline", description=_DESCRIPTION, epilog=_EPILOG,
+        "parity", help="verify variants against the reference pipeline", description=_DESCRIPTION, epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
-        "--technology", metavar="NAME", help="all its variants: numba, onnx, torch ...; cpu: all that run on one"
+        "--technology", metavar="NAME", help="all variants of numba, onnx, torch ...; cpu: all that run on a processor"
     )
     what.add_argument(
         "--variant", action="append", metavar="SPEC", help="stage=name or package.module:factory; may be given again"
@@ -49,20 +50,20 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--stages-only",
         action="store_true",
-        help="stages on reference inputs; half a minute, while you write a variant",
+        help="only stages on reference inputs; half a minute, useful while you write a variant",
     )
-    parser.add_argument("--no-recordings", action="store_true", help="rendered clips only, also where recordings are")
+    parser.add_argument("--no-recordings", action="store_true", help="use rendered clips only")
     parser.add_argument(
         "--emulate-coreml", action="store_true",
-        help="with --technology coreml: interpret the Core ML packages in NumPy, where there is no Mac",
+        help="with --technology coreml, without a Mac: interpret the Core ML packages in NumPy",
     )  # fmt: skip
     parser.add_argument(
         "--emulate-cuda", action="store_true",
-        help="with --technology cupy: run the CUDA kernels thread by thread on the host (needs g++), where is no GPU",
+        help="with --technology cupy, without a GPU: run the CUDA kernels thread by thread on the host (needs g++)",
     )  # fmt: skip
     drift = parser.add_mutually_exclusive_group()
     drift.add_argument(
-        "--update-baseline", action="store_true", help="accept what was measured, unless it is out of tolerance"
+        "--update-baseline", action="store_true", help="accept the measured errors, unless they are out of tolerance"
     )
     drift.add_argument("--no-baselines", action="store_true", help="judge by the tolerances alone")
     parser.add_argument(
@@ -84,7 +85,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out ``auparity parity``; returns the exit code."""
-    if "numpy" not in sys.modules:  # sums of several BLAS threads depend on how many there are
+    if "numpy" not in sys.modules:  # sums of BLAS depend on the number of its threads
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(name, "1")
     from auparity.accelerated.cupy.device import Device
@@ -110,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not report.figures:
         print("nothing could run here")
         return EXIT_NOTHING
-    # "cpu" names whatever may be installed. What is not is reported as skipped, and its baselines are not missed.
+    # "cpu" means every technology. Those not installed are reported as skipped; their baselines are not required.
     expected = [v for v in variants if v.unavailable_reason() is None] if arguments.technology == "cpu" else variants
     baselines = None if arguments.no_baselines else arguments.baselines
     judged = suite.judge(report, expected, baselines, whole=not arguments.variant)
@@ -124,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.record:
         print(f"Recorded: {record(results)}")
     if device is not None and suite.prove(report, device):
-        print(f"{device.name} has proven itself: Pipeline.best() takes it from now on")
+        print(f"{device.name} passed the parity suite: Pipeline.best() uses it from now on")
     if arguments.update_baseline:
         files = judged.update()
         print(f"{len(report.figures)} figures recorded in {', '.join(map(str, files))}")

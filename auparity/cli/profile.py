@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Run a clip with a clock around every stage and say where the time goes: milliseconds and share of each stage, how much
-faster a frame could become if that stage cost nothing (Amdahl's bound), and which other variant would help most. Other
-variants are timed on this clip's own data where they are installed; for others, kept benchmarks of the same kind of
-hardware are asked (reports/history). Writes a timeline of three frames (SVG)."""
+faster a frame could become if that stage took no time (Amdahl's bound), and which other variant would help most.
+Installed variants are timed on the data of this clip; for others the times come from stored benchmarks of the same kind
+of hardware (reports/history). Writes a timeline of three frames (SVG)."""
 _EPILOG = """\
 examples:
   auparity profile face.mp4 --max-frames 200
@@ -82,7 +82,7 @@ def lines(found: Profile, title: str) -> list[str]:
         f"{title}: {found.frames} frames, {found.frame_ms:.2f} ms a frame (median {found.median_ms:.2f}), the first "
         f"{found.first_ms:.0f} ms",
         "",
-        f"{'stage':16}{'variant':16}{'ms':>9}{'share':>8}{'calls':>7}  if it cost nothing",
+        f"{'stage':16}{'variant':16}{'ms':>9}{'share':>8}{'calls':>7}  if it took no time",
     ]
     out += [
         f"{s.stage:16}{s.variant:16}{s.ms:9.3f}{s.share:8.0%}{s.calls:7.1f}  {s.bound:.2f} times as fast"
@@ -92,7 +92,7 @@ def lines(found: Profile, title: str) -> list[str]:
     worst = found.bottleneck
     out += [
         "",
-        f"Bottleneck: {worst.stage}. Nothing done to it makes a frame over {worst.bound:.2f} times as fast.",
+        f"Bottleneck: {worst.stage}. Speeding it up cannot make a frame more than {worst.bound:.2f} times as fast.",
     ]
     if found.alternatives:
         out += ["", "What would help, best first:"]
@@ -101,7 +101,7 @@ def lines(found: Profile, title: str) -> list[str]:
             for o in found.alternatives
         ]
     else:
-        out += ["", "No other variant that is installed, or of which a record is kept, would be faster."]
+        out += ["", "No other variant that is installed, or has a stored benchmark, would be faster."]
     if found.not_tried:
         out += ["", "Not tried:", *(f"  {name}: {why}" for name, why in found.not_tried.items())]
     return out

@@ -1,4 +1,4 @@
-"""``auparity models render``: a clip of a face that never was, whose truth is known to the pixel."""
+"""``auparity models render``: write a rendered face clip with its ground truth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from auparity.errors import AuparityError
 
-#: Seeds from here on are never trained on.
+#: Training never uses this seed or larger ones.
 HELD_OUT_SEED = 3_000_000
 DEFAULT_FRAMES = 300
 SMALLEST, LARGEST = 160, 4096  # px, sides of a frame
@@ -22,8 +22,8 @@ def add_render(commands: Any) -> None:
     parser = commands.add_parser(
         "render",
         help="render a clip of a face with known truth",
-        description="Write a rendered clip as PNG files with truth.csv (OpenFace's columns) and truth.json beside. "
-        "The same seed gives the same clip; a clip that is there already is kept.",
+        description="Write a rendered clip as PNG files with truth.csv (OpenFace's columns) and truth.json. "
+        "The same seed gives the same clip; an existing clip is kept.",
     )
     parser.add_argument(
         "--seed", type=int, default=HELD_OUT_SEED, help="which clip (default: %(default)s, never trained on)"

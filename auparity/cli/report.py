@@ -1,12 +1,13 @@
 """``auparity report``: pages of extracted clips, and pages of parity runs and benchmarks.
 
-Tables of ``auparity extract``: the sidecar says which clip a table was made from; a rendered clip has its truth beside
-its frames, and then every figure is held against it. Writes ``NAME.overlay.webm``, ``NAME.overlay.jpg`` and
-``NAME.html`` beside the table; for a photograph the picture alone.
+Tables of ``auparity extract``: the sidecar says which clip a table was made from. A rendered clip has its truth beside
+its frames, and then every figure is compared with it. Writes ``NAME.overlay.webm``, ``NAME.overlay.jpg`` and
+``NAME.html`` beside the table; for an image only ``NAME.overlay.jpg``.
 
-Result files of ``auparity parity`` and ``auparity bench``: one page of all that are named, ``NAME.html``
-(self-contained, works offline, prints), with ``NAME.md`` for a pull request, ``NAME.junit.xml`` for CI and pictures in
-``NAME-plots``; NAME is the first file's, or that of ``-o``. Runs kept in ``reports/history`` are its drift chart.
+Result files of ``auparity parity`` and ``auparity bench``: one page of all named files, ``NAME.html`` (self-contained,
+works offline, can be printed), with ``NAME.md`` for a pull request, ``NAME.junit.xml`` for CI and pictures in
+``NAME-plots``. NAME is that of the first file, or of ``-o``. The page charts earlier runs that are stored in
+``reports/history``.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ examples:
   auparity report out/                                  a page and an overlay for every table in a folder
   auparity report results/parity.json results/bench.json -o report.html
 
-exit status: 0 good (also for a report of what failed), 1 something could not be read or drawn, 2 usage"""
+exit status: 0 good (also if the reported run failed), 1 something could not be read or drawn, 2 usage"""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -46,9 +47,9 @@ def add_parser(subparsers: Any) -> None:
         metavar="FILE",
         help="tables (CSV, Parquet) or folders of them, or result files (JSON)",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="PAGE", help="of result files; default: NAME.html")
-    parser.add_argument("--clip", type=Path, help="video or folder of images, where the sidecar does not say it")
-    parser.add_argument("--truth", type=Path, metavar="CSV", help="truth.csv, where it does not lie with the frames")
+    parser.add_argument("-o", "--output", type=Path, metavar="PAGE", help="page of result files; default: NAME.html")
+    parser.add_argument("--clip", type=Path, help="video or folder of images, if the sidecar does not name it")
+    parser.add_argument("--truth", type=Path, metavar="CSV", help="truth.csv, if it is not beside the frames")
     parser.set_defaults(run=run)
 
 
@@ -62,11 +63,11 @@ class Written:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """``auparity report``: 1 when a table could not be reported on; the others are."""
+    """Carry out ``auparity report``; 1 when a table could not be reported on (the others are)."""
     files = [path for path in arguments.tables if path.suffix == ".json"]
     if files:
         if len(files) != len(arguments.tables):
-            raise AuparityError("tables and result files are reported on one kind at a time.")
+            raise AuparityError("tables and result files cannot be reported on together; name one kind at a time.")
         return report_results(files, arguments.output)
     if arguments.output is not None:
         raise AuparityError("-o names the page of result files; pages of tables are written beside them.")
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             if named or _is_due(table):
                 made = report_clip(table, clip=arguments.clip, truth=arguments.truth)
                 written += [] if made is None else [made]
-        except (AuparityError, OSError) as error:  # OSError: no room or no right to write beside the table
+        except (AuparityError, OSError) as error:  # OSError: disk full, or no permission to write beside the table
             print(f"auparity: error: {error}", file=sys.stderr)
             failed += 1
     for made in written:
@@ -116,11 +117,11 @@ def report_results(files: list[Path], page: Path | None) -> int:
 
 
 def report_clip(table: Path, *, clip: Path | None = None, truth: Path | None = None) -> Written | None:
-    """Overlay and page of one table (of a photograph only the overlay); None for one without rows, which is said.
+    """Overlay and page of one table (of an image only the overlay); None, with a message, for a table without rows.
 
     Raises
     ------
-    AuparityError : the clip is not known or not the table's, or something cannot be read.
+    AuparityError : the clip is unknown or does not belong to the table, or something cannot be read.
     """
     from auparity.media import open_clip, read_image
     from auparity.models.synthetic.clip_folder import TRUTH
@@ -163,24 +164,24 @@ def _tables_in(folder: Path) -> list[tuple[Path, bool]]:
 
 
 def _is_due(table: Path) -> bool:
-    """Is a table that was found in a folder ours, and newer than its page? Says why not."""
+    """Whether a table found in a folder is ours and newer than its page; prints the reason if not."""
     from auparity.reports.clips.sidecar import read_sidecar
 
     sidecar = read_sidecar(table)
     if not sidecar:
         print(f"{table}: left out, because nothing beside it says that `auparity extract` wrote it.", file=sys.stderr)
         return False
-    # A clip's page is written after its overlay, so that a report that was stopped is made again.
+    # A clip's page is written after its overlay, so that an interrupted report is made again.
     photograph = sidecar.get("input", {}).get("kind") == "photograph"
     page = _beside(table, ".overlay.jpg" if photograph else ".html")
     if page.is_file() and page.stat().st_mtime >= table.stat().st_mtime:
-        print(f"{table}: has been reported on already, see {page}", file=sys.stderr)
+        print(f"{table}: already has a report, see {page}", file=sys.stderr)
         return False
     return True
 
 
 def _beside(table: Path, suffix: str) -> Path:
-    """A file that is made of a table: NAME and the suffix, or NAME.parquet where NAME.csv claims the short one."""
+    """The file made from a table: NAME and the suffix, or NAME.parquet and the suffix if there is a NAME.csv."""
     shared = table.suffix != ".csv" and table.with_suffix(".csv").exists()
     return table.with_name((table.name if shared else table.stem) + suffix)
 
@@ -197,7 +198,7 @@ def _clip_of(table: Path, sidecar: Sidecar) -> Path:
 
 
 def _commands(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> list[str]:
-    """Command lines that make table, video and page again, with names in place of this machine's folders."""
+    """Command lines that make table, video and page again, with placeholders for this machine's folders."""
     from auparity.benchmarks.repeat_command import described
 
     name, commands = clip.name, []

@@ -1,7 +1,7 @@
-"""`auparity summary FOLDER`: a page to look at for every CSV that ``auparity extract`` wrote there.
+"""`auparity summary FOLDER`: a page of figures for every CSV file that ``auparity extract`` wrote there.
 
-For each clip: how much of it was tracked, how sure, where the head was, and each AU's mean, largest value and share of
-frames present. Reads the CSV files; writes ``summary.md`` beside them and prints it.
+For each clip: the share of tracked frames, their confidence, the head position, and each AU's mean, largest value and
+share of frames present. Reads the CSV files; writes ``summary.md`` beside them and prints it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from auparity.reports.clips.table import read_result_table
 from auparity.reports.markdown import plain
 
 ROTATION = ("pose_Rx", "pose_Ry", "pose_Rz")
-BAR = 20  # characters of a full intensity of 5
+BAR = 20  # characters for an intensity of 5
 
 
 def summarise(path: Path) -> str:
-    """Markdown summary of one table of a clip or photograph.
+    """Markdown summary of one table of a clip or image.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def summarise(path: Path) -> str:
     lines = [f"## {plain(path.stem)}", ""]
     lines += [f"**Warning:** {plain(text)}\n" for text in read_sidecar(path).get("warnings", [])]
     if not len(table):
-        return "\n".join([*lines, "No face in it.", ""])
+        return "\n".join([*lines, "No face was found.", ""])
     found, column = table.success, table.columns
     lines.append(f"{len(table)} {'faces' if table.photograph else 'frames'}, face tracked in {found.mean():.1%}.")
     if not found.any():
@@ -67,7 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "summary",
         help="a page of figures for every table in a folder",
-        description="How much of each clip was tracked, how sure, where the head was, and what each AU did: writes "
+        description="The share of tracked frames, confidence, head position and AUs of each clip: writes "
         "FOLDER/summary.md and prints it.",
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder that `auparity extract -o` wrote")

@@ -1,1 +1,1 @@
-"""From inputs to tables: what to measure, engines that carry it out, tables and sidecars (`auparity extract`)."""
+"""From inputs to tables (`auparity extract`): inputs, engines that measure them, tables and sidecars."""

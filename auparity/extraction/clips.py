@@ -1,4 +1,4 @@
-"""From one clip or one photograph to its result table (spec 00 "Data flow", 80.1 to 80.3).
+"""From one clip or one image to its result table (spec 00 "Data flow", 80.1 to 80.3).
 
 `extract_clip` runs a pipeline over the frames of a video, image sequence or camera, streams a row for each frame,
 post-processes the AUs when the clip ends and puts `<name>.csv` (or `.parquet`) and its sidecar into the output
@@ -50,13 +50,13 @@ def extract_clip(
     source : the frames, e.g. `auparity.media.open_clip(Path("face.mp4"))`; closed by the caller.
     settings : `ExtractionSettings()` unless given.
     name : of the table in the output folder, without suffix; may hold folders. The source's own name unless given.
-    progress : told of every frame.
-    stop : asked between frames; once true, the clip ends there, as after Ctrl-C.
+    progress : called after every frame.
+    stop : called between frames; when it returns true, the clip ends there, as after Ctrl-C.
 
     Returns
     -------
-    Outcome : done; skipped (the table exists); failed (a table exists that is not the one asked for); incomplete (the
-        source could not be read to its end, or not without errors) or interrupted, both with what was done in
+    Outcome : done; skipped (the table exists); failed (another table exists under this name); incomplete (the source
+        could not be read to its end, or not without errors) or interrupted, both with the finished rows in
         `<name>.incomplete.csv`.
 
     Raises
@@ -112,8 +112,8 @@ def extract_photograph(
 ) -> Outcome:
     """Measure every face of one image and write its table: one row a face, AUs of the static models (spec 80.3).
 
-    A photograph without faces gets a table without rows, so that a run over many can be resumed (the reference
-    program writes no file). Unsuccessful faces are rows, too, as upstream.
+    An image without faces gets a table without rows, so that a run over many images can be resumed (the C++ program
+    writes no file). Faces without success are rows, too, as in the C++ program.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def extract_photograph(
 
 
 def camera_for(intrinsics: Intrinsics, image: Image) -> Camera:
-    """The intrinsics asked for, and those of spec 70.1 for this image size where none were."""
+    """The requested intrinsics; those that were not given follow from the image size (spec 70.1)."""
     height, width = image.shape[:2]
     default = Camera.for_image(width, height)
     return Camera(
@@ -182,7 +182,7 @@ NO_FACE_IN_PHOTOGRAPH = "no face was found"
 
 
 class _Content:
-    """What an input holds when its extraction begins, and whether that is still so at the end."""
+    """The content of an input when its extraction begins, to see whether it is still the same at the end."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = files
@@ -192,7 +192,7 @@ class _Content:
         )
 
     def changes(self) -> list[str]:
-        """What a recorder or a copy that was still running has changed in the meantime."""
+        """A problem if the input was changed in the meantime, by a recorder or a copy that was still running."""
         try:
             same = self._look() == self._stamps
         except OSError:
@@ -205,7 +205,7 @@ class _Content:
 
 @dataclass
 class _Run:
-    """How a clip went."""
+    """The course of one clip."""
 
     session: ClipSession | None = None  # None until the first frame
     camera: Camera | None = None
@@ -216,14 +216,14 @@ class _Run:
     problems: list[str] = field(default_factory=list)  # frames that could not be decoded without errors, and the like
 
     def is_complete(self, source: FrameSource) -> bool:
-        """Does the table hold what was asked for?"""
+        """Whether the table is complete."""
         if self.problems:
             return False
         return self.ending in ("end", "limit") or (self.ending == "interrupted" and source.live)
 
     @property
     def reason(self) -> str | None:
-        """Why the table is not that of the whole clip; None when it is."""
+        """Why the table does not cover the whole clip; None when it does."""
         if self.error is not None:
             return str(self.error)
         if self.ending == "end":
@@ -260,7 +260,7 @@ def _track(
     except VideoError as error:
         run.ending, run.error = "unreadable", error
     except KeyboardInterrupt:
-        if stop():  # asked once already: the second Ctrl-C means at once
+        if stop():  # already stopping: a second Ctrl-C ends at once
             raise
         run.ending = "interrupted"
     return run
@@ -272,7 +272,7 @@ def _limit_reached(settings: ExtractionSettings, n_rows: int, timestamp: float) 
 
 
 def _first_rows(offline: OfflineAUs, n_rows: int) -> OfflineAUs:
-    """An interruption may strike when a frame has entered the AU history but not the table."""
+    """Handle an interruption after a frame has entered the AU history but before it is in the table."""
     return OfflineAUs(offline.intensity[:n_rows], offline.presence[:n_rows])
 
 
@@ -293,9 +293,9 @@ def _request(pipeline: VideoPipeline, settings: ExtractionSettings, content: _Co
 
 
 def _earlier_table(name: str, paths: OutputPaths, request: Request, settings: ExtractionSettings) -> Outcome | None:
-    """What to say instead of working, if the table is there already; None to go on."""
+    """The outcome if the table exists already; None if the clip has to be measured."""
     earlier = look_for_earlier(paths)
-    look_for_earlier(paths.incomplete)  # refuses to overwrite what is not ours
+    look_for_earlier(paths.incomplete)  # raises if it would overwrite a file of others
     if settings.overwrite or earlier.state in ("nothing", "unfinished"):
         return None
     shown, table = printable(name), printable(paths.table)
@@ -364,11 +364,11 @@ def _clip_outcome(
         of = f" of {source.n_frames}" if source.n_frames is not None else ""
         message = (
             f"{shown}: INCOMPLETE, interrupted after {rows}{of} frames. These are finished, with post-processed "
-            f"AUs, in {table}; the next run starts this clip anew."
+            f"AUs, in {table}; the next run measures this clip again from its start."
         )
     else:
         status = "incomplete"
-        message = f"{shown}: NOT WHOLE: {'; '.join(run.problems)}. All {rows} frames that there are stand in {table}"
+        message = f"{shown}: NOT WHOLE: {'; '.join(run.problems)}. All {rows} frames that could be read are in {table}"
     return Outcome(
         source.path, status, message, target.table, rows, tuple(source.warnings), without_face=not run.successes
     )

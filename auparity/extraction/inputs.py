@@ -1,7 +1,7 @@
 """Which inputs the names on a command line mean.
 
-Whatever was named, or found in a folder that was named, becomes a clip, a photograph, a problem (the run fails for it)
-or a notice (the user is told); nothing is left out silently. What a file is follows from its content.
+Every file that was named, or found in a named folder, becomes a clip, an image, a problem (which makes the run fail) or
+a notice (which is printed); nothing is left out silently. The content of a file decides what it is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from auparity.media.folders import Survey, names_of, survey
 
 __all__ = ["Input", "find_inputs", "printable"]
 
-#: Folders that systems and tools make; passed over in a recursive search.
+#: Folders that systems and tools make; a recursive search leaves them out.
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "__pycache__", "System Volume Information", "@eaDir"})
 _WILDCARDS = frozenset("*?[")
 
@@ -30,11 +30,11 @@ class Input:
 
     Attributes
     ----------
-    kind : "clip" (a video file or a folder of images), "photograph", "problem" (nothing to measure, counts as a failed
-        input) or "notice" (something was passed over; the run does not fail for it).
+    kind : "clip" (a video file or a folder of images), "photograph" (a single image), "problem" (nothing to measure,
+        counts as a failed input) or "notice" (something was left out; the run does not fail for it).
     path : where it is, as named or found, links not resolved.
-    root : the folder that was named when the input was found inside it, for outputs that keep relative folders.
-    problem : for problems and notices, a whole sentence that is safe to print.
+    root : the named folder in which the input was found, for outputs that keep relative folders; else None.
+    problem : the message of a problem or notice, a whole sentence that is safe to print.
     """
 
     kind: Literal["clip", "photograph", "problem", "notice"]
@@ -49,9 +49,9 @@ def find_inputs(names: Sequence[str], *, photographs: bool = False, recursive: b
     Parameters
     ----------
     names : files, folders, or wildcards that the shell has not expanded (``'*.mp4'``).
-    photographs : the images of a folder are photographs, not the frames of one clip.
-    recursive : look into folders below a folder: every video is a clip, every folder of only images a clip (or
-        photographs).
+    photographs : measure every image of a folder by itself, instead of as a frame of one clip.
+    recursive : search folders below a folder: every video is a clip, and so is every folder of only images (or, with
+        `photographs`, each of its images).
     """
     found = [item for name in names for item in _named(name, photographs, recursive)]
     seen: set[tuple[str, str]] = set()
@@ -91,12 +91,12 @@ def _from_path(path: Path, photographs: bool, recursive: bool) -> Iterator[Input
     except VideoError as error:
         yield Input("problem", path, problem=str(error))
         return
-    # A file of unknown content may still be a video stream without a signature; opening it decides.
+    # A file of unknown content may still be a video stream without a signature; opening it will show.
     yield Input("photograph" if kind == "image" else "clip", path)
 
 
 def _folder(folder: Path, photographs: bool) -> Iterator[Input]:
-    """What one folder means without `recursive`."""
+    """The inputs of one folder without `recursive`."""
     try:
         found = survey(folder)
     except VideoError as error:

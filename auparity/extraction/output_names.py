@@ -1,9 +1,8 @@
-"""What the tables of a run are called: one name for each input, none of them twice.
+"""The names of the tables of a run: one for each input, all different.
 
-An input's table is called after it: ``face.mp4`` becomes ``face.csv``. Where two inputs of a run would share a name
-(``sub-01/face.mp4 sub-02/face.mp4``), the folders in which they lie below their common folder are kept
-(``sub-01/face.csv``), and two files of one folder that differ in their suffix alone keep it (``face.mp4.csv``). A
-template says it otherwise.
+An input's table is called after it: ``face.mp4`` becomes ``face.csv``. If two inputs of a run would share a name
+(``sub-01/face.mp4 sub-02/face.mp4``), the folders below their common folder are kept (``sub-01/face.csv``), and two
+files of one folder that differ only in their suffix keep it (``face.mp4.csv``). A template replaces these rules.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from auparity.errors import AuparityError
 from auparity.media import printable
 
-#: What a template may name; `auparity extract --help` says what each is.
+#: The fields of a template; `auparity extract --help` describes them.
 FIELDS = ("stem", "name", "parent", "tree", "number")
 
 
@@ -27,7 +26,7 @@ def output_names(paths: Sequence[Path], *, keep_tree: bool | None = None, templa
     Parameters
     ----------
     paths : the inputs.
-    keep_tree : keep the folders below the common one always (True) or never (False); None for where names collide.
+    keep_tree : keep the folders below the common one always (True), never (False) or only where names collide (None).
     template : e.g. ``"{parent}_{stem}"``. Fields: stem (name without suffix; of a folder its name), name (with
         suffix), parent (name of the folder that it is in), tree (folders below the one that all inputs have in
         common), number (place in the run, from 1; ``{number:03}`` has a format).
@@ -52,7 +51,7 @@ def output_names(paths: Sequence[Path], *, keep_tree: bool | None = None, templa
 
 
 def _stem(path: Path) -> str:
-    """A folder has no suffix: "subject.01" is called so."""
+    """The name without its suffix; a folder has none, so "subject.01" is kept."""
     return _full_name(path) if path.is_dir() else path.stem
 
 
@@ -74,7 +73,7 @@ def _trees(paths: Sequence[Path]) -> list[PurePosixPath]:
 
 
 def _collisions(names: Sequence[str]) -> set[str]:
-    """Names that occur twice on a file system that does not tell upper from lower case, in lower case."""
+    """Names, in lower case, that occur twice on a file system that ignores case."""
     return {name for name, count in Counter(name.casefold() for name in names).items() if count > 1}
 
 
@@ -96,7 +95,7 @@ def _from_template(template: str, fields: dict[str, str | int]) -> str:
         name = os.path.normpath(template.format_map(fields)).replace(os.sep, "/")
         parts = PurePosixPath(name).parts
         if not parts or parts[0] in ("/", "..") or name == "." or os.path.isabs(name) or "\0" in name:
-            raise ValueError(f"it makes {printable(name)!r}, which is no name inside the output folder")
+            raise ValueError(f"it makes {printable(name)!r}, which is not a name inside the output folder")
     except (ValueError, IndexError, TypeError) as error:
         raise AuparityError(f"--output-name {printable(template)}: {error}.") from None
     return name

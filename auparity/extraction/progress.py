@@ -1,5 +1,5 @@
-"""What `auparity extract` shows on stderr while it works: progress bars, plain lines where stderr is no terminal, or
-nothing but problems (`--quiet`). All three report every problem.
+"""What `auparity extract` prints on stderr while it works: progress bars, plain lines if stderr is not a terminal, or
+only problems (`--quiet`). All three report every problem.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from auparity.extraction.jobs import Job
 from auparity.extraction.types import ClipProgress, NoProgress, Outcome
 from auparity.media import printable, printable_lines
 
-#: Between two progress lines of one clip where there is no terminal.
+#: Seconds between two progress lines of one clip without a terminal.
 LINE_SECONDS = 10.0
 #: What happens before the first frame is done: it can take a minute on a machine that has compiled nothing yet.
 PREPARING = "preparing (the first run compiles, the first frame finds the face)"
@@ -47,7 +47,7 @@ class QuietReporter:
         """Nothing is open."""
 
     def say(self, text: str) -> None:
-        # A terminal that was closed is no reason to lose the frames that are done.
+        # If the terminal was closed, the frames that are done must not be lost.
         with suppress(OSError):
             print(printable_lines(text), file=sys.stderr, flush=True)
 
@@ -70,10 +70,10 @@ class QuietReporter:
 
 
 class LineReporter(QuietReporter):
-    """One line a job, and one every LINE_SECONDS inside a clip.
+    """One line for each job, and one every LINE_SECONDS inside a clip.
 
-    Rate and time left are those since the line before, so that what a run does once (compiling, finding the face)
-    does not count.
+    Rate and time left follow from the frames since the previous line, so that work done once in a run (compiling,
+    finding the face) does not count.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -119,7 +119,7 @@ class LineReporter(QuietReporter):
         self.say(f"{self._name}: {self._frames}{of} frames, {rate:.1f} frames/s{left}")
 
     def finishing(self) -> None:
-        """The next line says that it is done."""
+        """Print nothing: the next line says that the clip is done."""
 
     def finished(self, summary: str) -> None:
         self.say(summary)
@@ -189,7 +189,7 @@ class BarReporter(LineReporter):
 
 
 def choose_reporter(quiet: bool) -> QuietReporter:
-    """What suits stderr."""
+    """The reporter that suits stderr."""
     if quiet:
         return QuietReporter()
     return BarReporter() if sys.stderr.isatty() else LineReporter()

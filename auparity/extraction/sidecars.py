@@ -1,9 +1,9 @@
-"""What stands beside every result table: ``<table>.json``, which says what the table was made from, by what and how.
+"""The sidecar of every result table, ``<table>.json``, which says what the table was made from, with what and how.
 
-A sidecar vouches for one table by that table's SHA-256: an old sidecar cannot speak for a new table, nor the one of a
-CSV file for a Parquet file. `publish` puts sidecar and table in place, the sidecar first. A program that is killed
-between the two leaves a sidecar whose table is missing or is the one that it `replaces`, and the next run sees from
-that that the clip has to be done again.
+A sidecar identifies its table by SHA-256, so an old sidecar is never taken for that of a new table, nor the sidecar of
+a CSV file for that of a Parquet file. `publish` puts sidecar and table in place, the sidecar first. A program that is
+killed between the two leaves a sidecar whose table is missing or is the one that it `replaces`; from this the next run
+sees that the clip has to be measured again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from auparity.reports.clips.sidecar import SIGNATURE, sidecar_of
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """Camera intrinsics as asked for, in pixels; None is derived from the image size (spec 70.1)."""
+    """Requested camera intrinsics in pixels; None is derived from the image size (spec 70.1)."""
 
     fx: float | None = None
     fy: float | None = None
@@ -38,16 +38,16 @@ class Intrinsics:
 
 @dataclass(frozen=True)
 class Request:
-    """What decides the numbers of a table: two runs with equal requests would write the same one."""
+    """Everything that decides the numbers of a table: two runs with equal requests write the same table."""
 
     input_sha256: str | None  #: of the input's content; None for cameras
     bundle: str  #: content hash of the weights
     precision: str
     intrinsics: Intrinsics
-    max_frames: int | None = None  #: None in a sidecar whose clip was not cut
-    timestamps: str | None = None  #: where the times of a clip come from; None for photographs and cameras
+    max_frames: int | None = None  #: None if the clip was measured to its end
+    timestamps: str | None = None  #: where the times of a clip come from; None for images and cameras
     fps: float | None = None  #: frames per second stated for a folder of images
-    multi_view: bool | None = None  #: several orientations tried for each face of a photograph; None for clips
+    multi_view: bool | None = None  #: several orientations tried for each face of an image; None for clips
 
 
 @dataclass(frozen=True)
@@ -68,27 +68,27 @@ class OutputPaths:
 
     @property
     def incomplete(self) -> OutputPaths:
-        """Where the results of an interrupted or damaged clip go, so that they are never taken for whole."""
+        """The files of an interrupted or damaged clip, whose name shows that they are not whole."""
         return OutputPaths(self.directory, f"{self.name}.incomplete", self.table_format)
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier run left under the name of a table."""
+    """What an earlier run left behind under the name of a table."""
 
     state: Literal["nothing", "ours", "unfinished", "foreign", "changed"]
-    #: nothing: there is no table. ours: the sidecar vouches for it. unfinished: the table that a killed run was about
-    #: to replace. foreign: nothing says how it was made. changed: it is not the table that its sidecar describes.
+    #: nothing: there is no table. ours: the sidecar describes it. unfinished: the table that a killed run was about to
+    #: replace. foreign: it has no sidecar. changed: it is not the table that its sidecar describes.
     content: Mapping[str, Any] | None = None  #: of the sidecar
 
 
 def look_for_earlier(paths: OutputPaths) -> Earlier:
-    """What is there already under a table's name.
+    """What exists already under the name of a table.
 
     Raises
     ------
-    AuparityError : a JSON file of the sidecar's name was not written by auparity, or the table's name is a
-        directory's; neither is ever overwritten. OSError : it cannot be read.
+    AuparityError : a JSON file of the sidecar's name was not written by auparity, or a directory has
+        the table's name; neither is ever overwritten. OSError : it cannot be read.
     """
     content = read_sidecar(paths)
     if paths.table.is_dir():
@@ -111,7 +111,7 @@ def read_sidecar(paths: OutputPaths) -> dict[str, Any] | None:
 
     Raises
     ------
-    AuparityError : a JSON file of that name was not written by auparity; it is never overwritten.
+    AuparityError : a JSON file with the sidecar's name was not written by auparity; it is never overwritten.
     """
     if not paths.sidecar.exists():
         return None
@@ -135,11 +135,11 @@ def publish(
     complete: bool,
     facts: Mapping[str, Any],
 ) -> None:
-    """Put a finished table and its sidecar in place: `facts` of this run between who made it and what was asked for.
+    """Put a finished table and its sidecar in place; `facts` are the fields that describe this run.
 
     Raises
     ------
-    OSError : the disk is full, or the folder cannot be written to; the table that was there is still there.
+    OSError : the disk is full, or the folder cannot be written to; an earlier table is still in place.
     """
     replaces = fingerprint_of_file(paths.table).sha256 if paths.table.exists() else None
     content = {
@@ -153,7 +153,7 @@ def publish(
         },
         "complete": complete,
         **facts,
-        # str() stands in for the paths and dates that a bundle's source may hold.
+        # str() converts the paths and dates that a bundle's source may hold.
         "bundle": {**json.loads(json.dumps(asdict(bundle), default=str)), "content_hash": request.bundle},
         "request": asdict(request),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -164,8 +164,8 @@ def publish(
 
 
 def remove_superseded(paths: OutputPaths) -> None:
-    """Remove what earlier runs left of this input, now that the whole table is there: an incomplete table that its
-    sidecar vouches for, and the part files of programs that were killed."""
+    """Remove what earlier runs left behind for this input, now that the table is complete: an incomplete table with its
+    sidecar, and the part files of programs that were killed."""
     incomplete = paths.incomplete
     if look_for_earlier(incomplete).state == "ours":
         incomplete.table.unlink(missing_ok=True)
@@ -178,7 +178,7 @@ def remove_superseded(paths: OutputPaths) -> None:
 
 
 def differences(content: Mapping[str, Any], request: Request) -> list[str]:
-    """In plain words, why the table that this sidecar describes is not the one that `request` asks for."""
+    """In plain words, why the table that this sidecar describes is not the one that `request` describes."""
     made, reasons = content.get("request"), []
     if not isinstance(made, dict):
         return ["its sidecar does not say what it was made with"]

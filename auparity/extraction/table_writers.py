@@ -1,11 +1,11 @@
 """Result tables on disk: rows stream into a part file, from which the table is made when the clip is done (spec 80.2).
 
-The AUs of a clip are final only after its last frame (spec 60.7), so every table is written twice: row by row with
-the AUs as predicted online, flushed as it goes, so that a crash leaves them readable in ``<table>.<random>.part``; then
-once more with the AU columns replaced, into a temporary file that `Finished.put` gives the table's name after its rows
-were counted on disk. A table under its final name is therefore always whole. CSV holds the text of spec 80.1; Parquet
-holds the same columns unrounded (its part file is an Arrow stream, readable with `pyarrow.ipc.open_stream` up to the
-point of a crash).
+The AUs of a clip are final only after its last frame (spec 60.7), so every table is written twice: row by row with the
+AUs as predicted online, flushed while the clip runs, so that a crash leaves them readable in ``<table>.<random>.part``;
+then once more with the AU columns replaced, into a temporary file that `Finished.put` gives the table's name after its
+rows were counted on disk. A table under its final name is therefore always whole. CSV holds the text of spec 80.1;
+Parquet holds the same columns unrounded (its part file is an Arrow stream, readable with `pyarrow.ipc.open_stream` up
+to the point of a crash).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TableFormat = Literal["csv", "parquet"]
 
 #: Rows of a Parquet table that are written together: what a crash may lose, against 34 kB of overhead for each group.
 ROWS_PER_BATCH = 64
-PART = ".part"  #: ends the names of files of rows of an unfinished clip
+PART = ".part"  #: suffix of files with the rows of an unfinished clip
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Finished:
 
     def put(self, table: Path) -> None:
         """Give it its name; raises `OSError`."""
-        if os.name == "nt":  # where open files cannot be renamed
+        if os.name == "nt":  # which cannot rename open files
             self.held.close()
         os.replace(self.temporary, table)
         self.held.close()
@@ -66,7 +66,7 @@ class Finished:
 
 
 class TableWriter(Protocol):
-    """A table being written: `append` rows, then `finish` it or not, and in the end `keep_part` or `discard_part`."""
+    """A table being written: `append` rows, then `finish` it or not, and finally `keep_part` or `discard_part`."""
 
     n_rows: int
     part: Path  #: where the rows are
@@ -78,12 +78,12 @@ class TableWriter(Protocol):
 
         Raises
         ------
-        ContractError : `offline` has another number of frames. OSError : it cannot be written. AuparityError : what
-            stands on disk is not what was written.
+        ContractError : `offline` has another number of frames. OSError : it cannot be written. AuparityError : the
+            file on disk does not hold what was written.
         """
 
     def keep_part(self) -> None:
-        """Close the part file and leave it, with everything appended so far; does nothing the second time."""
+        """Close the part file and keep it, with everything appended so far; does nothing the second time."""
 
     def discard_part(self) -> None:
         """Close and remove the part file; does nothing the second time."""

@@ -1,6 +1,6 @@
 """The columns of a result table and the text of its rows (spec 80.1 to 80.3).
 
-One row is one face in one frame: a `FrameResult` goes in, a tuple of 714 values (711 for photographs) or a CSV line
+One row is one face in one frame: a `FrameResult` goes in, a tuple of 714 values (711 for images) or a CSV line
 comes out. Names and order of the columns are those of OpenFace 2.2's FeatureExtraction and FaceLandmarkImg. A fork of
 OpenFace writes an empty column `frame_name` after `face_id`; readers therefore find columns by name, never by position.
 Numbers are printed as C prints a double with a fixed number of decimals: the correctly rounded decimal of the binary
@@ -39,7 +39,7 @@ def _floats(names: Iterable[str], decimals: int) -> list[Column]:
 
 
 def _measures() -> list[Column]:
-    """Everything between the header group and the AUs, the same for clips and photographs."""
+    """Everything between the header group and the AUs, the same for clips and images."""
     return [
         *_floats((f"gaze_{eye}_{axis}" for eye in (0, 1) for axis in "xyz"), 6),
         *_floats(("gaze_angle_x", "gaze_angle_y"), 3),
@@ -55,7 +55,7 @@ def _measures() -> list[Column]:
 
 
 def _action_units() -> list[Column]:
-    """Intensities with 2 decimals; presences with 1 as predicted frame by frame (the rewrite prints 2)."""
+    """Intensities with 2 decimals, presences with 1, as predicted frame by frame (the rewrite prints 2)."""
     return [*_floats((f"{au}_r" for au in INTENSITY_AUS), 2), *_floats((f"{au}_c" for au in PRESENCE_AUS), 1)]
 
 

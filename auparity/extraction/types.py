@@ -1,4 +1,4 @@
-"""What extraction is told and tells: the pipeline that it drives, its settings, its progress and its outcome."""
+"""Types of extraction: the pipeline that it drives, its settings, its progress and its outcome."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from auparity.media import MAX_PIXELS, Timestamps
 
 
 class ClipProgress(Protocol):
-    """Told how far a clip is."""
+    """Receives the progress of a clip."""
 
     def started(self, n_frames: int | None) -> None: ...
     def frame_done(self) -> None: ...
@@ -34,7 +34,7 @@ class NoProgress:
 class ExtractionSettings:
     """How to extract; the same for every input of a run."""
 
-    output_dir: Path = Path("processed")  #: where the reference program writes, too (spec 80.4)
+    output_dir: Path = Path("processed")  #: as in the C++ program (spec 80.4)
     table_format: TableFormat = "csv"
     intrinsics: Intrinsics = field(default_factory=Intrinsics)
     max_frames: int | None = None
@@ -42,9 +42,9 @@ class ExtractionSettings:
     overwrite: bool = False
     timestamps: Timestamps = "container"  #: where the times of videos come from
     fps: float | None = None  #: frames per second of a folder of images
-    max_pixels: int = MAX_PIXELS  #: larger pictures are refused before they are decoded
-    multi_view: bool = True  #: of photographs: fit each face from several head orientations, and keep the likeliest
-    warnings: tuple[str, ...] = ()  #: what whoever reads a result of this run must know; goes into every sidecar
+    max_pixels: int = MAX_PIXELS  #: larger images are refused before they are decoded
+    multi_view: bool = True  #: for images: fit each face from several head orientations, and keep the likeliest
+    warnings: tuple[str, ...] = ()  #: what readers of the results must know; stored in every sidecar
 
 
 @dataclass(frozen=True)

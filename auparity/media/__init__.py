@@ -1,9 +1,9 @@
-"""Where frames come from: video files, folders of images, photographs and cameras (spec 00, "Data flow").
+"""Where frames come from: video files, folders of images, single images and cameras (spec 00, "Data flow").
 
 Everything is decoded into what the stages expect: (H, W, 3) uint8, blue-green-red, C-contiguous, with a time stamp in
-seconds. Files are decoded in a child process, so that a decoder that crashes on a damaged or hostile file costs this
-one input (docs/inputs.md). Whatever cannot be read ends in a `VideoError` that names the file and says what to do; a
-damaged image or a video that ends early is never passed on as if it were whole.
+seconds. Files are decoded in a child process, so that a decoder that crashes on a damaged or hostile file makes
+only this input fail (docs/inputs.md). Everything that cannot be read raises a `VideoError` that names the file and says
+what to do; a damaged image or a video that ends early is never passed on as if it were whole.
 """
 
 from __future__ import annotations

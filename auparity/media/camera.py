@@ -1,4 +1,4 @@
-"""Cameras, read with OpenCV in the process at hand."""
+"""Cameras, read with OpenCV in the calling process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decoding child: a small interpreter that decodes what its parent asks for and hands frames over shared memory.
+"""The decoding child: a small interpreter that decodes for its parent and passes frames through shared memory.
 
 It reads requests as JSON lines from its standard input and answers in JSON lines on its standard output:
 
@@ -7,13 +7,13 @@ It reads requests as JSON lines from its standard input and answers in JSON line
 | `{"open": "video" or "images", "request": {...}, "folder": ...}` | `{"opened": {"fps": ..., "n_frames": ...}}` |
 | `{"read": first}` | frames from number `first` on |
 | `{"take": true}` after each frame, which frees its slot | `{"frame": {...}}`, a few ahead; then `{"end": true}` |
-| `{"close": true}` at any time | `{"closed": true}`, the last word on a request |
+| `{"close": true}` at any time | `{"closed": true}`, the last message of a request |
 
 `{"error": text}` stands for a `VideoError` and comes instead of the next frame. Every message carries `notes` where
 they have grown. The standard error stream is a file: decoders complain there (`complaints.py`).
 
-The child ends with its parent in every case: its standard input ends, or (while other processes hold that open) it
-finds itself adopted by another process. Ctrl-C in a terminal is the parent's to handle.
+The child always ends with its parent: its standard input ends, or (while other processes hold that open) another
+process has become its parent. Only the parent handles Ctrl-C in a terminal.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from auparity.media.readers import ImagesRequest, Reader, Request, VideoRequest,
 from auparity.media.shared_block import SharedBlock
 from auparity.media.types import Image, Notes
 
-#: Seconds between two looks at who the parent is.
+#: Seconds between two checks of who the parent is.
 WATCH_PARENT = 0.5
 #: Memory for frames that the parent has not taken yet, and how many there may be at most.
 RING_BYTES, MOST_SLOTS = 128 << 20, 6
@@ -49,7 +49,7 @@ RING_BYTES, MOST_SLOTS = 128 << 20, 6
 def main(handle: str) -> None:
     """Serve the parent until it ends; `handle` attaches to the shared block."""
     replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not get between the replies
+    os.dup2(2, 1)  # output of libraries must not mix with the replies
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     memory_limit.enable()
     _log_to_stderr()
@@ -62,11 +62,11 @@ def main(handle: str) -> None:
         except BaseException:
             traceback.print_exc()
             sys.stderr.flush()
-            os._exit(1)  # decoders' threads may still run: nothing is to be finalised under them
+            os._exit(1)  # without finalisation, because threads of decoders may still run
 
 
 def _log_to_stderr() -> None:
-    """FFmpeg's own messages in C: Python's would need the interpreter in the decoder's threads."""
+    """Let FFmpeg write its messages in C; in Python they would need the interpreter in the decoder's threads."""
     import av.logging
 
     av.logging.restore_default_callback()
@@ -74,7 +74,7 @@ def _log_to_stderr() -> None:
 
 
 class _Inbox:
-    """What the parent says, read by a thread of its own; the process ends when the parent does."""
+    """Messages of the parent, read by a separate thread; the process ends when the parent does."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -88,11 +88,11 @@ class _Inbox:
         return self._requests.get()
 
     def first_frame(self) -> int | None:
-        """From which frame on the parent reads; None where it closes instead."""
+        """The frame from which the parent reads on; None if it closes the clip instead."""
         return self._reads.get()
 
     def reset(self) -> None:
-        """Forget what was said of the request that has been closed."""
+        """Discard messages about the request that has been closed."""
         self.closing.wait()
         self.closing.clear()
         while self.taken.acquire(blocking=False):
@@ -123,7 +123,7 @@ def _end_with_parent(parent: int) -> None:
 
 
 class _Replies:
-    """Messages to the parent about one request; notes go along with the next message once they have grown."""
+    """Messages to the parent about one request; new notes are sent with the next message."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -148,7 +148,7 @@ class _Ring:
         self._in_use = 0
 
     def put(self, image: Image, wait: Callable[[], bool]) -> dict[str, Any] | None:
-        """Copy the image into a free slot and say where it is; None if `wait` says that nobody wants it any more."""
+        """Copy the image into a free slot and return its place; None if `wait` says that it is no longer wanted."""
         if image.nbytes > self._slot_bytes:
             if not self.drain(wait):
                 return None
@@ -167,7 +167,7 @@ class _Ring:
         return {"offset": offset, "height": height, "width": width, "block": self._block.size}
 
     def drain(self, wait: Callable[[], bool]) -> bool:
-        """Wait until no frame is in use; False as `put`."""
+        """Wait until no frame is in use; False where `put` returns None."""
         while self._in_use:
             if not wait():
                 return False

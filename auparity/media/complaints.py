@@ -1,5 +1,5 @@
-"""What decoders complain about. FFmpeg, libjpeg, libpng and libtiff write to the standard error stream of the process;
-the decoding child's is a file, which is read after every frame."""
+"""Messages of decoders about damage. FFmpeg, libjpeg, libpng and libtiff write to the standard error stream of the
+process; the decoding child's is a file, which is read after every frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EMPTY_BEYOND = 1 << 20
 #: Bytes of complaints that are looked at after one frame.
 LOOK_AT = 1 << 16
 
-#: libjpeg finds bytes between the picture and the next marker. Cameras pad with a few; many are a damaged picture's.
+#: libjpeg found bytes between the picture and the next marker. A few are padding by cameras; many mean damage.
 _EXTRANEOUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker")
 EXTRANEOUS_BYTES = 64
 _DAMAGE = re.compile(r"corrupt|premature|truncat|damaged|invalid|bad |error|cut off|unsupported marker", re.IGNORECASE)
@@ -49,7 +49,7 @@ class StderrComplaints(Complaints):
 
 
 def judge_image_complaints(lines: list[str]) -> tuple[str, list[str]]:
-    """What an image decoder's messages mean: the first that tells of damage ("" if none), and warnings."""
+    """Interpret the messages of an image decoder: the first one about damage ("" if none), and warnings."""
     damage, warnings = "", []
     for line in lines:
         padding = _EXTRANEOUS.search(line)

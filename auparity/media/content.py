@@ -1,5 +1,5 @@
-"""What a file is, told from its first bytes: a picture, a video or neither. Suffixes are only read where bytes cannot
-tell: a raw MJPEG stream is a row of JPEG files, a camera's raw picture is a TIFF file, and a damaged file may begin
+"""Identifies a file by its first bytes: an image, a video or neither. The suffix is used only where the bytes do not
+decide: a raw MJPEG stream is a row of JPEG files, a camera's raw picture is a TIFF file, and a damaged file may begin
 with anything."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SOUND_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P "})
 #: Suffixes of cameras' raw pictures, whose TIFF structure begins with a thumbnail.
 _RAW_SUFFIXES = frozenset({".cr2", ".nef", ".nrw", ".dng", ".arw", ".srf", ".sr2", ".pef", ".srw", ".3fr", ".iiq"})
 _MJPEG_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
-#: What a file of unknown content was meant to be: reading it will say what is wrong.
+#: Suffixes that say what a file of unknown content was meant to be: reading it will report what is wrong.
 _IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm", ".jp2", ".j2k"}
     | {".gif", ".heic", ".heif", ".avif"}
@@ -63,7 +63,7 @@ class Content(NamedTuple):
     """What a file is."""
 
     kind: Literal["image", "video", "other"]
-    format: str  #: e.g. "jpeg", "heif", "mp4"; "" where the bytes do not tell, and the suffix or nothing did
+    format: str  #: e.g. "jpeg", "heif", "mp4"; "" where the bytes do not say it
     animated: bool = False  #: the format holds (or may hold) several pictures shown one after the other
 
 

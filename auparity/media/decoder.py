@@ -1,9 +1,9 @@
-"""The parent's side of the decoding child: start it, ask it, take its frames, and outlive its crashes.
+"""The parent's side of the decoding child: start it, send requests, take its frames, and survive its crashes.
 
-A decoder of untrusted data can crash, or be ended by the system for want of memory. Here this costs the input that it
-was decoding: a `VideoError` names the file and what ended the child, and the next input gets a new one. Children serve
-many inputs, one after the other; one that is idle is kept. Decoding runs ahead of whoever takes the frames by a few
-slots, which is why a clip is measured in the time of the slower of the two, not of both.
+A decoder of untrusted data can crash, or be ended by the system for lack of memory. Then only the input that it was
+decoding fails: a `VideoError` names the file and what ended the child, and the next input gets a new child. A child
+decodes many inputs, one after the other; an idle child is kept. Decoding runs a few frames ahead of the consumer, so a
+clip takes the time of the slower of the two, not of both together.
 
 The child is started as a plain interpreter over pipes, which works in daemonic processes, in notebooks and in scripts
 without a main guard, and loads nothing but NumPy and the decoders.
@@ -36,9 +36,9 @@ from auparity.media.types import Frame, Image, Notes
 SWITCH, INLINE = "AUPARITY_DECODE", "inline"
 #: Idle children that are kept.
 MOST_IDLE = 2
-#: Seconds that a child gets to finish the frame that it is at when a clip is closed early.
+#: Seconds that a child gets to finish its current frame when a clip is closed early.
 CLOSE_WITHIN = 2.0
-#: Bytes of a crashed child's last words that are looked at, characters that are shown.
+#: Bytes of a crashed child's last messages that are read, characters that are shown.
 LAST_WORDS, SHOWN_WORDS = 4096, 200
 #: Threads of libraries do not help decoding; each costs address space and start-up time.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -84,7 +84,7 @@ class Decoder:
             self._words.close()
             raise VideoError(
                 f"the decoding process cannot be started ({error}). Free memory and processes, or set "
-                f"{SWITCH}={INLINE} to decode in place."
+                f"{SWITCH}={INLINE} to decode in the calling process."
             ) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -99,7 +99,7 @@ class Decoder:
         return self._process.poll() is None
 
     def send(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it has died: the reply that does not come says why
+        with contextlib.suppress(BrokenPipeError):  # it has died: the missing reply is handled
             self._requests.write(json.dumps(message).encode("ascii") + b"\n")
             self._requests.flush()
 
@@ -112,7 +112,7 @@ class Decoder:
         self._process.kill()
 
     def epitaph(self) -> str:
-        """What ended the child, and its last words."""
+        """What ended the child, and its last message."""
         code = self._process.wait()
         if code < 0:
             try:
@@ -123,7 +123,7 @@ class Decoder:
             how = f"exit status {code}"
         self._words.seek(max(self._words.seek(0, os.SEEK_END) - LAST_WORDS, 0))
         lines = [line for line in self._words.read().decode("utf-8", "replace").splitlines() if line.strip()]
-        return f"{how}; its last words: {printable(lines[-1][:SHOWN_WORDS])}" if lines else how
+        return f"{how}; its last message: {printable(lines[-1][:SHOWN_WORDS])}" if lines else how
 
     def end(self) -> None:
         """End the child at once and free what it held."""
@@ -132,7 +132,7 @@ class Decoder:
         self.close_handles()
 
     def close_handles(self) -> None:
-        """Free what this process holds of the child."""
+        """Free what this process holds for the child."""
         for stream in (self._requests, self._replies, self._words):
             with contextlib.suppress(OSError):
                 stream.close()
@@ -140,7 +140,7 @@ class Decoder:
 
 
 def acquire() -> Decoder:
-    """A child that nobody uses, started if there is none; raises `VideoError`."""
+    """An idle child, started if there is none; raises `VideoError`."""
     while True:
         with _lock:
             decoder = _idle.pop() if _idle else None
@@ -166,7 +166,7 @@ def _release(decoder: Decoder) -> None:
 
 
 def end_idle() -> None:
-    """End all children that nobody uses."""
+    """End all idle children."""
     with _lock:
         idle = _idle[:]
         _idle.clear()
@@ -199,7 +199,7 @@ class RemoteReader:
         self._decoder: Decoder | None = acquire()
         self._owner = os.getpid()
         kind = "video" if isinstance(request, VideoRequest) else "images"
-        # Names may be relative to a folder that this process has gone to since the child was started.
+        # Names may be relative to a working folder that this process entered after the child was started.
         self._ask({"open": kind, "request": asdict(request), "folder": os.getcwd()})
         try:
             opened = self._message()["opened"]
@@ -210,7 +210,7 @@ class RemoteReader:
         self.n_frames: int | None = opened["n_frames"]
 
     def frames(self, first: int) -> Generator[Frame]:
-        """The frames from number `first` on; asked for once."""
+        """The frames from number `first` on; may be called once."""
         self._next = first
         self._ask({"read": first})
         while "frame" in (message := self._message()):
@@ -258,11 +258,11 @@ class RemoteReader:
         self._in_use().send(message)
 
     def _message(self) -> dict[str, Any]:
-        """The next message; raises the `VideoError` that it stands for."""
+        """The next message; an error message is raised as `VideoError`."""
         decoder = self._in_use()
         try:
             message = decoder.receive()
-        except BaseException:  # Ctrl-C in the middle of a message: the rest of it would be taken for another
+        except BaseException:  # Ctrl-C within a message: its rest would be taken for another
             self._decoder = None
             decoder.end()
             raise
@@ -285,7 +285,7 @@ class RemoteReader:
         return message
 
     def _name(self) -> str:
-        """Of the file that is being decoded."""
+        """The name of the file that is being decoded."""
         if isinstance(self._request, VideoRequest):
             return printable(self._request.path)
         paths = self._request.paths
@@ -293,7 +293,7 @@ class RemoteReader:
 
 
 def _copied(block: SharedBlock, place: dict[str, Any]) -> Image:
-    """The frame, in memory of its own: its slot is used again."""
+    """The frame in its own memory, because its slot is used again."""
     if place["block"] != block.size:
         block.follow(int(place["block"]))
     shape = (int(place["height"]), int(place["width"]), 3)

@@ -1,4 +1,4 @@
-"""What lies in a folder: pictures, videos, sub-folders, and what is none of these."""
+"""The content of a folder: images, videos, sub-folders, and other files."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from auparity.errors import VideoError
 from auparity.media.content import identify
 from auparity.media.names import printable
 
-#: Files that ordinarily lie beside footage and are passed over without a word, by suffix and by name.
+#: Suffixes and names of ordinary companions of footage, which are left out without a message.
 COMPANION_SUFFIXES = frozenset(
     {".csv", ".tsv", ".json", ".txt", ".md", ".rst", ".pdf", ".xml", ".yaml", ".yml", ".toml", ".log", ".html"}
     | {".parquet", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".edf", ".vhdr", ".vmrk", ".eeg", ".eaf", ".srt", ".vtt"}
     | {".wav", ".mp3", ".m4a", ".aac", ".flac", ".md5", ".sha256", ".thm", ".xmp", ".aae", ".py", ".r", ".m", ".sh"}
 )
 COMPANION_NAMES = frozenset({"thumbs.db", "desktop.ini", "readme", "license", "changes"})
-#: A file called so that holds something else is a damaged picture: left out of a clip, the frames after it would move
-#: up by one. Reading it says what is wrong with it.
+#: A file with such a suffix and other content is a damaged image. If it were left out of a clip, all later frames would
+#: get a number that is too low; so it is read, which raises an error about it.
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"}
     | {".heic", ".heif", ".avif"}
@@ -39,11 +39,11 @@ class Survey:
 
 
 def survey(folder: Path) -> Survey:
-    """Look into a folder, not below it.
+    """List a folder, without the folders below it.
 
     Raises
     ------
-    VideoError : it is no directory, or cannot be listed.
+    VideoError : it is not a directory, or cannot be listed.
     """
     shown = printable(folder)
     try:
@@ -60,7 +60,7 @@ def survey(folder: Path) -> Survey:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, told by content and sorted by name; raises `VideoError` if there are none."""
+    """The images of a folder, identified by content and sorted by name; raises `VideoError` if there are none."""
     found = survey(folder)
     if found.images:
         return found.images
@@ -68,7 +68,7 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def without_images(found: Survey) -> VideoError:
-    """The error for a folder in which there are no pictures: it says what there is instead."""
+    """The error for a folder without images; it says what there is instead."""
     return VideoError(f"{printable(found.folder)}: holds no images.{_what_it_holds(found)}")
 
 

@@ -1,7 +1,7 @@
 """Sizes that the headers of image files declare, read without decoding, and damage that their structure shows.
 
-A decoder allocates what a header asks for; so the size is looked at first, and a PNG's chunks are held against their
-checksums before libpng sees them.
+A decoder allocates what a header asks for; so the size is checked first, and the checksums of a PNG's chunks are
+verified before libpng reads them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Size(NamedTuple):
 
 
 def declared_size(image_format: str, data: bytes) -> Size | None:
-    """The size that the header of a whole file in memory declares; None where it declares none that can be found.
+    """The size that the header of a whole file in memory declares; None if none can be found.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def declared_size(image_format: str, data: bytes) -> Size | None:
 
 
 def png_damage(data: bytes) -> str | None:
-    """What is wrong with a PNG's chunks, or None: each must lie in the file and keep its checksum, up to IEND."""
+    """What is wrong with a PNG's chunks, or None: each must be inside the file and match its checksum, up to IEND."""
     position = 8
     while position + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, position)

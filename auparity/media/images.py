@@ -1,4 +1,4 @@
-"""Decode one image file, in the process at hand. Users call `auparity.media.read_image`, which isolates it."""
+"""Decode one image file in the calling process. Users call `auparity.media.read_image`, which isolates it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def decode_image(path: Path, max_pixels: int, complaints: Complaints) -> Decoded
     Parameters
     ----------
     max_pixels : more declared pixels are refused before decoding.
-    complaints : where the decoder's messages are found.
+    complaints : collects the messages of the decoder.
 
     Raises
     ------
@@ -70,11 +70,11 @@ def decode_image(path: Path, max_pixels: int, complaints: Complaints) -> Decoded
 
 
 def _check(shown: str, content: Content, data: bytes, max_pixels: int) -> Size:
-    """Refuse what must not be decoded; returns the declared size."""
+    """Refuse files that must not be decoded; returns the declared size."""
     if content.kind == "video":
         raise VideoError(f"{shown}: is a video, not an image.")
     if not content.format:
-        raise _undecodable(shown, "its content is of no kind that is known here")
+        raise _undecodable(shown, "its content is of no known kind")
     if content.format == "camera raw":
         raise VideoError(f"{shown}: is a camera's raw picture. Develop it to JPEG, PNG or TIFF and measure that.")
     if content.animated and (content.format != "png" or png_is_animated(data)):

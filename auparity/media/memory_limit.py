@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: What a decoder may map beyond what is mapped already: threads' stacks and arenas, tables, the file itself.
+#: Bytes that a decoder may map in addition to those mapped already: stacks and arenas of threads, tables, the file.
 BASE_BYTES = 1 << 30
-#: And for every declared pixel: several pictures in flight (references, threads) and conversions between them.
+#: And bytes for every declared pixel: several pictures at once (references, threads) and their conversions.
 BYTES_PER_PIXEL = 64
 
 _enabled = False
 
 
 def enable() -> None:
-    """Limit from now on; for processes that do nothing but decode."""
+    """Switch the limit on; only for processes that do nothing but decode."""
     global _enabled
-    _enabled = sys.platform == "linux"  # elsewhere the limit is not kept, or what is mapped cannot be asked for
+    _enabled = sys.platform == "linux"  # elsewhere the limit is not enforced, or the mapped size unknown
 
 
 @contextmanager

@@ -11,7 +11,7 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
 def printable(text: str | os.PathLike[str]) -> str:
-    """The text with everything escaped that could steer a terminal, break a line or not be encoded.
+    """The text with escapes for everything that could control a terminal, break a line or not be encoded.
 
     Escapes are Python's (``\\x1b``, ``\\n``, ``\\udcff``). Ordinary names, of any script, stay as they are.
     """

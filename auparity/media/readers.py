@@ -1,4 +1,4 @@
-"""One interface for what is decoded, in the child or in place: a video, or image files one after the other."""
+"""One interface for decoding in the child or in the calling process: a video, or image files one after the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from auparity.media.types import Frame, Notes, Timestamps
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """A video file to be decoded; as of `open_clip`."""
+    """A video file to be decoded, with the arguments of `open_clip`."""
 
     path: str
     timestamps: Timestamps
@@ -62,11 +62,11 @@ class ImagesReader:
             yield Frame(image, 0.0)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is held open."""
 
 
 def open_reader(request: Request, complaints: Complaints) -> Reader:
-    """Open what is asked for, in this process; raises `VideoError`."""
+    """Open what is requested, in this process; raises `VideoError`."""
     if isinstance(request, ImagesRequest):
         return ImagesReader(request, complaints)
     from auparity.media.video import VideoReader  # loads FFmpeg

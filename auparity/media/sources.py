@@ -35,13 +35,13 @@ def open_clip(
     fps : frames a second of a folder of images, whose time stamps are number / fps, or 0 without it, as OpenFace's; and
         of videos under "index", in place of the rate that the file states.
     max_pixels : pictures that declare more pixels are refused before they are decoded.
-    isolate : decode in a child process, so that a decoder that crashes costs this clip only. False (or
-        ``AUPARITY_DECODE=inline`` in the environment) decodes in place, for debugging: the messages of decoders about
-        damage are not collected then.
+    isolate : decode in a child process, so that a crash of the decoder makes only this clip fail. False (or
+        ``AUPARITY_DECODE=inline`` in the environment) decodes in this process, for debugging: the messages of
+        decoders about damage are not collected then.
 
     Raises
     ------
-    VideoError : it cannot be opened. ContractError : an argument that makes no sense.
+    VideoError : it cannot be opened. ContractError : an argument is invalid.
     """
     if timestamps not in get_args(Timestamps):
         raise ContractError("media", "timestamps", " or ".join(map(repr, get_args(Timestamps))), repr(timestamps))
@@ -71,7 +71,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, is
 def read_photograph(
     path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, isolate: bool = True
 ) -> tuple[Image, list[str]]:
-    """`read_image`, and what the user should know of the file although its picture is whole."""
+    """`read_image`, and warnings about a file whose picture is whole."""
     require_file(Path(path))
     reader = _open(ImagesRequest([os.fspath(path)], max_pixels), isolate)
     try:
@@ -82,12 +82,12 @@ def read_photograph(
 
 
 def is_image(path: Path) -> bool:
-    """Whether the content of a file is a picture (of any kind, readable here or not); raises `VideoError`."""
+    """Whether the content of a file is an image (of any kind, supported or not); raises `VideoError`."""
     return identify(path).kind == "image"
 
 
 class _Decoded(Closing):
-    """What videos and folders of images have in common: a reader, in a child process or in place."""
+    """What videos and folders of images have in common: a reader, in a child process or in this one."""
 
     live = False
 
@@ -153,14 +153,14 @@ class VideoFile(_Decoded):
         return self.frames_from(0)
 
     def frames_from(self, first: int) -> Iterator[Frame]:
-        """Iterate from frame `first` on. Those before are decoded all the same: seeking is not exact in all codecs."""
+        """Iterate from frame `first` on. Earlier frames are decoded as well: seeking is not exact in all codecs."""
         return self._frames(first)
 
 
 class ImageSequence(_Decoded):
     """The images of a folder as one clip, sorted by name; time stamps are number / fps, or 0 (spec 00).
 
-    A link that leads nowhere and an empty file are `problems`: an image of the clip is missing.
+    A broken link and an empty file are `problems`, because an image of the clip is missing.
     """
 
     kind = "images"
@@ -172,7 +172,7 @@ class ImageSequence(_Decoded):
         if not found.images:
             raise without_images(found)
         self.files = found.images
-        # A folder has no suffix: "subject.01" is called so.
+        # A folder has no suffix: "subject.01" is its whole name.
         super().__init__(folder, folder.resolve().name)
         self.fps, self.timestamps = fps, "none" if fps is None else "index"
         self.n_frames: int | None = len(self.files)
@@ -202,7 +202,7 @@ class ImageSequence(_Decoded):
                 raise VideoError(
                     f"{printable(self.files[index])}: is {width}x{height} pixels, the images before it are "
                     f"{size[1]}x{size[0]}. One clip has one size: move it out of the folder, or use --photographs if "
-                    "the images are no sequence."
+                    "the images are not a sequence."
                 )
             news = self._reader.notes.warnings[told:]
             told += len(news)

@@ -1,6 +1,6 @@
-"""Whether the bytes that a video container promises are there.
+"""Whether a file holds all bytes that its video container declares.
 
-Containers nest pieces of declared size. A file that was cut ends inside one of them, which can be seen without
+Containers nest pieces of declared size. A truncated file ends inside one of them, which can be seen without
 decoding and does not depend on estimates of duration or frame counts:
 
 | container | what must end within the file |
@@ -37,7 +37,7 @@ _MOST_PIECES = 1_000_000
 
 
 def missing_end(path: Path) -> str | None:
-    """In words, how the file breaks off; None where nothing shows it. `OSError` where it cannot be read."""
+    """How the file is truncated, in words; None if nothing shows it. Raises `OSError` if it cannot be read."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         size = os.fstat(file.fileno()).st_size

@@ -1,10 +1,10 @@
 """Time stamps of video frames: the container's presentation times, or OpenFace's rule frame number / rate.
 
-Presentation times are seconds since the first frame. The rule repairs what is not usable, so that times always
-increase: a missing one is one frame after the one before; one that does not increase, but lies less than a frame back,
-is half a frame after the one before; when the clock jumps back further (recordings joined together), everything from
-there on is shifted to go on one frame later. How many were repaired is reported, and the largest difference between
-the two kinds of times where it exceeds half a frame.
+Presentation times are seconds since the first frame. Times that cannot be used are repaired, so that times always
+increase: a missing time becomes one frame after the previous one; a time that is less than a frame before the previous
+one becomes half a frame after it; if the clock jumps back further (joined recordings), all later times are shifted so
+that the next one is one frame later. The number of repairs is reported, and also the largest difference between the two
+kinds of times if it exceeds half a frame.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from auparity.media.types import Timestamps
 
 @dataclass
 class Clock:
-    """Time stamps of the frames of one video, asked for in order."""
+    """Time stamps of the frames of one video, to be called for frames in order."""
 
     mode: Timestamps
     fps: float  #: of the rule frame number / rate
@@ -29,7 +29,7 @@ class Clock:
     _where: int = 0
 
     def stamp(self, presentation: Fraction | None) -> float:
-        """The time stamp in seconds of the next frame, whose presentation time the container states or does not."""
+        """The time stamp in seconds of the next frame, whose presentation time is None if the container states none."""
         by_rule = self._index / self.fps
         by_container = self._increasing(presentation)
         if abs(by_container - by_rule) > self._difference:
@@ -38,7 +38,7 @@ class Clock:
         return by_container if self.mode == "container" else by_rule
 
     def warnings(self) -> list[str]:
-        """What is to be said at the end."""
+        """Warnings about the times of the whole video."""
         found = []
         if self._index and len(self._repaired) == self._index:
             found.append(f"the file states no times; the time stamps are frame number / {self.fps:.6g}")

@@ -1,4 +1,4 @@
-"""What the readers of this package give: frames, their source, and what is said of them."""
+"""What the readers of this package return: frames, their source, and notes about them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Timestamps = Literal["container", "index"]
 
 #: Pixels a picture may declare unless the caller says otherwise: 300 MB in memory, above any camera for faces.
 MAX_PIXELS = 100_000_000
-#: Frames a second taken for a video file that states none, as the reference program does.
+#: Frames a second assumed for a video file that states none, as in the C++ program.
 ASSUMED_FPS = 30.0
 
 
@@ -30,7 +30,7 @@ class Frame(NamedTuple):
 class Notes:
     """What a reader found besides frames; grows while reading."""
 
-    #: What the user should know; the clip is whole all the same.
+    #: Warnings for the user about a clip that is whole.
     warnings: list[str] = field(default_factory=list)
     #: Why the clip is not whole although reading went on, e.g. frames that decoded with errors.
     problems: list[str] = field(default_factory=list)
@@ -39,9 +39,9 @@ class Notes:
 
 
 class FrameSource(Protocol):
-    """The frames of one clip, in order. Iterate once; raises `VideoError` where the clip cannot be read on."""
+    """The frames of one clip, in order. Iterate once; raises `VideoError` where the clip cannot be read further."""
 
-    name: str  #: what to call it in messages and output names (no suffix)
+    name: str  #: its name in messages and output names (no suffix)
     path: str  #: where it is, as recorded beside the results
     kind: str  #: "video", "images" or "camera"
     n_frames: int | None  #: as declared; None when unknown
@@ -78,4 +78,4 @@ class Closing:
         self.close()
 
     def close(self) -> None:
-        """Let go of what is held open: by default, nothing."""
+        """Close what is held open; by default nothing is."""

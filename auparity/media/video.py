@@ -1,19 +1,19 @@
-"""Decode one video file with FFmpeg (PyAV), in the process at hand. Users call `open_clip`, which isolates it.
+"""Decode one video file with FFmpeg (PyAV) in the calling process. Users call `open_clip`, which isolates it.
 
 Pixels are those of OpenCV's FFmpeg backend, which the recordings were made with: conversion to BGR by swscale with
 bicubic chroma, rotation by the file's display matrix in steps of 90 degrees.
 
 Whether a clip is whole is judged by its picture stream, never by declared durations, which are estimates:
 
-1. The container's own pieces end within the file (`structure.missing_end`), or every stored picture was read all the
-   same; and the demuxer reads to the end without an error. Else the clip is truncated: `VideoError` after its last
-   good frame. The last, cut packet is not decoded.
-2. The headers of AVI and MXF count the stored pictures of the stream; the last one read is the last one counted. Else
-   as 1, or as 3 where the end of an AVI is there and pictures before it are not.
-3. Every frame decodes without an error of the decoder and without the mark "corrupt". Else reading goes on, and the
-   clip's `problems` and `damaged_frames` say where.
+1. The container's own pieces end within the file (`structure.missing_end`), or every stored picture could be read
+   nevertheless; and the demuxer reads to the end without an error. Otherwise the clip is truncated: `VideoError` after
+   its last good frame. The last, cut packet is not decoded.
+2. The headers of AVI and MXF count the stored pictures of the stream; the last one read must be the last one counted.
+   Otherwise rule 1 applies, or rule 3 if the end of an AVI is present and pictures before it are missing.
+3. Every frame decodes without an error of the decoder and without the mark "corrupt". Otherwise reading goes on, and
+   `problems` and `damaged_frames` of the clip say where.
 
-A stream that is cut exactly between two pictures cannot be told from a shorter one, nor from one that was trimmed so.
+A stream that is cut exactly between two pictures cannot be distinguished from a shorter or a trimmed one.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ BUFFER_BYTES = 1 << 18
 MOST_DAMAGED, SHOWN_DAMAGED = 1_000, 10
 #: Pictures that a decoder may hold back, with room for its threads.
 MOST_REORDERED = 64
-#: Pictures in a header may be counted one too many by writers that stop between two.
+#: The header may count one picture too many if the writer was stopped between two.
 COUNT_SLACK = 1
-#: Demuxers that hand out whole packets only; of the others the last packet of a truncated file is a part.
+#: Demuxers that return only whole packets; with the others the last packet of a truncated file is incomplete.
 _WHOLE_PACKETS = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
 _BREAKS_OFF = ("ended prematurely", "partial file", "truncated")
 _NO_VIDEO = (
@@ -65,7 +65,7 @@ class VideoReader:
     Attributes
     ----------
     fps : frames a second of the rule frame number / rate: as asked for, as the file states, or `ASSUMED_FPS`.
-    n_frames : pictures that the container says it stores; None where it says nothing.
+    n_frames : the number of pictures that the container states; None if it states none.
     notes : grows while reading.
     """
 
@@ -103,7 +103,8 @@ class VideoReader:
         self._file.close()
 
     def frames(self, first: int) -> Generator[Frame]:
-        """Iterate from frame `first` on. Those before are decoded all the same: seeking is not exact in all codecs.
+        """Iterate from frame `first` on. Earlier frames are decoded as well, because seeking is not exact in all
+        codecs.
 
         The image may be a view of the decoder's memory with any strides; it stays valid.
         """
@@ -142,7 +143,7 @@ class VideoReader:
             said = f" ({lines[0]})" if lines else ""
             detail = f"; {self._missing}" if self._missing else ""
             raise VideoError(f"{self._shown}: {_NO_VIDEO}{said}{detail}.") from error
-        self._complaints.take()  # of probing: what matters comes again when it is decoded
+        self._complaints.take()  # discards messages of probing; important ones come again during decoding
         try:
             self._stream = self._choose_stream()
             context = self._stream.codec_context
@@ -157,7 +158,7 @@ class VideoReader:
         self._demuxer_names = tuple({self._container.format.name} - set(self._decoder_names))
 
     def _codec_limit(self) -> dict[str, str]:
-        """The decoder's own limit, a second line: it counts padding, too, so it is set wider than ours."""
+        """Set the decoder's own limit as a second safeguard; it counts padding, too, so it is wider than ours."""
         return {"max_pixels": str(min(2 * self._max_pixels + (1 << 20), (1 << 31) - 1))}
 
     def _choose_stream(self) -> Any:
@@ -224,7 +225,7 @@ class VideoReader:
         yield av.Packet(), False
 
     def _is_cut(self, packet: Any) -> bool:
-        """Whether the last packet of the stream is the part of one; decoded, it would give a picture half invented."""
+        """Whether the last packet of the stream is incomplete; decoding it would give a partly invented picture."""
         if packet.is_corrupt:
             self._missing = self._missing or "its last picture is cut off"
             return True
@@ -304,7 +305,7 @@ class VideoReader:
             )
         counted = self._counted()
         if counted is not None and last_dts is not None and last_dts + 1 < counted - COUNT_SLACK:
-            if self._in_avi and not self._missing:  # its end is there: pictures were lost before that
+            if self._in_avi and not self._missing:  # its end is present, so pictures before it were lost
                 self.notes.problems.append(
                     f"its header counts {counted} pictures, of which {last_dts + 1} could be found; the numbers and "
                     "times of the frames after lost ones are too low. Copy the file again from its source"

@@ -1,13 +1,13 @@
-"""The pipeline that stays on the GPU: frames a second of many streams, latency of one, photographs, stages with their
-floors, and whether the numbers are right.
+"""Benchmark of the pipeline that stays on the GPU: frames a second of many streams, latency of one, images, stages with
+their floors, and whether the results are right.
 
-``auparity dev bench-device [--streams 1 8 64] [--widen] [--models DIR] [--photographs 64] [-o FILE]``.
-Clips are rendered: a few, which all streams play from different frames on. In turns with the GPU, in the same process,
-run the fastest CPU pipeline on one stream and, on the first frames, the reference, against which the timed run is held.
-Results are written after every part, so that Ctrl-C loses only the one that is running; what does not fit into the
-GPU's memory is skipped with the reason. Exit status: 0; 1 where a figure is out of tolerance, or nothing could be
-measured; 5 where no GPU can be used; 130 after Ctrl-C. Nothing here has run on a GPU yet; on the emulation of
-parity_tests/cuda_on_host it has, which says nothing about speed.
+``auparity dev bench-device [--streams 1 8 64] [--widen] [--models DIR] [--photographs 64] [-o FILE]``. All streams play
+the same few rendered clips, from different frames on. The fastest CPU pipeline on one stream, and the reference on the
+first frames, run in turns with the GPU in the same process; the timed run is compared with the reference. Results are
+written after every part, so that Ctrl-C loses only the running one; a part that does not fit into the GPU's memory is
+skipped with the reason. Exit status: 0; 1 if a figure is out of tolerance, or nothing could be measured; 5 if no GPU
+can be used; 130 after Ctrl-C. This has not run on a GPU yet, only on the emulation of parity_tests/cuda_on_host, which
+says nothing about speed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from auparity.reports.results.records import Provenance, Results, Skipped, save
 EXIT_GOOD, EXIT_FAILED, EXIT_NOTHING, EXIT_INTERRUPTED = 0, 1, 5, 130
 DEFAULT_OUTPUT = Path("results") / "bench" / "device.json"
 
-#: A part's name, and what measures it.
+#: The name of a part, and the function that measures it.
 Job = tuple[str, Callable[[], Part]]
 
 
@@ -54,7 +54,7 @@ def measure(
 
     Raises
     ------
-    AuparityError : nothing could be measured; or of a part, those before it being written.
+    AuparityError : nothing could be measured, or a part raised it; earlier parts are written.
     """
     machine = where.machine | gpu_facts(device) | {"gpu_rates": rates.as_dict(), "gpu_memory_used_mib": {}}
     results = Results("benchmark", replace(where, machine=machine))
@@ -73,7 +73,7 @@ def measure(
 
 
 def _jobs(every: Sequence[Models], device: Any, settings: Settings, rates: Rates) -> Iterator[Job]:
-    """The parts in their order: small ones first, so that they are there when a large one fails."""
+    """The parts in their order, small ones first, so that these are done if a large one fails."""
     film, images = render_film(settings), render_pictures(settings)
     for models in every:
         for count in sorted(settings.streams):
@@ -134,17 +134,17 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     own = Settings()
     parser.add_argument(
-        "--streams", type=int, nargs="+", default=list(own.streams), metavar="N", help="how many at once"
+        "--streams", type=int, nargs="+", default=list(own.streams), metavar="N", help="numbers of streams at once"
     )
-    parser.add_argument("--frames", type=int, default=own.frames, metavar="N", help="of a stream, in every round")
+    parser.add_argument("--frames", type=int, default=own.frames, metavar="N", help="frames of a stream in every round")
     parser.add_argument("--rounds", type=int, default=own.rounds, metavar="N")
     parser.add_argument("--reference-frames", type=int, default=own.reference_frames, metavar="N")
-    parser.add_argument("--clips", type=int, default=own.clips, metavar="N", help="rendered ones, which streams share")
+    parser.add_argument("--clips", type=int, default=own.clips, metavar="N", help="rendered clips, which streams share")
     parser.add_argument("--format", default=own.format, choices=tuple(FORMATS))
     parser.add_argument("--widen", action="store_true", help="the embedded bundle with layers of OpenFace's sizes")
     parser.add_argument("--models", metavar="SOURCE", help="another bundle as well, with --landmark-model of it")
     parser.add_argument("--landmark-model", default="clnf", choices=("auto", "clnf", "ceclm"), help="default: clnf")
-    parser.add_argument("--photographs", type=int, default=0, metavar="N", help="of a batch; 0, the default, for none")
+    parser.add_argument("--photographs", type=int, default=0, metavar="N", help="images in a batch; default: 0, none")
     parser.add_argument("-o", "--output", type=Path, default=DEFAULT_OUTPUT, metavar="FILE")
     return parser
 
@@ -197,8 +197,8 @@ def main(arguments: list[str] | None = None) -> int:
         _tell(f"error: {error}")
         return EXIT_FAILED
     except KeyboardInterrupt:
-        _tell(f"interrupted; the parts that were done are in {chosen.output}")
+        _tell(f"interrupted; the finished parts are in {chosen.output}")
         return EXIT_INTERRUPTED
     print(summary(results))
-    print(f"Written: {chosen.output}. A page of it: auparity report {chosen.output}")
+    print(f"Written: {chosen.output}. To make a page of it: auparity report {chosen.output}")
     return EXIT_GOOD if results.passed else EXIT_FAILED

@@ -1,4 +1,4 @@
-"""What takes turns in the GPU benchmark: streams and photographs, on the host and on the GPU."""
+"""The contenders that take turns in the GPU benchmark: streams and images, on the host and on the GPU."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from auparity.reference.results import FrameResult
 
 Image = npt.NDArray[np.uint8]
 
-#: Frames by which streams of one clip lie apart.
+#: Frames between the starts of streams of one clip.
 APART = 7
 
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """Some clips of one size as any number of streams: forwards and backwards in turns, so that nobody jumps, from
-    another frame on in every stream. Stream 0 begins with the first clip as it is. Streams share the frames' memory."""
+    """Some clips of one size as any number of streams, each from another frame on, and forwards and backwards in turns,
+    so that faces do not jump. Stream 0 begins with the first frame of the first clip. Streams share the memory of
+    frames."""
 
     clips: Sequence[Sequence[Image]]
 
@@ -37,12 +38,13 @@ class Film:
 
 
 class Contender(ABC):
-    """What takes turns.
+    """One contender.
 
     Attributes
     ----------
-    frames : of a step. steps : of a round. whole_rounds : its turn is the round, and only then is it open.
-    by_mean : ratios to it are of means, because its steps are not alike or cannot be told apart.
+    frames : number in a step. steps : number in a round. whole_rounds : its turn is a whole round, and only then is it
+        open.
+    by_mean : ratios to it are taken of means, because its steps differ in kind or cannot be timed separately.
     """
 
     frames = 1
@@ -57,10 +59,10 @@ class Contender(ABC):
 
     @abstractmethod
     def step(self, k: int) -> list[FrameResult]:
-        """The k-th step; what it found in the first stream (of photographs nothing: `Pictures.faces` has them)."""
+        """Do the k-th step; the results of the first stream (none for images: `Pictures.faces` has them)."""
 
     def run(self, start: int, stop: int) -> tuple[list[float], list[FrameResult]]:
-        """Some steps: ms of each, and what they found."""
+        """Do some steps; ms of each, and their results."""
         taken, results = [], []
         for k in range(start, stop):
             begin = time.perf_counter()
@@ -74,7 +76,7 @@ class Contender(ABC):
 
     @property
     def about(self) -> str:
-        """What there is to say of its steps."""
+        """A remark about its steps."""
         return ""
 
 
@@ -98,13 +100,13 @@ class OneStream(Contender):
 
 
 class StepByStep(Contender):
-    """The GPU pipeline on so many streams, each step with its results before the next begins: latency. One stream alone
-    goes as a user's session does, and takes turns as those of the host."""
+    """Latency of the GPU pipeline on some streams: each step has its results before the next begins. A single stream
+    runs like a session of a user, and takes turns like the pipelines of the host."""
 
     def __init__(self, pipeline: DevicePipeline, film: Film, streams: int, steps: int) -> None:
         name = f"gpu, {streams} streams, step by step" if streams > 1 else "gpu, 1 stream"
         super().__init__(name, pipeline.variants, steps)
-        # Several open sets of streams would not be one batch any more.
+        # With several sets of open streams a step would no longer be one batch.
         self.frames, self.whole_rounds = streams, streams > 1
         self._pipeline, self._film = pipeline, film
         self._sessions: list[DeviceSession] = []
@@ -127,7 +129,7 @@ class StepByStep(Contender):
 
 
 class Overlapped(StepByStep):
-    """The same with the next step's frames going up and the last one's results being made meanwhile: throughput."""
+    """Throughput of the GPU pipeline: meanwhile the next frames are copied to it and the last results are made."""
 
     by_mean = True
 
@@ -136,7 +138,7 @@ class Overlapped(StepByStep):
         self.name = f"gpu, {streams} streams"
 
     def run(self, start: int, stop: int) -> tuple[list[float], list[FrameResult]]:
-        taken, results = super().run(start, start + 1)  # of a round the first step is by itself
+        taken, results = super().run(start, start + 1)  # the first step of a round is timed by itself
         rounds = (self._round(k) for k in range(start + 1, stop))
         before = time.perf_counter()
         for found in self._pipeline.stream(self._sessions, rounds):
@@ -148,11 +150,11 @@ class Overlapped(StepByStep):
 
     @property
     def about(self) -> str:
-        return "steps overlap, so that results come later than they follow each other"
+        return "steps overlap, so the latency of a result is longer than the time between results"
 
 
 class Pictures(Contender):
-    """Photographs, `frames` of them in a step; on the GPU that is one batch."""
+    """Images, `frames` of them in a step; on the GPU a step is one batch."""
 
     by_mean = True
 

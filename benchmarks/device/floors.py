@@ -1,12 +1,13 @@
-"""The least that stages of the GPU pipeline must do: operations and bytes of a call, counted from shapes.
+"""The least work of the stages of the GPU pipeline: operations and bytes of a call, counted from shapes.
 
-A stage's floor is the longest of: its floating-point operations over what the GPU's matrix product reaches, the bytes
-that it must read and write once over what a copy reaches, and the bytes that cross between host and device over what
-that link reaches (rates.py). Every function counts one thing and says what it leaves out; whatever depends on
-the image (iterations until convergence, pixels under a turned face) is counted at its least. Floors are therefore
-lower bounds of arithmetic and traffic and no estimates: the latency of barriers and launches, which is what bounds one
-stream, is not in them. Bytes count as if memory had to be asked for all of them; a small batch that is still in the L2
-cache from the launch before may be below its floor of bytes. Operations in float64 count like those in float32.
+The floor of a stage is the longest of three times: its floating-point operations at the rate of the GPU's matrix
+product, the bytes that it must read and write once at the rate of a copy, and the bytes that cross between host and
+device at the rate of that link (rates.py). Every function counts one thing and says what it leaves out; work that
+depends on the image (iterations until convergence, pixels under a turned face) is counted at its least. Floors are
+therefore lower bounds of arithmetic and traffic, not estimates: they do not include the latency of barriers and
+launches, which limits a single stream. All bytes are counted as if they came from memory; a small batch that is still
+in the L2 cache from the previous launch may be below its floor of bytes. Operations in float64 count like those in
+float32.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ HOG_VALUES = (SIZE // 8 - 2) ** 2 * 31
 
 @dataclass(frozen=True)
 class Work:
-    """What one or several calls cannot do without."""
+    """The least work of one or several calls."""
 
     flop: float = 0.0  #: floating-point operations; a multiply-add is two
     moved: float = 0.0  #: bytes read from and written to the device's memory
@@ -51,7 +52,7 @@ class Work:
         return Work(self.flop + other.flop, self.moved + other.moved, self.up + other.up, self.down + other.down)
 
     def times(self, count: int) -> Work:
-        """The same for so many faces or images."""
+        """The work of `count` faces or images."""
         return Work(self.flop * count, self.moved * count, self.up * count, self.down * count)
 
 
@@ -64,7 +65,7 @@ def network(net: ConvNet, channels: int, sizes: Iterable[tuple[int, int]], sampl
     """A network on maps (channels, H, W) of some sizes, so many samples of each: products, its weights once, the maps
     in and values out.
 
-    What lies between the layers, pooling and activations are not counted.
+    Intermediate maps, pooling and activations are not counted.
     """
     products = (layer for layer in net.layers if isinstance(layer, Convolution | FullyConnected))
     weights = sum(int(layer.weights.size) for layer in products)
@@ -94,7 +95,7 @@ def _one_map(net: ConvNet, channels: int, size: tuple[int, int]) -> Work:
 
 
 def response_maps(model: LandmarkModel, scale_index: int, window: int, views: Sequence[int]) -> Work:
-    """Maps (w, w) of the landmarks that each face's view shows: the experts' products, each expert that is looked at
+    """Maps (w, w) of the landmarks that each face's view shows: the products of the experts, each used expert
     read once, the maps written. Sampling of areas, contrast normalisation and activations are not counted."""
     experts = model.experts[scale_index]
     if isinstance(experts, CENExperts):
@@ -121,8 +122,8 @@ def _cen_weights(patch: CENPatch) -> int:
 
 
 def cen_experts(experts: CENExperts, mirrors: CENExperts, view: int) -> list[CENPatch]:
-    """The expert of every landmark that gets a map in a view, by the rule of accelerated/cupy/cen.py: of the frontal
-    view's pairs one serves both, other views borrow the mirrored view's (spec 40.7)."""
+    """The expert of every landmark that gets a map in a view, by the rule of accelerated/cupy/cen.py: in the frontal
+    view one expert of a pair is used for both landmarks, other views use those of the mirrored view (spec 40.7)."""
     landmarks, other = mirrors.mirror_landmarks.ravel(), int(mirrors.mirror_views.ravel()[view])
     found: dict[int, CENPatch] = {}
     for i in map(int, np.flatnonzero(experts.visibility[view])):
@@ -150,7 +151,7 @@ def _ccnf_maps(experts: CCNFExperts, window: int, views: Sequence[int]) -> Work:
 
 
 def _counted(views: Sequence[int]) -> Iterable[tuple[int, int]]:
-    """Each view that faces have, and how many."""
+    """Each view of the faces, and the number of faces that have it."""
     values, counts = np.unique(np.asarray(views, np.int64), return_counts=True)
     return zip(map(int, values), map(int, counts), strict=True)
 
@@ -184,7 +185,7 @@ def fitting(pdm: PDM, windows: Iterable[int], faces: int) -> Work:
 
 
 def fit_shape(pdm: PDM, faces: int) -> Work:
-    """The steps that must have been taken before it may stop (spec 30.7); landmarks in, parameters out, the model
+    """The steps before the fit may stop (spec 30.7); landmarks in, parameters out, the model
     once."""
     n, m = pdm.n_points, pdm.n_modes
     each = Work(PATIENCE * gauss_newton_step(pdm), FLOAT * (2 * n + 6 + m))
@@ -197,7 +198,7 @@ def validation(net: ConvNet, size: tuple[int, int], faces: int) -> Work:
 
 
 def alignment(faces: int) -> Work:
-    """Aligned faces written. How much of the image is under them depends on the face, and is not counted."""
+    """Aligned faces written. The part of the image under them depends on the face, and is not counted."""
     return Work(moved=float(ALIGNED_BYTES)).times(faces)
 
 
@@ -215,8 +216,9 @@ def geometry(pdm: PDM, faces: int) -> Work:
 
 
 def running_median(dimensions: int, itemsize: int, frames: int) -> Work:
-    """Of every dimension its median, place and count below read and written, the median given out; the value and a
-    two-byte histogram entry (read and written) of every second frame, which are those that count."""
+    """For every dimension, its median, place and count below are read and written, and the median is returned; for
+    every second frame, which is one that is counted, also the value and a two-byte histogram entry (read and
+    written)."""
     state, given = 2 * (DOUBLE + FLOAT + DOUBLE), DOUBLE
     return Work(moved=dimensions * (state + given + (itemsize + 2 * 2) / 2)).times(frames)
 

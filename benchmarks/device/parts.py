@@ -1,4 +1,4 @@
-"""The parts of the GPU benchmark: streams, stages, repeats and photographs, each as entries of a result file."""
+"""The parts of the GPU benchmark: streams, stages, repeats and images, each as entries of a result file."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from auparity.parity_tests.suite.device_parity import batches
 from auparity.reference.options import PipelineOptions
 from auparity.reports.results.records import MeasuredError, Speed, WorkloadRecord
 
-#: Batches whose results must be the same bits, and the frames that they get.
+#: Sizes of batches whose results must have the same bits, and the frames that they get.
 BATCHES, BATCH_FRAMES = (1, 2, 3, 64), 10
 STAGED = "every stage waited for"
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one part adds to a result file."""
+    """The entries that one part adds to a result file."""
 
     workload: WorkloadRecord
     speeds: list[Speed] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Part:
 def stream_part(
     models: Models, device: Any, film: Film, settings: Settings, streams: int, progress: Progress
 ) -> Part:  # fmt: skip
-    """Latency end to end, of several streams throughput as well, and the parity of that run.
+    """Latency end to end, for several streams also throughput, and the parity of that run.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def stage_part(models: Models, device: Any, film: Film, settings: Settings, stre
 
 
 def staged_part(work: WorkloadRecord, name: str, found: Staged, rates: Rates) -> Part:
-    """Steps that were watched, as a workload of their own: nothing that was not waited for compares with them."""
+    """Watched steps as a separate workload, because they do not compare with steps that do not wait."""
     work = replace(work, name=f"{work.name}-stages", description=f"{STAGED}: {work.description}")
     return Part(work, [_staged_speed(work.name, f"{name}, {STAGED}", found, rates)])
 
@@ -96,7 +96,7 @@ def _staged_speed(workload: str, name: str, found: Staged, rates: Rates) -> Spee
 
 
 def repeat_part(models: Models, device: Any, film: Film, settings: Settings) -> Part:
-    """Values of a stream that differ from run to run, and between batches of several sizes: none may.
+    """Count the values of a stream that differ between runs and between batches of several sizes; none may.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def repeat_part(models: Models, device: Any, film: Film, settings: Settings) -> 
 def photograph_part(
     models: Models, device: Any, images: Sequence[Image], settings: Settings, progress: Progress
 ) -> Part:  # fmt: skip
-    """Photographs a second in one batch, beside one at a time on the CPU, and the parity of that run.
+    """Images a second in one batch, beside one at a time on the CPU, and the parity of that run.
 
     Raises
     ------
@@ -148,14 +148,14 @@ def photograph_part(
 def photograph_stage_part(
     models: Models, device: Any, images: Sequence[Image], settings: Settings, rates: Rates
 ) -> Part:  # fmt: skip
-    """Stage by stage over a batch of photographs; errors as of `photograph_part`."""
+    """Stage by stage over a batch of images; errors as of `photograph_part`."""
     release(device)
     found = time_photographs(models.bundle, device, images, settings.rounds, rates)
     return staged_part(photograph_workload(models, images), f"gpu, {len(images)} at a time", found, rates)
 
 
 def photograph_errors(workload: str, own: Pictures, reference: Pictures) -> list[MeasuredError]:
-    """The number of faces in every photograph, and where it agrees the faces themselves beside the reference's."""
+    """Compare the number of faces in every image with the reference and, where it agrees, the faces themselves."""
     pairs = list(zip(reference.faces, own.faces, strict=False))
     stated = tolerance("photographs", "faces")
     apart = float(max(abs(len(a) - len(b)) for a, b in pairs))

@@ -1,8 +1,8 @@
-"""What a GPU can do at best, measured beside every benchmark on it: matrix products, copies, the link to the host, and
-what it costs to launch a kernel from Python. And what it is: names and versions for the record.
+"""The best rates of a GPU, measured with every benchmark on it: matrix products, copies, the link to the host, and the
+time to launch a kernel from Python. Also its names and versions, for the result file.
 
-Every figure is the best of some repeats, the device waited for before and after. Products are float32: a GPU may round
-their factors to TF32 without being asked, so that the product's own error is looked at before its time is believed.
+Every figure is the best of some repeats, waiting for the device before and after. Products are float32. A GPU may round
+their factors to TF32 by default, so the error of the product is checked before its time is used.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SIZE = 8192  # of the square matrices: 1.1 TFLOP
 COPY = 1 << 30  # bytes, far beyond any cache
 LINK = 1 << 27  # bytes
 LAUNCHES = 500
-#: Of a product of numbers from 0 to 1, relative to its largest value. Sums of 256 products in float32 are within 1e-6;
-#: with factors of TF32 (ten bits behind the point) they are 1e-4 off.
+#: Largest error of a product of numbers from 0 to 1, relative to its largest value. Sums of 256 products in float32 are
+#: within 1e-6; with factors of TF32 (ten bits behind the point) they are 1e-4 off.
 CHECKED, MOST_ERROR = 256, 2e-5
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What was measured."""
+    """The measured rates."""
 
     gflops: float  #: float32 matrix product, GFLOP/s
     copy_gbs: float  #: copy within the device's memory, bytes read and written, GB/s
@@ -41,13 +41,13 @@ class Rates:
     launch_us: float  #: of a small kernel, called from Python one after another
 
     def seconds(self, work: Work) -> float:
-        """The least that some work takes."""
+        """The least time in ms that some work takes."""
         return max(
             work.flop / self.gflops, work.moved / self.copy_gbs, work.up / self.up_gbs, work.down / self.down_gbs
         ) / 1e9  # fmt: skip
 
     def as_dict(self) -> dict[str, float]:
-        """For the record's machine."""
+        """The rates as facts of the machine in a result file."""
         named = {
             "float32 matrix product, TFLOP/s": self.gflops / 1e3, "copy, GB/s": self.copy_gbs, "up, GB/s": self.up_gbs,
             "down, GB/s": self.down_gbs, "up from pageable memory, GB/s": self.pageable_up_gbs,
@@ -81,7 +81,7 @@ def measure_rates(
 
 
 def refuse_tf32(device: Any) -> None:
-    """Raise `AuparityError` where float32 products are rounded more coarsely than float32."""
+    """Raise `AuparityError` if float32 products are rounded more coarsely than float32."""
     rng = np.random.default_rng(0)
     a, b = (rng.random((CHECKED, CHECKED), np.float32) for _ in range(2))
     found = device.download(device.xp.matmul(device.upload(a), device.upload(b)))
@@ -108,7 +108,7 @@ def _copy(device: Any, size: int) -> Callable[[], Any]:
 
 
 def _best(device: Any, work: Callable[[], Any], repeats: int) -> float:
-    """Seconds of the fastest repeat, after one that does not count."""
+    """Seconds of the fastest repeat, after one repeat of warm-up."""
     best = float("inf")
     for number in range(repeats + 1):
         device.synchronize()
@@ -121,8 +121,8 @@ def _best(device: Any, work: Callable[[], Any], repeats: int) -> float:
 
 
 def gpu_facts(device: Any) -> dict[str, Any]:
-    """What the device is, for the record's machine; of a device that is no GPU its name. The driver's own version and
-    the names of all GPUs are among the facts of the machine (accelerated/hardware.py)."""
+    """Facts about the device for the result file; for a device that is not a GPU only its name. The version of the
+    driver and the names of all GPUs are among the facts of the machine (accelerated/hardware.py)."""
     facts: dict[str, Any] = {"gpu_used": device.name}
     cuda = getattr(device.xp, "cuda", None)
     if cuda is not None:
@@ -140,7 +140,7 @@ def _version(number: int) -> str:
 
 
 def held_mib(device: Any) -> float | None:
-    """MiB of the device's memory that arrays were given since `release`, at most; None where nobody counts.
+    """Peak MiB of the device's memory used by arrays since `release`; None if it is not counted.
 
     Neither the CUDA context (a few hundred MiB) nor the code of kernels is in it.
     """
@@ -149,7 +149,7 @@ def held_mib(device: Any) -> float | None:
 
 
 def release(device: Any) -> None:
-    """Give memory back that nothing uses any more, so that what follows neither lacks nor is charged for it."""
+    """Free unused memory, so that later measurements neither lack it nor count it."""
     gc.collect()
     pool = getattr(device.xp, "get_default_memory_pool", None)
     if pool is not None:

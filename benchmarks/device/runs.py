@@ -1,10 +1,11 @@
-"""The GPU pipeline in turns with the reference and the fastest CPU pipeline: streams and photographs.
+"""The GPU pipeline in turns with the reference and the fastest CPU pipeline: streams and images.
 
-End to end: decoded frames lie in the host's memory when the clock starts, and results lie there when it stops. Every
-round goes over the same frames with every pipeline, ten steps of each at a time, so that whatever else the machine does
-falls on all; many streams, whose step takes the next frame of each, have the whole round as their turn. Where their
-steps overlap (`DevicePipeline.stream`) a step's time is that between its results and those before; filling and emptying
-count. A round to warm up does not count, and of a round the first step (detection, all hypotheses) counts by itself.
+Times are end to end: decoded frames are in the host's memory when the clock starts, and results are there when it
+stops. Every round goes over the same frames with every pipeline, ten steps of each at a time, so that other work of the
+machine affects all of them. For many streams, whose step takes the next frame of each, a turn is a whole round. If
+their steps overlap (`DevicePipeline.stream`), the time of a step is that between its results and the previous ones,
+including filling and emptying. A round of warm-up is not counted, and the first step of a round (detection, all
+hypotheses) is counted by itself.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from auparity.reports.results.records import Speed
 
 Array = npt.NDArray[Any]
 
-#: The fastest variants of the CPU, on one stream or one photograph at a time.
+#: The fastest variants of the CPU, on one stream or one image at a time.
 CPU = "best of the CPU"
 
 
 @dataclass(eq=False)
 class Times:
-    """Of one contender."""
+    """The times and results of one contender."""
 
     contender: Contender
     rounds: list[Array] = field(default_factory=list)  #: ms of every step
@@ -43,11 +44,12 @@ class Times:
 def take_turns(
     contenders: Sequence[Contender], rounds: int, *, progress: Progress = lambda *_: None, name: str = ""
 ) -> list[Times]:
-    """Every contender over its steps, `rounds` times after one that does not count (and that the reference sits out).
+    """Run every contender over its steps, `rounds` times after one round of warm-up (in which the reference does not
+    run).
 
     Raises
     ------
-    DeviceError, ContractError : of a contender; every round that was begun is ended.
+    DeviceError, ContractError : a contender raised it; every round that was begun is ended.
     """
     times = [Times(contender) for contender in contenders]
     for number in range(rounds + 1):
@@ -87,11 +89,11 @@ def _take_round(times: Sequence[Times]) -> None:
 
 
 def speeds(workload: str, times: Sequence[Times], first: int, notes: Callable[[Times], str]) -> list[Speed]:
-    """Records of what took turns, each beside the reference and the CPU where these took part.
+    """Records of all contenders, each beside the reference and the CPU if these took part.
 
     Parameters
     ----------
-    first : steps of a round that count by themselves. notes : what else there is to say of each.
+    first : number of first steps of a round that are counted by themselves. notes : remarks about each contender.
     """
     by_name = {each.contender.name: each for each in times}
     return [
@@ -122,8 +124,8 @@ def _speed(workload: str, own: Times, first: int, reference: Times | None, cpu: 
 
 
 def _ratios(slow: Times | None, own: Times, first: int) -> list[float]:
-    """How many times as long the other takes a frame, round by round, over the steps that both took; over all of
-    photographs, which are the same pictures in steps of another size."""
+    """The other's time for a frame over ours, round by round, over the steps that both took; for images over all steps,
+    because they are the same images in steps of another size."""
     if slow is None:
         return []
     most = None if isinstance(own.contender, Pictures) else min(slow.contender.steps, own.contender.steps)
@@ -133,5 +135,5 @@ def _ratios(slow: Times | None, own: Times, first: int) -> list[float]:
 
 
 def short(value: Any) -> float:
-    """To four digits, which is more than a time has."""
+    """A number with four digits, which is enough for a time."""
     return float(f"{float(value):.4g}")

@@ -1,9 +1,9 @@
-"""Stage by stage: where a step of the GPU pipeline goes, with launches, bytes and floors.
+"""The stages of a step of the GPU pipeline: times, launches, bytes and floors.
 
-The pipeline's own objects are wrapped from outside, in a pipeline that is made for this and thrown away; this module is
-therefore the one place that knows what they are called inside. Stages have the names that they have everywhere; beside
-them stand the ones that only a device has: upload, download, tracking (the state machine and the masks between fits),
-batching (frames gathered, results taken apart) and results (head pose and gaze on the host).
+The objects of the pipeline are wrapped from outside, in a pipeline that is made only for this; therefore only this
+module knows their internal names. Stages have their usual names; in addition there are those of a device: upload,
+download, tracking (the state machine and the masks between fits), batching (gathering frames and separating results)
+and results (head pose and gaze on the host).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ WITH_HOST = ("tracking", "detection")
 
 @dataclass(frozen=True)
 class Staged:
-    """What watching some steps found."""
+    """The figures of some watched steps."""
 
     steps: list[float]  #: ms of each, waiting included
     frames: int  #: of a step
     figures: StageFigures  #: of all steps
 
     def stages(self) -> list[StageSpeed]:
-        """A frame's share of every stage, longest first."""
+        """Time a frame of every stage, longest first."""
         count = len(self.steps) * self.frames
         times, least = self.figures.times, self.figures.least
         found = [
@@ -51,11 +51,11 @@ class Staged:
         return sorted(found, key=lambda entry: -entry.ms)
 
     def launches(self) -> float:
-        """Of our kernels in a step."""
+        """Launches of our kernels in a step."""
         return sum(c.launches for c in self.figures.counts.values()) / len(self.steps)
 
     def note(self, rates: Rates) -> str:
-        """What no column says."""
+        """Facts that have no column."""
         steps, counts = len(self.steps), self.figures.counts
         by_stage = sorted(((c.launches / steps, stage) for stage, c in counts.items() if c.launches), reverse=True)
         arrays = sum(c.array_calls for c in counts.values()) / steps
@@ -101,7 +101,7 @@ def time_steps(bundle: Bundle, device: Any, film: Film, streams: int, steps: int
                 taken.append(1000 * (time.perf_counter() - start))
             watched.settle()
         figures = watched.figures
-        watched.reset()  # what closing takes is no step's
+        watched.reset()  # closing is not part of a step
         for session in reversed(sessions):
             session.close()
         if not watching:
@@ -111,7 +111,7 @@ def time_steps(bundle: Bundle, device: Any, film: Film, streams: int, steps: int
 
 
 def time_photographs(bundle: Bundle, device: Any, images: Sequence[Image], batches: int, rates: Rates) -> Staged:
-    """Photographs, all in one batch, some times over; errors as of `time_steps`."""
+    """Images, all in one batch, several times; errors as of `time_steps`."""
     watched = WatchedDevice(device, rates)
     pipeline = DevicePipeline(bundle, watched)
     pipeline.process_images(images)
@@ -215,7 +215,7 @@ def _watched_values(models: Any, watched: WatchedDevice) -> Any:
 
 
 def _of_faces(work: Callable[[PDM, int], floors.Work], pdm: PDM) -> Counting:
-    """Work of so many faces as the first argument has."""
+    """Work for as many faces as the first argument has."""
     return lambda given, _: work(pdm, len(given[0]))
 
 

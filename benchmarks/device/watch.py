@@ -1,9 +1,9 @@
-"""A `Device` that is watched: launches, calls of array functions and bytes up and down are counted by stage, and stages
-are timed with the device waited for before and after.
+"""A watched `Device`: launches, calls of array functions and bytes up and down are counted by stage, and stages are
+timed, waiting for the device before and after.
 
-Waiting keeps what one stage launched out of another's time; it also takes away what host and device do side by side, so
-that the stages of a step add up to more than an unwatched step. Floors are computed once the clocks stand still. For
-one thread.
+Waiting keeps the work of one stage out of the time of the next. It also prevents host and device from working at the
+same time, so the stages of a step add up to more than an unwatched step. Floors are computed when no clock runs. Use it
+in one thread only.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from auparity.benchmarks.stage_timer import StageTimes
 
 Array = npt.NDArray[Any]
 
-#: Where calls count that no stage makes.
+#: The name under which calls outside all stages are counted.
 BETWEEN = "between the stages"
 #: The source of kernels that are a stage of their own, called like it, wherever they are launched from.
 GRAYSCALE = "grayscale"
-#: What a call must do, from its arguments and its result; device arrays may be looked at.
+#: The least work of a call, from its arguments and its result; it may read device arrays.
 Counting = Callable[[tuple[Any, ...], Any], Work]
 
 
 @dataclass
 class Counts:
-    """Of one stage."""
+    """The counts of one stage."""
 
     launches: int = 0  #: of our own kernels
     array_calls: int = 0  #: of array functions of the device, which launch one kernel or a few
@@ -43,7 +43,7 @@ class Counts:
 
 @dataclass
 class StageFigures:
-    """What a watched device found since `reset`, by stage."""
+    """The figures of a watched device since `reset`, by stage."""
 
     times: StageTimes = field(default_factory=StageTimes)
     counts: dict[str, Counts] = field(default_factory=lambda: defaultdict(Counts))
@@ -51,7 +51,7 @@ class StageFigures:
 
 
 class WatchedDevice:
-    """`Device` with everything of another one; its stages are those that `timed` was given.
+    """A `Device` that passes everything on to another one; its stages are the functions given to `timed`.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class WatchedDevice:
 
     @property
     def counts(self) -> Counts:
-        """Of the stage that runs."""
+        """The counts of the running stage."""
         return self.figures.counts[self._running[-1]]
 
     def kernel(self, source: str, name: str, **defines: Any) -> Any:
@@ -82,7 +82,7 @@ class WatchedDevice:
         return self.timed(GRAYSCALE, kernel, _gray) if source == GRAYSCALE else kernel
 
     def timed(self, stage: str, function: Callable[..., Any], counting: Counting | None = None) -> Callable[..., Any]:
-        """`function`, its own time and what it launches counted for `stage`; `counting` says what it must do."""
+        """`function`, with its own time and launches counted for `stage`; `counting` returns its least work."""
 
         def finished(*arguments: Any, **named: Any) -> Any:
             result = function(*arguments, **named)
@@ -103,7 +103,7 @@ class WatchedDevice:
         return call
 
     def counted(self, stage: str, function: Callable[..., Any], counting: Counting) -> Callable[..., Any]:
-        """`function` as it is; what it must do counts for `stage`, within which it is called."""
+        """`function`, whose least work is counted for `stage`, within which it is called."""
 
         def call(*arguments: Any, **named: Any) -> Any:
             result = function(*arguments, **named)
@@ -113,7 +113,7 @@ class WatchedDevice:
         return call
 
     def settle(self) -> None:
-        """Count what the calls since the last time had to do; between steps, when no clock runs."""
+        """Count the least work of the calls since the last count; called between steps, when no clock runs."""
         least = self.figures.least
         for stage, counting, arguments, result in self._to_count:
             least[stage] = least.get(stage, 0.0) + self._rates.seconds(counting(arguments, result))
@@ -132,7 +132,7 @@ class WatchedDevice:
     def _copy_aside(self, target: Any, source: Array, after: Any = None) -> Any:
         self.counts.up += source.nbytes
         copied = self.watched.copy_aside(target, source, after)
-        copied.synchronize()  # its stream is not the one that everybody else waits for
+        copied.synchronize()  # its stream is not the one that others wait for
         return copied
 
     def _download(self, array: Any, *out: Any) -> Array:
@@ -157,7 +157,7 @@ class _WatchedKernel:
 
 
 class _WatchedFunctions:
-    """The device's array module, its functions counted; arithmetic and indexing of arrays go by unseen."""
+    """The device's array module with its functions counted; arithmetic and indexing of arrays are not counted."""
 
     def __init__(self, xp: Any, device: WatchedDevice) -> None:
         self._xp, self._device = xp, device

@@ -1,5 +1,5 @@
-"""What the GPU benchmark runs on: rendered clips that streams share, photographs, and models with the pipelines of the
-host that the GPU takes turns with."""
+"""Workloads of the GPU benchmark: rendered clips that streams share, images, and models with the pipelines of the host
+that take turns with the GPU."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from auparity.models.synthetic.render import render_photograph
 from auparity.reference.pipeline import ReferencePipeline
 from auparity.reports.results.records import WorkloadRecord
 
-#: Different photographs; a batch of more has them several times. A multiple of the pictures that show one person.
+#: Number of different images; larger batches repeat them. It is a multiple of the images that show one person.
 DISTINCT = 8
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured."""
+    """The settings of a benchmark."""
 
     streams: tuple[int, ...] = (1, 8, 64)
-    frames: int = 60  #: of a stream in a round
+    frames: int = 60  #: frames of a stream in a round
     rounds: int = 5
     reference_frames: int = 20
-    clips: int = 4  #: rendered ones, which streams share
-    photographs: int = 0  #: of a batch; 0 for none
+    clips: int = 4  #: rendered clips, which streams share
+    photographs: int = 0  #: images in a batch; 0 for none
     format: str = "480p"
     canvas: tuple[int, int] = FORMATS["480p"][:2]
     face: float = FORMATS["480p"][2]  #: px
@@ -70,7 +70,7 @@ def render_film(settings: Settings) -> Film:
 
 
 def render_pictures(settings: Settings) -> list[Image]:
-    """The photographs of a batch."""
+    """The images of a batch."""
     distinct = [
         render_photograph(PHOTOGRAPH_SEED + k, yaw=45.0).image for k in range(min(DISTINCT, settings.photographs))
     ]
@@ -78,7 +78,7 @@ def render_pictures(settings: Settings) -> list[Image]:
 
 
 def stream_workload(models: Models, settings: Settings, streams: int) -> WorkloadRecord:
-    """What some streams are."""
+    """The workload of some streams."""
     width, height = settings.canvas
     shared = min(settings.clips, streams)
     rendered = "a rendered clip" if shared == 1 else f"{shared} rendered clips"
@@ -93,7 +93,7 @@ def stream_workload(models: Models, settings: Settings, streams: int) -> Workloa
 
 
 def photograph_workload(models: Models, images: Sequence[Image]) -> WorkloadRecord:
-    """What a batch of photographs is."""
+    """The workload of a batch of images."""
     height, width = images[0].shape[:2]
     return WorkloadRecord(
         f"{models.name}-photographs", models.bundle.meta.name, models.bundle.content_hash, models.bundle.face.name,

@@ -1,8 +1,8 @@
 """Peers: other programs that measure faces, run on the same frames as auparity and read into the same plain arrays.
 
-`all_peers` lists them; `Peer.unavailable_reason` says in plain words why one cannot run here; `Peer.run` takes a
-`Clip` and gives a `PeerRun`. None of them is a dependency of auparity: they are imported, or started, when they are
-asked to run, and not before. ``auparity dev peers CLIP`` prints how fast they are and how far from auparity.
+`all_peers` lists them; `Peer.unavailable_reason` says why a peer cannot run here; `Peer.run` takes a `Clip` and returns
+a `PeerRun`. Peers are not dependencies of auparity: they are imported or started only when they run. ``auparity dev
+peers CLIP`` prints how fast they are and how far their results are from auparity's.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ __all__ = [
 
 
 def all_peers(landmark_model: str | None = None) -> list[Peer]:
-    """Every peer that is known, whether or not it can run here.
+    """All known peers, whether or not they can run here.
 
     Parameters
     ----------
-    landmark_model : stem of the landmark model that OpenFace shall use, e.g. "main_clnf_general"; None for its own
-        default. The Python packages have CE-CLM and no other.
+    landmark_model : stem of the landmark model that OpenFace uses, e.g. "main_clnf_general"; None for its own
+        default. The Python packages have only CE-CLM.
     """
     return [OpenFaceBinary(landmark_model), PyFaceAU(), PyCLNF(), PyMTCNN()]
 
 
 def named_peers(names: str | None, landmark_model: str) -> list[Peer]:
-    """The peers of a comma-separated list; all without one.
+    """The peers of a comma-separated list; all peers without a list.
 
     Raises
     ------
-    ContractError : one that is not known.
+    ContractError : a name is unknown.
     """
     known = {peer.name.lower(): peer for peer in all_peers(landmark_model)}
     wanted = [name.strip().lower() for name in names.split(",")] if names else list(known)

@@ -1,10 +1,11 @@
-"""Which peers can run here and why not, how fast they are, and how far from auparity's best pipeline.
+"""Which peers can run here and why others cannot, how fast they are, and how far they are from auparity's best
+pipeline.
 
-``auparity dev peers CLIP [--models SOURCE] [--peers NAME,...]``. Frames are decoded before the clock
-starts, except by OpenFace's program, whose figure says what is in it. auparity runs again right before every peer,
-because a machine is not equally fast all the time; the ratio is of these two. Peers use as many threads as they like,
-auparity one. A peer that only detects faces is held against auparity's detector. Differences mean something only where
-both have the same models: the table says which bundle auparity had.
+``auparity dev peers CLIP [--models SOURCE] [--peers NAME,...]``. Frames are decoded before the clock starts, except by
+OpenFace's program; its row says what its time includes. auparity runs again right before every peer, because the speed
+of a machine varies; the ratio is of these two runs. Peers choose their number of threads, auparity uses one. A peer
+that only detects faces is compared with auparity's detector. Differences are meaningful only if both have the same
+models: the table says which bundle auparity had.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; status 1 when a peer that can run here failed, 2 for what cannot be read or is not known."""
+    """The command line; status 1 if an available peer failed, 2 if an input cannot be read or a name is unknown."""
     parser = argparse.ArgumentParser(prog="auparity dev peers", description=__doc__)
     parser.add_argument("clip", type=Path, help="a video or a folder of images")
     parser.add_argument("--models", metavar="SOURCE", help="default: as auparity extract")
@@ -69,7 +70,7 @@ def _compare_all(chosen: argparse.Namespace) -> int:
     clip = read_clip(chosen.clip, chosen.max_frames)
     print(f"{machine.cpu}, {machine.vectors}; bundle {bundle.meta.name} {bundle.short_hash}, {bundle.face.name}")
     if is_embedded(bundle):
-        print("auparity has its embedded models, peers have OpenFace's: the differences are those of the models.")
+        print("auparity uses its embedded models, peers use OpenFace's: the differences are those of the models.")
     rows: list[dict[str, Any]] = []
     skipped: dict[str, str] = {}
     failed: dict[str, str] = {}
@@ -86,7 +87,7 @@ def _compare_all(chosen: argparse.Namespace) -> int:
     print(f"{chosen.clip}: {len(clip)} frames")
     if rows:
         print("\n".join([*HEAD, *map(line, rows)]))
-        print("Peers use as many threads as they like, auparity one.")
+        print("Peers choose their number of threads, auparity uses one.")
     for title, reasons in (("cannot run here", skipped), ("failed", failed)):
         for name, reason in reasons.items():
             print(f"{name} {title}: {reason}")

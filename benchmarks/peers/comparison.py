@@ -1,4 +1,4 @@
-"""A peer beside auparity on the same frames: auparity's own run in the form of a peer's, and how far two runs differ.
+"""A peer beside auparity on the same frames: auparity's run in the same form as a peer's, and how far two runs differ.
 
 In: a `Pipeline` and a `Clip`, or two `PeerRun`s of one clip; out: a `PeerRun`, or a `Difference` in px and AU
 intensity over the frames in which both have a face.
@@ -20,7 +20,7 @@ from auparity.reference.results import INTENSITY_AUS, FrameResult
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two runs differ, means of absolute differences; None where one of them does not measure it."""
+    """How far two runs differ: means of absolute differences, None for what one of them does not measure."""
 
     frames: int  #: in which both have a face
     landmarks: float | None  #: px, over frames and landmarks
@@ -29,7 +29,7 @@ class Difference:
 
 
 class OurPipeline:
-    """A pipeline to hold peers against; its kernels are compiled and its weights packed when it is made."""
+    """A pipeline to compare peers with; its kernels are compiled and its weights packed when it is made."""
 
     def __init__(self, pipeline: Pipeline, clip: Clip) -> None:
         self._pipeline, self._clip = pipeline, clip
@@ -37,7 +37,7 @@ class OurPipeline:
         self.measure()  # a whole clip: weights are packed for each view that it shows
 
     def measure(self) -> PeerRun:
-        """Landmarks, AUs after post-processing and success; the clock stands around every frame, not the end."""
+        """Landmarks, AUs after post-processing and success; frames are timed, the end of the clip is not."""
         session = self._pipeline.start_video()
 
         def process(image: Image) -> FrameResult:
@@ -70,7 +70,7 @@ class OurPipeline:
 
 
 def difference(ours: PeerRun, theirs: PeerRun) -> Difference:
-    """Hold two runs over one clip against each other.
+    """Compare two runs over one clip.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def _edges(boxes: Array) -> Array:
 
 
 def compare(peer: Peer, ours: OurPipeline, clip: Clip) -> dict[str, Any]:
-    """One peer beside auparity, as a row of the table; numbers are None where there is nothing to compare.
+    """One peer beside auparity, as a row of the table; numbers are None if there is nothing to compare.
 
     Raises
     ------

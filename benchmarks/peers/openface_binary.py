@@ -6,13 +6,13 @@ its frames. Out: landmarks, AU intensities after post-processing and success fla
 
 The command line and the CSV are those of OpenFace 2.x (its wiki, "Command line arguments" and "Output format"; sources
 of FeatureExtraction, SequenceCapture, RecorderOpenFace and LandmarkDetectorParameters): `-out_dir` and `-of` name the
-table, `-2Dfp -aus` restrict it to landmarks and AUs, `-mloc` chooses the landmark model, looked for beside the program.
-The program writes its errors to the standard output and may end with status 0 when a clip cannot be opened, so a
-missing table is an error, and both outputs are kept. It knows no option that prints its version: the SHA-256 of the
-file stands for it.
+table, `-2Dfp -aus` restrict it to landmarks and AUs, `-mloc` chooses the landmark model, which is searched beside the
+program. The program writes its errors to the standard output and may end with status 0 when a clip cannot be opened, so
+a missing table is an error, and both outputs are kept. It has no option that prints its version, so the SHA-256 of the
+file is used instead.
 
-Its clock is the wall's, around the whole process. Start-up (models are read for seconds) is measured by runs on the
-first few frames and subtracted; decoding and writing, which it does in threads of its own, stay in.
+The time is wall time of the whole process. Start-up (reading models takes seconds) is measured by runs on the first few
+frames and subtracted; decoding and writing, for which it has threads of its own, are included.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from auparity.reference.results import INTENSITY_AUS
 
 VARIABLE = "OPENFACE_BIN"
 WIKI = "https://github.com/TadasBaltrusaitis/OpenFace/wiki"
-#: What FeatureExtraction takes for images in a folder; it looks at lower-case suffixes only.
+#: Suffixes that FeatureExtraction reads as images in a folder; it accepts only lower-case ones.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 
 #: Frames of the runs that measure start-up: few, but longer than its smoothing over 7 frames.
 FEW = 10
-#: s that a run may take: to start, and for every frame. Both are many times what is usual.
+#: s that a run may take: to start, and for every frame. Both are many times the usual values.
 START_UP, A_FRAME = 300.0, 5.0
 TAIL = 8  # lines of its output in error messages
 
@@ -213,7 +213,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         return
     if os.name == "posix":
-        os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
+        os.killpg(process.pid, signal.SIGKILL)  # it leads its own process group
     else:
         process.kill()
     process.wait()

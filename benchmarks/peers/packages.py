@@ -1,13 +1,13 @@
-"""Python packages that are peers: whether they are here with their models, and loading them.
+"""Python packages that are peers: whether they are installed with their models, and loading them.
 
-pyfaceau, pyclnf and pymtcnn are by one author and alike in this: a version, a module `models` whose `models_ready()`
+pyfaceau, pyclnf and pymtcnn have one author and the same structure: a version, a module `models` whose `models_ready()`
 says whether the model files are prepared, and a command that downloads them after their licence was accepted. An
-adapter asks before it constructs anything, because where ``OPENFACE_MODELS_ACCEPT_LICENSE`` is set the constructors
-download hundreds of megabytes, which no benchmark should do.
+adapter checks this before it constructs anything, because if ``OPENFACE_MODELS_ACCEPT_LICENSE`` is set, the
+constructors download hundreds of megabytes, which a benchmark should not do.
 
-They are imported by name because they are no dependencies of auparity, not even optional ones: beside it they bring
-`opencv-python`, whose files and those of `opencv-python-headless` overwrite each other. Best install auparity and the
-peers in an environment made for comparing them.
+They are imported by name because they are not dependencies of auparity, not even optional ones: they install
+`opencv-python`, whose files and those of `opencv-python-headless` overwrite each other. Install auparity and the peers
+in a separate environment.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Package:
     """A package on PyPI that is imported under the same name."""
 
     name: str
-    requirement: str  #: what to hand to pip
+    requirement: str  #: the argument for pip
     download: str  #: the command that prepares its model files
 
     def unavailable_reason(self) -> str | None:
-        """Why it cannot be used here; None when it can. Imports it."""
+        """Import it, and say why it cannot be used here; None when it can."""
         try:
             import_module(self.name)
             models = import_module(f"{self.name}.models")
@@ -68,7 +68,7 @@ class Package:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """The package runs inside: what it prints goes to the error output, what it raises becomes ours.
+        """A context in which the package runs: its output goes to stderr, its exceptions become `AuparityError`.
 
         Raises
         ------

@@ -1,8 +1,9 @@
-"""What a peer is, what goes into it and what comes out of it.
+"""The interface of a peer, its input and its output.
 
 In: a `Clip`, T frames decoded before any clock starts. Out: a `PeerRun`, plain arrays with the frames as their first
 axis, None for what the peer does not measure: 68 landmarks in px, AU intensities 0 to 5 by name ("AU01"), success
-flags, the box of the widest face, and the time it took, a frame where the peer can be timed by frame, else in all.
+flags, the box of the widest face, and the time it took, for each frame if the peer can be timed by frame, else in
+total.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ Array = npt.NDArray[Any]
 Image = npt.NDArray[np.uint8]
 Result = TypeVar("Result")
 
-#: Frames that a peer goes over before the clock starts: the first (detection) and a few of those that follow it, so
-#: that kernels are compiled and memory is claimed.
+#: Frames that a peer processes before the clock starts: the first (detection) and a few more, so that kernels are
+#: compiled and memory is allocated.
 WARM_UP = 5
 
 
@@ -61,9 +62,9 @@ def read_clip(path: Path, max_frames: int | None = None) -> Clip:
 
 @dataclass(frozen=True, eq=False)
 class PeerRun:
-    """What a peer says of a clip of T frames, and how long it took."""
+    """The results of a peer on a clip of T frames, and how long it took."""
 
-    version: str  #: of the peer; the hash of a program that does not tell its version
+    version: str  #: of the peer; the hash of a program that has no option for its version
     seconds: float  #: for `frames_timed` frames; `note` says what is in it
     frames_timed: int
     ms: Array | None = None  #: (T,) of every frame; None where frames cannot be told apart
@@ -86,14 +87,14 @@ class Peer(Protocol):
 
     @property
     def name(self) -> str:
-        """As tables show it."""
+        """Its name in tables."""
 
     @property
     def measures(self) -> str:
         """What it measures, in a few words."""
 
     def unavailable_reason(self) -> str | None:
-        """Why it cannot run here and what to install or set, in plain words; None when it can."""
+        """Why it cannot run here, and what to install or set; None when it can."""
 
     def run(self, clip: Clip) -> PeerRun:
         """Measure a clip.
@@ -101,12 +102,12 @@ class Peer(Protocol):
         Raises
         ------
         VariantUnavailable : it cannot run here; the message is that of `unavailable_reason`.
-        AuparityError : it failed, or gave something other than what it is documented to give.
+        AuparityError : it failed, or its output differs from its documentation.
         """
 
 
 def timed(step: Callable[[Image], Result], images: Sequence[Image]) -> tuple[list[Result], Array]:
-    """Results of a step for every image, and milliseconds (T,) of each."""
+    """The results of `step` for every image, and milliseconds (T,) of each."""
     results, ms = [], np.empty(len(images))
     for k, image in enumerate(images):
         start = time.perf_counter()
@@ -120,7 +121,7 @@ def as_array(value: Any, shape: tuple[int | None, ...], what: str) -> Array:
 
     Raises
     ------
-    AuparityError : it is of another shape, or no numbers: the peer is not the version that its adapter was written for.
+    AuparityError : it has another shape, or holds no numbers: the adapter was written for another version.
     """
     try:
         array = np.asarray(value, np.float64)

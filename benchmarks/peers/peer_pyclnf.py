@@ -3,11 +3,11 @@
 In: BGR frames. Out: 68 landmarks and whether the validator accepts them.
 
 The interface is that of pyclnf 0.4.1's README and docstrings: ``CLNF()`` builds the model with pymtcnn as its detector;
-for video ``detect_and_fit(image)`` is called on consecutive frames, gives landmarks (68, 2) and a dictionary, and
-raises ValueError without a face; ``reset_temporal_state()`` is to be called at the start of a video and after a
-tracking failure, which is where ``needs_redetection`` of the dictionary says so (``detect_and_fit`` by itself never
-detects again). ``validation_passed`` stands for success; a model that came without its validator has none. With PyTorch
-pyclnf computes on a GPU where there is one, and with as many threads as it likes.
+for video ``detect_and_fit(image)`` is called on consecutive frames, returns landmarks (68, 2) and a dictionary, and
+raises ValueError without a face; ``reset_temporal_state()`` has to be called at the start of a video and after a
+tracking failure, which ``needs_redetection`` of the dictionary reports (``detect_and_fit`` by itself never detects
+again). ``validation_passed`` is taken as success; a model without its validator does not have it. With PyTorch pyclnf
+computes on a GPU if there is one, and chooses its number of threads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from auparity.benchmarks.peers.packages import PYCLNF, PYMTCNN
 from auparity.benchmarks.peers.peer import WARM_UP, Array, Clip, Image, PeerRun, as_array, timed
 from auparity.errors import VariantUnavailable
 
-NO_FACE = "No faces detected"  # how the ValueError begins that means an empty image; others are failures
+NO_FACE = "No faces detected"  # start of the ValueError for an image without a face; others are failures
 
 
 @dataclass(frozen=True)

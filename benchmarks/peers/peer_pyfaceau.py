@@ -1,14 +1,14 @@
 """pyfaceau: OpenFace's pipeline to AU intensities, with pymtcnn and pyclnf (its tables have no landmarks).
 
-In: a video, written without loss from the clip's frames, because pyfaceau reads files: reading it back is hardly more
-than copying, and the pixels are those that auparity sees. Out: success flags and 17 post-processed AU intensities.
+In: a video, written without loss from the clip's frames, because pyfaceau reads files. Reading it is hardly more
+than copying, and the pixels are the same as for auparity. Out: success flags and 17 post-processed AU intensities.
 
 The interface is that of pyfaceau 1.4.1's README and docstrings: ``OpenFaceProcessor(verbose=False)``;
 ``process_video(video, table, progress_callback=...)`` writes a CSV with the columns frame (from 0), timestamp, success
 and AU01_r to AU45_r, and calls back after every frame, which times the frames; ``clear_cache()`` goes between videos.
 The frame-by-frame ``FullPythonAUPipeline.process_frame`` of the README does not exist in 1.4.1, so it is not used.
 pyfaceau switches off the validator of pyclnf; its success says that no step of a frame raised an exception. With
-PyTorch it computes on a GPU where there is one, and with as many threads as it likes.
+PyTorch it computes on a GPU if there is one, and chooses its number of threads.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def read_table(path: Path, frames: int) -> tuple[Array, dict[str, Array] | None]
 
     Raises
     ------
-    AuparityError : no table, columns or rows missing, or something else than numbers in it.
+    AuparityError : there is no table, columns or rows are missing, or a value is not a number.
     """
     if not path.is_file():
         raise AuparityError(f"pyfaceau wrote no table {path.name}.")

@@ -1,10 +1,10 @@
 """pymtcnn: MTCNN face detection with OpenFace's networks, each frame by itself (no landmarks of the face, no AUs).
 
-In: BGR frames. Out: the box of the widest face, which is the one that OpenFace would track.
+In: BGR frames. Out: the box of the widest face, which OpenFace would track.
 
 The interface is that of pymtcnn 1.2.0's README and docstrings: ``MTCNN()`` chooses a backend;
 ``detect(image)`` gives boxes (N, 4) as x, y, width, height and points (N, 5, 2); ``get_backend_info()`` says which
-backend it is. Backends use as many threads as they like.
+backend it is. Backends choose their number of threads.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PyMTCNN:
 
 
 def widest(detected: Any) -> Array:
-    """The box (4,) of the widest face of what `MTCNN.detect` gives, NaN without one."""
+    """The box (4,) of the widest face that `MTCNN.detect` returns, NaN without one."""
     boxes, _ = detected
     boxes = as_array(boxes, (None, 4), "boxes of pymtcnn")
     return boxes[np.argmax(boxes[:, 2])] if len(boxes) else np.full(4, np.nan)

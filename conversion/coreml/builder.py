@@ -1,9 +1,9 @@
-"""The one place that talks to coremltools: an ML Program from a function of the MIL builder, and its package on disk.
+"""The only module that uses coremltools: an ML Program from a function of the MIL builder, and its package on disk.
 
-A function that takes the builder's variables and gives one or several goes in, with the shapes of its inputs; a model
-comes out that states its deployment target (macOS 13), precision and compute units, takes and gives float32 whatever
-it computes in, and is never loaded: building and saving need no Mac. coremltools is imported when it is first used;
-what it logs and the progress it draws while converting is kept quiet without changing its settings for others.
+In: a function that takes the builder's variables and returns one or several, and the shapes of its inputs. Out: a model
+that states its deployment target (macOS 13), precision and compute units. Its inputs and outputs are float32 in every
+precision. It is never loaded, so building and saving need no Mac. coremltools is imported when it is first used; its
+log and its progress bars are silenced without changing its settings for others.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from auparity.conversion.coreml.log import quiet_log
 from auparity.errors import AuparityError, VariantUnavailable
 
 STAGE = "conversion"
-#: What the weights are stored and the layers computed in; inputs and outputs are float32 in both.
+#: Precision of weights and layers; inputs and outputs are always float32.
 Precision = Literal["FLOAT32", "FLOAT16"]
-#: What a caller should load the model with; the package can only recommend it.
+#: The compute units with which a caller should load the model; the package can only recommend them.
 COMPUTE_UNITS = "ALL"
 SUFFIX = ".mlpackage"
 AUTHOR = "auparity"
@@ -39,23 +39,23 @@ _WRITERS = ("coremltools.libmilstoragepython", "coremltools.libmodelpackage")
 
 @dataclass(frozen=True)
 class Flexible:
-    """A dimension that is chosen when a model runs; the same one in two inputs is one dimension."""
+    """A dimension that is chosen when a model runs; the same object in two inputs is the same dimension."""
 
     name: str
     lower: int
-    upper: int  #: Core ML refuses programs whose inputs know no limit
+    upper: int  #: Core ML refuses programs whose inputs have no upper limit
 
 
 Shape = Sequence[int | Flexible]
 
 
 def metadata_of(bundle_hash: str, licence: str, stage: str, contract: str, version: str) -> dict[str, str]:
-    """What every package says of itself; `version` is auparity's. `convert` adds precision and compute units."""
+    """The metadata of every package; `version` is auparity's. `convert` adds precision and compute units."""
     return {"bundle": bundle_hash, "licence": licence, "stage": stage, "contract": contract, "auparity": version}
 
 
 def f32(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Values as Core ML gets them: float32, contiguous."""
+    """Values as Core ML needs them: float32, contiguous."""
     return np.ascontiguousarray(values, np.float32)
 
 
@@ -101,7 +101,7 @@ def convert(
 
     Parameters
     ----------
-    build : its parameters are the inputs by name; called once, it gives the output, or a tuple of them.
+    build : its parameters are the inputs by name; it is called once and returns the output, or a tuple of them.
     inputs : shapes of the inputs, all float32.
     name : of the model, shown with its contract.
     metadata : from `metadata_of`.
@@ -152,9 +152,9 @@ def convert(
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
-    """Write a model as `path`, an ``.mlpackage``: all of it or nothing, also where there was one before.
+    """Write a model as `path`, an ``.mlpackage``, completely or not at all, also if there was one before.
 
-    The package is written beside its place and moved there; one that is replaced comes back if the move fails.
+    The package is written beside its place and moved there; if the move fails, the earlier package is restored.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         with quiet_log():
             model.save(str(written))
         _share(written)
-        # A folder cannot be renamed over another one; in between there is none for a moment, never half of one.
+        # A folder cannot be renamed over another one: for a moment there is none, but never half of one.
         if target.exists():
             os.replace(target, before)
         try:
@@ -186,7 +186,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
 
 
 def _share(package: Path) -> None:
-    """Give all of a package the access rights of its manifest: coremltools leaves some parts to their owner alone."""
+    """Give all files of a package the access rights of its manifest; some are readable only for their owner."""
     for_files, for_folders = (package / "Manifest.json").stat().st_mode, (package / "Data").stat().st_mode
     for part in package.rglob("*"):
         part.chmod(for_folders if part.is_dir() else for_files)

@@ -1,9 +1,9 @@
 """A bundle as Core ML packages, one for every item of the catalogue, checked by interpreting what was written.
 
-ML Programs for macOS 13, built with coremltools' own builder from the bundle's arrays (coreml_programs.py); weights and
-layers in float16 or float32, inputs and outputs float32, compute units ALL recommended. `verify` reads the package back
-from the disk and runs it op by op in NumPy (mil.py): that is the file that ships, not the device that runs it. No Mac
-has run these packages yet.
+ML Programs for macOS 13, built with coremltools' own builder from the bundle's arrays (programs.py). Weights and layers
+are float16 or float32, inputs and outputs float32; the packages recommend all compute units. `verify` reads a package
+back from the disk and runs it op by op in NumPy (conversion/mil/interpreter.py). This verifies the file that ships, not
+the device that runs it. No Mac has run these packages yet.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SUFFIX = ".mlpackage"
 #: Largest error against the reference, relative to the largest value. Float32: sums in another order (4e-7 was
 #: measured, of 4702 terms for the AUs). Float16: weights and every layer rounded to 2**-11 (1.5e-3 was measured).
 TOLERANCE: dict[Precision, float] = {"float32": 1e-6, "float16": 5e-3}
-#: Kinds whose layers are float32 in a float16 package too.
+#: Kinds whose layers are float32 also in a float16 package.
 ALWAYS_FLOAT32 = ("fhog",)
 _COMPUTE: dict[Precision, Compute] = {"float32": "FLOAT32", "float16": "FLOAT16"}
 
@@ -67,7 +67,7 @@ def verify(item: Item, path: Path, about: About) -> tuple[float, float]:
 
     Raises
     ------
-    AuparityError : it is damaged, contradicts itself, or is of another bundle.
+    AuparityError : it is damaged, inconsistent, or of another bundle.
     """
     program = Program.load(path)
     about.refuse_others(path, program.metadata.user_defined.get("bundle", ""))
@@ -78,11 +78,11 @@ def verify(item: Item, path: Path, about: About) -> tuple[float, float]:
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """What a package holds: inputs, outputs, versions, metadata, operators and weights.
+    """The content of a package: inputs, outputs, versions, metadata, operators and weights.
 
     Raises
     ------
-    ModelFormatError : it is damaged, no ML Program, or of a later version.
+    ModelFormatError : it is damaged, not an ML Program, or of a later version.
     """
     program = Program.load(path)
     about = program.metadata

@@ -1,10 +1,11 @@
-"""The analysis half as Core ML ML Programs (spec 60.3, 60.4, 60.6); the counterpart of onnx_fhog.py, step by step.
+"""The analysis half as Core ML ML Programs (spec 60.3, 60.4, 60.6); the counterpart of conversion/onnx/fhog.py.
 
-Core ML's arrays have no bytes and no float64: faces are float32 with whole numbers from 0 to 255, geometry and AU
-values are float32. FHOG stays float32 in a FLOAT16 package too, because squared lengths of gradients reach 130050 and a
-half ends at 65504, and because halves would make other channels and directions win; there, the product of the AU models
-alone is in halves. The table of directions has two dimensions of 511, as no dimension of a texture may exceed 16384.
-Held against the reference by mil.py, which interprets what was saved; no Mac has run these programs yet.
+Core ML's arrays cannot be bytes or float64: faces are float32 with whole numbers from 0 to 255, and geometry and AU
+values are float32. FHOG stays float32 in a FLOAT16 package, because squared lengths of gradients reach 130050 while
+float16 ends at 65504, and because in float16 other channels and directions would win; only the product of the AU models
+is float16 there. The table of directions has two dimensions of 511, because no dimension of a texture may exceed 16384.
+The saved programs are interpreted (conversion/mil/interpreter.py) and compared with the reference; no Mac has run them
+yet.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FULL_PRECISION = (
     "real_div", "reduce_max", "reduce_sum", "reshape", "select", "slice_by_index", "sqrt", "square", "squeeze",
     "stack", "sub", "transpose",
 )  # fmt: skip
-#: Limit of the faces at once; the votes of one, 18 directions of every pixel, are 0.9 MB.
+#: Largest number of faces at once; the votes of one face, 18 directions of every pixel, are 0.9 MB.
 MAX_FACES = 256
 #: Axes of maps: (N, channels or directions, rows, columns).
 CHANNELS, ROWS, COLUMNS = 1, 2, 3
@@ -52,10 +53,10 @@ def fhog(name: str, metadata: dict[str, str], *, precision: Precision = "FLOAT32
 
 
 def analysis(predictors: AUPredictors, name: str, metadata: dict[str, str], *, precision: Precision = "FLOAT32") -> Any:
-    """From aligned faces to the AUs of photographs in one program.
+    """From aligned faces to the AUs of images in one program.
 
     Aligned faces as in `fhog` and geometry descriptors (N, 238) to features (N, 4464) and values (N, 35), intensities
-    first: not clamped, presences before their threshold. As in `coreml_programs.action_units`, a centre is subtracted
+    first: not clamped, presences before their threshold. As in `programs.action_units`, a centre is subtracted
     before numbers are rounded.
 
     Raises
@@ -80,7 +81,7 @@ def _descriptors(mb: Any, aligned: Any, name: str) -> Any:
 
 
 def _slice(mb: Any, at: Any, bounds: dict[int, tuple[int, int]]) -> Any:
-    """Parts of some axes: axis to (start, stop)."""
+    """A slice along some axes: axis to (start, stop)."""
     rank = len(at.shape)
     return mb.slice_by_index(
         x=at, begin=[bounds.get(axis, (0, 0))[0] for axis in range(rank)],

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_log() -> Iterator[None]:
-    """Leave out the log's warnings: on what was never tested with coremltools, and that nothing runs off a Mac."""
+    """Leave out warnings about versions not tested with coremltools, and that models run only on a Mac."""
     logger = logging.getLogger("coremltools")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""Detector's and validator's networks as Core ML ML Programs (spec 20.3, 10.5); see coreml_programs.py.
+"""Networks of detector and validator as Core ML ML Programs (spec 20.3, 10.5); see programs.py.
 
-Layer by layer as the ONNX graphs are, with the two differences that Core ML asks for: sizes that are flexible need
-limits, and PReLU after a fully connected layer is made of other operations.
+They have the same layers as the ONNX graphs, with two differences that Core ML requires: flexible sizes need limits,
+and PReLU after a fully connected layer consists of other operations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from auparity.errors import ContractError
 from auparity.models.types import ConvNet, Convolution, FullyConnected, Layer, MaxPool, PReLU, ReLU, Sigmoid
 from auparity.reference.convnet import pooled_length
 
-#: Limits of what is flexible, because Core ML wants some: crops or faces at once, pixels of a side of an image.
+#: Limits of flexible dimensions, which Core ML requires: crops or faces at once, pixels of a side of an image.
 MAX_BATCH, MAX_SIDE = 1024, 4096
 
 
@@ -27,12 +27,12 @@ def network(
 
     Parameters
     ----------
-    size : (H, W) of the maps; None leaves it flexible, which layers that see all of a map do not allow.
+    size : (H, W) of the maps; None leaves it flexible, which is not possible with layers that take a whole map.
     per_pixel : the fully connected layers work on every pixel (P-Net): (N, n_out, h, w).
 
     Raises
     ------
-    ContractError : a layer that there is no operation for, or a size that does not fit a fully connected layer.
+    ContractError : there is no operation for a layer, or the size does not fit a fully connected layer.
     VariantUnavailable : coremltools is not installed.
     """
     if size is None and not per_pixel and any(isinstance(layer, FullyConnected) for layer in net.layers):
@@ -56,7 +56,7 @@ def network(
 
 
 def _flatten(mb: Any, at: Any, layer: FullyConnected) -> Any:
-    """(N, C, H, W) to (N, n_in), column-major inside a map (spec 10.5): height and width change places before."""
+    """(N, C, H, W) to (N, n_in), column-major inside a map (spec 10.5), so height and width are exchanged first."""
     n_in = layer.weights.shape[0]
     if int(np.prod(at.shape[1:])) != n_in:
         raise ContractError(STAGE, "size", f"maps that give {n_in} values to a layer", f"{tuple(at.shape[1:])}")
@@ -76,7 +76,7 @@ def _layer(mb: Any, layer: Layer, at: Any, *, per_pixel: bool, flat: bool, name:
             if not all(
                 1 <= stride <= min(2, kernel) for stride, kernel in zip(layer.stride, layer.kernel, strict=True)
             ):
-                # Rounding the number of windows up is what the reference does for these strides only (spec 20.3).
+                # The reference rounds the number of windows up for these strides only (spec 20.3).
                 expected, got = "strides of 1 or 2, no larger than the kernel", f"{layer.stride} of {layer.kernel}"
                 raise ContractError(STAGE, "net", expected, got)
             (kernel_x, kernel_y), (stride_x, stride_y) = layer.kernel, layer.stride
@@ -85,7 +85,7 @@ def _layer(mb: Any, layer: Layer, at: Any, *, per_pixel: bool, flat: bool, name:
                 ceil_mode=True, name=name,
             )  # fmt: skip
         case PReLU() if flat:
-            # Core ML's own PReLU wants maps, not vectors.
+            # Core ML's own PReLU takes maps, not vectors.
             negative = mb.relu(x=mb.mul(x=at, y=np.float32(-1)))
             return mb.sub(x=mb.relu(x=at), y=mb.mul(x=negative, y=f32(layer.slopes).ravel()), name=name)
         case PReLU():
@@ -98,7 +98,7 @@ def _layer(mb: Any, layer: Layer, at: Any, *, per_pixel: bool, flat: bool, name:
 
 
 def _smallest(net: ConvNet, axis: int) -> int:
-    """The smallest height (axis 0) or width (1) that a network takes, its fully connected layers aside."""
+    """The smallest height (axis 0) or width (1) that a network takes, without its fully connected layers."""
     for side in range(1, MAX_SIDE):
         length = side
         for layer in net.layers:

@@ -1,8 +1,8 @@
-"""Models of a bundle as Core ML ML Programs, built straight from their arrays: no other framework takes part.
+"""Models of a bundle as Core ML ML Programs, built directly from their arrays, without another framework.
 
-The counterpart of onnx_graphs.py with the same names of inputs and outputs; `network` is in coreml_networks.py. Every
-function gives a model for `save`; weights are float32 as stored, or halves, and inputs and outputs float32 in both.
-Core ML has no float64: where the reference computes in it, the docstrings say what is lost.
+The counterpart of conversion/onnx/graphs.py, with the same names of inputs and outputs; `network` is in networks.py.
+Every function returns a model for `save`. Weights are float32 as stored, or float16; inputs and outputs are float32.
+Core ML has no float64: where the reference computes in float64, the docstrings say what is lost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from auparity.reference.patch_experts import SMALLEST_ALPHA
 
 Array = npt.NDArray[Any]
 
-#: Limits of what is flexible: positions of an expert (all windows of a face together), frames.
+#: Limits of flexible dimensions: positions of an expert (all windows of a face together), frames.
 MAX_POSITIONS, MAX_FRAMES = 4096, 1024
 
 
@@ -60,11 +60,11 @@ def expert(patch: CENPatch, name: str, metadata: dict[str, str], *, precision: P
 
     Raises
     ------
-    ContractError : an expert without layers, which makes use of its partner's.
+    ContractError : an expert without layers, which uses those of its mirror partner.
     VariantUnavailable : coremltools is not installed.
     """
     if not patch.layers:
-        raise ContractError(STAGE, "patch", "an expert with layers", "one that makes use of its partner's")
+        raise ContractError(STAGE, "patch", "an expert with layers", "one that uses its partner's")
     mb, inputs = builder(), _inputs(patch)
 
     def build(patches: Any) -> Any:
@@ -137,11 +137,11 @@ def action_units(
     """All AU models in one program: features and medians (N, D) to values (N, 35), intensities first; N flexible.
 
     The reference is float64, Core ML is not. So that large numbers cancel before they are rounded, medians and a
-    centre near the training means are subtracted first; what that centre differs from a model's own means goes into
-    its bias, computed in float64. Features, weights and the sum of some 5000 products are float32 then, which moves
-    values by some 1e-7 of the largest, less than 1e-5 for faces. In a FLOAT16 model the differences stay float32, but
-    weights and products are halves: values move by some 5e-4 of the largest (0.01 at 20), and a presence that is as
-    near its threshold may flip.
+    centre near the training means are subtracted first; the difference between the centre and a model's own means is
+    part of its bias, computed in float64. Features, weights and the sum of some 5000 products are then float32, which
+    changes values by some 1e-7 of the largest, less than 1e-5 for faces. In a FLOAT16 model the differences stay
+    float32, but weights and products are float16: values change by some 5e-4 of the largest (0.01 at 20), and a
+    presence that is this close to its threshold may flip.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Inputs that exported models are checked with."""
+"""Inputs with which exported models are checked."""

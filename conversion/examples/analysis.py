@@ -1,6 +1,6 @@
-"""What the checks of the analysis half's graphs put in, and what the reference makes of it (spec 60.3, 60.6).
+"""Inputs for the checks of the analysis half's graphs, and the reference's results for them (spec 60.3, 60.6).
 
-Functions of modules, not closures: they go to other processes with the items of the catalogue.
+These are module-level functions, not closures, because they are sent to other processes with the catalogue's items.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What the checks of patch experts put in, and what the reference makes of it (spec 40.6 to 40.8).
+"""Inputs for the checks of patch experts, and the reference's results for them (spec 40.6 to 40.8).
 
-A file of experts takes normalised patches, while the reference's experts look at areas of an image. So each patch is
-laid into an area, the reference's own `area_responses` cuts it out, normalises it and evaluates the expert, and the
-response at that place is what the file has to give. Nothing here reads weights: an exported graph whose builder reads
-them in another way than the reference is found, and so is one that takes the pixels of a patch in another order.
+A file of experts takes normalised patches, while the experts of the reference take areas of an image. So each patch is
+placed into an area; `area_responses` of the reference cuts it out, normalises it and evaluates the expert; and the file
+has to return the response at that place. This module does not read weights, so it detects an exported graph whose
+builder reads weights differently from the reference, or takes the pixels of a patch in another order.
 
-Functions of modules, not closures: they go to other processes with the items of the catalogue.
+These are module-level functions, not closures, because they are sent to other processes with the catalogue's items.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from auparity.reference.patch_experts import CCNFScale, CENScale
 
 Array = npt.NDArray[Any]
 
-POSITIONS = 40  #: patches of each expert that the checks evaluate: as many as a 9 x 9 map has on its checkerboard
+POSITIONS = 40  #: patches of each expert in a check, about as many as the checkerboard of a 9 x 9 map has
 FRONTAL = 0
 
 
@@ -54,7 +54,7 @@ def network_response(expert: CENPatch, values: Array) -> Array:
 def mirrored_response(partner: CENPatch, values: Array) -> Array:
     """Responses (P,) at a landmark without an expert: its partner's, to patches (P, 1 + pixels) of the mirrored area.
 
-    The reference gets the area as it is in the image, so that it mirrors the area and turns the map back itself.
+    The reference gets the area as it is in the image, so it mirrors the area and turns the map back itself.
     """
     empty = CENPatch(0, 0, (), partner.confidence)
     scale = _frontal([empty, partner], np.array([1, 0], np.int32))
@@ -66,8 +66,8 @@ def mirrored_response(partner: CENPatch, values: Array) -> Array:
 def neuron_responses(experts: Sequence[CCNFPatch], values: Array) -> Array:
     """Sums of neurons (K, P) of K CCNF experts, before Sigma, from normalised patches (K, P, 1 + pixels).
 
-    Without components of the field, Sigma is the unit matrix over twice the sum of the alphas, which is undone here; no
-    sum of sigmoids is negative, so that the map's minimum takes nothing away.
+    Without components of the field, Sigma is the unit matrix over twice the sum of the alphas, which is undone here. No
+    sum of sigmoids is negative, so subtracting the minimum of the map changes nothing.
     """
     count, positions, _ = values.shape
     landmarks = np.repeat(np.arange(count), positions)
@@ -79,7 +79,7 @@ def neuron_responses(experts: Sequence[CCNFPatch], values: Array) -> Array:
 
 
 def _frontal(experts: Sequence[CENPatch], mirrors: Array) -> CENScale:
-    """The reference's experts of one frontal view, where landmark k is the mirror image of `mirrors[k]`."""
+    """The reference stage of one frontal view, in which landmark k is the mirror image of `mirrors[k]`."""
     visible, no_view = np.ones((1, len(experts)), np.int32), np.zeros(1, np.int32)
     held = CENExperts(1.0, np.zeros((1, 3)), visible, mirrors, no_view, (tuple(experts),))
     return CENScale(held, held, FLOAT32)
@@ -101,7 +101,7 @@ def _tiled(values: Array, size: tuple[int, int]) -> tuple[Array, Array, Array]:
     across = int(np.ceil(np.sqrt(positions)))
     down, right = np.divmod(np.arange(positions), across)
     rows, columns = down * step + 1, right * step
-    # Maps have an odd side: their checkerboard begins and ends with a place that is not evaluated.
+    # Maps have an odd side, so their checkerboard begins and ends with a position that is not evaluated.
     side = across * step + max(size) - 1
     side += (side - size[1]) % 2
     areas = np.zeros((count, side, side), np.float32)

@@ -1,9 +1,9 @@
 """Runs Core ML ML Programs from disk with NumPy: a `.mlpackage` and arrays go in, the program's outputs come out.
 
-What ships to Macs can thus be executed and checked on any machine. The operations are interpreted one by one, and
-every value is held against what the program declares of it. Values of float16 are rounded to float16 after every
-operation; inside of one, products and sums accumulate as `accumulate` says. A device may order sums differently or fuse
-operations, so the interpreter bounds what a device computes, it does not predict it bit by bit.
+So the files that ship to Macs can be executed and checked on any machine. The operations are interpreted one by one,
+and every value is compared with its declaration in the program. Values of float16 are rounded to float16 after every
+operation; within an operation, products and sums accumulate as `accumulate` says. A device may order sums differently
+or fuse operations, so the interpreter does not predict the bits of a device.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Program:
 
         Raises
         ------
-        ModelFormatError : it is no package, damaged, newer than specification version 9, no ML Program or one of
-            several functions.
+        ModelFormatError : it is not a package, is damaged, is newer than specification version 9, or is not an ML
+            Program of one function.
         VariantUnavailable : coremltools is not installed.
         """
         return cls(read(path))
@@ -54,7 +54,7 @@ class Program:
 
     @property
     def outputs(self) -> dict[str, Feature]:
-        """Outputs by name, with dtype and shape; where a shape depends on the inputs, its lengths are open."""
+        """Outputs by name, with dtype and shape; lengths that depend on the inputs are open."""
         return {feature.name: feature for feature in self._content.outputs}
 
     @property
@@ -84,7 +84,7 @@ class Program:
 
     @property
     def unknown_operators(self) -> list[str]:
-        """Operators that the interpreter does not have: with any of them the program cannot be run."""
+        """Operators that the interpreter does not have; a program with any of them cannot be run."""
         return sorted(set(self.operators) - set(OPERATORS))
 
     def run(self, inputs: Mapping[str, Array], accumulate: str = "float32") -> dict[str, Array]:
@@ -94,7 +94,7 @@ class Program:
         ----------
         inputs : an array for each input, of exactly its dtype.
         accumulate : how matrix products, convolutions and reductions of float16 values add up: in float32 and rounded
-            once, or step by step in float16, which is the worst that a device may do. Float32 values: no difference.
+            once, or step by step in float16, which is the worst case of a device. For float32 values it has no effect.
 
         Returns
         -------
@@ -103,7 +103,7 @@ class Program:
         Raises
         ------
         ContractError : an input is missing, unknown, of another dtype or shape, or has NaN.
-        ModelFormatError : an operator that is not known, or a value that is not what the program declares.
+        ModelFormatError : an operator is unknown, or a value differs from its declaration in the program.
         """
         if accumulate not in ACCUMULATE:
             raise AuparityError(f"accumulate={accumulate!r}: expected one of {', '.join(ACCUMULATE)}")
@@ -114,7 +114,7 @@ class Program:
             )  # fmt: skip
         values = {**self._content.constants, **self._checked(inputs)}
         how = Arithmetic(accumulate == "float16", self._content.specification_version)
-        with np.errstate(all="ignore"):  # overflow to infinity is what a device does too
+        with np.errstate(all="ignore"):  # a device overflows to infinity, too
             for operation in self._content.operations:
                 values |= self._apply(operation, values, how)
         found = {name: np.array(values[name]) for name in self.outputs}  # never views of inputs or weights

@@ -1,8 +1,8 @@
 """Operators of ML Programs in NumPy: the arrays of an operation's parameters go in by name, its output comes out.
 
-Outputs have the dtype that the operator's definition gives, so that a wrong declaration is seen. Float16 results are
-rounded once for an operator; sums over many values accumulate as `Arithmetic` says. A form of an operator that is not
-implemented raises ValueError, never an approximation. Definitions: coremltools' MIL operator reference.
+Outputs have the dtype of the operator's definition, so that a wrong declaration is detected. Float16 results are
+rounded once for each operator; sums over many values accumulate as `Arithmetic` says. A form of an operator that is not
+implemented raises ValueError; it is never approximated. Definitions: coremltools' MIL operator reference.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 Array = npt.NDArray[Any]
 Operator = Callable[..., Array | tuple[Array, ...]]
 
-#: Specification version (macOS 14) from which `reshape` and `gather` mean something else in corner cases.
+#: Specification version (macOS 14) from which `reshape` and `gather` differ in corner cases.
 CHANGED = 8
 CASTS = {
     "fp16": np.float16, "fp32": np.float32, "int8": np.int8, "uint8": np.uint8, "int16": np.int16,
@@ -68,7 +68,7 @@ def _ints(values: Array | None, otherwise: Sequence[int]) -> list[int]:
 
 
 def _axes(values: Array | None, rank: int) -> list[int]:
-    """Axes counted from the front; all where none are named."""
+    """Axes counted from the front; all axes if none are named."""
     return [_axis(axis, rank) for axis in _ints(values, range(rank))]
 
 
@@ -121,7 +121,7 @@ def _sigmoid(x: Array) -> Array:
 
 
 def _real_div(how: Arithmetic, x: Array, y: Array) -> Array:
-    return np.asarray(np.divide(_floating(x), _floating(y)))  # what integers give is not clearly defined
+    return np.asarray(np.divide(_floating(x), _floating(y)))  # the result for integers is not clearly defined
 
 
 def _log(how: Arithmetic, x: Array, epsilon: Array | float = 1e-45) -> Array:
@@ -175,7 +175,7 @@ def _linear(how: Arithmetic, x: Array, weight: Array, bias: Array | None = None)
 
 
 def _reduction(function: Callable[[Arithmetic, Array, Sequence[int]], Array]) -> Operator:
-    """Of a function that keeps the axes it reduces."""
+    """A reduction from a function that keeps the axes that it reduces."""
 
     def apply(how: Arithmetic, x: Array, axes: Array | None = None, keep_dims: Array | bool = False) -> Array:
         over = _axes(axes, x.ndim)
@@ -269,7 +269,7 @@ def _max_pool(
     for length, extent, step, (before, after) in zip(x.shape[2:], kernel, steps, pairs, strict=True):
         room = length + before + after - extent
         count = (-(-room // step) if ceil_mode else room // step) + 1
-        # A last window that would begin in the padding at the end does not count.
+        # A last window that would begin in the padding at the end is left out.
         count -= bool(ceil_mode) and before + after > 0 and (count - 1) * step >= length + before
         if room < 0 or (count - 1) * step >= length + before:
             raise ValueError(f"a window that lies outside of {length} values")
@@ -373,7 +373,7 @@ def _gather_nd(
         raise ValueError("batch_dims other than 0")
     if not 1 <= depth <= x.ndim:
         raise ValueError(f"places of {depth} indices in {x.shape}")
-    # What indices outside of an axis give, negative ones among them, is not defined for all versions.
+    # Indices outside of an axis, including negative ones, are not defined for all versions.
     lengths = np.array(x.shape[:depth])
     if np.any((indices < 0) | (indices >= lengths)):
         raise ValueError(f"indices outside of {x.shape[:depth]}")

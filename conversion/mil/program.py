@@ -2,8 +2,8 @@
 come out as plain Python and NumPy values.
 
 A package holds a manifest (which file is the model), the model's specification (a protobuf message) and the weight blob
-(arrays behind 64-byte records). Everything is checked while it is read, because a damaged package would otherwise only
-show as wrong numbers. What cannot be checked are the weights themselves: the format has no checksum.
+(arrays behind 64-byte records). Everything is checked while it is read, because otherwise a damaged package would only
+cause wrong numbers. The weights themselves cannot be checked, because the format has no checksum.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 MANIFEST, MODEL_FOLDER = "Manifest.json", "@model_path/"
 AGAIN = "The package is damaged; export or copy it again."
 _UNIT, _SENTINEL, _BLOB_VERSION = 64, 0xDEADBEEF, 2
-#: How arrays are written in the specification, and the kinds of dtype that may be.
+#: How arrays are written in the specification, and the kinds of dtype that each may hold.
 _STORED = {"floats": "f", "doubles": "f", "ints": "iu", "longInts": "iu", "bools": "b", "strings": "U", "bytes": "fiu"}
 _BLOB_DTYPES = {1: "FLOAT16", 2: "FLOAT32", 3: "UINT8", 4: "INT8", 6: "INT16", 7: "UINT16"}
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What a program says of a value: None stands for a dimension, or as a shape for a rank, that it leaves open."""
+    """A program's declaration of a value; None is an open dimension or, as the shape, an open rank."""
 
     name: str
     dtype: np.dtype[Any]
@@ -59,7 +59,7 @@ class Declared:
 
 
 class Range(NamedTuple):
-    """Lengths that a flexible dimension may take, both ends included; no upper one is None."""
+    """Lengths that a flexible dimension may have, both ends included; None for no upper end."""
 
     lower: int
     upper: int | None
@@ -67,7 +67,7 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True)
 class Feature:
-    """An input or output: lengths of its dimensions, and, where only some shapes are allowed, those."""
+    """An input or output: lengths of its dimensions, or the shapes if only some are allowed."""
 
     name: str
     dtype: np.dtype[Any]
@@ -75,7 +75,7 @@ class Feature:
     choices: tuple[tuple[int, ...], ...] = ()
 
     def admits(self, shape: Sequence[int]) -> bool:
-        """Whether an array of this shape may come."""
+        """Whether an array of this shape is allowed."""
         if self.choices:
             return tuple(shape) in self.choices
         return len(shape) == len(self.shape) and all(
@@ -93,7 +93,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operator applied: each parameter is a tuple of names of values or, written in place, of arrays."""
+    """An applied operator: each parameter is a tuple of names of values, or of arrays written inline."""
 
     type: str
     inputs: Mapping[str, tuple[str | Array, ...]]
@@ -102,7 +102,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the package says of itself."""
+    """The metadata of a package."""
 
     author: str
     license: str
@@ -200,7 +200,7 @@ def _model_file(package: Path) -> Path:
     entries = {name: Path(entry["path"]) for name, entry in described["itemInfoEntries"].items()}
     root = entries.get(described["rootModelIdentifier"])
     if root is None:
-        raise ModelFormatError(manifest, None, "a package manifest that names its model", "none of that name", AGAIN)
+        raise ModelFormatError(manifest, None, "a package manifest that names its model", "no name of a model", AGAIN)
     if version != "1.0.0":
         raise ModelFormatError(manifest, None, "package format 1.0.0", repr(version), "Use a newer auparity.")
     for entry in entries.values():
@@ -213,7 +213,7 @@ def _model_file(package: Path) -> Path:
 
 
 class Blob:
-    """A weight blob. All its records are walked and checked, so that any damage outside the numbers shows."""
+    """A weight blob. All its records are checked, so that any damage outside the numbers is detected."""
 
     def __init__(self, path: Path) -> None:
         if not os.path.isfile(path):
@@ -267,7 +267,7 @@ class _Reader:
         self._model = model_pb2.Model()
         try:
             self._model.ParseFromString(self._file.read_bytes())
-        except Exception as error:  # protobuf's error class is not ours to import
+        except Exception as error:  # without importing protobuf for its error class
             raise ModelFormatError(self._file, None, "a Core ML model", f"damage: {error}", AGAIN) from error
         self._blobs: dict[str, Blob] = {}
 
@@ -368,7 +368,7 @@ class _Reader:
         return self._blobs[name]
 
     def _features(self, side: str, declared: Sequence[Declared]) -> tuple[Feature, ...]:
-        """Inputs or outputs as the model's interface describes them, which must fit the program's declarations."""
+        """Inputs or outputs as the interface of the model describes them; they must fit the program's declarations."""
         described = {entry.name: entry for entry in getattr(self._model.description, side)}
         if set(described) != {value.name for value in declared}:
             raise self._wrong(f"{side}s {sorted(value.name for value in declared)}", f"{sorted(described)} described")

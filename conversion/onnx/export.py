@@ -1,7 +1,7 @@
 """A bundle as ONNX files, one for every item of the catalogue, checked by `onnx.checker` and by running them.
 
-Graphs are built with `onnx.helper` from the bundle's arrays (onnx_graphs.py, onnx_fhog.py); no other framework takes
-part. Opset 17, weights float32 as stored (AU models float64), metadata: bundle hash, stage, contract, licence.
+Graphs are built with `onnx.helper` from the bundle's arrays (graphs.py, fhog.py), without another framework. They use
+opset 17 and weights in float32 as stored (AU models float64); metadata: bundle hash, stage, contract, licence.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FLOAT32_TOLERANCE = 1e-5
 
 
 def graph_of(item: Item, about: About) -> Any:
-    """The checked `onnx.ModelProto` of one item, with its metadata; precision float32, of the AU models float64.
+    """The checked `onnx.ModelProto` of one item, with its metadata; float32, AU models float64.
 
     Raises
     ------
@@ -98,11 +98,11 @@ def verify(item: Item, path: Path, about: About) -> tuple[float, float]:
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """What an ONNX file holds: inputs, outputs, opset, metadata, operators and size of the weights.
+    """The content of an ONNX file: inputs, outputs, opset, metadata, operators and size of the weights.
 
     Raises
     ------
-    AuparityError : it is no ONNX file, or of a newer version than the installed onnx reads.
+    AuparityError : it is not an ONNX file, or is of a newer version than the installed onnx reads.
     """
     try:
         import onnx
@@ -113,7 +113,7 @@ def inspect(path: Path) -> dict[str, Any]:
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf and the checker have several
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise AuparityError(f"{path}: is no ONNX file that can be used here ({first}).") from None
+        raise AuparityError(f"{path}: is not an ONNX file that can be used here ({first}).") from None
     operators: dict[str, int] = {}
     for node in model.graph.node:
         operators[node.op_type] = operators.get(node.op_type, 0) + 1

@@ -1,12 +1,12 @@
 """The analysis half as ONNX graphs (spec 60.3, 60.4, 60.6): aligned faces to FHOG descriptors, and on to the AUs of
-photographs.
+images.
 
-Everything that decides is exact, so that a graph decides as the reference does on any device, also on one that fuses
-products and sums: channels are compared by whole numbers below 2**24, where float32 does not round, and the nearest of
-eighteen directions comes from a table of all differences of bytes that the reference made. What is left are sums of
-votes. A pixel's bilinear weight is that of its row times that of its column, so two matrix products bring the votes for
-a direction into all cells at once. Summing votes in another order than dlib moved a feature by 1.8e-7 at most, of 3000
-faces of noise and photographs.
+All decisions are exact, so that a graph decides like the reference on any device, also on one that fuses products and
+sums: channels are compared by whole numbers below 2**24, where float32 does not round, and the nearest of eighteen
+directions comes from a table of all differences of bytes, which the reference computes. The rest are sums of votes. A
+pixel's bilinear weight is that of its row times that of its column, so two matrix products bring the votes for a
+direction into all cells at once. Summing votes in another order than dlib changed a feature by 1.8e-7 at most, over
+3000 faces of noise and images.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def fhog(name: str, metadata: dict[str, str]) -> onnx.ModelProto:
 
 
 def analysis(predictors: AUPredictors, name: str, metadata: dict[str, str]) -> onnx.ModelProto:
-    """From aligned faces to the AUs of photographs in one graph.
+    """From aligned faces to the AUs of images in one graph.
 
     Aligned faces (N, 112, 112, 3) uint8 B,G,R and geometry descriptors (N, 238) float64 to features (N, 4464) float32
     and values (N, 35) float64, intensities first: not clamped, presences before their threshold.
@@ -51,7 +51,7 @@ def analysis(predictors: AUPredictors, name: str, metadata: dict[str, str]) -> o
     both = graph.add("Concat", graph.add("Cast", features, to=TensorProto.DOUBLE), "geometry", axis=1)
     centred = graph.add("Sub", both, graph.constant(models.still, np.float64))
     last = graph.constant([2], np.int64)
-    # A product a face, not one of all: its rounding must not depend on the size of the batch.
+    # One product for each face, because the rounding must not depend on the size of the batch.
     products = graph.add("MatMul", graph.constant(models.static, np.float64), graph.add("Unsqueeze", centred, last))
     values = graph.add("Squeeze", products, last)
     graph.add("Add", values, graph.constant(models.biases, np.float64), output="values")
@@ -129,7 +129,7 @@ def _normalised(graph: Graph, histograms: str, output: str) -> str:
     """Histograms (N, 18, 14, 14) to features (N, 4464): every inner cell by the energy of four blocks around it."""
     nine, kept = reference.ORIENTATIONS, tables.KEPT
     unsigned = graph.add("Add", _slice(graph, histograms, 1, 0, nine), _slice(graph, histograms, 1, nine, 2 * nine))
-    # Sums in the graph, not left to ReduceSum: runtimes take another order for it when the batch is of one.
+    # Explicit sums instead of ReduceSum, for which runtimes use another order when the batch has one face.
     energy = _running_sum(graph, graph.add("Mul", unsigned, unsigned), 1, nine)  # (N, 1, 14, 14)
     side = tables.CELLS - 1
     blocks = _shifted(graph, energy, 0, 0, side)

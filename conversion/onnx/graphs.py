@@ -1,7 +1,7 @@
-"""Models of a bundle as ONNX graphs, built from their arrays with `onnx.helper`: no other framework takes part.
+"""Models of a bundle as ONNX graphs, built from their arrays with `onnx.helper`, without another framework.
 
-Every graph states its opset, is checked by `onnx.checker`, and carries in its metadata what it is: bundle hash, stage,
-contract (what goes in and comes out) and licence. Weights are float32 as stored, those of the AU models float64.
+Every graph states its opset, is checked by `onnx.checker`, and has metadata that describe it: bundle hash, stage,
+contract (inputs and outputs) and licence. Weights are float32 as stored, those of the AU models float64.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PRODUCER = "auparity"
 
 @dataclass
 class Graph:
-    """A graph under construction; the last output is what the next node takes."""
+    """A graph under construction; the next node takes the last output."""
 
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: list[onnx.TensorProto] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Graph:
 
 
 def metadata_of(bundle_hash: str, licence: str, stage: str, contract: str) -> dict[str, str]:
-    """What every exported graph says of itself."""
+    """The metadata of an exported graph."""
     return {"bundle": bundle_hash, "licence": licence, "stage": stage, "contract": contract}
 
 
@@ -87,12 +87,12 @@ def network(
 
     Raises
     ------
-    ContractError : a layer that there is no operator for.
+    ContractError : there is no operator for a layer.
     """
     graph, at, flat = Graph(), "maps", False
     for layer in net.layers:
         if isinstance(layer, FullyConnected) and not per_pixel and not flat:
-            # Column-major inside a map (spec 10.5): height and width change places before flattening.
+            # Column-major inside a map (spec 10.5): height and width are exchanged before flattening.
             at = graph.add("Flatten", graph.add("Transpose", at, perm=[0, 1, 3, 2]), axis=1)
             flat = True
         at = _layer(graph, layer, at, per_pixel=per_pixel, flat=flat)
@@ -133,7 +133,7 @@ def _layer(graph: Graph, layer: Layer, at: str, *, per_pixel: bool, flat: bool) 
 def grouped_experts(patches: Sequence[CENPatch], name: str, metadata: dict[str, str]) -> onnx.ModelProto:
     """The networks of K CEN experts of one form as one graph: patches (K, P, inputs) to responses (K, P).
 
-    One batched product a layer for all experts; P positions (dynamic) of an expert, mirrored areas among them.
+    Each layer is one batched product for all experts; an expert has P positions (dynamic), including mirrored areas.
 
     Raises
     ------
@@ -162,10 +162,10 @@ def expert(patch: CENPatch, name: str, metadata: dict[str, str]) -> onnx.ModelPr
 
     Raises
     ------
-    ContractError : an expert without layers, which makes use of its partner's.
+    ContractError : an expert without layers, which uses those of its mirror partner.
     """
     if not patch.layers:
-        raise ContractError(STAGE, "patch", "an expert with layers", "one that makes use of its partner's")
+        raise ContractError(STAGE, "patch", "an expert with layers", "one that uses its partner's")
     graph, at = Graph(), "patches"
     for layer in patch.layers:
         weights, bias = graph.constant(np.asarray(layer.weights).T), graph.constant(np.ravel(layer.bias))

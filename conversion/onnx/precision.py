@@ -1,10 +1,10 @@
 """ONNX graphs in another precision: doubles lowered to float32 for runtimes without them, layers lowered to float16.
 
-Types are written into the graph itself, tensor by tensor, with a Cast where they change: what a runtime shall compute
-in is then part of the file and can be checked by running that file, instead of being a runtime's choice. Inputs and
-outputs of a float16 graph stay float32. Matrix products are summed in float32 there: their operands are halves, cast
-up before and the result down after, which is how TensorRT is asked for halves in and a float32 sum.
-Convolutions, whose sums are short, are plain halves.
+Types are written into the graph itself, tensor by tensor, with a Cast where they change. So the precision is part of
+the file and can be checked by running it, instead of being chosen by the runtime. Inputs and outputs of a float16 graph
+stay float32. Its matrix products are summed in float32: their float16 operands are cast up before the product and the
+result is cast down after it, which TensorRT recognises as float16 operands with a float32 sum. Convolutions, whose sums
+are short, are plain float16.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from auparity.errors import ContractError
 
 STAGE = "conversion"
 FLOAT, HALF, DOUBLE = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE
-#: Operators that sum everything that goes into a layer.
+#: Operators that sum over all inputs of a layer.
 SUMS = frozenset({"MatMul", "Gemm"})
 
 
@@ -83,7 +83,7 @@ def to_float16(model: onnx.ModelProto, *, keep: Collection[str] = ()) -> onnx.Mo
 
 
 class _Halved:
-    """A graph that is written again, node by node, with every float tensor in the type that its user wants."""
+    """A graph that is rewritten node by node, with every float tensor in the type that its user needs."""
 
     def __init__(self, model: onnx.ModelProto, keep: Collection[str]) -> None:
         self.source, self.keep = model, keep
@@ -106,7 +106,7 @@ class _Halved:
         return made
 
     def add(self, node: onnx.NodeProto, outputs: Collection[str]) -> None:
-        """A node in its precision, and casts of what comes out where it is an output of the graph or a long sum."""
+        """A node in its precision, with casts of its result if it is an output of the graph or a long sum."""
         wide = node.op_type in self.keep
         product = node.op_type in SUMS and not wide
         written = onnx.NodeProto()
@@ -130,7 +130,7 @@ class _Halved:
                 self.kinds[name] = computed
 
     def operand(self, name: str, kind: int) -> str:
-        """The name under which a tensor or a constant is there in this float type; others are taken as they are."""
+        """The name of a tensor or constant in this float type; tensors of other types are used unchanged."""
         if name in self.constants:
             return self.constant(name, kind)
         return self.cast(name, kind) if self.kinds.get(name) in (FLOAT, HALF) else name

@@ -1,8 +1,8 @@
-"""The one place that talks to TensorRT: engines from ONNX graphs, and engines run on the GPU's memory.
+"""The only module that uses TensorRT: it builds engines from ONNX graphs and runs them on the GPU.
 
-A `Workshop` is made once in a process. It keeps how long kernels took (TensorRT's timing cache), so that the many
-experts of one form are timed once, and what TensorRT logs as an error, the only place where it says why something
-failed. Networks are strongly typed: TensorRT 11 knows no others, 10 takes them. Names and signatures were compared with
+A `Workshop` is made once in a process. It keeps the times of kernels (TensorRT's timing cache), so that the many
+experts of one form are timed once, and the errors that TensorRT logs, because only its log says why something failed.
+Networks are strongly typed: TensorRT 11 has no others, and 10 supports them. Names and signatures were compared with
 the Python bindings of 10.13 and 11.4; no NVIDIA machine has built or run an engine with this yet.
 """
 
@@ -21,7 +21,7 @@ from auparity.errors import AuparityError, VariantUnavailable
 Array = npt.NDArray[Any]
 Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
 
-#: What a kernel may take beside its inputs and outputs: bounded, so that building works beside other work on a GPU.
+#: Memory of a kernel besides its inputs and outputs, limited so that building works beside other work on a GPU.
 WORKSPACE_BYTES = 2**30
 
 
@@ -30,7 +30,7 @@ def tensorrt() -> Any:
 
     Raises
     ------
-    VariantUnavailable : there is none, or one before TensorRT 10.
+    VariantUnavailable : it is not installed, or older than TensorRT 10.
     """
     try:
         import tensorrt
@@ -46,7 +46,7 @@ def tensorrt() -> Any:
 
 @lru_cache(maxsize=1)
 def workshop() -> Workshop:
-    """The process's workshop.
+    """The workshop of this process.
 
     Raises
     ------
@@ -70,11 +70,11 @@ class Workshop:
         Parameters
         ----------
         profile : smallest, usual and largest shape of every input.
-        label : what the engine is of, for errors.
+        label : name of the model, for errors.
 
         Raises
         ------
-        AuparityError : TensorRT refuses an operator, a shape or the whole; the message has what it logged.
+        AuparityError : TensorRT refuses an operator, a shape or the whole graph; the message has its log.
         """
         trt = self.trt
         self._errors.clear()
@@ -85,7 +85,7 @@ class Workshop:
             said = [parser.get_error(k).desc() for k in range(parser.num_errors)]
             raise self.failed(label, "does not take the graph", said)
         config = builder.create_builder_config()
-        config.clear_flag(trt.BuilderFlag.TF32)  # it rounds what goes into products to 10 bits
+        config.clear_flag(trt.BuilderFlag.TF32)  # it rounds the operands of products to 10 bits
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
         config.set_timing_cache(config.create_timing_cache(self._timings), False)
         ranges = builder.create_optimization_profile()
@@ -103,7 +103,7 @@ class Workshop:
     def _made(self, kind: Any, label: str) -> Any:
         try:
             return kind(self._log)
-        except (TypeError, RuntimeError) as error:  # pybind's words for "it returned nothing"
+        except (TypeError, RuntimeError) as error:  # how pybind reports that nothing was returned
             raise self.failed(label, f"does not start ({error})") from None
 
     def failed(self, label: str, what: str, said: Sequence[str] = ()) -> AuparityError:
@@ -135,15 +135,15 @@ class Engine:
         self.names: list[str] = [engine.get_tensor_name(k) for k in range(engine.num_io_tensors)]
 
     def is_input(self, name: str) -> bool:
-        """Whether a tensor goes in."""
+        """Whether a tensor is an input."""
         return bool(self._engine.get_tensor_mode(name) == self._input)
 
     def dtype(self, name: str) -> np.dtype[Any]:
-        """Of a tensor."""
+        """Type of a tensor."""
         return np.dtype(self._shop.trt.nptype(self._engine.get_tensor_dtype(name)))
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Of a tensor; -1 where it is dynamic."""
+        """Shape of a tensor; -1 for dynamic dimensions."""
         return tuple(self._engine.get_tensor_shape(name))
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:

@@ -1,11 +1,11 @@
-"""A bundle as TensorRT engines, one for every item of the catalogue, built on the GPU that they are for.
+"""A bundle as TensorRT engines, one for every item of the catalogue, built on the GPU that runs them.
 
-An engine is what ``trtexec`` and `tensorrt.Runtime` read; beside it lies NAME.engine.json, which says what it is: an
-engine has no place for that, and runs only with the TensorRT and on the GPU that it was made with. Weights and layers
-are float32 without TF32, or float16 with matrix products summed in float32; inputs and outputs float32, aligned faces
-uint8. The graphs are verified on the processor in both precisions (unit/conversion/test_tensorrt_graphs.py). No
-NVIDIA machine has built or run an engine yet; the one command that does is
-``auparity convert --to tensorrt --models embedded -o engines --verify``.
+``trtexec`` and `tensorrt.Runtime` read the engines. NAME.engine.json beside each engine describes it, because an engine
+has no place for metadata, and runs only with the TensorRT version and on the GPU that it was built with. Weights and
+layers are float32 without TF32, or float16 with matrix products summed in float32; inputs and outputs float32, aligned
+faces uint8. The graphs are verified on the processor in both precisions (unit/conversion/test_tensorrt_graphs.py). No
+NVIDIA machine has built or run an engine yet; this command does both: ``auparity convert --to tensorrt --models
+embedded -o engines --verify``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from auparity.errors import AuparityError, VariantUnavailable
 from auparity.json_files import checked, load_json
 
 SUFFIX = ".engine"
-#: Of the header, after the engine's whole name.
+#: Suffix of the header, after the whole name of the engine.
 BESIDE = ".json"
 FORMAT, VERSION = "auparity-tensorrt-engine", 1
 #: Largest error against the reference, relative to the largest value. Float32: sums in another order, as with ONNX
@@ -34,22 +34,22 @@ FORMAT, VERSION = "auparity-tensorrt-engine", 1
 #: 3e-7 for features and AUs of faces, where a GPU's root and quotient may add two units in the last place.
 TOLERANCE = {"action_units": 1e-6, "fhog": 1e-6, "analysis": 1e-6}
 FLOAT32_TOLERANCE = 1e-5
-#: Weights and what goes from layer to layer rounded to 2**-11 (1.6e-3 was measured of the same graphs).
+#: Weights and activations are rounded to 2**-11 (1.6e-3 was measured of the same graphs).
 FLOAT16_TOLERANCE = 5e-3
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the file beside an engine says of it."""
+    """The header of an engine, in a file beside it."""
 
-    sha256: str  #: of the engine alone, as sha256sum says
+    sha256: str  #: of the engine alone, as sha256sum prints it
     bundle: str
     licence: str
     stage: str
     contract: str
     note: str
     precision: Precision
-    layers: str  #: what they are computed in: float32 also in a float16 export where halves would not hold the numbers
+    layers: str  #: precision of the layers: float32 also in a float16 export if float16 cannot hold the numbers
     auparity: str
     tensorrt: str
     gpu: str
@@ -82,7 +82,7 @@ def write(item: Item, path: Path, about: About) -> None:
         [value.name for value in model.graph.output],
     )  # fmt: skip
     content = {"format": FORMAT, "version_of_format": VERSION, **asdict(header)}
-    # The header names its engine by hash: whatever happens between the two, it cannot vouch for another one.
+    # The header identifies its engine by hash, so it can never be taken for the header of another one.
     write_text_atomically(header_of(path), json.dumps(content, indent=1) + "\n")
     write_bytes_atomically(path, data)
 
@@ -104,7 +104,7 @@ def read_header(path: Path) -> Header:
     """
     beside = header_of(path)
     if not beside.exists():
-        raise AuparityError(f"{beside}: is missing, so that nothing says what {path.name} is. Export it again.")
+        raise AuparityError(f"{beside}: is missing, and only it describes {path.name}. Export it again.")
     content = load_json(beside, "the header of an engine", dict, advice="Export it again.")
     if (content.pop("format", None), content.pop("version_of_format", None)) != (FORMAT, VERSION):
         raise AuparityError(f"{beside}: is not of format {FORMAT} {VERSION}. Export it again.")
@@ -112,7 +112,7 @@ def read_header(path: Path) -> Header:
 
 
 def _not_here(header: Header, shop: Workshop) -> str:
-    """Why an engine is not for this machine; nothing when it is."""
+    """Why an engine is not for this machine; empty when it is."""
     if header.tensorrt != shop.version:
         return f"was built with TensorRT {header.tensorrt}, here is {shop.version}"
     made_for = f"{header.gpu} (compute capability {header.compute_capability})"
@@ -121,7 +121,7 @@ def _not_here(header: Header, shop: Workshop) -> str:
 
 
 def fits(path: Path) -> bool:
-    """Whether an engine was built with this TensorRT on such a GPU; an export keeps no others.
+    """Whether an engine was built with this TensorRT on this kind of GPU; an export keeps no others.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def verify(item: Item, path: Path, about: About) -> tuple[float, float]:
 
 
 def _whole(path: Path) -> Header:
-    """The header, if it is that of the engine."""
+    """The header, if it belongs to the engine."""
     header = read_header(path)
     if not path.is_file():
         raise AuparityError(f"{path}: does not exist. Export it again.")
@@ -167,7 +167,7 @@ def _whole(path: Path) -> Header:
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """What an engine is; its inputs and outputs too where it can be loaded, else why it cannot.
+    """A description of an engine, with its inputs and outputs if it can be loaded, else why it cannot.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""An NVIDIA GPU and memory of it, by CuPy or by PyTorch, whichever is installed and sees one.
+"""An NVIDIA GPU and its memory, through CuPy or PyTorch, whichever is installed and sees a GPU.
 
-TensorRT has no arrays of its own: it is given addresses of device memory and a stream. This is the little that it
-needs to run an engine once; what it was built on is asked here too. No NVIDIA machine has run it yet.
+TensorRT has no arrays of its own: it takes addresses of device memory and a stream. This module has what it needs to
+run an engine once, and describes the GPU. No NVIDIA machine has run it yet.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ Array = npt.NDArray[Any]
 
 
 class Gpu(Protocol):
-    """An NVIDIA GPU and memory of it."""
+    """An NVIDIA GPU and its memory."""
 
     name: str
-    capability: str  #: of computing: "9.0"
-    stream: int  #: handle of the stream that work goes on
+    capability: str  #: compute capability, e.g. "9.0"
+    stream: int  #: handle of the stream on which work is queued
 
     def upload(self, array: Array) -> Any:
         """An array of the GPU; it must be kept while its address is in use."""
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
-        """An array of the GPU, not filled."""
+        """An uninitialised array of the GPU."""
 
     def address(self, array: Any) -> int:
-        """Where an array of the GPU lies."""
+        """The address of an array of the GPU."""
 
     def download(self, array: Any) -> Array:
-        """After all work on the stream, as an array of the processor."""
+        """Copy an array to the host, after all work on the stream."""
 
 
 class CupyGpu:
@@ -125,6 +125,6 @@ def gpu() -> Gpu:
         except VariantUnavailable as error:
             reasons.append(str(error))
     raise VariantUnavailable(
-        f"TensorRT needs an NVIDIA GPU and memory of it from CuPy or PyTorch: {'; '.join(reasons)}. "
+        f"TensorRT needs an NVIDIA GPU, whose memory comes from CuPy or PyTorch: {'; '.join(reasons)}. "
         "pip install 'auparity[cuda12]' (drivers from 525 on), 'auparity[cuda13]' (from 580 on) or 'auparity[torch]'"
     )

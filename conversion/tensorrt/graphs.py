@@ -1,10 +1,10 @@
-"""What TensorRT gets of an item: its ONNX graph without float64, in the precision asked for, and the range of every
+"""The graph of an item for TensorRT: its ONNX graph without float64, in the requested precision, and the range of every
 dynamic dimension.
 
-TensorRT has no float64. The detector's and experts' graphs have none but in the sums of CCNF neurons, which become
-float32; the AU models, float64 throughout, are written anew: medians and a centre near the training means are
-subtracted first, so that large numbers cancel before they are rounded. Networks are strongly typed, each tensor in
-the type that the graph gives it: the way of TensorRT 11, which has no FP16 flag any more, and 10 takes it too.
+TensorRT has no float64. The graphs of detector and experts have it only in the sums of CCNF neurons, which become
+float32. The AU models, which are float64 throughout, are rewritten: medians and a centre near the training means are
+subtracted first, so that large numbers cancel before they are rounded. Networks are strongly typed, each tensor with
+the type of the graph: TensorRT 11 requires this, because it no longer has an FP16 flag, and TensorRT 10 supports it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from auparity.models.types import AUPredictors
 Array = npt.NDArray[Any]
 
 STAGE = "conversion"
-#: Kinds whose layers a float16 engine computes in halves; others stay float32 (squared gradients exceed a half).
+#: Kinds whose layers a float16 engine computes in float16; others stay float32 (squared gradients exceed float16).
 HALVED = ("network", "per_pixel_network", "grouped_experts", "expert", "grouped_neurons", "action_units")
 
 
@@ -44,9 +44,9 @@ class Range:
 
 #: Ranges by kind and name of the dimension.
 RANGES: dict[str, dict[str, Range]] = {
-    # Crops of one image; the reference shows its networks 128 at once, a validator sees a face per stream.
+    # Crops of one image; the reference computes 128 at once, a validator one face for each stream.
     "network": {"N": Range(1, 32, 128)},
-    # A level of the pyramid: 12 px are what one output sees; usual is the first level of 1280 x 720 (12/60 of the
+    # A level of the pyramid: one output depends on 12 px; usual is the first level of 1280 x 720 (12/60 of the
     # image), largest that of 3840 x 2160 in either orientation. Images of several streams go side by side.
     "per_pixel_network": {"N": Range(1, 1, 8), "H": Range(12, 144, 768), "W": Range(12, 256, 768)},
     # Usual: the 82 positions of a 9 x 9 map's checkerboard in an area and its mirror image. Largest: a dozen faces of a
@@ -65,7 +65,7 @@ RANGES: dict[str, dict[str, Range]] = {
 
 
 def graph(item: Item, about: About) -> onnx.ModelProto:
-    """The checked graph of an item in the precision of the export, without float64; sizes are fixed that must be.
+    """The checked graph of an item in the precision of the export, without float64; sizes that must be fixed are fixed.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def graph(item: Item, about: About) -> onnx.ModelProto:
 
 
 def layers_of(item: Item, about: About) -> str:
-    """What the layers of an item's engine are computed in."""
+    """The precision of the layers of an item's engine."""
     return about.precision if item.kind in HALVED else "float32"
 
 
@@ -95,7 +95,7 @@ def profile_of(item: Item, model: onnx.ModelProto) -> dict[str, tuple[tuple[int,
 
     Raises
     ------
-    ContractError : a dynamic dimension that no range is known for.
+    ContractError : a dynamic dimension has no known range.
     """
     ranges = RANGES.get(item.kind, {})
     return {value.name: _shapes(dimensions(value), ranges, value.name) for value in model.graph.input}

@@ -21,7 +21,7 @@ KINDS = {0: ("intensity", False), 1: ("intensity", True), 4: ("presence", False)
 
 
 def parse_au(data: bytes, label: StrPath = "<bytes>", au_names: tuple[str, ...] = ()) -> AUModel:
-    """Parse the bytes of an AU model file; ModelFormatError when they are none, or of kind 2, 3, 6 or 7.
+    """Parse the bytes of an AU model file; ModelFormatError if they are not one, or of kind 2, 3, 6 or 7.
 
     The file does not name its AU: `au_names` come from the list that names the file.
     """
@@ -49,7 +49,7 @@ def read_au(path: StrPath, au_names: tuple[str, ...] = (), named_by: StrPath | N
 
 
 def write_au(model: AUModel) -> bytes:
-    """The bytes of an AU model file. ContractError when a number is missing that its kind stores."""
+    """The bytes of an AU model file. ContractError if a number that its kind stores is missing."""
     kind = next(kind for kind, meaning in KINDS.items() if meaning == (model.task, model.dynamic))
     writer = BinaryWriter()
     writer.i32(kind)

@@ -1,8 +1,9 @@
 """Little-endian binary records and the "MatBin" matrix (spec 10.1): bounded reading, and writing.
 
 A `BinaryReader` walks over the bytes of one file. It checks every size field against the bytes that are left before
-anything is allocated, so that a damaged file gives a `ModelFormatError` with file and offset, and never a huge array.
-Matrices come out as read-only arrays (rows, cols), views of the file's bytes where type and alignment allow.
+anything is allocated, so that a damaged file raises a `ModelFormatError` with file and offset, and never allocates a
+huge array. Matrices come out as read-only arrays (rows, cols), views of the file's bytes where type and alignment
+allow.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class BinaryReader:
 
         Raises
         ------
-        ModelFormatError : sizes, type code, shape or values (NaN, infinite) that do not fit.
+        ModelFormatError : sizes, type code, shape or values (NaN, infinite) do not fit.
         """
         start = self.offset
         rows, cols, element = self._matrix_head(what, shape)
@@ -121,7 +122,7 @@ class BinaryReader:
         return self._as(array, dtype, what, start)
 
     def _matrix_head(self, what: str, shape: tuple[int | None, int | None]) -> tuple[int, int, np.dtype[Any]]:
-        """Rows, columns and element type; the elements themselves are known to be there."""
+        """Rows, columns and element type, after checking that the elements are inside the file."""
         start = self.offset
         self._need(MATRIX_HEAD, f"the head of {what}")
         rows, cols, code = _HEAD.unpack_from(self._data, start)
@@ -180,16 +181,16 @@ class BinaryReader:
         wanted = array.dtype if dtype is None else np.dtype(dtype)
         if wanted.kind in "iu" and array.dtype.kind == "f":
             self.fail(f"{what} of whole numbers (type code 0 or 4)", f"real numbers ({array.dtype})", start)
-        with np.errstate(over="ignore", invalid="ignore"):  # found as infinite or NaN below
+        with np.errstate(over="ignore", invalid="ignore"):  # detected as infinite or NaN below
             array = array.astype(wanted, copy=not array.flags.aligned or not array.flags.c_contiguous)
-            # min and max carry NaN and infinity through, and need no temporary as np.isfinite would.
+            # min and max propagate NaN and infinity, and need no temporary array, which np.isfinite would.
             if wanted.kind == "f" and array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
                 self.fail(f"finite numbers in {what}", "NaN or infinite", start)
         array.flags.writeable = False
         return array
 
     def end(self) -> None:
-        """Nothing may follow the last record."""
+        """Raise ModelFormatError if anything follows the last record."""
         if self.left:
             self.fail("the end of the file", f"{self.left} more bytes")
 

@@ -75,7 +75,7 @@ def _read_patch(reader: BinaryReader, n_betas: int) -> CCNFPatch:
 
 
 def parse_ccnf(data: bytes, label: StrPath = "<bytes>") -> CCNFExperts:
-    """Parse the bytes of a CCNF file; ModelFormatError when they are none."""
+    """Parse the bytes of a CCNF file; ModelFormatError if they are not one."""
     reader = BinaryReader(data, label)
     head = read_head(reader)
     sizes, components = _read_windows(reader)

@@ -1,7 +1,7 @@
 """CEN patch experts of one scale (spec 10.6): head, mirror tables, then for every view and landmark a small fully
 connected network over a normalised patch; a record without layers means "use the mirrored expert".
 
-Weights are read-only views of the file's bytes: a 150 MB file costs its own size.
+Weights are read-only views of the file's bytes, so a 150 MB file takes 150 MB of memory.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _read_patch(reader: BinaryReader) -> CENPatch:
 
 
 def parse_cen(data: bytes, label: StrPath = "<bytes>") -> CENExperts:
-    """Parse the bytes of a CEN file; ModelFormatError when they are none."""
+    """Parse the bytes of a CEN file; ModelFormatError if they are not one."""
     reader = BinaryReader(data, label)
     head = read_head(reader)
     views, landmarks = head.visibility.shape

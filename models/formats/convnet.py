@@ -1,5 +1,5 @@
 """The layers of small convolutional networks (spec 10.5), shared by the face detector and the landmark validator, which
-number and store them differently: a `Dialect` says which tag stands for which layer, and how it is stored.
+number and store them differently: a `Dialect` gives the tag of each layer, and how it is stored.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ Dialect = Mapping[int, _Body]
 
 
 def read_layers(reader: BinaryReader, dialect: Dialect, inputs: int) -> ConvNet:
-    """i32 number of layers, then tag and body of each; `inputs` maps come into the first."""
+    """i32 number of layers, then tag and body of each; the first layer takes `inputs` maps."""
     layers: list[Layer] = []
     maps, flat = inputs, False
     for _ in range(reader.count("number of layers", 4)):
@@ -113,7 +113,7 @@ def read_layers(reader: BinaryReader, dialect: Dialect, inputs: int) -> ConvNet:
 
 
 def _check_link(reader: BinaryReader, start: int, layer: Layer, maps: int, flat: bool) -> tuple[int, bool]:
-    """Does the layer fit behind one that gives `maps` maps (or `maps` numbers, when flat)? Gives its own outputs."""
+    """Check that the layer fits after one with `maps` output maps (or numbers, if flat); returns its own outputs."""
     if isinstance(layer, Convolution):
         kernels, inputs = layer.weights.shape[:2]
         if flat or inputs != maps:

@@ -14,7 +14,7 @@ SHIPPED_DECIMALS = 3  # digits after the point in OpenFace's own file
 
 
 def parse_early_termination(data: bytes, label: StrPath = "<bytes>") -> EarlyTermination:
-    """Parse the bytes of an early termination file; ModelFormatError when they are none."""
+    """Parse the bytes of an early termination file; ModelFormatError if they are not one."""
     reader = TextReader(data, label)
     numbers = reader.reals("number of the early termination")
     if numbers.size == 0 or numbers.size % 3:

@@ -9,7 +9,8 @@ import numpy as np
 from auparity.models.formats.binary import MATRIX_HEAD, BinaryReader, BinaryWriter
 from auparity.models.types import F64, I32
 
-#: Patches and response windows are at most this wide, px (OpenFace: 11 and 25); a limit only to tell damaged files.
+#: Patches and response windows are at most this wide, px (OpenFace: 11 and 25); a limit that only detects damaged
+#: files.
 MAX_SIDE = 1024
 
 

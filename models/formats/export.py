@@ -1,5 +1,5 @@
 """A bundle's parts as the files of OpenFace's model folder (spec 10.2): relative paths and bytes, one file at a time,
-so that expert files of hundreds of megabytes are never in memory together. The C++ program runs on what is written.
+so that expert files of hundreds of megabytes are never in memory together. The C++ program reads these files.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def bundle_files(
 
     Parameters
     ----------
-    aus : by the name of their main list.
+    aus : AU models by the name of their main list.
     places : folders of the landmark models and of the AU models.
     """
     model, au_folder = places
@@ -54,7 +54,7 @@ def _below(folder: PurePosixPath, files: Iterator[File]) -> Iterator[File]:
 
 
 def file_name(name: str, what: str) -> str:
-    """`name` when it can stand in a list and in a path; ContractError when not."""
+    """`name` if it can be part of a list and of a path; else ContractError."""
     if not _NAME.fullmatch(name):
         raise ContractError(STAGE, what, "a name of letters, digits and ._+-", repr(name))
     return name

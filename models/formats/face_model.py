@@ -1,5 +1,5 @@
 """A landmark model from its lists (spec 10.2): the main list names a module list (PDM, patch experts, ...), parts with
-main lists of their own, and the validator. Here the pieces are put together and checked against each other.
+main lists of their own, and the validator. This module assembles the parts and checks that they fit each other.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def read_landmark_model(modules: EntryList) -> LandmarkModel:
 
 
 def check_experts(experts: PatchExperts, n_points: int, path: StrPath) -> None:
-    """ModelFormatError when a landmark that is visible in a view has no expert there (CEN: and no mirrored one)."""
+    """Raise ModelFormatError if a landmark that is visible in a view has no expert there (CEN: and no mirrored one)."""
     if experts.visibility.shape[1] != n_points:
         found = f"{experts.visibility.shape[1]}"
         raise ModelFormatError(path, None, f"experts for the {n_points} points of the PDM", found)

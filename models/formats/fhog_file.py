@@ -33,11 +33,11 @@ def fhog_record(descriptor: F32, good: bool) -> bytes:
     Parameters
     ----------
     descriptor : (rows, columns, channels) float32, (12, 12, 31) in OpenFace.
-    good : did tracking succeed? A failed frame has a record too.
+    good : whether tracking succeeded. A failed frame has a record, too.
 
     Raises
     ------
-    ContractError : another shape or type.
+    ContractError : the descriptor has another shape or type.
     """
     if descriptor.ndim != 3 or descriptor.dtype != np.float32:
         expected = "shape (rows, columns, channels), dtype float32"
@@ -54,7 +54,7 @@ def write_fhog(records: FHOGRecords) -> bytes:
 
 
 def parse_fhog(data: bytes, label: StrPath = "<bytes>") -> FHOGRecords:
-    """Parse the bytes of a FHOG file: records of one size, F >= 1. ModelFormatError when they are none."""
+    """Parse the bytes of a FHOG file: records of one size, F >= 1. ModelFormatError if they are not one."""
     reader = BinaryReader(data, label)
     columns, rows, channels = (reader.count(f"number of {what}", 1) for what in ("columns", "rows", "channels"))
     record = 4 * columns * rows * channels + _HEAD.size

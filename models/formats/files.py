@@ -1,7 +1,7 @@
-"""Files in and out: whole files as bytes, with errors that name the list that wanted a missing file, and atomic saves.
+"""Reads whole files as bytes, with errors that name the list that needs a missing file, and writes files atomically.
 
-Every reader of this package gets its bytes here, so that no `FileNotFoundError` reaches a user without the reason why
-the file was wanted (spec 10.2: model files are named by lists, lists by other lists).
+Every reader of this package reads its bytes here, so that a user never gets a `FileNotFoundError` without the reason
+why the file is needed (spec 10.2: lists name model files and other lists).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def read_bytes(path: StrPath, named_by: StrPath | None = None) -> bytes:
 
     Raises
     ------
-    ModelFormatError : the file is missing, no regular file (a folder, a device), or cannot be read.
+    ModelFormatError : the file is missing, is not a regular file, or cannot be read.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe that a list names would wait for ever
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening, because reading a pipe would wait for ever
             raise OSError(0, "a folder, pipe or device")
         with open(path, "rb") as file:
             return file.read()
@@ -40,7 +40,7 @@ def read_bytes(path: StrPath, named_by: StrPath | None = None) -> bytes:
 
 
 def save(path: StrPath, data: bytes) -> None:
-    """Write a file whole or not at all: to a temporary neighbour that then takes its place. Makes the folder."""
+    """Write a file completely or not at all: a temporary file takes its place. Makes the folder."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)

@@ -1,5 +1,5 @@
-"""Where the files of a bundle are in OpenFace's model folder (spec 10.2), which landmark model of several is taken, and
-what is said when something is missing.
+"""Where the files of a bundle are in OpenFace's model folder (spec 10.2), which of several landmark models is used, and
+the messages about missing files.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ CECLM = "main_ceclm_general"
 CLNF = "main_clnf_general"
 VIDEO_AUS = "main_dynamic_svms.txt"
 IMAGE_AUS = "main_static_svms.txt"
-#: How a bundle is written: folders of landmark models and AU models below the one that a user names.
+#: Folders of landmark models and AU models below the named folder, as bundles are written.
 WRITTEN = (Path("model"), Path("AU_predictors"))
-#: How bundles are read: as in OpenFace's repository, which is also how the store keeps them, or as they are written.
-#: The repository comes first: a store may hold both, and renews the former only. The last is how we once spelt it.
+#: The same as bundles are read: as in OpenFace's repository, which is also the layout of the store, or as they are
+#: written. The repository comes first, because a store may hold both and renews only that one. The last is an earlier
+#: spelling of ours.
 PLACES = (
     (Path("lib/local/LandmarkDetector/model"), Path("lib/local/FaceAnalyser/AU_predictors")),
     WRITTEN,
     (Path("lib/local/LandmarkDetector/model"), Path("lib/local/FaceAnalysis/AU_predictors")),
 )
-#: Stands beside the two folders where we wrote them: a bundle that is not OpenFace's keeps its name and licence.
+#: File that we write beside the two folders, so that a bundle that is not OpenFace's keeps its name and licence.
 META_FILE = "bundle.json"
 
 
 class StoredMeta(TypedDict):
-    """What `META_FILE` says."""
+    """The content of `META_FILE`."""
 
     name: str
     version: str
@@ -61,19 +62,19 @@ class Layout:
 
 @dataclass(frozen=True)
 class Choice:
-    """The main list that was taken, and why."""
+    """The chosen main list, and why it was chosen."""
 
     main: Path
     reason: str
 
 
 def find(directory: StrPath) -> Layout:
-    """The folders below `directory`; ModelFormatError that says where was looked, and how to get the models."""
+    """The folders below `directory`; ModelFormatError with the searched places, and how to get the models."""
     root = Path(directory)
     places = [Layout(root, root / model, root / aus) for model, aus in PLACES]
     there = [place for place in places if place.model.is_dir() and place.aus.is_dir()]
     if there:
-        # Others who share a store may have begun a place of which they need a part only.
+        # Other packages that share a store may have fetched only the part that they need.
         return next((place for place in there if _has_lists(place)), there[0])
     looked = " or ".join(f"{model} and {aus}" for model, aus in PLACES[:2])
     found = "no such pair of folders" if root.is_dir() else "no such folder"
@@ -81,7 +82,7 @@ def find(directory: StrPath) -> Layout:
 
 
 def has_lists(directory: StrPath) -> bool:
-    """Has a folder the lists that a bundle begins with? What they name may still be missing."""
+    """Whether a folder has the main lists of a bundle; files that they name may still be missing."""
     root = Path(directory)
     return any(_has_lists(Layout(root, root / model, root / aus)) for model, aus in PLACES)
 
@@ -92,9 +93,9 @@ def _has_lists(layout: Layout) -> bool:
 
 
 def choose_landmark_model(layout: Layout, landmark_model: str) -> Choice:
-    """The main list for "auto", "ceclm", "clnf" or the name of another one.
+    """The main list for "auto", "ceclm", "clnf" or another name.
 
-    "auto" takes what `META_FILE` names; without that file CE-CLM when all of its files are there, else CLNF.
+    "auto" uses the list that `META_FILE` names; without that file CE-CLM if all of its files exist, else CLNF.
     """
     if landmark_model == "auto":
         stored = _stored_meta(layout)
@@ -105,7 +106,7 @@ def choose_landmark_model(layout: Layout, landmark_model: str) -> Choice:
             return Choice(_main_list(layout, CECLM), "auto: CE-CLM, the most accurate, is complete")
         return Choice(_main_list(layout, CLNF), f"auto: CLNF, because CE-CLM lacks {', '.join(missing)}")
     name = {"ceclm": CECLM, "clnf": CLNF}.get(landmark_model, landmark_model)
-    return Choice(_main_list(layout, name), f"asked for: {landmark_model}")
+    return Choice(_main_list(layout, name), f"requested: {landmark_model}")
 
 
 def _missing_of_ceclm(layout: Layout) -> list[str]:
@@ -137,7 +138,7 @@ def read_aus(layout: Layout, name: str) -> AUPredictors:
 
 
 def read_meta(layout: Layout, choice: Choice) -> BundleMeta:
-    """Name, version and licence from `META_FILE` where there is one, else those of OpenFace; `source` says where from.
+    """Name, version and licence from `META_FILE` if it exists, else those of OpenFace; `source` says from where.
 
     `source` holds "format", "directory", "landmark_model" (stem of the main list) and "reason", all text.
     """
@@ -154,7 +155,7 @@ def read_meta(layout: Layout, choice: Choice) -> BundleMeta:
 
 
 def _stored_meta(layout: Layout) -> StoredMeta | None:
-    """What `META_FILE` says, all text; None where there is no such file."""
+    """The content of `META_FILE`, all text; None if it does not exist."""
     path = layout.root / META_FILE
     if not path.is_file():
         return None
@@ -169,11 +170,11 @@ def _stored_meta(layout: Layout) -> StoredMeta | None:
 def write(
     directory: StrPath, meta: BundleMeta, detector: MTCNN, face: FaceModel, video: AUPredictors, image: AUPredictors
 ) -> None:
-    """Write a bundle's files below `directory`, each of them whole or not at all, `META_FILE` last.
+    """Write a bundle's files below `directory`, each completely or not at all, `META_FILE` last.
 
     Raises
     ------
-    ContractError : a name that cannot be a file's, two parts of one name, or an array that its file cannot store.
+    ContractError : a name cannot be a file name, two parts have one name, or a file cannot store its array.
     """
     root = Path(directory)
     places = (PurePosixPath(WRITTEN[0]), PurePosixPath(WRITTEN[1]))

@@ -1,7 +1,7 @@
 """The text lists that name model files (spec 10.2, 10.11): lines "KEY rest".
 
 A list is kept as its entries in file order, unknown keys included (OpenFace ignores them), so that it can be written
-back. Functions below turn entries into what they mean. Paths are relative to the folder of the list.
+back. The functions below interpret entries. Paths are relative to the folder of the list.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class EntryList:
         return tuple(entry for entry in self.entries if entry.key == key)
 
     def optional(self, key: str) -> Entry | None:
-        """The line with that key; None without one; ModelFormatError with several."""
+        """The line with this key; None without one; ModelFormatError with several."""
         found = self.all(key)
         if len(found) > 1:
             self.fail(f"one line {key!r}", f"{len(found)} of them", found[1])
         return found[0] if found else None
 
     def one(self, key: str) -> Entry:
-        """The only line with that key; ModelFormatError without one, or with several."""
+        """The only line with this key; ModelFormatError without one, or with several."""
         entry = self.optional(key)
         if entry is None:
             self.fail(f"a line {key!r}", f"lines {sorted({e.key for e in self.entries})[:10]}")
@@ -70,7 +70,7 @@ def parse_list(data: bytes, label: StrPath = "<bytes>") -> EntryList:
 
     Raises
     ------
-    ModelFormatError : the file is empty or no text (spec 10: several ".txt" files are binary).
+    ModelFormatError : the file is empty or not text (spec 10: several ".txt" files are binary).
     """
     entries = []
     for match in _LINE.finditer(data):
@@ -107,7 +107,7 @@ class PartEntry:
 
 
 def part_entry(main: EntryList, entry: Entry) -> PartEntry:
-    """Parse the value of a "LandmarkDetector_part" line; ModelFormatError when it is none."""
+    """Parse the value of a "LandmarkDetector_part" line; ModelFormatError if it is not one."""
     words = entry.value.split()
     if len(words) < 4 or len(words) % 2:
         main.fail("path, part name, and pairs of indices", f"{len(words)} words", entry)

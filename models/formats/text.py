@@ -96,7 +96,7 @@ class TextReader:
 
         Raises
         ------
-        ModelFormatError : sizes, type code or numbers that do not fit.
+        ModelFormatError : sizes, type code or numbers do not fit.
         """
         start = self.offset
         rows, cols = (self.integer(f"number of {name} of {what}") for name in ("rows", "columns"))
@@ -110,14 +110,14 @@ class TextReader:
         tokens = self._tokens(rows * cols, what) if rows * cols else []
         parse = self._integer if stored.kind == "i" else self._real
         values = np.array([parse(token, what) for token in tokens], np.int32 if stored.kind == "i" else np.float64)
-        with np.errstate(over="ignore"):  # beyond float32: found as infinite below
+        with np.errstate(over="ignore"):  # beyond float32: detected as infinite below
             values = values.astype(stored).astype(wanted).reshape(rows, cols)
         if not np.isfinite(values).all():
             self.fail(f"numbers in the range of {stored} in {what}", "a larger one", start)
         return _frozen(values)
 
     def end(self) -> None:
-        """Only white space and comment lines may follow."""
+        """Raise ModelFormatError if more than white space and comment lines follow."""
         self.skip_comments()
         match = _TOKEN.search(self._data, self.offset)
         if match is not None:
@@ -134,7 +134,7 @@ def _shown(text: bytes) -> str:
 
 
 def format_reals(values: Array, decimals: int = SHIPPED_DECIMALS) -> list[str]:
-    """Numbers as text that reads back to the same float64: with `decimals` digits where all of them allow it."""
+    """Numbers as text that reads back to the same float64: with `decimals` digits if that is exact for all of them."""
     plain = [f"{value:.{decimals}f}" for value in values.ravel().tolist()]
     exact = np.array_equal(np.array([float(text) for text in plain]).view(np.int64), values.ravel().view(np.int64))
     return plain if exact else [repr(value) for value in values.ravel().tolist()]

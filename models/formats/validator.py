@@ -57,7 +57,7 @@ def _read_view(reader: BinaryReader) -> ValidatorView:
 
 
 def parse_validator(data: bytes, label: StrPath = "<bytes>") -> Validator:
-    """Parse the bytes of a validator file; ModelFormatError when they are none."""
+    """Parse the bytes of a validator file; ModelFormatError if they are not one."""
     reader = BinaryReader(data, label)
     reader.tag("validator type (CNN)", CNN_TYPE)
     views = reader.count("number of views", MATRIX_HEAD)
@@ -73,7 +73,7 @@ def read_validator(path: StrPath, named_by: StrPath | None = None) -> Validator:
 
 
 def write_validator(validator: Validator) -> bytes:
-    """The bytes of a validator file. ContractError for a layer, or a pooling size, that such files cannot store."""
+    """The bytes of a validator file. ContractError for a layer or pooling size that such files cannot store."""
     writer = BinaryWriter()
     writer.i32(CNN_TYPE, len(validator.views))
     for centre in validator.view_centres:

@@ -1,7 +1,7 @@
 """A rendered clip as a folder: its frames as numbered PNG files, with ``truth.csv`` and ``truth.json`` beside them.
 
-What `auparity models render` writes and `auparity extract` reads as an image sequence, pixel for pixel. The folder
-appears under its name when it is whole; one that is there already and was made in the same way is kept.
+`auparity models render` writes it, and `auparity extract` reads it as an image sequence, pixel for pixel. The folder
+gets its name when it is complete; an existing folder that was made in the same way is kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from auparity.models.synthetic.clips import FPS, make_clip
 from auparity.models.synthetic.truth_file import TruthMeta, TruthTable, read_truth, write_truth
 
 TRUTH = "truth.csv"
-#: The modules that decide what is drawn.
+#: The modules that decide what is drawn; any change of their text, also of comments, gives another digest.
 _DRAWING = (
     "backdrop", "clips", "deformation", "person", "props", "raster", "render", "scene", "shading", "skin",
     "surface", "types",
@@ -30,7 +30,7 @@ _DRAWING = (
 
 @lru_cache(maxsize=1)
 def renderer_version() -> str:
-    """A digest (12 hexadecimal digits) of everything that decides what a seed looks like."""
+    """A digest (12 hexadecimal digits) of the modules that decide what the clip of a seed looks like."""
     digest = hashlib.sha256()
     for name in _DRAWING:
         digest.update(name.encode() + b"\0" + Path(__file__).with_name(f"{name}.py").read_bytes())
@@ -52,7 +52,7 @@ def write_clip(
     ----------
     canvas : width and height, px.
     overwrite : replace another rendered clip. A folder with anything else in it is never replaced.
-    progress : called with (frames done, frames in all).
+    progress : called with (frames done, number of frames).
 
     Raises
     ------
@@ -92,12 +92,12 @@ def _earlier(folder: Path, meta: TruthMeta, n_frames: int, overwrite: bool) -> T
         return None
     if not (folder / TRUTH).is_file():
         raise AuparityError(
-            f"{folder}: exists and is no rendered clip, so it is left alone. Choose another folder (-o)."
+            f"{folder}: exists and is not a rendered clip, so it is left alone. Choose another folder (-o)."
         )
     try:
         table = read_truth(folder / TRUTH)
     except AuparityError:
-        if overwrite:  # a damaged clip is as good as another one
+        if overwrite:  # a damaged clip is replaced like any other
             return None
         raise
     if asdict(table.meta) == asdict(meta) and len(table) == n_frames and len(list(folder.glob("*.png"))) == n_frames:

@@ -2,7 +2,7 @@
 
 Wherever OpenFace's table (spec 80.1) has a column for something that the renderer knows, the truth has it under the
 same name, unit and order (gaze, gaze angles, eye landmarks, pose, landmarks in 2D and 3D, AU intensities), with six
-decimals, so that whoever reads one reads the other. Beyond them: ``AU28_r`` (OpenFace has no intensity of it) and
+decimals, so that a reader of one reads the other. In addition it has ``AU28_r`` (OpenFace has no intensity of it) and
 ``visible_0..67``, 1 where the head itself does not hide the landmark. The JSON file says how the clip was made: seed,
 size, frame rate, camera, AU names, version of the generator. Left eye first. In: a sequence of `Truth`; out: a
 `TruthTable` whose arrays have the frames as their first axis.
@@ -59,7 +59,7 @@ class TruthMeta:
     height: int  #: px
     fps: float
     camera: RenderCamera
-    generator: str  #: name and version of what drew it
+    generator: str  #: name and version of the renderer
     au_names: tuple[str, ...] = AU_NAMES
 
     def __post_init__(self) -> None:
@@ -235,6 +235,6 @@ def _text(path: Path) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file so that under its name there is never half of it."""
+    """Write a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomically(path, text)

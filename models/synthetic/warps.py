@@ -3,7 +3,7 @@
 The face's surface is triangulated once, on the frontal mean shape. For each head orientation the triangles that face
 the camera make a piecewise affine warp from the landmarks of an image to a fixed frame of 60 x 60 px, which the mean
 shape fills when it is turned that way. Orientations to the right of the picture are exact mirror images of those to the
-left, so that one trained network serves both. PDM in; `PiecewiseWarp` and index tables (T, 3) int32 out.
+left, so that both share a trained network. PDM in; `PiecewiseWarp` and index tables (T, 3) int32 out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ VIEWS = (0.0, -20.0, -45.0, -70.0, 20.0, 45.0, 70.0)
 MIRROR_VIEW = (0, 4, 5, 6, 1, 2, 3)
 #: Beyond this turn (degrees) the half of the face that is turned away plays no part: nose and cheek hide it.
 HALF_FACE_FROM = 40.0
-#: A turned triangle smaller than this share of its frontal area is seen too much from the side to tell anything.
+#: A turned triangle smaller than this share of its frontal area is seen too much from the side to be useful.
 LEAST_AREA = 0.12
 #: Displacement that makes cocircular points unique (a symmetric face is full of them), in units of the points.
 JITTER = 1e-5

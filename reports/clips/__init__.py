@@ -1,1 +1,1 @@
-"""What was measured in one clip: its table, its page, charts and overlay video. Reads files; imports no pipeline."""
+"""Reports of one clip: its table, its page, charts and overlay video. Reads files; imports no pipeline."""

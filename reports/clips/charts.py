@@ -73,7 +73,7 @@ def pose_charts(table: ResultTable, true: ResultTable | None, figures: TruthFigu
         return ""
     text = "Degrees; head angles share one axis, gaze angles another."
     if figures is not None and figures.translation_error is not None:
-        text += f" The head's place in space is off by {figures.translation_error:.0f} mm on average, most of it depth."
+        text += f" The head position is off by {figures.translation_error:.0f} mm on average, most of it depth."
     return (
         f"<section><h2>Head pose and gaze over time</h2>\n<p>{text}</p>\n{_legend(true is not None)}\n"
         f'<div class="charts">{"".join(charts)}</div></section>'

@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 PRESENCE_FROM = 1.0
 #: AUs with an intensity.
 N_AUS = 17
-#: An AU that never goes beyond a trace of a trace in the truth has nothing for a correlation to follow.
+#: An AU that stays below this intensity in the truth has nothing for a correlation to follow.
 LEAST_RANGE = 0.25
 
 
@@ -38,7 +38,7 @@ class TruthFigures:
     axis_errors: Array | None  #: (3,) degrees, means: pitch, yaw, roll
     translation_error: float | None  #: mm, mean
     gaze_error: float | None  #: degrees, mean over both eyes
-    moving: tuple[str, ...]  #: the AUs that truly move in this clip: there is something to follow
+    moving: tuple[str, ...]  #: the AUs that move in the truth of this clip
     intensities: dict[str, metrics.IntensityFigures]  #: of moving AUs; `r` is None for the others
     presences: dict[str, metrics.PresenceFigures]
     verdicts: list[TargetResult]
@@ -73,7 +73,7 @@ def truth_figures(table: ResultTable, truth: ResultTable) -> TruthFigures:
         values["pose_error"] = _mean(rotation)
     intensities, moving = _intensities(table, truth, good)
     if len(intensities) == N_AUS:
-        # The target leaves three of the 17 behind; an AU that rests in this clip is none of them.
+        # The target allows three of the 17 AUs to fail; an AU that rests in this clip does not count as one of them.
         values["aus_correlated"] = float(N_AUS - len(moving) + _following(intensities, moving))
     return TruthFigures(
         landmark_errors=errors,
@@ -137,6 +137,6 @@ def _presences(table: ResultTable, truth: ResultTable, good: Array) -> dict[str,
 
 
 def _mean(values: Array | Sequence[float]) -> float | None:
-    """Mean of what is known."""
+    """Mean of the values that are not None."""
     known = np.asarray(values)[np.isfinite(values)]
     return float(known.mean()) if known.size else None

@@ -1,4 +1,4 @@
-"""A video (or picture) with what was measured drawn over it, and bars of the AUs beside it.
+"""A video (or image) with the measurements drawn over it, and bars of the AUs beside it.
 
 Frames and the table made from them in, a WebM file out that browsers play as it is. Pictures narrower than 640 px are
 magnified, those wider than 1280 px reduced, so that marks and text are legible on all; see `overlay_face` and
@@ -27,9 +27,9 @@ from auparity.reports.clips.table import ResultTable, read_result_table
 
 Array = npt.NDArray[Any]
 
-#: Width in px between which a picture is shown as it is.
+#: Widths in px between which a picture is shown unscaled.
 NARROWEST, WIDEST = 640, 1280
-#: No picture is shown higher than this (px): those of telephones held upright.
+#: Largest height (px) of a shown picture, for videos of telephones held upright.
 HIGHEST = 960
 #: VP8 in WebM: every browser plays it, and OpenCV's own FFmpeg writes it, three times real time.
 CODEC, SUFFIX = "VP80", ".webm"
@@ -64,7 +64,7 @@ class Overlay:
 
         Raises
         ------
-        VideoError : a picture of another size than the first.
+        VideoError : the picture has another size than the first.
         """
         if image.shape[1::-1] != self._picture:
             raise VideoError(f"frame {row + 1}: is {image.shape[1::-1]} px, the first one was {self._picture}.")
@@ -100,12 +100,12 @@ def write_overlay(
 
     Raises
     ------
-    AuparityError : a table cannot be read, is of photographs, or has more rows than there are frames.
+    AuparityError : a table cannot be read, is of images, or has more rows than there are frames.
     VariantUnavailable : OpenCV has no VP8 encoder here.
     """
     table = read_result_table(csv)
     if table.photograph:
-        raise AuparityError(f"{csv}: is the table of a photograph; overlay videos are of clips.")
+        raise AuparityError(f"{csv}: is the table of an image; overlay videos are made of clips.")
     if not len(table):
         raise AuparityError(f"{csv}: has no rows to draw.")
     rate = fps or ASSUMED_FPS
@@ -133,7 +133,7 @@ def write_overlay(
 
 
 def write_photograph(image: Array, csv: Path, out_path: Path) -> int:
-    """Draw every face of a photograph's table onto it and write a JPEG; the number of faces.
+    """Draw every face of an image's table onto it and write a JPEG; the number of faces.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def most_expressive(table: ResultTable) -> int:
 
 
 def write_jpeg(path: Path, image: Array) -> None:
-    """Write a picture under its name in one move."""
+    """Write a picture atomically."""
     good, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, POSTER_QUALITY])
     assert good  # encoding to memory an array of the right type does not fail
     write_bytes_atomically(path, data.tobytes())
@@ -201,8 +201,8 @@ def _open_writer(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWrit
 def _captured_stderr() -> Iterator[list[str]]:
     """What C code writes to standard error inside the block, as lines.
 
-    OpenCV greets every WebM file with a remark about a tag that the format does not have, which reads like an error.
-    What it says is kept for the message of a real one.
+    For every WebM file OpenCV prints a remark about a tag that the format does not have, which looks like an error. Its
+    output is kept for the message of a real error.
     """
     said: list[str] = []
     sys.stderr.flush()

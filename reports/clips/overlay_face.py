@@ -1,9 +1,8 @@
-"""Draws what was measured of one face onto a picture: landmarks, eyes, box, head axes, gaze, and the truth beside it.
+"""Draws the measurements of one face onto a picture: landmarks, eyes, box, head axes and gaze, with the truth.
 
 A row of a `ResultTable` and a display scale in, marks on a (H, W, 3) uint8 BGR canvas out. Marks are drawn with
 fractions of a pixel, because a landmark that is a third of a pixel off should not look like one that is right. The head
-axes and the gaze are projected in parallel with the scale of the fitted shape, which is what the eye expects of a
-drawing; nothing is computed from them.
+axes and the gaze are drawn in parallel projection with the scale of the fitted shape; nothing is computed from them.
 """
 
 from __future__ import annotations
@@ -99,7 +98,7 @@ def draw_face(canvas: Array, table: ResultTable, row: int, display: Display, tru
 def _draw_curves(canvas: Array, points: Array, eyes: Array | None, colour: Colour, line: int) -> None:
     veil = canvas.copy()
     for first, last, closed in CURVES:
-        # The fine eyes below are drawn in place of the coarse ones where they are known.
+        # If the detailed eyes below are known, they are drawn instead of the coarse ones.
         if eyes is None or first not in (36, 42):
             _curve(veil, points[first:last], closed, colour, line)
     for eye in eyes if eyes is not None else ():
@@ -141,7 +140,7 @@ def rotation_matrix(euler: Array) -> Array:
 
 
 def _fixed(point: Sequence[float] | Array) -> tuple[int, int]:
-    """A point in OpenCV's fixed-point coordinates, kept within what they can hold."""
+    """A point in OpenCV's fixed-point coordinates, kept within their range."""
     x, y = np.clip(np.rint(np.asarray(point) * _ONE), -(2**24), 2**24)
     return int(x), int(y)
 
@@ -185,7 +184,7 @@ def _arrow(canvas: Array, start: Array, end: Array, colour: Colour, width: int) 
 
 
 def _corners(canvas: Array, points: Array, colour: Colour, line: int) -> None:
-    """The corners of the box tight around the landmarks: the whole box would hide more than it says."""
+    """The corners of the box tight around the landmarks: the whole box would hide too much of the face."""
     low, high = points.min(axis=0), points.max(axis=0)
     margin, arm = 4.0 * line, 0.12 * float((high - low).min())
     low, high = low - margin, high + margin

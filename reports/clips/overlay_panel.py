@@ -1,7 +1,7 @@
-"""The panel beside the picture of an overlay video: which frame, how sure, and a bar for every AU with an intensity.
+"""The panel beside the picture of an overlay video: frame number, confidence, and a bar for every AU with an intensity.
 
 A row of a `ResultTable` in, a (H, W, 3) uint8 BGR panel out. It is drawn twice as large and averaged down, which makes
-OpenCV's line fonts legible at small sizes. What does not change from frame to frame is drawn once.
+OpenCV's line fonts legible at small sizes. Parts that do not change are drawn once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A page about one extracted clip: verdict and figures, overlay video, every measure over time, how to make it again.
+"""A page about one extracted clip: verdict, figures, overlay video, every measure over time, how to reproduce it.
 
 Reads the table that `auparity extract` wrote, its sidecar and, for a rendered clip, ``truth.csv``; writes one HTML file
 that needs nothing else (styles, charts, poster and video are inside it), for screens light and dark, telephones and
@@ -53,16 +53,16 @@ def write_page(
     fps : frames a second, for tables whose time stamps are all 0.
     truth : ``truth.csv`` of the rendered clip.
     video, poster : what `write_overlay` wrote.
-    commands : command lines that make all of it again.
+    commands : command lines that reproduce everything.
 
     Raises
     ------
-    AuparityError : a table cannot be read, is empty or of photographs, or is not of the same clip as the truth.
+    AuparityError : a table cannot be read, is empty or of images, or is not of the same clip as the truth.
     """
     table = read_result_table(csv)
     if table.photograph or not len(table):
         raise AuparityError(
-            f"{csv}: {'is of a photograph' if table.photograph else 'has no rows'}; pages are of clips."
+            f"{csv}: {'is of an image' if table.photograph else 'has no rows'}; pages are made of clips."
         )
     true = None if truth is None else read_result_table(truth)
     figures = None if true is None else truth_figures(table, true)
@@ -95,14 +95,14 @@ def _head(table: ResultTable, figures: TruthFigures | None, sidecar: Sidecar, se
     length = f"{len(table)} frames, {seconds[-1]:.1f} s" if seconds[-1] > 0 else f"{len(table)} frames"
     weights = f", models {safe(str(bundle['name']))} {safe(str(bundle.get('version', '')))}" if "name" in bundle else ""
     if figures is None:
-        title = "What was measured"
+        title = "Measurements"
         verdict = f"A face was tracked in {percent(share)} of the frames."
         if not share:
             verdict = '<strong class="bad">No face was found in this clip: its rows hold no measurements.</strong>'
     else:
         title = "Measured against the truth"
         missed = [v for v in figures.verdicts if not v.reached]
-        kept = f"All {len(figures.verdicts)} targets that one clip can be held to are reached."
+        kept = f"All {len(figures.verdicts)} targets that apply to one clip are reached."
         lost = f"{len(missed)} of {len(figures.verdicts)} targets missed: " + "; ".join(v.target.title for v in missed)
         verdict = f'<strong class="{"bad" if missed else "good"}">{safe(lost + "." if missed else kept)}</strong>'
         verdict += (
@@ -116,7 +116,7 @@ def _head(table: ResultTable, figures: TruthFigures | None, sidecar: Sidecar, se
 
 
 def _warnings(sidecar: Sidecar) -> str:
-    """What the extraction warned of, before any figure."""
+    """Warnings of the extraction, shown before any figure."""
     items = "".join(f"<li>{safe(text)}</li>" for text in sidecar.get("warnings", []))
     return f'<ul class="warnings">{items}</ul>' if items else ""
 
@@ -166,7 +166,7 @@ def _speed_tile(sidecar: Sidecar) -> list[tuple[str, str, str]]:
     frames, seconds = sidecar.get("frames"), sidecar.get("seconds")
     if not frames or not seconds:
         return []
-    return [(f"{1000 * seconds / frames:.0f} ms", "a frame, on the machine that extracted it", "")]
+    return [(f"{1000 * seconds / frames:.0f} ms", "a frame, on the machine that measured it", "")]
 
 
 def _note(verdict: TargetResult) -> str:
@@ -195,7 +195,7 @@ def _video(name: str, page: Path, video: Path | None, poster: Path | None, with_
     return (
         f'<figure>\n<video controls loop muted playsinline preload="metadata"{shown} src="{source}" '
         f'aria-label="{safe(alt)}"></video>\n{still}\n<figcaption>{safe(alt)}'
-        f"{'' if small else ' The video lies beside this page.'}</figcaption>\n</figure>"
+        f"{'' if small else ' The video is beside this page.'}</figcaption>\n</figure>"
     )
 
 

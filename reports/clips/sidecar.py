@@ -1,4 +1,4 @@
-"""What stands beside a table of `auparity extract`: what it was made from and how, as far as reports use it."""
+"""The sidecar of a table of `auparity extract`: what the table was made from and how, as far as reports use it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from auparity.errors import AuparityError
 from auparity.fingerprints import fingerprint_of_file
 from auparity.json_files import checked, load_json
 
-#: The key by which a sidecar is told from other JSON files of its name.
+#: The key that distinguishes a sidecar from other JSON files of its name.
 SIGNATURE = "auparity"
 ADVICE = "Extract the clip again."
 CHANGED = "this table is not the one that its description was written for: it was changed, or copied here"
 
 
 class Input(TypedDict, total=False):
-    """The clip or photograph."""
+    """The clip or image."""
 
     path: str
     kind: str  #: "video", "images", "camera" or "photograph"
 
 
 class Source(TypedDict, total=False):
-    """Where a bundle is from."""
+    """The source of a bundle."""
 
     landmark_model: str
 
@@ -38,7 +38,7 @@ class Models(TypedDict, total=False):
 
 
 class CameraFacts(TypedDict, total=False):
-    """What the camera was taken to be, px."""
+    """Camera intrinsics used, px."""
 
     fx: float
     fy: float
@@ -47,7 +47,7 @@ class CameraFacts(TypedDict, total=False):
 
 
 class Intrinsics(TypedDict, total=False):
-    """What was asked for, px; null is derived from the size of the picture."""
+    """Requested camera intrinsics, px; null is derived from the size of the image."""
 
     fx: float | None
     fy: float | None
@@ -56,7 +56,7 @@ class Intrinsics(TypedDict, total=False):
 
 
 class Request(TypedDict, total=False):
-    """What was asked for."""
+    """The request of an extraction."""
 
     intrinsics: Intrinsics
     max_frames: int | None
@@ -66,7 +66,7 @@ class Request(TypedDict, total=False):
 
 
 class Table(TypedDict, total=False):
-    """The table that a sidecar vouches for."""
+    """The table that a sidecar describes."""
 
     name: str
     rows: int
@@ -97,9 +97,9 @@ def sidecar_of(table: Path) -> Path:
 
 
 def read_sidecar(table: Path) -> Sidecar:
-    """What the sidecar of a table says; nothing where there is none, or one of something else.
+    """The content of a table's sidecar; empty if there is none, or if it is not a sidecar.
 
-    Of a table that was changed since, only the input and the models are told, with a warning.
+    If the table was changed since, only the input and the models are returned, with a warning.
 
     Raises
     ------

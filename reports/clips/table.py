@@ -26,7 +26,7 @@ _POSE = tuple(f"pose_{kind}{axis}" for kind in "TR" for axis in "xyz")
 _PARAMS = ("p_scale", "p_rx", "p_ry", "p_rz", "p_tx", "p_ty")
 #: A table of faces has at least the landmarks.
 LANDMARKS = ("x_0", "y_67")
-#: Pixels beyond this are no place in any picture; other numbers are bounded so that arithmetic with them stays finite.
+#: Pixels beyond this are outside any image; other numbers are bounded so that arithmetic with them stays finite.
 LARGEST_PIXEL, LARGEST_NUMBER = 1e6, 1e15
 _PIXELS = tuple(f"{axis}_" for axis in "xy") + tuple(f"eye_lmk_{axis}_" for axis in "xy")
 
@@ -55,7 +55,7 @@ class ResultTable:
 
     @property
     def success(self) -> Array:
-        """(R,) bool; rows of tables without such a column (photographs, truth) are all good."""
+        """(R,) bool; rows of tables without such a column (images, truth) are all good."""
         column = self.columns.get("success")
         return np.ones(len(self), bool) if column is None else column == 1
 
@@ -105,11 +105,11 @@ def read_result_table(path: Path, needed: Collection[str] = LANDMARKS) -> Result
 
     Parameters
     ----------
-    needed : columns without which the table is none.
+    needed : columns that the table must have.
 
     Raises
     ------
-    FileFormatError : no such file, not a table of faces, or a value that cannot be used; names the line.
+    FileFormatError : the file does not exist, is not a table of faces, or has an invalid value; names the line.
     VariantUnavailable : pyarrow is missing, which reads Parquet.
     """
     read = read_parquet_columns if path.suffix == PARQUET else read_csv_columns
@@ -117,7 +117,7 @@ def read_result_table(path: Path, needed: Collection[str] = LANDMARKS) -> Result
     missing = [name for name in needed if name not in columns]
     if missing:
         advice = "It is not a table written by `auparity extract`."
-        raise FileFormatError(path, "the columns", f"a column {missing[0]}", "none of that name", advice)
+        raise FileFormatError(path, "the columns", f"a column {missing[0]}", "no such column", advice)
     for name, values in columns.items():
         limit = LARGEST_PIXEL if name.startswith(_PIXELS) else LARGEST_NUMBER
         odd = np.flatnonzero(~(np.abs(values) <= limit))  # NaN is odd, too

@@ -21,8 +21,8 @@ PARQUET = ".parquet"
 #: Columns that hold text or nothing.
 TEXT = frozenset({"frame_name", "input", "filename"})
 MAX_COLUMNS = 10_000
-#: Columns of equal values take next to no place in a Parquet file: bytes of numbers beside the file's own, and for
-#: each of its bytes.
+#: Columns of equal values take very few bytes in a Parquet file: bytes of numbers allowed in addition to the file's
+#: own, and for each of its bytes.
 PARQUET_EXTRA, PARQUET_RATIO = 64 << 20, 200
 WHAT = "a table of faces"
 
@@ -32,7 +32,7 @@ def read_csv_columns(path: Path) -> dict[str, Column]:
 
     Raises
     ------
-    FileFormatError : the file cannot be read, is not rectangular, or a cell is no number.
+    FileFormatError : the file cannot be read, is not rectangular, or a cell is not a number.
     """
     _require_file(path)
     try:
@@ -80,7 +80,7 @@ def read_parquet_columns(path: Path) -> dict[str, Column]:
     Raises
     ------
     VariantUnavailable : pyarrow is not installed.
-    FileFormatError : the file cannot be read, or says to hold far more than it can.
+    FileFormatError : the file cannot be read, or declares far more than it can hold.
     """
     try:
         parquet = import_module("pyarrow.parquet")
@@ -114,7 +114,7 @@ def _parquet_columns(path: Path, table: Any) -> Iterator[tuple[str, Column]]:
 
 
 def _require_file(path: Path) -> None:
-    """FileFormatError for what is no regular file: reading a pipe would wait for ever."""
+    """Raise FileFormatError unless it is a regular file: reading a pipe would wait for ever."""
     try:
         regular = stat.S_ISREG(os.stat(path).st_mode)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

@@ -1,7 +1,7 @@
-"""The charts of a results page that are about pipelines: how fast each is, and where its time goes.
+"""The charts of pipelines on a results page: how fast each is, and where its time goes.
 
-`Speed` in, SVG out; see `results_svg` for the pieces. Names stand above their bars, so that they may be long and the
-drawing is as readable on a telephone.
+`Speed` in, SVG out; see `svg` for the pieces. Names are above their bars, so that they may be long and the drawing is
+readable on a telephone as well.
 """
 
 from __future__ import annotations

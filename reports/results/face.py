@@ -1,7 +1,7 @@
 """Landmark error drawn on a face: 68 points where they are, as large and as dark as their mean error.
 
 A `Series` in, two drawings with one scale out: the candidate against the reference, and beside it the floor, which is
-the reference against itself with other roundings. What is as large there as here is rounding and no error.
+the reference against itself with other roundings. Differences that are as large in both come from rounding.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from auparity.reports.results.text import safe, short
 
 WIDTH = 340
 _MARGIN, _LEGEND, _LARGEST, _SMALLEST, _BINS = 26.0, 44, 11.0, 1.8, 5
-#: Where landmarks lie, for words: past the last, name.
+#: Names of parts of the face: index after its last landmark, name.
 _PARTS = ((17, "jaw"), (27, "brows"), (36, "nose"), (48, "eyes"), (68, "mouth"))
 
 
 @dataclass(frozen=True, eq=False)
 class FaceErrors:
-    """What is drawn, in px of the picture."""
+    """The drawn values, in px of the picture."""
 
     points: Array  #: (N, 2)
     errors: Array  #: (N,), finite
@@ -37,7 +37,7 @@ class FaceErrors:
 
 
 def face_errors(series: Series) -> FaceErrors | None:
-    """What a series says of landmarks; None where it says nothing that can be drawn."""
+    """The landmarks of a series; None if there is nothing to draw."""
     points, errors = np.array(series.face, np.float64), np.array(series.landmark_error, np.float64)
     if points.ndim != 2 or points.shape != (len(errors), 2) or not len(errors) or not np.isfinite(points).all():
         return None
@@ -50,7 +50,7 @@ def face_errors(series: Series) -> FaceErrors | None:
 
 
 def part_of(landmark: int) -> str:
-    """Which part of the face a landmark belongs to; empty in other markups than that of 68."""
+    """The part of the face that a landmark belongs to; empty unless there are 68 landmarks."""
     return next((name for end, name in _PARTS if landmark < end), "")
 
 
@@ -63,12 +63,12 @@ def fitted(points: Array, width: float, height: float, margin: float) -> Array:
 
 
 def radius(share: float) -> float:
-    """Of a mark, by its share of the top of the scale; areas would hide the small ones."""
+    """Radius of a mark by its share of the top of the scale; not by area, which would hide small marks."""
     return _SMALLEST + (_LARGEST - _SMALLEST) * float(np.clip(share, 0, 1))
 
 
 def bin_of(share: float) -> int:
-    """Which of the colours, 0 to 4."""
+    """Number of the colour, 0 to 4."""
     return int(np.clip(share * _BINS, 0, _BINS - 1))
 
 

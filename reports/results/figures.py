@@ -1,4 +1,4 @@
-"""What result files say, computed once for every way of saying it: verdict, shares of tolerances, matrix, AU agreement.
+"""The figures of result files, computed once for all outputs: verdict, shares of tolerances, matrix, AU agreement.
 
 `Results` in, plain values out; no HTML here. The page, the Markdown, the JUnit file and the pictures all take their
 numbers from here, so that they cannot contradict each other.
@@ -17,12 +17,12 @@ import numpy as np
 
 from auparity.reports.results.records import MeasuredError, Results, Series, Skipped, Speed
 
-#: In the order in which a frame passes them; others come after, as they were found.
+#: In the order in which a frame passes them; other names follow in the order of the file.
 STAGES = (
     "grayscale", "detection", "pdm", "patch_experts", "fitting", "validation", "fit_shape", "alignment", "fhog",
     "geometry", "running_median", "action_units", "head_pose", "gaze",
 )  # fmt: skip
-#: What a variant's name begins with: how a skipped technology is told from any other thing that was skipped.
+#: Beginnings of variants' names, which distinguish a skipped technology from other skipped things.
 TECHNOLOGIES = ("reference", "numba", "batched", "onnx", "torch", "jax", "openvino", "cupy", "coreml", "cuda")
 REFERENCE = "the reference"
 PEER = "peer: "
@@ -33,12 +33,12 @@ AGREEMENT_SD = 1.96
 
 @dataclass(frozen=True)
 class Verdict:
-    """The whole of some runs in one word."""
+    """The verdict on some runs."""
 
     figures: int  #: errors that were compared with a tolerance
     failed: list[tuple[Results, MeasuredError]]
     speeds: int = 0  #: pipelines that were timed
-    skipped: int = 0  #: what did not run
+    skipped: int = 0  #: number of things that did not run
 
     @property
     def word(self) -> str:
@@ -47,11 +47,11 @@ class Verdict:
         return "FAILED" if self.failed else "PASSED"
 
     def sentence(self) -> str:
-        """Without the word."""
+        """The verdict as a sentence, without its word."""
         if not self.figures and self.speeds:
-            return "parity was not measured in this run: these speeds say nothing of whether the numbers are right."
+            return "parity was not measured in this run: these speeds do not say whether the numbers are right."
         if not self.figures and self.skipped:
-            return f"everything was skipped ({self.skipped}); the reasons stand below."
+            return f"everything was skipped ({self.skipped}); the reasons are below."
         if not self.figures:
             return "no pipeline was timed and no figure was compared with a tolerance."
         if not self.failed:
@@ -72,18 +72,18 @@ def verdict(results: Sequence[Results]) -> Verdict:
 def failed_because(error: MeasuredError) -> str:
     """Why a figure failed; empty when it passed.
 
-    An error above its tolerance fails whether or not the run says so: a page that prints 140 % must not print PASSED.
+    An error above its tolerance fails even if the run does not say so: a page that prints 140 % must not print PASSED.
     """
     if error.problem:
         return error.problem
     if not _finite(error.error):
-        return "no finite number"
+        return "not a finite number"
     used = share_used(error)
     return "out of tolerance" if used is not None and used > 1 else ""
 
 
 def baseline_notes(results: Sequence[Results]) -> list[str]:
-    """Which figures the tolerance alone has judged, and why, in sentences."""
+    """Sentences that say which figures were judged by the tolerance alone, and why."""
     errors = [error for run in results if run.kind == "parity" for error in run.errors if error.way != "baseline"]
     unknown = Counter(e.baseline_key for e in errors if e.baseline is None and e.baseline_key)
     notes = [
@@ -91,12 +91,12 @@ def baseline_notes(results: Sequence[Results]) -> list[str]:
         for key, number in sorted(unknown.items())
     ]
     if errors and not any(error.baseline_key for error in errors) and all(e.baseline is None for e in errors):
-        notes.append("The tolerances alone judge: baselines were not asked for.")
+        notes.append("The tolerances alone judge: baselines were not used.")
     return notes
 
 
 def share_used(error: MeasuredError) -> float | None:
-    """Which share of its tolerance an error uses; infinite above a tolerance of 0, None without one or the other."""
+    """The share of its tolerance that an error uses; infinite above a tolerance of 0, None if either is missing."""
     if error.error is None or error.tolerance is None or not _finite(error.error):
         return None
     if error.tolerance > 0:
@@ -105,7 +105,7 @@ def share_used(error: MeasuredError) -> float | None:
 
 
 def severity(error: MeasuredError) -> float:
-    """By which errors are put in order: what has no number is worse than any number."""
+    """Key by which errors are sorted: an error without a number is worse than any number."""
     if not _finite(error.error):
         return math.inf
     used = share_used(error)
@@ -113,12 +113,12 @@ def severity(error: MeasuredError) -> float:
 
 
 def worst(errors: Iterable[MeasuredError]) -> MeasuredError | None:
-    """The error that uses most of its tolerance; one that failed otherwise (drift) stands above all that passed."""
+    """The error that uses most of its tolerance; one that failed otherwise (drift) ranks above all that passed."""
     return max(errors, key=lambda e: (bool(failed_because(e)), severity(e)), default=None)
 
 
 def figure_name(error: MeasuredError) -> str:
-    """Without the workload, which stands beside it anyhow."""
+    """The name of a figure without the workload, which is shown beside it."""
     return error.figure.removeprefix(f"{error.workload}: ")
 
 
@@ -126,7 +126,7 @@ def figure_name(error: MeasuredError) -> str:
 class Cell:
     """One variant of one stage."""
 
-    worst: MeasuredError | None  #: None where nothing was measured
+    worst: MeasuredError | None  #: None if nothing was measured
     figures: int
     unavailable_reason: str  #: why it was not run, or not on every workload
 
@@ -137,7 +137,7 @@ class Matrix:
 
     stages: list[str]
     variants: list[str]
-    cells: dict[tuple[str, str], Cell]  #: by (stage, variant); without those that nothing speaks of
+    cells: dict[tuple[str, str], Cell]  #: by (stage, variant); only those that occur in results
 
 
 def matrix(results: Sequence[Results]) -> Matrix:
@@ -173,7 +173,7 @@ def _words(entry: Skipped) -> list[str]:
 
 
 def _pairs_named(entry: Skipped, stages: Sequence[str]) -> set[tuple[str, str]]:
-    """(stage, variant) that an entry speaks of: "fhog numba ...", "fhog=numba", or a technology in all stages."""
+    """The (stage, variant) that an entry names: "fhog numba ...", "fhog=numba", or a technology in all stages."""
     words = _words(entry)
     pairs = {(a, b) for a, b in pairwise(words) if a in stages and b not in ("on", *stages)}
     if not pairs and len(words) == 1 and words[0].split("-")[0] in TECHNOLOGIES:
@@ -184,7 +184,7 @@ def _pairs_named(entry: Skipped, stages: Sequence[str]) -> set[tuple[str, str]]:
 def golden_ratio(speed: Speed, run: Results) -> tuple[float | None, bool]:
     """Times as fast as the reference, and whether both were measured pass by pass in one process.
 
-    Where no such ratio was measured (peers run in processes of their own), it is the ratio of the medians of one run.
+    If no such ratio was measured (peers run in their own processes), it is the ratio of the medians of one run.
     """
     if speed.golden_ratio is not None:
         return speed.golden_ratio, True
@@ -215,7 +215,7 @@ class Agreement:
     largest: float
     bias: float
     sd: float
-    r: float | None  #: None where one of them does not move
+    r: float | None  #: None if one of them does not move
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -224,7 +224,7 @@ class Agreement:
 
 
 def agreement(reference: np.ndarray, candidate: np.ndarray) -> Agreement | None:
-    """Of pairs of values that are finite; None where there are none."""
+    """Agreement of the pairs of finite values; None if there are none."""
     if not len(reference):
         return None
     difference = candidate - reference
@@ -247,7 +247,7 @@ def au_values(series: Series, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def au_names(series: Series) -> list[str]:
-    """AUs that both have, in the reference's order."""
+    """AUs that both have, in the order of the reference."""
     return [name for name in series.reference if name in series.candidate]
 
 

@@ -1,7 +1,7 @@
-"""Drift: how the worst share of tolerance and the speed of every pipeline moved over stored runs.
+"""Drift: the worst share of tolerance and the speed of every pipeline over stored runs.
 
 Runs in (the current ones among them), HTML out: small charts by machine and pipeline, because speeds of different
-machines are different things, and one table with every run.
+machines cannot be compared, and one table with every run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from auparity.reports.results.svg import Scale, axes, drawing, line, linear, rul
 from auparity.reports.results.text import SPACE, day, milliseconds, moment, row, safe, share, short, table
 
 _SIZE = (340, 150)
-#: A chart shows so many runs at most, and a page so many charts and rows: the latest.
+#: Largest numbers of runs in a chart, and of charts and rows on a page; the latest are kept.
 MOST_RUNS, MOST_CHARTS, MOST_ROWS = 60, 36, 100
 
 
@@ -33,7 +33,7 @@ class Point:
 
 
 def in_order(results: Sequence[Results], history: Sequence[Results]) -> list[Results]:
-    """All runs once, oldest first; what is no date stands at the beginning."""
+    """All runs once, oldest first; runs without a valid date come first."""
     runs: list[Results] = []
     for run in [*history, *results]:
         if run not in runs:
@@ -43,7 +43,7 @@ def in_order(results: Sequence[Results], history: Sequence[Results]) -> list[Res
 
 
 def machine_name(run: Results) -> str:
-    """What tells machines apart whose figures should agree."""
+    """The description of a machine under which runs are grouped."""
     return str(run.provenance.machine.get("id") or "unnamed machine")
 
 
@@ -55,7 +55,7 @@ def run_label(run: Results) -> str:
 
 
 def history_section(results: Sequence[Results], history: Sequence[Results]) -> str:
-    """Charts and table; says so where there is nothing to compare."""
+    """Charts and table; a sentence if there is nothing to compare."""
     runs = in_order(results, history)
     if not runs:
         return "<p>No stored run.</p>"
@@ -71,13 +71,11 @@ def history_section(results: Sequence[Results], history: Sequence[Results]) -> s
         if len(points) > 1
     ]
     left_out = len(charts) - MOST_CHARTS
-    parts = [
-        "<p>One point a stored run, oldest left; one chart a machine, because speeds of machines do not compare.</p>"
-    ]
+    parts = ["<p>Each point is a stored run, oldest left; each machine has its own chart, as speeds differ.</p>"]
     if charts:
         parts.append(f'<div class="charts drift">{"".join(charts[:MOST_CHARTS])}</div>')
     else:
-        parts.append("<p>Nothing was measured twice yet, so there is no line to draw.</p>")
+        parts.append("<p>No figure was measured twice yet, so there is no line to draw.</p>")
     if left_out > 0:
         parts.append(f"<p>{left_out} more charts are left out; the table has the runs.</p>")
     return "\n".join([*parts, _table(runs)])
@@ -114,7 +112,7 @@ def _chart(key: str, title: str, unit: str, points: Sequence[Point], limit: floa
         parts.append(text(places[k] - (10 if k == 0 else 0), _SIZE[1] - 21, points[k].label, anchor))
     if limit is not None:
         parts.append(rule(x.start, y.at(limit), x.end, y.at(limit), "line limit"))
-    # A share above a tolerance of 0 is endless: it is drawn at the top.
+    # A share above a tolerance of 0 is infinite: it is drawn at the top.
     levels = y(np.where(np.isposinf(values), y.high, values))
     parts.append(line(places, levels, "found"))
     for place, level, point in zip(places, levels, points, strict=True):

@@ -1,7 +1,7 @@
-"""Runs as JUnit XML, which CI systems show by themselves: a suite for each workload and way, a case for each figure.
+"""Runs as JUnit XML, which CI systems display: a suite for each workload and way, a case for each figure.
 
 `Results` in, one file out. A figure that failed is a failure with error, tolerance, baseline and reason; what was not
-run is a skipped case, so that it is seen.
+run is a skipped case, so that it is visible.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Runs as Markdown for a pull request: verdict, what failed, parity by variant, speed by workload.
 
-`Results` in, text out, as short as it can be: everything else is on the page.
+`Results` in, text out, as short as possible: everything else is on the page.
 """
 
 from __future__ import annotations

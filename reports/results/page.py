@@ -1,8 +1,8 @@
-"""One page about some runs: verdict, parity, speed, landmarks, action units, drift, what was skipped, how to repeat it.
+"""One page about some runs: verdict, parity, speed, landmarks, action units, drift, skipped parts, how to repeat it.
 
-Result files in (`records.Results`), one HTML file out that needs nothing else: styles and charts are inside it, no
-script, no font, nothing from a network; for screens light and dark, telephones and paper. Whatever it says comes from
-the files: it knows no pipeline, runs nothing, and a number that a file does not have is a dash.
+Result files in (`records.Results`), one self-contained HTML file out: styles and charts are inside it, without scripts,
+fonts or anything from a network; for screens light and dark, telephones and paper. All content comes from the files:
+the page runs nothing, and a number that a file does not have is a dash.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def write_results_page(results: Sequence[Results], history: Sequence[Results], p
 
     Parameters
     ----------
-    results : the runs that the page is about; their verdict is the page's.
+    results : the runs that the page is about, with one verdict over all of them.
     history : earlier runs, for drift only; runs that are also among `results` count once.
     """
     write_text_atomically(path, results_page(results, history))
@@ -73,7 +73,7 @@ def results_page(results: Sequence[Results], history: Sequence[Results] = ()) ->
 
 def _parity(results: Sequence[Results]) -> str:
     return (
-        "<p>Every variant is held against the reference, and the reference against the C++ program. An error's share "
+        "<p>Every variant is compared with the reference, and the reference with the C++ program. An error's share "
         "of its tolerance says how much room is left: 100 % is the limit.</p>\n"
         f"<h3>Variants by stage</h3>\n{results_parity.matrix_table(results)}\n"
         f"<h3>Whole pipelines by workload</h3>\n{results_parity.pipelines_table(results)}\n"

@@ -1,7 +1,7 @@
-"""What a results page says of parity: verdict, failed figures, variants by stage, whole pipelines, every figure.
+"""The parity sections of a results page: verdict, failed figures, variants by stage, whole pipelines, every figure.
 
-`Results` in, HTML out. How much of its tolerance an error uses is written, drawn as a bar and coloured; the colour
-alone says nothing.
+`Results` in, HTML out. The share of its tolerance that an error uses is written, drawn as a bar and coloured; nothing
+is expressed by colour alone.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from auparity.reports.results.text import counted, fixed, row, safe, share, shor
 
 #: Failed figures at the top of the page at most; all are in the list of every figure.
 MOST_FAILED = 60
-#: The list of every figure ends here: a page should open on a telephone.
+#: Largest length of the list of every figure, so that the page opens on a telephone.
 MOST_LISTED = 4000
 
 
 def head(results: Sequence[Results]) -> str:
-    """The verdict in words, and what failed right below."""
+    """The verdict in words, followed by the failed figures."""
     found = verdict(results)
     style = "bad" if found.failed else "good" if found.figures else "faint"
     notes = "".join(f"<p>{safe(note)}</p>\n" for note in baseline_notes(results))
@@ -45,7 +45,7 @@ def head(results: Sequence[Results]) -> str:
 
 
 def tiles(results: Sequence[Results]) -> str:
-    """What one looks for first, as (value, what it is)."""
+    """The most important figures, as (value, what it is)."""
     found, errors = verdict(results), [error for run in results for error in run.errors]
     items = []
     if found.figures:
@@ -70,7 +70,7 @@ def tiles(results: Sequence[Results]) -> str:
     ]
     if ratios:
         ratio, speed = max(ratios, key=lambda pair: pair[0])
-        items.append((times(ratio), f"the reference's speed, {speed.pipeline} on {speed.workload}"))
+        items.append((times(ratio), f"as fast as the reference, {speed.pipeline} on {speed.workload}"))
         items.append((f"{fixed(1000 / speed.ms_mean, 1) if speed.ms_mean > 0 else '–'}", "frames a second, the same"))
     if skipped := sum(len(run.skipped) for run in results):
         items.append((str(skipped), "not run, with reasons below"))
@@ -138,7 +138,7 @@ def matrix_table(results: Sequence[Results]) -> str:
         for stage in found.stages
     ]
     caption = (
-        "Each stage on the reference's own inputs. In every cell: the largest share of its tolerance that any figure "
+        "Each stage on inputs of a reference run. In every cell: the largest share of its tolerance that any figure "
         "uses over all workloads, with that figure, its error and its tolerance. A dash: no such variant in these runs."
     )
     key = " ".join(
@@ -164,7 +164,7 @@ def _cell(cell: Cell | None) -> str:
 
 
 def pipelines_table(results: Sequence[Results]) -> str:
-    """One row for each way in which a whole pipeline was held against the reference on a workload: its worst figure."""
+    """One row for each way of comparing a whole pipeline with the reference on a workload: its worst figure."""
     errors = [error for run in results for error in run.errors if error.way != "stage"]
     if not errors:
         return "<p>No whole pipeline was compared with the reference.</p>"
@@ -181,8 +181,8 @@ def pipelines_table(results: Sequence[Results]) -> str:
         cells = [safe(most.way), safe(most.variant), str(len(found)), safe(figure_name(most)), *_numbers(most)]
         rows.append(row(safe(most.workload), cells))
     caption = (
-        "One step: every frame from the reference's state of the frame before. Chained: the clip by the pipeline's own "
-        "state. Batch: values that differ between batches of other sizes. Every row is the worst of its figures."
+        "One step: every frame from the reference state of the frame before. Chained: the clip from the pipeline's own "
+        "state. Batch: values that differ between batches of different sizes. Every row is the worst of its figures."
     )
     heads = ["workload", "way", "pipeline", "figures", "worst figure", *_NUMBERS]
     return table("Whole pipelines by workload", heads, rows, caption, "words")

@@ -1,7 +1,8 @@
 """The main charts of some runs as PNG files, for places that show neither HTML nor SVG.
 
 `Results` in, pictures out, drawn with OpenCV: how many times as fast as the reference every pipeline is (logarithmic
-axis), which share of its tolerance the worst figure of every stage and variant uses, and the landmark error on a face.
+axis), the share of its tolerance that the worst figure of every stage and variant uses, and the landmark error on a
+face.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ WHITE, INK, FAINT, GRID = (255, 255, 255), (40, 40, 40), (110, 110, 110), (220, 
 GOOD, BAD, SPEED = (150, 110, 40), (40, 40, 200), (150, 110, 40)  # B, G, R
 FONT, SMALL, LARGE = cv2.FONT_HERSHEY_SIMPLEX, 0.5, 0.7
 WIDTH, LABELS, RIGHT, ROW, TOP, BOTTOM = 1000, 380, 120, 28, 60, 56
-#: Shares of a tolerance are drawn down to this: bit-equal figures have no logarithm.
+#: Smallest drawn share of a tolerance, because figures that are equal to the bit have no logarithm.
 LEAST_SHARE = 1e-4
 
 
 def write_plots(results: Sequence[Results], folder: Path) -> list[Path]:
-    """Write the pictures that there is something for.
+    """Write those pictures for which there are data.
 
     Raises
     ------

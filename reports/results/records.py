@@ -1,9 +1,8 @@
 """Result files: one JSON format for what benchmarks and parity runs measured, written by them and read by reports.
 
 A file holds one run: where and when (`Provenance`), on what (`WorkloadRecord`), the speeds, the errors and their
-tolerances, the series that pictures are drawn from, and what was skipped and why. docs/formats.md describes every
-field. Readers refuse files of a later version; fields that a reader does not know are an error, because they would be
-lost.
+tolerances, the series that charts are drawn from, and what was skipped and why. docs/formats.md describes every
+field. Readers refuse files of a later version, and files with unknown fields, because those fields would be lost.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ ADVICE = "Make it again."
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where, when and from what a run came."""
+    """The origin of a run."""
 
     date: str  #: ISO 8601 with the zone
     command: str  #: the command line that repeats it, with placeholders for folders of this machine
-    commit: str  #: of auparity; "" where it is not run from a repository, "-dirty" behind it where files differ
+    commit: str  #: of auparity; "" outside a repository, followed by "-dirty" if tracked files differ
     version: str  #: of auparity
-    machine: dict[str, Any]  #: as `auparity.accelerated.hardware.Hardware`
+    machine: dict[str, Any]  #: the fields of `auparity.accelerated.hardware.Hardware`
     sgemm_gflops: float | None = None  #: single-thread matrix product of this machine
     memory_gbs: float | None = None  #: single-thread copy
 
 
 @dataclass(frozen=True)
 class WorkloadRecord:
-    """What a pipeline was run on."""
+    """The workload on which a pipeline was run."""
 
     name: str
     bundle: str
@@ -62,12 +61,12 @@ class StageSpeed:
     ms: float  #: a frame, all calls
     calls: float  #: a frame
     golden_ms: float | None = None
-    floor_ms: float | None = None  #: least that this machine's arithmetic and memory allow, where it is known
+    floor_ms: float | None = None  #: least time that this machine's arithmetic and memory allow, if known
 
 
 @dataclass(frozen=True)
 class Speed:
-    """One pipeline on one workload; ms a frame (of photographs: a picture)."""
+    """One pipeline on one workload; ms a frame (of images: an image)."""
 
     workload: str
     pipeline: str  #: "reference", "best", a spec, or "peer: NAME"
@@ -94,13 +93,13 @@ class MeasuredError:
     stage: str  #: "" for whole pipelines
     variant: str  #: or the pipeline
     figure: str
-    error: float | None  #: None where it is not finite, which is a problem
-    tolerance: float | None  #: None where any finite error passes (a share of values has its own figure)
+    error: float | None  #: None if it is not finite, which is a problem
+    tolerance: float | None  #: None if any finite error passes (a share of values has its own figure)
     unit: str = ""
     reason: str = ""  #: why the tolerance is what it is
     baseline: float | None = None
     margin: float | None = None
-    baseline_key: str = ""  #: what the figure depends on, as baselines are stored; empty where none was asked for
+    baseline_key: str = ""  #: key of the baseline; empty if baselines were not used
     problem: str = ""  #: empty when it passed
 
 
@@ -124,7 +123,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Skipped:
-    """What did not run, and why."""
+    """Something that did not run, and why."""
 
     what: str
     why: str
@@ -149,11 +148,11 @@ class Results:
 
 
 def save(results: Results, path: Path) -> None:
-    """Write atomically; sorted keys and one entry a line, so that a diff reads well.
+    """Write atomically; sorted keys and one entry on each line, so that a diff is readable.
 
     Raises
     ------
-    AuparityError : a number is NaN or infinite, which JSON has no word for.
+    AuparityError : a number is NaN or infinite, which JSON cannot represent.
     """
     content = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(results)}
     _refuse_not_finite(content, "")
@@ -173,7 +172,7 @@ def load(path: Path) -> Results:
 
     Raises
     ------
-    FileFormatError : no result file, a later version, or damaged; with what to do.
+    FileFormatError : it is not a result file, of a later version, or damaged; says what to do.
     """
     content = load_json(path, "a result file", dict, advice=ADVICE, max_bytes=MAX_BYTES)
     if not is_results(content):

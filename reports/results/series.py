@@ -1,7 +1,7 @@
 """How well each action unit of a candidate agrees with the reference: over time, against each other, and Bland-Altman.
 
 A `Series` in, HTML out: a table of figures and a card for each AU. All clips of a page share one budget of points, so
-that a page over many runs stays small enough to be sent around.
+that a page over many runs stays small.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from auparity.reports.results.text import TIMES, row, safe, share, short, table
 
 #: Points of one chart at most, and of all charts of one kind of one AU over the whole page.
 MOST_POINTS, LEAST_POINTS, BUDGET = 600, 80, 2400
-#: So many series are drawn at most; of the others the tables stand.
+#: Largest number of series that are drawn; the others have only their tables.
 MOST_SERIES = 16
 _TIME, _SQUARE = (340, 138), (170, 172)
 _LEGEND = (
@@ -48,9 +48,9 @@ def landmark_section(series: Sequence[Series]) -> str:
         if (charts := face_charts(f"face{k}", one))
     ]
     if not parts:
-        return "<p>No run stored landmarks beside the reference's.</p>"
+        return "<p>No run stored landmarks to compare with the reference.</p>"
     return (
-        "<p>Mean distance of each landmark from the reference's over the frames in which both have a face, drawn where "
+        "<p>Mean distance of each landmark from the reference, over the frames in which both have a face, drawn where "
         "the landmark lies. The floor is the reference against itself when only its rounding changes; both have one "
         "scale.</p>\n" + "\n".join(parts)
     )
@@ -60,12 +60,12 @@ def au_section(series: Sequence[Series]) -> str:
     """Table and cards of every series."""
     with_aus = [(k, one) for k, one in enumerate(series) if au_names(one)]
     if not with_aus:
-        return "<p>No run stored action units beside the reference's.</p>"
+        return "<p>No run stored action units to compare with the reference.</p>"
     most = max(LEAST_POINTS, min(MOST_POINTS, BUDGET // min(len(with_aus), MOST_SERIES)))
     parts = [
         "<p>Intensities from 0 to 5 after calibration and smoothing, over frames in which both have a face. "
         "Differences are candidate minus reference. In the charts of differences (Bland-Altman: the mean of both "
-        "against their difference) every AU has an axis of its own: read its ticks.</p>",
+        "against their difference) every AU has its own axis: read its ticks.</p>",
         _LEGEND,
     ]
     for drawn, (k, one) in enumerate(with_aus):
@@ -79,7 +79,7 @@ def au_section(series: Sequence[Series]) -> str:
 
 
 def _both(series: Series, name: str) -> tuple[Array, Array]:
-    """Pairs of values (N,) that are known."""
+    """Pairs of known values (N,)."""
     reference, candidate = au_values(series, name)
     known = np.isfinite(reference)
     return reference[known], candidate[known]
@@ -115,7 +115,7 @@ def _table(k: int, series: Series) -> str:
     caption = (
         f"{frames} frames, both have a face in {share(tracked)}. Distance: absolute difference in intensity. Floor: "
         "the same for the reference with other roundings. Limits of agreement: bias \N{PLUS-MINUS SIGN} 1.96 standard "
-        "deviations. A dash under r: one of both does not move."
+        "deviations. A dash under r: one of the two does not move."
     )
     return table(f"Agreement of AUs, series {k + 1}", heads, rows, caption)
 
@@ -170,7 +170,7 @@ def _over_time(key: str, plain: str, series: Series, reference: Array, candidate
 
 
 def _lost(x: Scale, seconds: Array, lost: Array) -> list[str]:
-    """Shades where one of both has no face; every frame takes half the way to its neighbours."""
+    """Shades where one of the two has no face; every frame takes half the way to its neighbours."""
     edges = np.concatenate([[seconds[0]], (seconds[:-1] + seconds[1:]) / 2, [seconds[-1]]])
     change = np.diff(np.concatenate([[0], lost.astype(int), [0]]))
     spans = zip(np.flatnonzero(change > 0), np.flatnonzero(change < 0), strict=True)

@@ -1,7 +1,7 @@
-"""Runs that are kept for the drift history: result files without series, one for each run, in reports/history.
+"""Runs that are stored for the drift charts: result files without series, one for each run, in reports/history.
 
-`record` writes one; `history` reads those of one kind of hardware, oldest first. They are small and hold one entry a
-line, so that a pull request shows what a run added.
+`record` writes one; `history` reads those of one kind of hardware, oldest first. They are small and hold one entry on
+each line, so that a pull request shows what a run added.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def record(results: Results, folder: Path = HISTORY) -> Path:
 
     Raises
     ------
-    AuparityError : the run comes from files that no commit holds, so that nobody could repeat it.
+    AuparityError : the run comes from files that are in no commit, so that it could not be repeated.
     """
     where = results.provenance
     if where.commit.endswith("-dirty"):

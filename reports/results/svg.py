@@ -1,7 +1,7 @@
-"""The pieces of which the charts of a results page are drawn: scales, axes, thinned paths, the SVG element itself.
+"""The parts of the charts of a results page: scales, axes, thinned paths, the SVG element itself.
 
 Values in, SVG text out. Colours are CSS classes, so that one drawing serves light, dark and paper. Every drawing has a
-title and a description in words, because a picture is not readable to everyone; its key makes their ids unique.
+title and a description in words, because not everyone can see a picture; its key makes their ids unique.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def logarithmic(low: float, high: float, start: float, end: float) -> Scale:
 
 
 def round_up(value: float) -> float:
-    """The next 1, 2 or 5 times a power of ten; of what is next to nothing the same as of `SMALLEST`."""
+    """The next 1, 2 or 5 times a power of ten; tiny values count as `SMALLEST`."""
     value = max(value, SMALLEST)
     power = 10.0 ** math.floor(math.log10(value))
     return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= value * (1 - 1e-9))
@@ -79,7 +79,7 @@ def drawing(key: str, title: str, description: str, size: tuple[int, int], parts
     Parameters
     ----------
     key : unique on the page; of letters, digits and dashes.
-    title, description : plain text: what it shows, and its numbers in words.
+    title, description : plain text that says what the chart shows, and its numbers in words.
     """
     return (
         f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-labelledby="{key}-t {key}-d">'
@@ -104,7 +104,7 @@ def box(x: float, y: float, width: float, height: float, style: str) -> str:
 
 
 def axes(x: Scale, y: Scale, x_title: str, y_title: str, *, x_ticks: bool = True) -> list[str]:
-    """Grid, tick labels and titles with units; the vertical one stands above its axis, where it can be read."""
+    """Grid, tick labels and titles with units; the title of the vertical axis is above it, where it is readable."""
     left, right, bottom, top = x.start, x.end, y.start, y.end
     parts = [text(0, top - 7, y_title), text((left + right) / 2, bottom + 26, x_title, "x")]
     for tick in y.ticks:
@@ -130,19 +130,19 @@ def line(x: Array, y: Array, style: str) -> str:
 
 
 def dots(x: Array, y: Array, style: str = "dots") -> str:
-    """Points as one path of round caps: a third of the bytes of circles. Points that fall on one place are one."""
+    """Points as one path of round caps, a third of the bytes of circles; equal points are drawn once."""
     seen = dict.fromkeys(f"M{a:.1f} {b:.1f}h0" for a, b in zip(x, y, strict=True))
     return f'<path class="{style}" d="{"".join(seen)}"/>'
 
 
 def thin_line(values: Array, most: int) -> Array:
-    """Which of the values (F,) to draw so that at most `most` look the same: of each bin the smallest and largest."""
+    """Which of the values (F,) to draw so that at most `most` look the same: the smallest and largest of each bin."""
     if len(values) <= most:
         return np.arange(len(values))
     kept: set[int] = set()
     for some in np.array_split(np.arange(len(values)), max(most // 2, 1)):
         known = some[np.isfinite(values[some])]
-        # A bin without a value keeps one of its places: it is the gap.
+        # A bin without a value keeps one of its places, which is a gap.
         kept |= (
             {int(known[values[known].argmin()]), int(known[values[known].argmax()])} if len(known) else {int(some[0])}
         )
@@ -150,7 +150,7 @@ def thin_line(values: Array, most: int) -> Array:
 
 
 def thin_points(distance: Array, most: int) -> Array:
-    """Which points to draw: the tenth furthest off, because one looks for them, and of the others every nth."""
+    """Which points to draw: the most distant tenth, because readers look for them, and every nth of the others."""
     if len(distance) <= most:
         return np.arange(len(distance))
     order = np.argsort(-distance, kind="stable")

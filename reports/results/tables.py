@@ -1,4 +1,4 @@
-"""The tables of a results page that are not parity: speed, stages, what was skipped, how to repeat, where it came from.
+"""The tables of a results page besides parity: speed, stages, skipped parts, how to repeat, provenance.
 
 `Results` in, HTML out.
 """
@@ -27,7 +27,7 @@ from auparity.reports.results.text import (
 )
 
 NONE = "–"
-#: Keys of a machine that have rows of their own, and what they are called; all others follow by their own names.
+#: Keys of a machine with their own rows, and their titles; all others follow under their own names.
 _MACHINE = {
     "id": "kind of hardware", "cpu": "processor", "cores": "cores used", "vectors": "vector instructions",
     "memory_gib": "memory, GiB", "system": "system", "gpus": "GPUs", "blas": "BLAS", "python": "Python",
@@ -48,7 +48,7 @@ def speed_section(results: Sequence[Results]) -> str:
     if not parts:
         return "<p>No speed was measured.</p>"
     about = (
-        "<p>Milliseconds a frame (of photographs: a picture) over steady frames. Frames a second are 1000 over the "
+        "<p>Milliseconds a frame (of images: an image) over steady frames. Frames a second are 1000 over the "
         "mean. Times reference: interleaved passes over the same frames in one process, in brackets the range over the "
         "passes; \N{ALMOST EQUAL TO} marks a ratio of medians of separate processes. Times a peer are ratios of "
         "medians. Start: from nothing to the first result, in a fresh process with warm caches.</p>"
@@ -86,7 +86,7 @@ def _speed_table(key: str, speeds: Sequence[Speed], run: Results, workload: str)
 
 
 def _variants(speed: Speed) -> str:
-    """The variants of the stages, those of many stages once."""
+    """The variants of the stages; a variant of many stages is named once."""
     by_variant: dict[str, list[str]] = {}
     for stage in ordered_stages(speed.variants):
         by_variant.setdefault(speed.variants[stage], []).append(stage)
@@ -109,7 +109,7 @@ def _passes(values: Sequence[float]) -> str:
 
 
 def stage_section(results: Sequence[Results]) -> str:
-    """Chart and table of every pipeline whose stages were timed; the reference's are columns of the others' tables."""
+    """Chart and table of every pipeline with timed stages; the reference is in columns of the other tables."""
     parts = []
     for k, run in enumerate(results):
         for j, speed in enumerate(run.speeds):
@@ -123,7 +123,7 @@ def stage_section(results: Sequence[Results]) -> str:
         return "<p>No stages were timed.</p>"
     about = (
         "<p>Means over steady frames; a stage's time is its own, without the stages that it calls. Floor: the least "
-        "that this machine's arithmetic and memory allow for the stage, where it is known.</p>"
+        "that this machine's arithmetic and memory allow for the stage, if known.</p>"
     )
     return "\n".join([about, *parts])
 
@@ -168,7 +168,7 @@ def skipped_section(results: Sequence[Results]) -> str:
     rows = [row(safe(entry.what), [safe(entry.why), safe(run_label(run))]) for run in results for entry in run.skipped]
     if not rows:
         return "<p>Nothing was skipped.</p>"
-    return table("What was not run, and why", ["what", "why", "run"], rows, "What was not run is not passed.", "words")
+    return table("What was not run, and why", ["what", "why", "run"], rows, "What was not run has not passed.", "words")
 
 
 def reproduce_section(results: Sequence[Results]) -> str:
@@ -224,7 +224,7 @@ def _workloads(results: Sequence[Results]) -> str:
         )
         for work in found
     ]  # fmt: skip
-    heads = ["workload", "kind", "frames", "size, px", "bundle", "bundle's hash", "landmark model", "what it is"]
+    heads = ["workload", "kind", "frames", "size, px", "bundle", "bundle's hash", "landmark model", "description"]
     return table("Workloads", heads, rows, "What the pipelines were run on", "words")
 
 

@@ -1,8 +1,8 @@
 """Figures of result files as pages print them, and HTML of text that came from a file.
 
-Numbers in, short text out: a dash for what has no value, real minus signs, no break before a unit. Whatever is not
-finite is a dash too, because a page must never say NaN. Names, reasons and commands come from files that anybody may
-have written: `safe` is the only way that they get into a page.
+Numbers in, short text out: a dash for missing values, real minus signs, no break before a unit. Numbers that are not
+finite are a dash, too, because a page must never say NaN. Names, reasons and commands come from files of any origin:
+they must pass through `safe` before they enter a page.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def safe(text: object) -> str:
-    """Text as HTML, good for attributes too; characters that HTML forbids become question marks."""
+    """Text as HTML, also for attributes; characters that HTML forbids become question marks."""
     return escape("".join(c if c.isprintable() or c in f"\n\t{SPACE}" else "?" for c in str(text)), quote=True)
 
 
 def short(value: float | None, digits: int = 3) -> str:
-    """So many significant digits, an exponent only where zeros would have to be counted."""
+    """A number with `digits` significant digits, with an exponent only if it would have many zeros."""
     if value is None or not math.isfinite(value):
         return NONE
     if value and not 1e-4 <= abs(value) < 1e6:
@@ -39,7 +39,7 @@ def short(value: float | None, digits: int = 3) -> str:
 
 
 def fixed(value: float | None, decimals: int) -> str:
-    """So many decimals: what stands in one column should be compared at a glance."""
+    """A number with a fixed number of decimals, so that a column can be compared at a glance."""
     if value is None or not math.isfinite(value):
         return NONE
     return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", MINUS)
@@ -60,7 +60,7 @@ def times(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """A share as percent; above 0 it is never printed as 0, and what is endless is said in words."""
+    """A share as percent; above 0 it is never printed as 0, and an infinite one is described in words."""
     if value is None or math.isnan(value):
         return NONE
     if math.isinf(value):
@@ -70,7 +70,7 @@ def share(value: float | None) -> str:
     percent = 100 * value
     if percent >= 1e5:
         return f"{short(value)}{TIMES}"
-    # 99.96 % must not read as 100 %: the reader would take it for a figure at its limit.
+    # 99.96 % must not be printed as 100 %, which looks like a figure at its limit.
     decimals = 1 if percent < 10 or 99.5 <= percent < 100.5 else 0
     text = f"{math.floor(percent * 10) / 10:.1f}" if 99.5 <= percent < 100 else f"{percent:.{decimals}f}"
     return f"{text.removesuffix('.0')}{SPACE}%"
@@ -88,7 +88,7 @@ def listed(items: Iterable[str]) -> str:
 
 
 def moment(date: str) -> datetime | None:
-    """A date of a provenance; None where it is not ISO 8601. Without a zone it is taken as UTC, to be comparable."""
+    """A date of a provenance; None if it is not ISO 8601. A date without a zone counts as UTC, to be comparable."""
     try:
         found = datetime.fromisoformat(date)
     except ValueError:
@@ -103,11 +103,11 @@ def day(date: str) -> str:
 
 
 def table(label: str, heads: Sequence[str], rows: Sequence[str], caption: str = "", style: str = "") -> str:
-    """A table in a container of its own that scrolls sideways, which a keyboard can reach.
+    """A table in a container that scrolls sideways and can be reached by keyboard.
 
     Parameters
     ----------
-    label : plain text, what the container is called; once a page.
+    label : plain text, the name of the container; unique on the page.
     heads, rows : HTML of the head cells' content, and of whole ``<tr>`` elements or ``<tbody>`` groups.
     caption : HTML.
     """

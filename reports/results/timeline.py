@@ -1,4 +1,4 @@
-"""A timeline of a few frames as SVG: one row a frame, a bar for every call of a stage, calls inside others below them.
+"""A timeline of a few frames as SVG: one row for each frame, a bar for each call of a stage, nested calls below.
 
 `Bar`s in ms from the start of their frame in; one self-contained SVG document out, light and dark, with a text
 alternative and a legend of the stages by the time they take.
@@ -38,7 +38,7 @@ def timeline(frames: Sequence[Sequence[Bar]], title: str) -> str:
     for frame in frames:
         for bar in frame:
             totals[bar.name] += bar.length
-            if bar.depth:  # counts for the call inside, not twice
+            if bar.depth:  # counted for the inner call, not twice
                 outer = next(b for b in frame if b.depth == bar.depth - 1 and b.start <= bar.start < b.start + b.length)
                 totals[outer.name] -= bar.length
     names = sorted(totals, key=lambda name: -totals[name])

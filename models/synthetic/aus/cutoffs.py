@@ -1,8 +1,8 @@
 """Cut-offs of dynamic intensities (spec 60.7 step 2): which quantile of a clip's values is its zero.
 
-The best quantile depends on how long an AU rests in a clip and on how noisy its values are. Clips are played through
-without pictures: intensities of random scripts, the gain and noise that a model shows on people it did not learn from,
-then the post-processing of the pipeline; the quantile whose result correlates best with the script is taken.
+The best quantile depends on how long an AU rests in a clip and on how noisy its values are. Clips are simulated
+without images: intensities of random scripts, the gain and noise of a model on people that it did not learn from, then
+the post-processing of the pipeline. The quantile whose result correlates best with the script is chosen.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Array = npt.NDArray[Any]
 
 CUTOFFS = np.arange(2, 19) / 20
 SCRIPTS, FRAMES = 300, 120
-#: Scores are averaged over so many neighbouring quantiles: near its best, correlation hardly depends on the quantile.
+#: Number of neighbouring quantiles over which scores are averaged: near the best one the correlation is nearly flat.
 NEIGHBOURS = 5
-#: Frames over which a model's error stays much the same: it follows pose and expression, not the camera's noise.
+#: Frames over which a model's error hardly changes: it depends on pose and expression, not on noise of the camera.
 ERROR_FRAMES = 12
 
 

@@ -1,9 +1,9 @@
-"""Features of rendered faces with known action units: what AU models are trained on and judged by (spec 60.1 to 60.5).
+"""Features of rendered faces with known action units, for training and judging AU models (spec 60.1 to 60.5).
 
-Rendered people go through the reference's own tracker, shape fit, alignment, FHOG, geometry and running medians; before
-there is a landmark model, true landmarks with the noise of a tracker take its place. T frames of a person become one
-file of the workspace: features (T, 4702), running medians (T, 4702), truth (T, 18). Two processes work on different
-people, and what is stored is not made again.
+Rendered people are measured by the reference's tracker, shape fit, alignment, FHOG, geometry and running medians; while
+there is no landmark model yet, true landmarks with the noise of a tracker are used instead. T frames of a person become
+one file of the workspace: features (T, 4702), running medians (T, 4702), truth (T, 18). Two processes work on different
+people, and stored results are not made again.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from auparity.reference.tracking import VideoTracker
 Array = npt.NDArray[Any]
 I32 = npt.NDArray[np.int32]
 
-#: Noise of landmarks that stand in for a tracker's: shape in standard deviations, turn in rad, place and size as shares
-#: of the distance of the outer eye corners and of the scale; half of it stays the same through a clip.
+#: Noise of true landmarks that replace those of a tracker: shape in standard deviations, turn in rad, place and size as
+#: shares of the distance of the outer eye corners and of the scale; half of it stays the same through a clip.
 SHAPE_NOISE, TURN_NOISE, PLACE_NOISE, SCALE_NOISE = 0.22, 0.02, 0.008, 0.008
-#: The start of a fit in a session is off by so many times that noise: as much as a face moves between frames.
+#: Error of the start of a fit in a session, as a multiple of that noise: as much as a face moves between frames.
 START_NOISE = 2.0
 SESSION_STRIDE = 12  #: frames between those of a session: 0.4 s
 DRAWN = 0.6  #: share of a session's frames with expressions drawn at random
-#: How far a box that stands in for a detector's is off, as a share of its size.
+#: Error of a true box that replaces that of a detector, as a share of its size.
 BOX_NOISE = 0.03
 
 
@@ -61,7 +61,7 @@ class ClipFeatures:
 
     @classmethod
     def load(cls, workspace: Workspace, name: str) -> ClipFeatures:
-        """A stored clip; AuparityError when there is none."""
+        """A stored clip; AuparityError if there is none."""
         stored = workspace.load(name)
         features, medians = (
             np.concatenate([stored[f"hog{which}"], stored[f"geometry{which}"]], axis=-1).astype(np.float32)
@@ -72,14 +72,14 @@ class ClipFeatures:
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """What to collect, and with which models.
+    """A set of features to collect, and the models for it.
 
-    A clip is tracked from its beginning, as the pipeline does. A session shows one person too, but its frames are far
-    apart in time, and most of them show expressions drawn at random: the same number of frames holds ten times as many
-    expressions. There the fit starts near the truth in each frame, where a tracker would be.
+    A clip is tracked from its beginning, as in the pipeline. A session also shows one person, but its frames are far
+    apart in time, and most of them show expressions drawn at random, so the same number of frames has ten times as many
+    expressions. In a session the fit starts near the truth in each frame, as a tracker would.
     """
 
-    name: str  #: folder of the workspace that the features go to
+    name: str  #: folder of the workspace for the features
     first_seed: int  #: person k is rendered from first_seed + k
     people: int
     frames: int  #: of each
@@ -87,7 +87,7 @@ class Collection:
     pdm: PDM  #: of the AU module, as the triangulation
     triangulation: I32
     face: FaceModel | None = None  #: None: true landmarks with noise
-    detector: MTCNN | None = None  #: finds the face where a clip begins; None: the true box, a little off
+    detector: MTCNN | None = None  #: finds the face at the start of a clip; None: the true box with a small error
 
     def result(self, number: int, *, mirrored: bool = False) -> str:
         """The name under which a person's features are stored."""
@@ -130,9 +130,9 @@ def _collect_one(workspace: Workspace, wanted: Collection, number: int) -> None:
 
 
 def mirrored(tracked: tuple[Picture, Array | None]) -> tuple[Picture, Array | None]:
-    """A picture and its landmarks as a mirror shows them: another face for the price of its features.
+    """A picture and its landmarks, mirrored: another face that need not be rendered.
 
-    Of the truth only the landmarks and the action units, which are the same on both sides, make sense afterwards.
+    Of the truth only the landmarks and the action units, which are the same on both sides, are valid afterwards.
     """
     picture, landmarks = tracked
     if picture.truth is None or landmarks is None:
@@ -144,7 +144,7 @@ def mirrored(tracked: tuple[Picture, Array | None]) -> tuple[Picture, Array | No
 
 
 def session_script(script: Script, drawn: Array, rng: np.random.Generator) -> Script:
-    """Every so many-th frame of a script; those `drawn` (T,) bool show expressions drawn at random."""
+    """Every SESSION_STRIDE-th frame of a script; frames `drawn` (T,) bool show expressions drawn at random."""
     rows = slice(None, None, SESSION_STRIDE)
     aus = script.aus[rows].copy()
     for k in np.flatnonzero(drawn):
@@ -153,10 +153,10 @@ def session_script(script: Script, drawn: Array, rng: np.random.Generator) -> Sc
 
 
 def describe_clip(tracked: Iterator[tuple[Picture, Array | None]], pdm: PDM, triangulation: I32) -> dict[str, Array]:
-    """What is stored of a clip, from its pictures and their landmarks (68, 2) (None: not tracked).
+    """The stored arrays of a clip, from its pictures and their landmarks (68, 2) (None: not tracked).
 
-    Failed frames are left out, and "index" says which ones are there. Descriptors and medians have one more row, which
-    holds the medians at the end of the clip.
+    Failed frames are left out, and "index" lists the others. Descriptors and medians have one more row, which holds the
+    medians at the end of the clip.
     """
     describer = FaceDescriber(AUPredictors((), pdm, triangulation))
     shape_model = ShapeModel(pdm)
@@ -231,14 +231,14 @@ def _fitted(
 
 
 class FitNearTruth:
-    """Landmarks as the tracker would find them, had it followed the face up to the frame before."""
+    """Landmarks as a tracker would find them that had followed the face up to the frame before."""
 
     def __init__(self, face: FaceModel, pdm: PDM, rng: np.random.Generator) -> None:
         self.model, self.rng = WeakPerspective(pdm), rng
         self.detector = LandmarkDetector(face)
 
     def landmarks(self, image: Array, true_landmarks: Array, pose: Array) -> Array | None:
-        """(68, 2) px, or None when the validator does not believe them."""
+        """(68, 2) px, or None if the validator rejects them."""
         truth = self.model.fit(true_landmarks[None].astype(np.float64), pose[None, 3:])
         noise = START_NOISE * self.rng.standard_normal((1, noise_size(self.model)))
         start = with_noise(self.model, truth, noise)
@@ -267,7 +267,7 @@ def _noisy(pictures: Iterator[Picture], pdm: PDM, rng: np.random.Generator) -> I
 
 
 def noise_size(model: WeakPerspective) -> int:
-    """Standard normal numbers that `with_noise` takes for a face."""
+    """Standard normal numbers for one face, as `with_noise` takes them."""
     return 6 + len(model.deviations)
 
 

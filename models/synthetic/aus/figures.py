@@ -1,7 +1,7 @@
-"""How good AU models are on rendered faces that they never saw: correlation and error of intensities, F1 of presence.
+"""Figures of AU models on unseen rendered faces: correlation and error of intensities, F1 of presence.
 
-Clips are judged as the pipeline would show them: predicted with the medians of their end, calibrated, clamped and
-smoothed (spec 60.7); photographs by the static models.
+Clips are judged by the output of the pipeline: predicted with the medians of their end, calibrated, clamped and
+smoothed (spec 60.7); images are judged by the static models.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 HOG_SIZE = 4464
 COLUMNS = [AU_NAMES.index(name) for name in INTENSITY_AUS]
-#: The correlation that is asked of an AU.
+#: The required correlation of an AU.
 ENOUGH = 0.85
 
 
@@ -35,7 +35,7 @@ def correlations(values: Array, truth: Array) -> Array:
 
 
 def f1_scores(said: Array, truth: Array) -> Array:
-    """(K,) harmonic means of precision and recall of columns (N, K) bool; 0 where nothing was present or said."""
+    """(K,) harmonic means of precision and recall of columns (N, K) bool; 0 where nothing was present or predicted."""
     right, wrong = (said & truth).sum(axis=0), (said ^ truth).sum(axis=0)
     scores: Array = np.divide(2 * right, 2 * right + wrong, out=np.zeros(said.shape[1]), where=2 * right + wrong > 0)
     return scores
@@ -60,7 +60,7 @@ def clip_figures(predictors: AUPredictors, clips: list[ClipFeatures], frames: in
 
 
 def photo_figures(predictors: AUPredictors, features: Array, truth: Array) -> dict[str, Any]:
-    """Figures of the static models on photographs, features (N, D)."""
+    """Figures of the static models on images, features (N, D)."""
     models = ActionUnitModels(predictors)
     wide = features.astype(np.float64)
     intensity, presence = models.predict_static(wide[:, :HOG_SIZE], wide[:, HOG_SIZE:])

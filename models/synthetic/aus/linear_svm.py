@@ -1,10 +1,11 @@
 """Linear support vector machines in the primal, many at once (Fan et al., "LIBLINEAR", JMLR 2008, L2-loss; Keerthi and
 DeCoste, JMLR 2005).
 
-Both kinds have one shape: the value of a sample, x.w + b, is wanted in an interval, and squared distance from it is
-the loss. Regression wants y - epsilon to y + epsilon; classification at least 1 of positive samples and at most -1 of
-negative ones. K problems share the samples (N, D), so that each step is one matrix product for all of them; steps are
-conjugate gradients on the piecewise quadratic, with exact line search. Weights (K, D) and biases (K,) out.
+Both kinds have the same form: the value of a sample, x.w + b, should be in an interval, and the squared distance from
+it is the loss. The interval is y - epsilon to y + epsilon for regression; for classification it is at least 1 for
+positive samples and at most -1 for negative ones. K problems share the samples (N, D), so that each step is one matrix
+product for all of them; steps are conjugate gradients on the piecewise quadratic, with exact line search. Weights (K,
+D) and biases (K,) out.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ Array = npt.NDArray[Any]
 TOLERANCE = 1e-3
 MAX_STEPS = 400
 LINE_SEARCH_STEPS = 8
-#: The preconditioner knows so many principal directions of the samples exactly, and the others on average.
+#: Number of principal directions of the samples that the preconditioner has exactly; it averages over the others.
 PRINCIPAL = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What K problems want of N samples."""
+    """The targets of K problems for N samples."""
 
     low: Array  #: (N, K) smallest value without loss, -inf where none
     high: Array  #: (N, K) largest value without loss, inf where none
@@ -35,12 +36,12 @@ class Targets:
 
     @classmethod
     def regression(cls, values: Array, epsilon: float, weight: Array) -> Targets:
-        """Values (N, K) that are to be met within epsilon."""
+        """Targets for values (N, K) within epsilon."""
         return cls((values - epsilon).astype(np.float32), (values + epsilon).astype(np.float32), _f32(weight, values))
 
     @classmethod
     def classification(cls, positive: Array, weight: Array) -> Targets:
-        """Classes (N, K) bool."""
+        """Targets for classes (N, K) bool."""
         low = np.where(positive, np.float32(1), np.float32(-np.inf))
         return cls(low, np.where(positive, np.float32(np.inf), np.float32(-1)), _f32(weight, positive))
 
@@ -55,7 +56,7 @@ def _f32(weight: Array, like: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Preconditioner:
-    """Inverse of the Hessian 1 + 2 C X'X that K problems would have if every sample had a loss, nearly."""
+    """Approximate inverse of the Hessian 1 + 2 C X'X that K problems would have if every sample had a loss."""
 
     directions: Array  #: (D, P) principal directions of the samples
     gain: Array  #: (P, K) on them, above that of the rest
@@ -114,7 +115,7 @@ def solve(
         before, size = size, -(fresh * downhill).sum(axis=0)
         if (size <= tolerance**2 * start).all():
             break
-        # Polak-Ribiere, restarted where it would not go downhill.
+        # Polak-Ribiere, restarted if the direction is not a descent.
         change_of_slope = np.maximum(size + (gradient * downhill).sum(axis=0), 0)
         turn = np.divide(change_of_slope, before, out=np.zeros_like(before), where=before > 0)
         gradient = fresh

@@ -1,8 +1,8 @@
-"""Features of rendered photographs with known action units: many more people than in clips (spec 60.1, image path).
+"""Features of rendered images with known action units, of many more people than in clips (spec 60.1, image path).
 
-Four photographs show one person in different expressions, poses and light, which is what the models learn from:
-differences within a person, and faces that differ between people. Results are stored by the workspace in parts, each
-with the photographs' mirror images. `PhotoSet` in; features (N, 4702), true AUs (N, 18), people (N,) out.
+Four images show one person in different expressions, poses and light, so that the models learn from differences within
+a person and between people. The workspace stores results in parts, each with the mirror images. `PhotoSet` in; features
+(N, 4702), true AUs (N, 18), people (N,) out.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from auparity.reference.pdm import ShapeModel, euler_from_rotation
 Array = npt.NDArray[Any]
 I32 = npt.NDArray[np.int32]
 
-#: Photographs that AU models look at: not too small (px between outer eye corners), not too far from the front (rad).
+#: Images that AU models learn from: not too small (px between outer eye corners), not too far from the front (rad).
 SMALLEST, FARTHEST_TURN = 40.0, np.radians(40.0)
 PHOTOS_A_TASK = 500
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoFeatures:
-    """Photographs that suit the AU models, and their mirror images."""
+    """Images that are suitable for the AU models, and their mirror images."""
 
     features: Array  #: (N, 4702) float32, FHOG then geometry
     aus: Array  #: (N, 18) true intensities
@@ -46,10 +46,10 @@ class PhotoFeatures:
 
 @dataclass(frozen=True, eq=False)
 class PhotoTask:
-    """Photographs first to first + PHOTOS_A_TASK - 1 of a set."""
+    """Images first to first + PHOTOS_A_TASK - 1 of a set."""
 
     name: str  #: of the result
-    source: PhotoSet | Path  #: a set on disk travels as its folder
+    source: PhotoSet | Path  #: a set on disk is sent as its folder
     first: int
     last: int
     pdm: PDM
@@ -60,10 +60,10 @@ class PhotoTask:
 def describe_photos(
     workspace: Workspace, name: str, pdm: PDM, triangulation: I32, face: FaceModel | None, photos: PhotoSet, count: int
 ) -> PhotoFeatures:
-    """Features of those of the first `count` photographs that are large and frontal enough.
+    """Features of those of the first `count` images that are large and frontal enough.
 
-    Landmarks are found by a fit from near the truth (None for `face`: true landmarks with noise); where the validator
-    does not believe them the photograph is left out.
+    Landmarks are found by a fit from near the truth (None for `face`: true landmarks with noise). If the validator
+    rejects them, the image is left out.
     """
     count = min(count, len(photos.landmarks))
     source = Path(str(photos.images.filename)).parent if isinstance(photos.images, np.memmap) else photos
@@ -80,7 +80,7 @@ def describe_photos(
 
 
 def describe_part(workspace: Workspace, task: PhotoTask) -> None:
-    """Features of a part of the photographs, stored under the task's name."""
+    """Features of a part of the images, stored under the task's name."""
     photos = PhotoSet.open(task.source) if isinstance(task.source, Path) else task.source
     found = _landmarks(photos, task)
     describer = FaceDescriber(AUPredictors((), task.pdm, task.triangulation))
@@ -104,7 +104,7 @@ def describe_part(workspace: Workspace, task: PhotoTask) -> None:
 
 
 def _landmarks(photos: PhotoSet, task: PhotoTask) -> list[tuple[int, Array]]:
-    """Number and landmarks (68, 2) float32 of the photographs that suit."""
+    """Number and landmarks (68, 2) float32 of the suitable images."""
     rng = np.random.default_rng([41, task.first])
     landmarks, pose = (np.asarray(a[task.first : task.last], np.float64) for a in (photos.landmarks, photos.pose))
     model = WeakPerspective(task.pdm)

@@ -1,8 +1,8 @@
-"""What the AU models learn from: frames of sessions and photographs, arranged for each kind of model.
+"""Samples for the AU models: frames of sessions, and images, arranged for each kind of model.
 
-Static models see features as they are, of frames and of photographs. A dynamic machine sees frames without the medians
-of their session. A dynamic regression is calibrated on every clip (spec 60.7), so that a constant error for a person
-does not matter: it learns from differences within people, features and intensities without the person's means.
+Static models get the features of frames and images unchanged. A dynamic machine gets frames minus the medians of their
+session. A dynamic regression is calibrated on every clip (spec 60.7), so a constant error for a person does not matter:
+it learns from differences within people, that is from features and intensities minus the person's means.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ Array = npt.NDArray[Any]
 HOG_SIZE = 4464
 #: FHOG is scaled to unit total variance and geometry to the square of this, so that one regularisation fits both.
 GEOMETRY_GAIN = 2.0
-#: Share that an orientation bin gives to its neighbours.
+#: Share of an orientation bin that is moved to its neighbours.
 BLUR = 0.4
-#: From this frame of a session on, running medians are close enough to the final ones to learn from as well.
+#: From this frame of a session on, the running medians are close enough to the final ones to be used as well.
 SETTLED = 15
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Rows to learn from or to judge by."""
+    """Rows for training or judging."""
 
     features: Array  #: (N, D) float32
     aus: Array  #: (N, 18) intensities
     people: Array  #: (N,) which rows show one person
-    photo: Array  #: (N,) bool: from a photograph
+    photo: Array  #: (N,) bool: from an image, not from a session
     mirrored: Array  #: (N,) bool
 
     def take(self, rows: Array) -> Samples:
@@ -96,7 +96,7 @@ def blur_orientations(features: Array) -> Array:
     """(N, D) with every orientation bin of FHOG mixed with its two neighbours, on the circle; symmetric and linear.
 
     Learning from blurred features, and blurring the weights, prefers models whose weights change little from one
-    orientation to the next: a face turned by a few degrees looks nearly the same to them.
+    orientation to the next, so that turning a face by a few degrees hardly changes their output.
     """
     blurred = features.copy()
     cells = blurred[:, :HOG_SIZE].reshape(len(features), -1, FEATURES)

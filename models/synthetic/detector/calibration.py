@@ -1,5 +1,5 @@
 """The last step of the detector's training: biases for the pipeline's fixed thresholds (0.6, 0.7, 0.7; spec 20), and
-what the reference then finds in pictures (H, W, 3) uint8 BGR of one face and of none.
+the detections of the reference in pictures (H, W, 3) uint8 BGR of one face and of none.
 """
 
 from __future__ import annotations
@@ -21,19 +21,23 @@ Array = npt.NDArray[Any]
 _, RNET_THRESHOLD, ONET_THRESHOLD = THRESHOLDS
 PASSING_RNET = 0.998  #: share of the faces that reach it
 MISSED_FACES, FALSE_BOXES = 0.005, 0.0025  #: share of faces; boxes a picture: a quarter of what is allowed
-#: O-Net's probability that may become the threshold: nothing that it takes for no face rather than for one.
+#: Range of O-Net's probabilities that may become the threshold; below 0.5 it says that there is no face.
 LOWEST, HIGHEST = 0.5, 0.9
-NEAR_FRONTAL, SMALLEST_FACE = 45.0, 60.0  #: degrees of yaw, px: the faces that recall is promised for
-FOUND, PART, NEGATIVE = 0.5, 0.4, 0.3  #: overlap of a box with the face's: found; close to it; up to which it is false
+NEAR_FRONTAL, SMALLEST_FACE = 45.0, 60.0  #: degrees of yaw, px: limits of the faces for which recall is promised
+FOUND, PART, NEGATIVE = (
+    0.5,
+    0.4,
+    0.3,
+)  #: overlaps with the face: found from, close from, false up to
 
 
 def calibrate(nets: list[Any], photos: PhotoSet, empty: Array, rows: range) -> dict[str, float]:
-    """Shift the face logits of R-Net and O-Net so that the fixed thresholds do on unseen pictures what they must.
+    """Shift the face logits of R-Net and O-Net so that the fixed thresholds suit unseen pictures.
 
-    R-Net's threshold is lowered until 99.8 % of the faces that reach it pass. O-Net's comes to lie in the middle, in
-    logits, between the probability that all but a few faces have and the one that all but a few other boxes stay below;
-    where these cross, faces go first. Faces that an earlier network lost do not pull it down, and it never leaves 0.5
-    to 0.9: what few false boxes rendered pictures give says little of those in other ones.
+    R-Net's threshold is lowered until 99.8 % of the faces that reach it pass. O-Net's is in the middle, in logits,
+    between the probability that all but a few faces exceed and the one that all but a few other boxes stay below; if
+    these cross, recall of faces has priority. Faces that an earlier network lost do not lower it, and it stays between
+    0.5 and 0.9, because the few false boxes in rendered pictures say little about those in other pictures.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def calibrate(nets: list[Any], photos: PhotoSet, empty: Array, rows: range) -> d
 
 
 def operating_point(true: list[float], false: list[float], pictures: int) -> float:
-    """O-Net's probability that is to become the threshold; see `calibrate`."""
+    """O-Net's probability that becomes the threshold; see `calibrate`."""
     highest = float(np.quantile(true, MISSED_FACES)) if true else HIGHEST
     strict = sorted(false, reverse=True)
     allowed = round(FALSE_BOXES * pictures)
@@ -78,13 +82,13 @@ def operating_point(true: list[float], false: list[float], pictures: int) -> flo
 
 
 def _promised(photos: PhotoSet) -> Array:
-    """(N,) bool: faces that recall is promised for."""
+    """(N,) bool: faces for which recall is promised."""
     turned = np.degrees(np.abs(np.asarray(photos.pose[:, 4])))
     return np.asarray((turned <= NEAR_FRONTAL) & (np.ptp(photos.landmarks, axis=1).max(axis=1) >= SMALLEST_FACE))
 
 
 def _best(chance: Array, boxes: Array, face: Array, share: float) -> float | None:
-    """The best probability of a box that overlaps the face by `share`; None when there is no such box."""
+    """The best probability of a box that overlaps the face by `share`; None if there is no such box."""
     near = samples.overlap(boxes, face) >= share
     return float(chance[near].max()) if near.any() else None
 
@@ -95,7 +99,7 @@ def _logit(chance: float) -> float:
 
 
 def _shift(net: Any, chance: float, threshold: float) -> None:
-    """Make what had the probability `chance` have that of the threshold."""
+    """Shift the logit so that the probability `chance` becomes the threshold."""
     import torch
 
     with torch.no_grad():
@@ -103,7 +107,7 @@ def _shift(net: Any, chance: float, threshold: float) -> None:
 
 
 def measure(mtcnn: MTCNN, photos: PhotoSet, empty: Array, rows: range) -> dict[str, float]:
-    """What the reference detects in pictures of one face and of none: a second box on a face is a false one."""
+    """Detections of the reference in pictures of one face and of none; a second box on a face counts as false."""
     wanted, overlaps, false = _promised(photos), [], 0
     for k in rows:
         landmarks = np.asarray(photos.landmarks[k], np.float64)

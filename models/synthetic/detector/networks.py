@@ -1,7 +1,7 @@
-"""The face detector's networks while they are trained: built in torch, run as a cascade, turned into the bundle's form.
+"""The networks of the face detector for training: built in torch, run as a cascade, converted for the bundle.
 
-The cascade here follows spec 20 without its roundings to whole pixels; it mines hard examples and sets thresholds. What
-counts in the end is measured with the reference's own detection.
+The cascade here follows spec 20 without its roundings to whole pixels; it mines hard examples and sets thresholds. The
+final figures are measured with the detection of the reference.
 """
 
 from __future__ import annotations

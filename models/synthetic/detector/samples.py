@@ -20,7 +20,7 @@ CORRECTION_FACTOR = np.array([1.0323, 0.7751])
 
 
 def detector_boxes(landmarks: Array) -> Array:
-    """(N, 4) x, y, w, h that the networks must find for (N, 68, 2) landmarks: spec 20.9 undone."""
+    """(N, 4) x, y, w, h that the networks must find for (N, 68, 2) landmarks: the inverse of spec 20.9."""
     low, size = landmarks.min(axis=1), np.ptp(landmarks, axis=1)
     before = size / CORRECTION_FACTOR
     return np.concatenate([low - CORRECTION_OFFSET * before, before], axis=1)
@@ -57,7 +57,7 @@ def cut(image: Array, boxes: Array, side: int) -> Array:
 
 
 def regression(boxes: Array, face: Array) -> Array:
-    """(K, 4) what the networks must say of squares to arrive at the face's box (spec 20.6)."""
+    """(K, 4) the regression that the networks must give for squares to reach the face's box (spec 20.6)."""
     size = boxes[:, 2:]
     return np.concatenate(
         [(face[:2] - boxes[:, :2]) / size, (face[:2] + face[2:] - boxes[:, :2] - size) / size], axis=1

@@ -1,10 +1,10 @@
 """Trains the action unit models: 17 support vector regressions and 18 support vector machines, static and dynamic
 (spec 10.11, 60.6), linear on FHOG and geometry.
 
-Dynamic models subtract a person's running medians and learn from sessions of rendered people; static ones see the face
-alone and learn from photographs as well. How strongly each model is regularised, and how much photographs count, is
-chosen on people that it did not learn from; then it learns from all. Steps: features (`au_features`, `au_photos`), then
-"aus"; figures of clips that were tracked frame by frame and post-processed go to the report.
+Dynamic models subtract a person's running medians and learn from sessions of rendered people. Static models use the
+descriptor alone and learn from images as well. The regularisation of each model, and the weight of images, are chosen
+on held-out people; then the model learns from all people. Steps: features (`aus.features`, `aus.photos`), then "aus".
+The report has figures of clips that were tracked frame by frame and post-processed.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ Task = Literal["intensity", "presence"]
 
 RESULT = "aus"
 TRAINING_SEED, HELD_OUT_SEED = 1_000_000, 2_000_000
-#: People and frames of each: sessions to learn from, clips to be judged by.
+#: Numbers of people and of frames of each: sessions for training, clips for judging.
 PEOPLE, FRAMES = 400, 45
 CLIPS, CLIP_FRAMES = 17, 120
 PHOTOS, HELD_OUT_PHOTOS = 2_000, 300
-#: Presence models of the video list that do without medians. OpenFace has more, and intensities too (spec 10.11);
-#: rendered people at rest differ so much that every intensity follows the truth better on held-out people with a
-#: person's neutral face than without. A smile's presence is as plain either way.
+#: Presence models of the video list that use no medians. OpenFace has more, also of intensities (spec 10.11). Rendered
+#: people at rest differ so much that on held-out people every intensity follows the truth better with a person's
+#: neutral face than without. The presence of a smile is equally clear either way.
 STATIC_IN_VIDEOS = ("AU12",)
-EPSILON = 0.1  #: intensity that a regression may be off without loss
-#: Weights of the loss that are tried (LIBLINEAR's C), with features scaled by `feature_scale`, and how much a
-#: photograph counts against a frame of a session.
+EPSILON = 0.1  #: error of an intensity without loss
+#: Weights of the loss that are tried (LIBLINEAR's C), with features scaled by `feature_scale`, and the weight of
+#: an image relative to a frame of a session.
 WEIGHTS = (0.05, 0.15, 0.5, 1.5, 5.0, 15.0)
 PHOTO_SHARES = (0.2, 0.5, 1.0)
 ROUGH = 1e-2  #: tolerance of the solver where models are only compared
-#: Every so many-th person is held out while weights are chosen.
+#: Every n-th person is held out while weights are chosen.
 FOLD = 4
 
 
@@ -63,7 +63,7 @@ class Linear:
 
     weights: Array  #: (T, D)
     biases: Array  #: (T,)
-    options: Array  #: (T, 2) weight of the loss and share of photographs that were chosen
+    options: Array  #: (T, 2) chosen weight of the loss and weight of images
 
     def values(self, features: Array) -> Array:
         """(N, T)"""
@@ -84,9 +84,9 @@ def train(
     Parameters
     ----------
     pdm, triangulation : of the AU module: the tracker's PDM, and the triangles (T, 3) of its mask.
-    face : the landmark model, whose errors the AU models learn to live with; None: true landmarks with noise.
-    photos, validation : rendered photographs to learn from, and others to judge by.
-    detector : finds the face where clips begin; None: the true box, a little off.
+    face : the landmark model, so that the AU models learn with its errors; None: true landmarks with noise.
+    photos, validation : rendered images for training, and others for judging.
+    detector : finds the face at the start of clips; None: the true box with a small error.
     """
     if workspace.has(RESULT):
         return
@@ -136,9 +136,9 @@ def train(
 
 
 def fit_models(samples: Samples, task: Task, scale: Array) -> tuple[Linear, Array, Samples]:
-    """Models of one kind and task; their values on people they did not learn from, and those people.
+    """Models of one kind and task; also values on held-out people, and those people.
 
-    The values are those of models with the same options that learned from the others.
+    The values are those of models with the same options that learned only from the other people.
     """
     away = samples.people % FOLD == FOLD - 1
     training, held_out = samples.take(~away), samples.take(away & ~samples.mirrored)
@@ -160,7 +160,7 @@ def _score(values: Array, aus: Array, task: Task) -> Array:
 
 
 def train_models(samples: Samples, task: Task, scale: Array, options: Array, tolerance: float = TOLERANCE) -> Linear:
-    """K models of each of T AUs, K major, for options (K, T, 2): weight of the loss and share of photographs."""
+    """K models of each of T AUs, K major, for options (K, T, 2): weight of the loss and weight of images."""
     flat = options.reshape(-1, 2)
     repeats = len(options)
     importance = np.where(samples.photo[:, None], flat[:, 1], 1.0) * flat[:, 0]
@@ -169,7 +169,7 @@ def train_models(samples: Samples, task: Task, scale: Array, options: Array, tol
         targets = Targets.regression(wanted, EPSILON, importance)
     else:
         present = samples.aus >= PRESENCE_FROM
-        # Present samples weigh more where they are rare, by the root of the odds: half way to equal classes.
+        # Rare present samples get more weight, by the root of the odds, which is half way to equal classes.
         share = np.clip(present.mean(axis=0), 1 / len(samples), 1 - 1 / len(samples))
         rarity = np.where(present, np.sqrt((1 - share) / share), 1.0)
         targets = Targets.classification(np.tile(present, (1, repeats)), importance * np.tile(rarity, (1, repeats)))
@@ -179,13 +179,13 @@ def train_models(samples: Samples, task: Task, scale: Array, options: Array, tol
 
 
 def with_zero(models: Linear, rest: Samples) -> Linear:
-    """Models that learned from differences, with the bias that suits features without medians."""
+    """Models that learned from differences, with the bias for features minus medians."""
     offset = (rest.aus[:, COLUMNS] - rest.features @ models.weights.T).mean(axis=0)
     return Linear(models.weights, offset.astype(np.float32), models.options)
 
 
 def people_curve(samples: Samples, clips: list[ClipFeatures], options: Array, scale: Array) -> dict[str, float]:
-    """Mean correlation of dynamic intensities on held-out clips, clips centred, against people learned from."""
+    """Mean correlation of dynamic intensities on held-out clips, clips centred, by number of training people."""
     features, truth = (
         np.concatenate([v - v.mean(axis=0) for v in values])
         for values in ([clip.features for clip in clips], [clip.aus[:, COLUMNS] for clip in clips])
@@ -199,7 +199,7 @@ def people_curve(samples: Samples, clips: list[ClipFeatures], options: Array, sc
 
 
 def predictors_from(results: dict[str, Array]) -> tuple[AUPredictors, AUPredictors]:
-    """The model lists for videos and for photographs from stored arrays."""
+    """The model lists for videos and for images from stored arrays."""
     pdm = PDM(results["mean_shape"], results["components"], results["eigenvalues"])
     lists = []
     for dynamic in (True, False):
@@ -227,5 +227,5 @@ def _model(results: dict[str, Array], task: Task, name: str, dynamic: bool) -> A
 
 
 def load_aus(workspace: Workspace) -> tuple[AUPredictors, AUPredictors]:
-    """The trained models for videos and for photographs; AuparityError when there are none."""
+    """The trained models for videos and for images; AuparityError if there are none."""
     return predictors_from(workspace.load(RESULT))

@@ -1,9 +1,9 @@
-"""The face detector: P-Net, R-Net and O-Net (Zhang et al. 2016, MTCNN), each trained on what the one before lets pass.
+"""The face detector: P-Net, R-Net and O-Net (Zhang et al. 2016, MTCNN), each trained on what the previous one accepts.
 
-Layers are those of spec 10.5 with fewer channels. Faces are the renderer's; negatives are squares of backgrounds and of
-pictures that overlap the face by less than 0.3. R-Net and O-Net learn from the proposals of the cascade before them on
-the training pictures (so false ones are hard ones), and from shifted squares around the faces. The last step moves the
-bias of the face logit, because thresholds are fixed in the pipeline (detector_calibration).
+Layers are those of spec 10.5 with fewer channels. Faces are rendered; negatives are squares in backgrounds and in
+pictures that overlap the face by less than 0.3. R-Net and O-Net learn from the proposals of the earlier networks on the
+training pictures (so false ones are hard ones), and from shifted squares around the faces. The last step shifts the
+bias of the face logit, because the thresholds of the pipeline are fixed (detector/calibration.py).
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ Array = npt.NDArray[Any]
 EPOCHS = {"pnet": 10, "rnet": 8, "onet": 4}
 BATCH, RATE = 512, 4e-3
 CHECKPOINT_SECONDS = 60.0
-POSITIVE, PART, NEGATIVE = 0.65, 0.4, 0.3  #: overlap from which a square is a face, part of one; up to which it is none
+POSITIVE, PART, NEGATIVE = (
+    0.65,
+    0.4,
+    0.3,
+)  #: overlaps with a face: a face from, a part from, neither up to
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +62,7 @@ class Crops:
 
 
 def _label(image: Array, boxes: Array, face: Array | None, side: int) -> Crops:
-    """Crops of squares with their labels; squares that are neither face nor clearly none are left out."""
+    """Crops of squares with their labels; ambiguous squares are left out."""
     share = np.zeros(len(boxes)) if face is None else samples.overlap(boxes, face)
     label = np.select([share >= POSITIVE, share >= PART, share <= NEGATIVE], [1, -1, 0], 9)
     kept = label != 9
@@ -114,7 +118,7 @@ def fit(workspace: Workspace, name: str, crops: Crops, seed: int, epochs: int | 
     parts = {"net": net, "optimiser": optimiser, "schedule": schedule}
     if workspace.has(partial):
         first = _restore(workspace.load(partial)["state"], parts, generator)
-        workspace.log(f"{name}: goes on at step {first} of {steps}")
+        workspace.log(f"{name}: resumes at step {first} of {steps}")
     net.train()
     saved = time.monotonic()
     for step in range(first, steps):
@@ -139,7 +143,7 @@ def fit(workspace: Workspace, name: str, crops: Crops, seed: int, epochs: int | 
 
 
 def _checkpoint(step: int, parts: dict[str, Any], generator: torch.Generator) -> Array:
-    """(n,) uint8: all that `fit` needs to go on as if it had not been stopped."""
+    """(n,) uint8: the state with which `fit` resumes as if it had not been interrupted."""
     import torch
 
     stream = io.BytesIO()
@@ -149,7 +153,7 @@ def _checkpoint(step: int, parts: dict[str, Any], generator: torch.Generator) ->
 
 
 def _restore(stored: Array, parts: dict[str, Any], generator: torch.Generator) -> int:
-    """`_checkpoint` undone; returns the step."""
+    """The inverse of `_checkpoint`; returns the step."""
     import torch
 
     state = torch.load(io.BytesIO(stored.tobytes()), weights_only=True)
@@ -160,7 +164,7 @@ def _restore(stored: Array, parts: dict[str, Any], generator: torch.Generator) -
 
 
 def _gather(name: str, photos: Any, faces: Array, backgrounds: Array, nets: list[Any], seed: int, log: Any) -> Crops:
-    """Crops for a network: squares drawn at random and, for the later ones, what the networks before let pass."""
+    """Crops for a network: squares drawn at random and, for the later ones, what the earlier networks accept."""
     rng = np.random.default_rng([41, seed])
     parts, side = [], SIDES[name]
     total = len(photos) + len(backgrounds)
@@ -169,7 +173,7 @@ def _gather(name: str, photos: Any, faces: Array, backgrounds: Array, nets: list
         face = faces[k] if k < len(photos) else None
         boxes = _random_squares(rng, image.shape, face)
         if nets:
-            # A lower threshold shows the network more of what it must refuse.
+            # A lower threshold gives the network more negatives that it must refuse.
             passed = propose(nets[0], image, 0.5)
             if len(nets) > 1:
                 passed = refine(nets[1], image, passed, 0.5)
@@ -184,12 +188,12 @@ def _gather(name: str, photos: Any, faces: Array, backgrounds: Array, nets: list
 def train(
     workspace: Workspace, photos: PhotoSet, validation: PhotoSet, backgrounds: Array, empty: Array, threads: int = 2
 ) -> None:
-    """Train the networks that are missing, set the biases, and report what the reference detects with them.
+    """Train the networks that are missing, set the biases, and report the detections of the reference with them.
 
     Parameters
     ----------
     backgrounds, empty : (M, h, w, 3) uint8 pictures without a face, for training and for biases and report. Of
-        `validation` and `empty`, every other picture sets the biases and the rest is reported on.
+        `validation` and `empty`, every other picture is used for the biases and the rest for the report.
     """
     if workspace.has("detector"):
         return

@@ -1,8 +1,9 @@
-"""When a hypothesis is good enough to skip the others (spec 50.9): cut-offs on the likelihood of the coarsest scale.
+"""Trains early termination (spec 50.9): cut-offs on the likelihood of the coarsest scale, above which a hypothesis
+wins.
 
-The eleven starting orientations are fitted at the coarsest scale on validation faces, by the reference. Views have more
-or fewer landmarks and likelihoods of different size: a view's bias moves the median of its right hypotheses to 0, its
-cut-off lies above all but a few of its wrong ones. Views and their mirror images share both.
+The eleven starting orientations are fitted at the coarsest scale on validation faces, by the reference. Views have
+different numbers of landmarks and likelihoods of different size: the bias of a view shifts the median of its right
+hypotheses to 0, and its cut-off is above all but a few of its wrong ones. Views and their mirror images share both.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ FACES = 160
 #: Mean landmark error / inter-ocular distance up to which a coarse fit is right, and from which it is wrong.
 RIGHT, WRONG = 0.09, 0.18
 ALLOWED = 0.03  #: share of wrong hypotheses that may pass a cut-off
-LEAST = 12  #: hypotheses that a view needs for figures of its own
+LEAST = 12  #: hypotheses that a view needs for its own figures
 NAME = "early_termination"
 
 
@@ -45,7 +46,7 @@ def _hypotheses(
     rng = np.random.default_rng([43, seed])
     box += rng.normal(0, 0.05, 4) * np.tile(size, 2)  # a detector's error
     windows = (detector.parameters.init_windows[0], 0, 0, 0)
-    # Inter-ocular distance of the same head seen from the front: that in the picture vanishes in profile.
+    # Inter-ocular distance of the same head from the front, because that in the picture vanishes in profile.
     across = np.linalg.norm(landmarks_3d[36] - landmarks_3d[45])
     eyes = across * np.sqrt(np.prod(size) / np.prod(np.ptp(landmarks_3d[:, :2], axis=0)))
     found, state = [], detector.initial_state()

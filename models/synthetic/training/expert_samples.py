@@ -1,8 +1,8 @@
-"""Patches for patch experts: what an expert sees at and around its landmark, at its scale, in its view (spec 40).
+"""Patches for patch experts: the pixels at and around a landmark, at a scale and in a view (spec 40).
 
-A picture is warped once into the reference frame of a scale (the similarity of spec 40.3, from true shapes with a
-little error), and patches are cut there at whole pixels around every landmark; how far each patch is from its landmark
-is then known to a fraction of a pixel.
+A picture is warped once into the reference frame of a scale (the similarity of spec 40.3, from true shapes with a small
+error), and patches are cut there at whole pixels around every landmark, so the distance of each patch from its landmark
+is known to a fraction of a pixel.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROTATION_ERROR = {0.25: 9.0, 0.35: 6.5, 0.5: 5.2, 1.0: 4.8}
 
 @dataclass(frozen=True, eq=False)
 class Faces:
-    """Grey pictures with true shapes; mirrored pictures are pictures like any other."""
+    """Grey pictures with true shapes; mirrored pictures are included like any others."""
 
     photos: PhotoSet
     rows: Array  #: (M,) which picture
@@ -58,7 +58,7 @@ class Faces:
 
 
 def apparent_rotations(photos: PhotoSet) -> Array:
-    """(N, 3) rotations relative to the line of sight, which is what weak perspective sees of a pose."""
+    """(N, 3) rotations relative to the line of sight, which is the pose under weak perspective."""
     out = np.zeros((len(photos), 3))
     for k, pose in enumerate(np.asarray(photos.pose, np.float64)):
         x, y, z = pose[:3] / np.linalg.norm(pose[:3])
@@ -135,7 +135,7 @@ def collect(faces: Faces, scale: float, reach: float, per_landmark: int, seed: i
     Parameters
     ----------
     scale : of the expert, px/mm.
-    reach : patches are taken up to so far (px) from the landmark in x and in y; a third of them close to it.
+    reach : largest distance (px) of patches from the landmark in x and in y; a third of them are close to it.
     per_landmark : patches of each landmark in each face.
     """
     rng = np.random.default_rng([29, seed])
@@ -143,7 +143,7 @@ def collect(faces: Faces, scale: float, reach: float, per_landmark: int, seed: i
     pixels = np.zeros((points, count * per_landmark, SUPPORT * SUPPORT), np.uint8)
     distance = np.zeros((points, count * per_landmark), np.float32)
     grid = np.indices((SUPPORT, SUPPORT)).reshape(2, -1) - HALF
-    column, row = grid[0], grid[1]  # the row counts faster: patches are column-major
+    column, row = grid[0], grid[1]  # the row varies faster: patches are column-major
     margin = int(reach) + HALF + 3
     for k in range(count):
         forward = similarity(faces.landmarks[k], scale * faces.shapes[k])

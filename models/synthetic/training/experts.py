@@ -1,10 +1,10 @@
 """CE-CLM patch experts (Zadeh et al. 2017, "Convolutional experts constrained local model"), small ones.
 
-An expert is a network 122-24-16-8-1 over a contrast-normalised 11 x 11 patch that says how probably its landmark is at
-the patch's centre. All experts of one scale and view are trained together, as batched matrix products, on patches at
-known distances from true landmarks: target exp(-d^2 / 2), d in pixels of the scale. Storage is OpenFace's: the frontal
-view keeps one expert of every mirrored pair, the views that look to one side keep all visible landmarks, and those to
-the other side use them mirrored (spec 40.7).
+An expert is a network 122-24-16-8-1 over a contrast-normalised 11 x 11 patch that gives the probability that its
+landmark is at the patch's centre. All experts of one scale and view are trained together, as batched matrix products,
+on patches at known distances from true landmarks: target exp(-d^2 / 2), d in pixels of the scale. Storage is as in
+OpenFace: the frontal view keeps one expert of every mirrored pair, the views that look to one side keep all visible
+landmarks, and those to the other side use them mirrored (spec 40.7).
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SCALES = (0.25, 0.35, 0.5, 1.0)
 VIEWS = (0.0, -20.0, -45.0, -70.0, 70.0, 45.0, 20.0)  #: ry of each view, degrees
 MIRROR_VIEWS = (0, 6, 5, 4, 3, 2, 1)
 TRAINED_VIEWS = (0, 1, 2, 3)  #: the others are their mirror images
-#: Which ry (degrees) each trained view learns from: its own range and a margin, since views are chosen by a noisy pose.
+#: Range of ry (degrees) from which each trained view learns, with a margin because views are chosen by a noisy pose.
 VIEW_RANGES = {0: (-16.0, 16.0), 1: (-39.0, -4.0), 2: (-64.0, -26.0), 3: (-90.0, -50.0)}
 HIDDEN = (24, 16, 8)
 INPUTS = 122
-REACH = {0.25: 8.0, 0.35: 7.5, 0.5: 7.0, 1.0: 7.0}  #: px: half the largest window, and what it may be off
+REACH = {0.25: 8.0, 0.35: 7.5, 0.5: 7.0, 1.0: 7.0}  #: px: half of the largest window, plus its error
 SIGMA = 1.0  #: px, of the target
-SEEN = 0.4  #: a landmark belongs to a view when so many of its faces show it
+SEEN = 0.4  #: share of a view's faces that must show a landmark for it to belong to the view
 PATCHES = 32  #: of each landmark in each face
 BATCH, STEPS, RATE = 1024, 1100, 4e-3
 MAX_FACES = 4000
@@ -69,7 +69,7 @@ def _initial(count: int, seed: int) -> list[torch.Tensor]:
     sizes = (INPUTS, *HIDDEN, 1)
     parameters = []
     for inputs, outputs in pairwise(sizes):
-        # A normalised patch has length 1, not one per element: the first layer starts with weights of that size.
+        # A normalised patch has length 1, not 1 for each element, so the first layer starts with larger weights.
         spread = 1.6 if inputs == INPUTS else (2.0 / inputs) ** 0.5
         parameters.append(torch.randn(count, inputs, outputs, generator=generator) * spread)
         parameters.append(torch.zeros(count, 1, outputs))
@@ -137,7 +137,7 @@ def _held_out(parameters: list[torch.Tensor], patches: Patches) -> tuple[Array, 
 
 
 def faces_in_view(faces: Faces, view: int, limit: int, seed: int) -> Faces:
-    """Up to `limit` faces, chosen at random, whose pose a view must serve."""
+    """Up to `limit` faces, chosen at random, whose pose is in the range of a view."""
     ry = np.degrees(faces.rotations[:, 1])
     low, high = VIEW_RANGES[view]
     rows = np.flatnonzero((ry >= low) & (ry <= high))

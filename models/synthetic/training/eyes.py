@@ -2,7 +2,7 @@
 
 An expert is a mixture of logistic neurons over a normalised 11 x 11 patch, trained on patches at known distances from
 true landmarks; with no edge features, spec 40.8 divides the sum of the neurons by the sum of their weights, so the
-mixture is what the fit sees. The left eye learns from left eyes and mirrored right eyes; the right model is its mirror.
+fit gets the mixture itself. The left eye learns from left eyes and mirrored right eyes; the right model is its mirror.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Array = npt.NDArray[Any]
 
 SCALES = (1.0, 1.5)  #: px/mm
 NEURONS = 7
-WINDOWS = (3, 5, 7, 9, 11, 15)  #: listed in the file as OpenFace's eyes list them, without edge components
-REACH = 4.5  #: px: half of the window that the fit uses, and what it may be off
+WINDOWS = (3, 5, 7, 9, 11, 15)  #: as in OpenFace's files of eyes, without edge components
+REACH = 4.5  #: px: half of the window that the fit uses, plus its error
 SIGMA = 1.0  #: px, of the target
 PATCHES, BATCH, STEPS, RATE = 32, 1024, 800, 8e-3
 MAX_FACES = 4000
-MAX_TURN = np.radians(50)  #: eyes of faces turned further are not learnt from: one view serves all
+MAX_TURN = np.radians(50)  #: faces turned further are left out, because there is one view for all
 LEAST_ALPHA = 1e-3  #: above the weight below which the fit leaves neurons out (spec 40.8)
 #: Landmarks of the face that are landmarks of an eye: (in the face, in the eye).
 MAPPINGS = {

@@ -1,4 +1,4 @@
-"""Two processes for training steps whose tasks store what they make: the rest is dropped when one of them fails."""
+"""Two processes for training steps whose tasks store their results; if a task fails, the remaining ones are dropped."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ PROCESSES = 2
 def run_tasks(
     workspace: Workspace, name: str, task: Callable[..., None], arguments: Sequence[tuple[Any, ...]], every: int = 10
 ) -> None:
-    """Call `task` with each tuple of arguments, in fresh processes; says after every so many how far it is.
+    """Call `task` with each tuple of arguments, in fresh processes, and report progress.
 
     Raises
     ------
-    Exception : that of the first task that fails; tasks that have not begun are then not begun.
+    Exception : that of the first task that fails; no further tasks are started then.
     """
     if not arguments:
         return
-    # Fresh processes: a forked one cannot use PyTorch after its parent did.
+    # Fresh processes, because a forked one cannot use PyTorch after its parent did.
     with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn"), end_with_parent) as pool:
         futures = [pool.submit(task, *each) for each in arguments]
         try:

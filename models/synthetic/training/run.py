@@ -1,8 +1,8 @@
 """The training of the embedded bundle, from seeds to file: ``auparity dev train -o FOLDER``.
 
-Renders the faces, trains every part on them, puts the parts together and writes ``bundle.zip``. Steps that are finished
-are not done again, so the same command goes on where it was stopped. FOLDER/progress.log says how far it is,
-FOLDER/report.json holds the figures on faces that training never saw.
+Renders the faces, trains every part on them, assembles the parts and writes ``bundle.zip``. Finished steps are not
+repeated, so the same command resumes an interrupted training. FOLDER/progress.log has its progress, FOLDER/report.json
+the figures on faces that training never saw.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from auparity.models.types import MTCNN, BundleMeta, FaceModel, LandmarkModel
 TRAINING, VALIDATION, TESTS = 1_000_000, 2_000_000, 3_000_000
 PHOTOGRAPHS, VALIDATION_PHOTOGRAPHS = 7000, 600
 BACKGROUNDS, VALIDATION_BACKGROUNDS = 1500, 300
-BACKGROUND_SEEDS = 500_000  #: backgrounds count from here above the first seed of their set
+BACKGROUND_SEEDS = 500_000  #: offset of the seeds of backgrounds from the first seed of their set
 META = BundleMeta("embedded", "1", "Apache-2.0")
-#: The name by which OpenFace knows CE-CLM models, and its settings for them (spec 50.1).
+#: OpenFace's name for CE-CLM models, which selects its settings for them (spec 50.1).
 FACE_MODEL, LANDMARK_MODEL = "main_ceclm_general", "cen_general"
 REPORT = "report.json"
 
@@ -122,6 +122,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("interrupted; the same command resumes", file=sys.stderr)
         return 130
     return 0

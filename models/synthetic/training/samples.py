@@ -1,4 +1,4 @@
-"""Rendered photographs kept on disk for training: memory-mapped arrays, rendered once, in shards, by processes."""
+"""Rendered images kept on disk for training: memory-mapped arrays, rendered once, in shards, by processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from auparity.models.synthetic.training.workspace import Workspace
 
 Array = npt.NDArray[Any]
 
-SHARD = 200  #: pictures that one task renders; what a stopped run loses at most
+SHARD = 200  #: pictures that one task renders, and that an interrupted run loses at most
 CANVAS = 320
 FIELDS: dict[str, tuple[tuple[int, ...], Any]] = {
     "images": ((CANVAS, CANVAS, 3), np.uint8),

@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 FACE_MODES = 34
 EYE_MODES = 10
-#: Least variance of a mode (mm^2): its inverse is the fit's regulariser, which must stay within float32's reach.
+#: Least variance of a mode (mm^2): its inverse is the regulariser of the fit, which must be representable in float32.
 LEAST_VARIANCE = 1e-3
 #: Landmark k of a face seen in a mirror is landmark MIRROR_68[k] of the face.
 MIRROR_68 = np.array(
@@ -50,7 +50,7 @@ def procrustes(shapes: Array, rounds: int = 4) -> Array:
         sign[:, 0, 2] = np.sign(np.linalg.det(u @ vt))
         aligned = aligned @ ((u * sign) @ vt)
         mean = aligned.mean(axis=0)
-        u, _, vt = np.linalg.svd(mean.T @ axes)  # no drift of the axes from round to round
+        u, _, vt = np.linalg.svd(mean.T @ axes)  # keeps the axes from drifting between rounds
         aligned = aligned @ (u @ vt)
         mean = aligned.mean(axis=0)
     return aligned
@@ -62,7 +62,7 @@ def principal_modes(shapes: Array, modes: int) -> PDM:
     mean = rows.mean(axis=0)
     _, singular, vt = np.linalg.svd(rows - mean, full_matrices=False)
     variance = singular**2 / (len(rows) - 1)
-    # Float16 is what the bundle stores; the model is rounded here so that all that follows is trained on what is used.
+    # The bundle stores float16; the model is rounded here, so that everything later is trained on the stored values.
     components = vt[:modes].T
     components *= np.where(np.abs(components).max(axis=0) == components.max(axis=0), 1, -1)
     return PDM(

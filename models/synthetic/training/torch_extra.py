@@ -1,4 +1,4 @@
-"""PyTorch, asked for only where something is trained."""
+"""PyTorch, which only training needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from auparity.errors import AuparityError
 
 
 def require_torch() -> ModuleType:
-    """The torch module; AuparityError naming the extra where it is not installed."""
+    """The torch module; AuparityError that names the extra if it is not installed."""
     try:
         return importlib.import_module("torch")
     except ImportError as error:

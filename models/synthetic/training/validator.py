@@ -1,8 +1,8 @@
 """Trains the landmark validator: seven small CNNs of the structure of validator_cnn_68 (spec 10.10, 50.8).
 
 Four networks are trained, for heads that look ahead and to the left; those for heads that look to the right are their
-mirror images. Each is to tell from a 60 x 60 face how far the landmarks are off, as one of 20 bins (labels are spread
-over neighbouring bins); bins 0 to 4 mean success. Photographs and backgrounds in, `types.Validator` out. The steps are
+mirror images. Each estimates from a 60 x 60 face the error of the landmarks, as one of 20 bins (labels are spread over
+neighbouring bins); bins 0 to 4 mean success. Images and backgrounds in, `types.Validator` out. The steps are
 samples ("validator/samples_...") and networks ("validator/network_..."); each is stored when it is done.
 """
 
@@ -34,17 +34,17 @@ from auparity.reference.grayscale import to_gray
 Array = npt.NDArray[Any]
 
 RESULT = "validator"
-#: Samples to learn from, all views together, and to judge by.
+#: Numbers of samples for training, all views together, and for judging.
 SAMPLES, HELD_OUT = 64_000, 8_000
-MOST_BACKGROUNDS = 500  #: each is looked at in many places
-PARTS = 8  #: tasks that the sampling is cut into
+MOST_BACKGROUNDS = 500  #: each gives samples at many places
+PARTS = 8  #: number of tasks for the sampling
 EPOCHS, BATCH, PEAK_RATE, WEIGHT_DECAY = 12, 64, 3e-3, 1e-4
 SPREAD = 1.2  #: bins, deviation of the label around the true position
-JUDGED = 256  #: held-out samples that are judged at a time, for the sake of memory
+JUDGED = 256  #: held-out samples judged at a time, to limit memory
 LAST_SUCCESS = 4  #: the last bin above the validation boundary (spec 50.8)
-#: What the report calls a fit and a miss; between them either answer is right.
+#: Errors of a fit and of a miss in the report; between them either answer is right.
 FIT_BELOW, MISS_ABOVE = 0.05, 0.10
-#: Deviations of pixels are stored as at least this, so that a pixel that hardly varies is not blown up.
+#: Deviations of pixels are stored as at least this, so that a pixel that hardly varies is not amplified.
 LEAST_DEVIATION = 0.05
 
 
@@ -53,8 +53,8 @@ def train(workspace: Workspace, pdm: PDM, photos: PhotoSet, validation: PhotoSet
 
     Parameters
     ----------
-    photos, validation : rendered photographs to learn from, and others to judge by.
-    backgrounds : (K, H, W, 3) uint8 pictures without a face; of those used, the last quarter is kept for judging.
+    photos, validation : rendered images for training, and others for judging.
+    backgrounds : (K, H, W, 3) uint8 pictures without a face; the last quarter of those used is kept for judging.
     """
     if workspace.has(RESULT):
         return
@@ -75,7 +75,7 @@ def train(workspace: Workspace, pdm: PDM, photos: PhotoSet, validation: PhotoSet
 
 
 def _handle(photos: PhotoSet) -> PhotoSet | Path:
-    """What to send to another process: a set on disk travels as its folder, not as gigabytes of pixels."""
+    """The argument for another process: the folder of a set on disk, not gigabytes of pixels."""
     return Path(str(photos.images.filename)).parent if isinstance(photos.images, np.memmap) else photos
 
 
@@ -164,7 +164,7 @@ def _train_view(workspace: Workspace, pdm: PDM, view: int) -> None:
 
 
 def load_validator(workspace: Workspace) -> Validator:
-    """The trained validator of a workspace; AuparityError when there is none."""
+    """The trained validator of a workspace; AuparityError if there is none."""
     stored = workspace.load(RESULT)
     pdm = PDM(stored["mean_shape"], stored["components"], stored["eigenvalues"])
     names = [f"{name}_{what}" for name in PARAMETERS for what in ("weight", "bias")] + ["mean", "deviation"]

@@ -1,6 +1,6 @@
-"""The folder that a training run lives in: results of finished steps, checkpoints, a log and the figures of the report.
+"""The folder of a training run: results of finished steps, checkpoints, a log and the figures of the report.
 
-Every file is replaced whole, so that a run that is stopped at any moment goes on from its last checkpoint.
+Files are replaced atomically, so that an interrupted run resumes from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class Workspace:
         return self.folder / f"{name}.npz"
 
     def has(self, name: str) -> bool:
-        """Is there a result of this name?"""
+        """Whether there is a result of this name."""
         return self._path(name).is_file()
 
     def save(self, name: str, **arrays: Array) -> None:
-        """Store arrays under a name, in one move."""
+        """Store arrays under a name, atomically."""
         path = self._path(name)
         with atomic_file(path) as partial, open(partial, "wb") as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes the arrays for allow_pickle
 
     def load(self, name: str) -> dict[str, Array]:
-        """The arrays stored under a name; AuparityError when there are none or the file is damaged."""
+        """The arrays stored under a name; AuparityError if there are none or the file is damaged."""
         try:
             with np.load(self._path(name)) as stored:
                 return {key: stored[key] for key in stored.files}
@@ -56,7 +56,7 @@ class Workspace:
             ) from error
 
     def log(self, text: str) -> None:
-        """Say how far it is, on the terminal and in progress.log."""
+        """Report progress on the terminal and in progress.log."""
         line = f"{time.strftime('%H:%M:%S')}  {text}"
         print(line, flush=True)
         with open(self.folder / "progress.log", "a", encoding="utf-8") as stream:

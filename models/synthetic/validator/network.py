@@ -74,7 +74,7 @@ def convnet_from(arrays: dict[str, Array]) -> ConvNet:
 
 
 def mirrored_network(net: ConvNet) -> ConvNet:
-    """The network that says of a mirrored picture what `net` says of the picture itself.
+    """The network that gives for a mirrored picture the output of `net` for the picture itself.
 
     Kernels are turned left to right; the frame has an even number of columns before each pooling, so maps are mirrored
     exactly, and the first fully connected layer takes their columns in the other order.

@@ -1,9 +1,9 @@
-"""What the landmark validator learns from: 60 x 60 faces seen through right, wrong and hopeless landmarks (spec 50.8).
+"""Samples for the landmark validator: 60 x 60 faces seen through right and wrong landmarks (spec 50.8).
 
-Landmarks are shapes of the PDM, as those of the pipeline are: the fit to the true landmarks of a rendered photograph,
-moved away from it by a chosen error; boxes put anywhere; pictures without a face; faces behind something. The error of
-landmarks decides the bin that the network is to answer. `PhotoSet` and backgrounds in; for each view vectors of mask
-pixels (N, P) and target positions on the scale of bins (N,) out.
+Landmarks are shapes of the PDM, as in the pipeline: the fit to the true landmarks of a rendered image, moved by a
+chosen error; boxes at any place; pictures without a face; faces behind something. The error of the landmarks decides
+the bin that the network has to give. `PhotoSet` and backgrounds in; for each view vectors of mask pixels (N, P) and
+target positions on the scale of bins (N,) out.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Array = npt.NDArray[Any]
 #: Bins 0 to 4 count as success: they end at 6 %, where landmarks are visibly off.
 ERROR_KNOTS = (0.0, 0.06, 0.25)
 BIN_KNOTS = (0.0, 5.0, BINS - 0.5)
-#: Kinds of samples and how many of all they are.
+#: Kinds of samples and their shares.
 GRADED, MISPLACED, BACKGROUND, COVERED = range(4)
 SHARES = (0.72, 0.08, 0.13, 0.07)
-#: Of the graded samples so many have something in front of a part of the face, which must not matter.
+#: Share of the graded samples with something in front of a part of the face, which must not matter.
 LIGHTLY_COVERED = 0.15
 #: Largest moves of a perturbation of full strength: turn (rad), log scale, shift (outer eye distances).
 TURN, LOG_SCALE, SHIFT = 0.6, 0.35, 0.35
-#: A face must be this large (px between outer eye corners) to have landmarks that can be told right from wrong.
+#: A face must be this large (px between outer eye corners) for right and wrong landmarks to be distinguishable.
 SMALLEST = 16.0
 
 
@@ -47,7 +47,7 @@ class Samples:
 
     pixels: Array  #: (N, P) float16
     position: Array  #: (N,) target on the scale of bins, 0 to BINS
-    error: Array  #: (N,) share of the outer eye distance; infinite where there is no face to be right about
+    error: Array  #: (N,) share of the outer eye distance; infinite without a face
     kind: Array  #: (N,)
 
     @classmethod
@@ -71,7 +71,7 @@ def nearest_view(euler: Array) -> npt.NDArray[np.intp]:
 
 
 class Sampler:
-    """Draws samples from photographs and backgrounds with the shapes of one PDM."""
+    """Draws samples from images and backgrounds with the shapes of one PDM."""
 
     def __init__(self, pdm: PDM) -> None:
         self.model = WeakPerspective(pdm)
@@ -83,9 +83,9 @@ class Sampler:
 
         Parameters
         ----------
-        photos : rendered photographs. chosen : (M,) which of them.
+        photos : rendered images. chosen : (M,) which of them.
         backgrounds : (K, H, W) uint8 gray pictures without a face.
-        each : samples from each photograph.
+        each : number of samples from each image.
         """
         rng = np.random.default_rng([29, seed])
         landmarks = np.asarray(photos.landmarks[chosen], np.float64)
@@ -112,7 +112,7 @@ class Sampler:
         return [Samples.join(bag) for bag in bags]
 
     def _candidates(self, rng: np.random.Generator, truth: Faces, landmarks: Array, kind: Array) -> Faces:
-        """The parameters that each sample looks through."""
+        """The shape parameters of each sample."""
         moved = self._graded(rng, truth, landmarks)
         placed = self._anywhere(rng, truth)
         away = np.isin(kind, (MISPLACED, BACKGROUND))
@@ -123,7 +123,7 @@ class Sampler:
         return Faces(*pick)
 
     def _graded(self, rng: np.random.Generator, truth: Faces, landmarks: Array) -> Faces:
-        """True parameters moved in a random direction, so far that the error takes every size equally often."""
+        """True parameters moved in a random direction, such that errors of every size are equally frequent."""
         count = len(truth)
         position = rng.uniform(0, BINS, count)
         wanted = np.interp(position, BIN_KNOTS, ERROR_KNOTS)
@@ -132,7 +132,7 @@ class Sampler:
         share[share.sum(axis=1) == 0] = 0.5
         share /= share.max(axis=1, keepdims=True)
         noise = rng.standard_normal(truth.local.shape) * self.model.deviations
-        # A part of the shape noise forgets expression and identity: the mean shape is what a fit falls back to.
+        # A part of the shape noise removes expression and identity, because a failed fit tends to the mean shape.
         noise = np.where(rng.random((count, 1)) < 0.25, -truth.local, noise)
         turn, log_scale = rng.normal(0, TURN, (count, 3)), rng.normal(0, LOG_SCALE, count)
         shift = rng.normal(0, SHIFT, (count, 2)) * (truth.scale * self.model.inter_ocular)[:, None]
@@ -172,7 +172,7 @@ class Sampler:
         return seen / (scale * self.model.inter_ocular)
 
     def _picture(self, rng: np.random.Generator, gray: Array, landmarks: Array, kind: int, backgrounds: Array) -> Array:
-        """The gray picture of a sample: the photograph, something in front of its face, or no face at all."""
+        """The gray picture of a sample: the image, the image with something in front of its face, or no face at all."""
         if kind == BACKGROUND:
             return backgrounds[rng.integers(len(backgrounds))]
         if kind == COVERED:
@@ -182,7 +182,7 @@ class Sampler:
         return gray
 
     def _look(self, gray: Array, landmarks: Array, view: int) -> Array | None:
-        """(P,) float16 normalised pixels that the validator would see; None when the landmarks left the picture."""
+        """(P,) float16 normalised pixels that the validator would see; None if the landmarks left the picture."""
         if VIEWS[view] > 0:
             gray, view = gray[:, ::-1], MIRROR_VIEW[view]
             landmarks = landmarks[MIRROR_68] * [-1, 1] + [gray.shape[1] - 1, 0]

@@ -164,7 +164,7 @@ def test_parquet_is_asked_for_before_anything_starts(extract, tmp_path, monkeypa
         (["a.avi", "--max-frames", "0"], "not a whole number of at least 1"),
         (["a.avi", "a.incomplete.avi"], "would both be written"),
         (["a.avi", "--output-name", "{name"], "--output-name {name"),
-        (["a.avi", "--output-name", "../{stem}"], "no name inside the output folder"),
+        (["a.avi", "--output-name", "../{stem}"], "not a name inside the output folder"),
         (["a.avi", "-o", "file"], "is not a directory"),
         (["a.avi", "--engine", "serial", "--processes", "4"], "--engine serial does not go with --processes 4"),
         (["a.avi", "--engine", "streams"], "--engine streams needs --streams N"),

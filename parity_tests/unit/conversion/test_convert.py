@@ -138,7 +138,7 @@ def test_damaged_foreign_and_unknown_things_are_refused(tmp_path):
     (item,) = [item for item in items(BUNDLE) if item.name == "detection/rnet"]
     with pytest.raises(AuparityError, match="does not run"):
         to_onnx.verify(item, path, ABOUT)
-    with pytest.raises(AuparityError, match="no ONNX file"):
+    with pytest.raises(AuparityError, match="not an ONNX file"):
         inspect(path)
     run(tmp_path, only=["detection/rnet"])
     other = About("0" * 64, "", __version__, "float32")
@@ -172,7 +172,7 @@ def test_a_newer_version_of_the_format_is_refused(tmp_path):
     (item,) = [item for item in items(BUNDLE) if item.name == "detection/rnet"]
     with pytest.raises(AuparityError, match=r"does not run .*version"):
         to_onnx.verify(item, path, ABOUT)
-    with pytest.raises(AuparityError, match=r"no ONNX file that can be used here .*version"):
+    with pytest.raises(AuparityError, match=r"not an ONNX file that can be used here .*version"):
         inspect(path)
 
 

@@ -83,7 +83,7 @@ def test_auto_takes_clnf_and_says_why_when_an_expert_file_of_ce_clm_is_missing(c
 def test_a_landmark_model_can_be_asked_for(folders: Path, name: str) -> None:
     bundle = Bundle.from_openface(folders, landmark_model=name)
     assert bundle.face.name == "main_clnf_general"
-    assert bundle.meta.source["reason"] == f"asked for: {name}"
+    assert bundle.meta.source["reason"] == f"requested: {name}"
 
 
 def test_an_unknown_landmark_model_is_refused_with_those_that_are_there(folders: Path) -> None:

@@ -41,6 +41,7 @@ OURS = {
         *GROUND,
         "auparity.models.types",
         "auparity.models.bundle",
+        "auparity.models.consistency",
         "auparity.models.contents",
         "auparity.reference",
     ),

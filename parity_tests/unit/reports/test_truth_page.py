@@ -153,7 +153,7 @@ def test_a_large_video_lies_beside_the_page(clip, monkeypatch):
     write_page(clip / "clip.csv", clip / "clip.html", fps=30.0, video=clip / "clip.webm")
     checker, text = read(clip / "clip.html")
     assert [attributes["src"] for tag, attributes in checker.tags if tag == "video"] == ["clip.webm"]
-    assert "The video lies beside this page." in text
+    assert "The video is beside this page." in text
 
 
 def test_the_truth_of_another_clip_is_refused(tmp_path):
@@ -231,7 +231,7 @@ class TestCommand:
         self.extracted(tmp_path)
         assert self.run(tmp_path) == 0
         assert self.run(tmp_path) == 0
-        assert "has been reported on already" in capsys.readouterr().err
+        assert "already has a report" in capsys.readouterr().err
 
     def test_a_clip_that_is_gone_does_not_cost_the_others(self, tmp_path, capsys):
         self.extracted(tmp_path, "a", input={"path": str(tmp_path / "gone.mp4"), "kind": "video"})

@@ -62,7 +62,7 @@ def test_another_clip_is_replaced_only_when_asked(clip, tmp_path):
 
 def test_a_folder_of_someone_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("x")
-    with pytest.raises(AuparityError, match="is no rendered clip, so it is left alone"):
+    with pytest.raises(AuparityError, match="is not a rendered clip, so it is left alone"):
         write_clip(tmp_path, 7, 1, overwrite=True)
     assert (tmp_path / "thesis.txt").is_file()
 
