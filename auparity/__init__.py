@@ -20,6 +20,7 @@ from auparity.errors import (
     VariantUnavailable,
     VideoError,
 )
+from auparity.version import __version__
 
 if TYPE_CHECKING:
     from auparity.accelerated.integration import AcceleratedAUPipeline as AcceleratedAUPipeline
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from auparity.parity_tests.suite.validate import validate_acceleration as validate_acceleration
     from auparity.reference.pipeline import ReferencePipeline as ReferencePipeline
 
-__version__ = "0.1.0"
 
 # Loaded on first use, so that `import auparity` and the errors stay cheap and free of import cycles.
 _LAZY = {

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from auparity.accelerated.numba.convnet import Network
 from auparity.accelerated.onnx.session import Session
-from auparity.benchmarks.yardstick import sgemm_gflops
+from auparity.accelerated.yardstick import sgemm_gflops
 from auparity.conversion.onnx.graphs import expert, grouped_experts, metadata_of, network
 from auparity.errors import VariantUnavailable
 from auparity.models.bundle import Bundle

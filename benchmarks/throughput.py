@@ -18,10 +18,10 @@ from auparity.accelerated.choices import parse_spec
 from auparity.accelerated.parallel.streams import process_frames
 from auparity.accelerated.parallel.workers import Worker, Workers
 from auparity.accelerated.pipeline import Pipeline
-from auparity.benchmarks.provenance import provenance
 from auparity.errors import AuparityError
 from auparity.media import Frame, open_clip
 from auparity.models.sources import open_bundle
+from auparity.parity_tests.compare.provenance import provenance
 from auparity.reports.results.records import Results, Speed, WorkloadRecord, save
 
 START_UP = 30.0  # s that a process may take until it is warm; kernels are already compiled and cached

@@ -9,9 +9,9 @@ import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
-from auparity import __version__
 from auparity.cli import bench, convert, dev, doctor, extract, models, parity, profile, report, summary
 from auparity.errors import AuparityError, AuparityWarning
+from auparity.version import __version__
 
 EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
 #: In the order of `auparity --help`.

@@ -83,10 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
     from auparity.accelerated.coreml.modes import emulated
     from auparity.benchmarks.bench import bench
     from auparity.benchmarks.peers import named_peers
-    from auparity.benchmarks.provenance import provenance
     from auparity.benchmarks.repeat_command import repeating
     from auparity.benchmarks.workloads import RENDERED
     from auparity.errors import AuparityError
+    from auparity.parity_tests.compare.provenance import provenance
     from auparity.reports.results.markdown import results_markdown
     from auparity.reports.results.stored import record
 

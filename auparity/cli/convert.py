@@ -59,10 +59,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out ``auparity convert``; returns the exit code."""
-    from auparity import __version__
     from auparity.accelerated.hardware import usable_cores
     from auparity.conversion.export import TARGETS, export, inspect
     from auparity.models.sources import open_bundle
+    from auparity.version import __version__
 
     if arguments.inspect is not None:
         print(json.dumps(inspect(arguments.inspect), indent=1))

@@ -89,8 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(name, "1")
     from auparity.accelerated.cupy.device import Device
-    from auparity.benchmarks.provenance import provenance
     from auparity.benchmarks.repeat_command import repeating
+    from auparity.parity_tests.compare.provenance import provenance
     from auparity.parity_tests.suite import run as suite
     from auparity.reports.results.records import save
     from auparity.reports.results.stored import record

@@ -32,12 +32,12 @@ from auparity.benchmarks.device.parts import (
 )
 from auparity.benchmarks.device.rates import Rates, gpu_facts, measure_rates
 from auparity.benchmarks.device.workloads import Models, Settings, render_film, render_pictures
-from auparity.benchmarks.provenance import provenance
 from auparity.benchmarks.repeat_command import repeating
 from auparity.benchmarks.workloads import FORMATS
 from auparity.errors import AuparityError, DeviceError, VariantUnavailable
 from auparity.models.bundle import Bundle
 from auparity.models.sources import open_bundle
+from auparity.parity_tests.compare.provenance import provenance
 from auparity.reports.results.records import Provenance, Results, Skipped, save
 
 EXIT_GOOD, EXIT_FAILED, EXIT_NOTHING, EXIT_INTERRUPTED = 0, 1, 5, 130

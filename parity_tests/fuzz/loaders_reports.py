@@ -13,7 +13,6 @@ from auparity.extraction import sidecars
 from auparity.extraction.tables import COLUMNS
 from auparity.parity_tests.compare import drift
 from auparity.parity_tests.fuzz.loaders import Loader, in_memory, json_file, seeded
-from auparity.parity_tests.truth import targets as truth_targets
 from auparity.reports.clips.page import write_page
 from auparity.reports.clips.sidecar import read_sidecar
 from auparity.reports.clips.table import read_result_table
@@ -21,6 +20,7 @@ from auparity.reports.results import records
 from auparity.reports.results.junit import write_junit
 from auparity.reports.results.markdown import results_markdown
 from auparity.reports.results.page import write_results_page
+from auparity.reports.truth import targets as truth_targets
 
 
 def _csv_text() -> str:

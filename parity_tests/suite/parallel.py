@@ -21,10 +21,10 @@ from auparity.accelerated.parallel.chunks import process_in_parts
 from auparity.accelerated.parallel.streams import process_frames
 from auparity.accelerated.parallel.workers import Worker, Workers
 from auparity.accelerated.pipeline import Pipeline
-from auparity.benchmarks.provenance import provenance
 from auparity.media import Frame, open_clip
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
+from auparity.parity_tests.compare.provenance import provenance
 from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.fidelity import recordings as golden_data
 from auparity.reference.options import PipelineOptions

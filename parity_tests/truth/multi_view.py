@@ -22,7 +22,6 @@ import numpy.typing as npt
 from auparity.accelerated.pipeline import Pipeline
 from auparity.errors import AuparityError
 from auparity.models.synthetic.render import render_photograph
-from auparity.parity_tests.truth import metrics
 from auparity.parity_tests.truth.runs import (
     PHOTOGRAPH_CANVAS,
     PHOTOGRAPH_SEEDS,
@@ -32,6 +31,7 @@ from auparity.parity_tests.truth.runs import (
     truth_of,
 )
 from auparity.reference.options import PipelineOptions
+from auparity.reports.truth import metrics
 
 Array = npt.NDArray[Any]
 

@@ -21,12 +21,12 @@ from auparity.models.sources import open_bundle
 from auparity.models.synthetic import types as synthetic
 from auparity.models.synthetic.clips import FPS, render_clip
 from auparity.models.synthetic.render import render_background, render_photograph
-from auparity.parity_tests.truth import metrics
 from auparity.reference.detection import detect_faces
 from auparity.reference.head_pose import Camera
 from auparity.reference.hypotheses import MULTI_VIEW, start_state
 from auparity.reference.pipeline import ReferencePipeline
 from auparity.reference.results import FrameResult
+from auparity.reports.truth import metrics
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.models.synthetic.types import AU_NAMES, PRESENCE_FROM
-from auparity.parity_tests.truth import metrics
-from auparity.parity_tests.truth.targets import AU_CORRELATION, judge, targets
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
 from auparity.reference.validation import VALIDATION_BOUNDARY
+from auparity.reports.truth import metrics
+from auparity.reports.truth.targets import AU_CORRELATION, judge, targets
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]

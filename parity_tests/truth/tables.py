@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from auparity.parity_tests.truth import metrics
+from auparity.reports.truth import metrics
 
 Figures = dict[str, Any]
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.parity_tests.truth.targets import targets
 from auparity.reports.action_units import ACTION_UNITS, FULL_INTENSITY
 from auparity.reports.clips.figures import TruthFigures
 from auparity.reports.clips.table import ResultTable
 from auparity.reports.page_text import number, percent
 from auparity.reports.plots import Axis, Line, line_chart
+from auparity.reports.truth.targets import targets
 
 Array = npt.NDArray[Any]
 

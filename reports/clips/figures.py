@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import AuparityError
-from auparity.parity_tests.truth import metrics
-from auparity.parity_tests.truth.targets import AU_CORRELATION, TargetResult, judge, targets
 from auparity.reports.clips.table import ResultTable
+from auparity.reports.truth import metrics
+from auparity.reports.truth.targets import AU_CORRELATION, TargetResult, judge, targets
 
 Array = npt.NDArray[Any]
 

@@ -20,7 +20,6 @@ import numpy.typing as npt
 
 from auparity.atomic_files import write_text_atomically
 from auparity.errors import AuparityError
-from auparity.parity_tests.truth.targets import AU_CORRELATION, TargetResult, targets
 from auparity.reports.action_units import ACTION_UNITS
 from auparity.reports.clips.charts import au_charts, landmark_chart, pose_charts
 from auparity.reports.clips.figures import N_AUS, TruthFigures, truth_figures
@@ -28,6 +27,7 @@ from auparity.reports.clips.sidecar import Sidecar, read_sidecar
 from auparity.reports.clips.table import ResultTable, read_result_table
 from auparity.reports.page_text import degrees, number, percent
 from auparity.reports.results.text import safe
+from auparity.reports.truth.targets import AU_CORRELATION, TargetResult, targets
 
 Array = npt.NDArray[Any]
 

@@ -11,7 +11,7 @@ import pytest
 from auparity import cli
 from auparity.accelerated.registry import STAGES, registry
 from auparity.benchmarks import bench as bench_module
-from auparity.benchmarks import floors, provenance, runner, workloads
+from auparity.benchmarks import floors, runner, workloads
 from auparity.benchmarks.bench import bench
 from auparity.benchmarks.cold import cold_start
 from auparity.benchmarks.memory import peak_mib
@@ -20,6 +20,7 @@ from auparity.errors import AuparityError
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
 from auparity.models.types import ConvNet, Convolution, FullyConnected, MaxPool
+from auparity.parity_tests.compare import provenance
 from auparity.reference.pipeline import ReferencePipeline
 from auparity.reports.results.records import Provenance, load
 from auparity.reports.results.stored import history, record

@@ -10,9 +10,9 @@ from scipy import stats
 from scipy.spatial.transform import Rotation
 
 from auparity.errors import AuparityError, ContractError
-from auparity.parity_tests.truth import metrics
-from auparity.parity_tests.truth.targets import judge, parse, targets
 from auparity.reference.pdm import rotation_from_euler
+from auparity.reports.truth import metrics
+from auparity.reports.truth.targets import judge, parse, targets
 
 
 def face(width: float = 100.0) -> np.ndarray:

@@ -6,10 +6,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from auparity import __version__
 from auparity.accelerated.hardware import hardware
-from auparity.benchmarks.yardstick import memory_gbs, sgemm_gflops
+from auparity.accelerated.yardstick import memory_gbs, sgemm_gflops
 from auparity.reports.results.records import Provenance
+from auparity.version import __version__
 
 
 def provenance(command: str, *, yardstick: bool) -> Provenance:
@@ -34,7 +34,7 @@ def provenance(command: str, *, yardstick: bool) -> Provenance:
 
 def commit() -> str:
     """The commit that auparity is run from, "-dirty" behind it where tracked files differ; "" outside a repository."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""
     try:
