@@ -22,5 +22,7 @@ ACTION_UNITS = {
     "AU28": "lip suck",
     "AU45": "blink",
 }
+#: AU28 has a presence only.
+WITH_INTENSITY = tuple(name for name in ACTION_UNITS if name != "AU28")
 #: Intensities go from 0 to this.
 FULL_INTENSITY = 5.0

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from auparity.cli import summary
 from auparity.extraction import sidecars
 from auparity.extraction.tables import COLUMNS
 from auparity.parity_tests.compare import drift
 from auparity.parity_tests.fuzz.loaders import Loader, in_memory, json_file, seeded
+from auparity.reports.clips import summary
 from auparity.reports.clips.page import write_page
 from auparity.reports.clips.sidecar import read_sidecar
 from auparity.reports.clips.table import read_result_table

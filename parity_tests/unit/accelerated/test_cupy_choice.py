@@ -117,7 +117,7 @@ def test_kernels_are_emulated_without_the_tests_packages():
     """As in the environment of `nox -s parity-cupy`, where nothing of the extra `test` is installed."""
     host_device()  # skips where there is no compiler
     missing = "import sys; sys.modules.update(pytest=None, hypothesis=None)\n"
-    asked = "from auparity.parity_tests import suite; print(len(suite.emulated_cuda()[0]))"
+    asked = "from auparity.parity_tests.suite import run as suite; print(len(suite.emulated_cuda()[0]))"
     paths = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
         [sys.executable, "-c", missing + asked], capture_output=True, text=True, check=False,

@@ -188,7 +188,7 @@ def test_photographs_of_several_sizes_are_measured_together(pipeline, reference)
 def test_a_box_without_width_costs_no_other_photograph(pipeline, monkeypatch):
     images = [CLIPS[0][0], CLIPS[1][0]]
     expected = pipeline.process_images(images)
-    real = pipeline.face_detector.detect
+    real = pipeline.models.locator.detect
 
     def detect(stack):
         first, second = real(stack)
@@ -196,7 +196,7 @@ def test_a_box_without_width_costs_no_other_photograph(pipeline, monkeypatch):
         boxes[0, 2] = 0
         return [dataclasses.replace(first, boxes=boxes), second]
 
-    monkeypatch.setattr(pipeline.face_detector, "detect", detect)
+    monkeypatch.setattr(pipeline.models.locator, "detect", detect)
     found = pipeline.process_images(images)
     assert len(found[0]) == 1
     np.testing.assert_allclose(found[0][0].landmarks, expected[0][0].landmarks, atol=0.1)

@@ -127,9 +127,7 @@ def test_every_call_into_a_pipeline_computes_with_one_thread(blas, seen):
 def test_every_public_step_of_a_session_is_limited():
     steps = {name for name in vars(VideoSession) if not name.startswith("_")}
     assert steps <= set(vars(OneThreadSession))
-    assert {name for name in vars(StagedPipeline) if name.startswith("process_")} <= set(
-        vars(one_thread.OneThreadPipeline)
-    )
+    assert {name for name in vars(StagedPipeline) if name.startswith("process_")} <= set(vars(ProcessorPipeline))
 
 
 def test_extract_takes_it_once_for_the_whole_run(blas, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import cv2
 import pytest
 
 from auparity import cli
-from auparity.accelerated import pipeline as pipeline_module
+from auparity.accelerated import choices
 from auparity.accelerated.pipeline import Pipeline
 from auparity.accelerated.registry import Registry, Variant, registry
 from auparity.benchmarks import profiler
@@ -45,7 +45,7 @@ def slow(monkeypatch):
         made.add(each)
     made.add(Variant("geometry", "slow", build, rank=-1))
     made.add(Variant("geometry", "absent", build, requires=("no_such_package_at_all",), rank=-1))
-    for module in (profiler, pipeline_module):
+    for module in (profiler, choices):
         monkeypatch.setattr(module, "registry", lambda: made)
 
 

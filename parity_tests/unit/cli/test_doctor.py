@@ -130,10 +130,11 @@ def test_doctor_runs_without_home_and_without_a_place_to_write(tmp_path, tempora
 
 @pytest.fixture
 def plain(monkeypatch):
-    """An installation without extras: Numba and ONNX Runtime are not there."""
+    """An installation without extras."""
+    extras = ("numba", "onnx", "onnxruntime", "torch", "jax", "coremltools", "cupy")
     monkeypatch.setattr(
         "auparity.accelerated.registry.find_spec",
-        lambda name: None if name.split(".")[0] in ("numba", "onnx", "onnxruntime") else find_spec(name),
+        lambda name: None if name.split(".")[0] in extras else find_spec(name),
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from auparity.cli import main
-from auparity.cli.summary import summarise
 from auparity.errors import AuparityError
 from auparity.parity_tests.unit.helpers.rendered_truth import describe
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
+from auparity.reports.clips.summary import summarise
 
 
 def write(path, rows):

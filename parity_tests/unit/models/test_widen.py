@@ -89,8 +89,8 @@ def test_widening_is_deterministic_and_says_so_in_the_name():
         )
         for e in main.experts
     )  # fmt: skip
-    narrow = dataclasses.replace(
-        bundle, face=dataclasses.replace(bundle.face, main=dataclasses.replace(main, experts=experts))
+    narrow = bundle.with_models(
+        landmarker=dataclasses.replace(bundle.face, main=dataclasses.replace(main, experts=experts))
     )
     first, second = narrow.widen(), narrow.widen()
     assert first.content_hash == second.content_hash != narrow.content_hash

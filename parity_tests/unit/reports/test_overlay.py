@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from auparity.cli.summary import summarise
 from auparity.errors import AuparityError, VideoError
 from auparity.parity_tests.unit.helpers.rendered_truth import FRAMES, SIZE, pictures, write_clip_truth, write_results
 from auparity.reference.pdm import rotation_from_euler
 from auparity.reports.clips.overlay import HIGHEST, NARROWEST, WIDEST, Overlay, most_expressive, write_overlay
 from auparity.reports.clips.overlay_face import LOST, MEASURED, TRUTH, Display, rotation_matrix
 from auparity.reports.clips.overlay_panel import HEIGHT
+from auparity.reports.clips.summary import summarise
 from auparity.reports.clips.table import read_result_table
 
 

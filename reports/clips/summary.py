@@ -1,0 +1,57 @@
+"""A summary of one table that `auparity extract` wrote, as Markdown.
+
+The share of tracked frames, their confidence, the head's rotation, and each AU's mean, largest value and share of
+frames present.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from auparity.reports.action_units import ACTION_UNITS, WITH_INTENSITY
+from auparity.reports.clips.sidecar import read_sidecar
+from auparity.reports.clips.table import read_result_table
+from auparity.reports.markdown import plain
+
+ROTATION = ("pose_Rx", "pose_Ry", "pose_Rz")
+BAR = 20  # characters for an intensity of 5
+
+
+def summarise(path: Path) -> str:
+    """Markdown summary of one table of a clip or image.
+
+    Raises
+    ------
+    FileFormatError : the file, or the one that describes it, is not one that ``auparity extract`` writes.
+    """
+    intensities = [f"{name}_r" for name in WITH_INTENSITY]
+    needed = [*intensities, *(f"{name}_c" for name in ACTION_UNITS), *ROTATION, "confidence"]
+    table = read_result_table(path, needed)
+    lines = [f"## {plain(path.stem)}", ""]
+    lines += [f"**Warning:** {plain(text)}\n" for text in read_sidecar(path).get("warnings", [])]
+    if not len(table):
+        return "\n".join([*lines, "No face was found.", ""])
+    found, column = table.success, table.columns
+    lines.append(f"{len(table)} {'faces' if table.photograph else 'frames'}, face tracked in {found.mean():.1%}.")
+    if not found.any():
+        return "\n".join([*lines, "", "**No face was found in this clip: its rows hold no measurements.**", ""])
+    rotation = [np.degrees(column[name][found]) for name in ROTATION]
+    lines += [
+        f"Mean confidence {column['confidence'][found].mean():.3f}; head pitch, yaw, roll "
+        + ", ".join(f"{angle.mean():.0f} ({angle.min():.0f} to {angle.max():.0f})" for angle in rotation)
+        + " degrees.",
+        "",
+        "| AU | mean intensity (0 to 5) | largest | present in | |",
+        "|---|---|---|---|---|",
+    ]
+    for name in ACTION_UNITS:
+        present = column[f"{name}_c"][found].mean()
+        if name in WITH_INTENSITY:
+            intensity = column[f"{name}_r"][found]
+            bar = "#" * round(min(max(intensity.mean() / 5, 0), 1) * BAR)
+            lines.append(f"| {name} | {intensity.mean():.2f} | {intensity.max():.2f} | {present:.0%} | {bar} |")
+        else:
+            lines.append(f"| {name} | no intensity model | | {present:.0%} | |")
+    return "\n".join([*lines, ""])
