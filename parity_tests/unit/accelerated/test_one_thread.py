@@ -13,6 +13,7 @@ import pytest
 from auparity import Pipeline, cli
 from auparity.accelerated import one_thread
 from auparity.accelerated.one_thread import OneThreadSession, in_one_thread, one_blas_thread
+from auparity.accelerated.processor import ProcessorPipeline
 from auparity.errors import ContractError
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
