@@ -1,8 +1,9 @@
-"""What a measured error depends on besides the code: the key under which its baseline is stored.
+"""The key of a baseline: everything besides the code on which a measured error depends.
 
 A key names the technology and its version, the instruction set or the GPU, and the BLAS with its version and kernel
-where matrix products of NumPy are part of the variant. The reference is not in it: it has the same bits everywhere. Two
-machines of one key should measure the same errors; a machine of another key has no baseline until one is recorded.
+if the variant uses matrix products of NumPy. The reference is not part of the key, because it has the same bits
+everywhere. Two machines with the same key should measure the same errors; a machine with another key has no baseline
+until one is recorded.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import threadpoolctl
 from auparity.accelerated.hardware import hardware
 from auparity.accelerated.registry import EMULATED
 
-#: Distributions that a technology computes with; of several the one that is installed.
+#: Distributions with which a technology computes; the installed one if there are several.
 DISTRIBUTIONS = {
     "batched": ("numpy",),
     "numba": ("numba",),
@@ -28,14 +29,14 @@ DISTRIBUTIONS = {
 }
 #: Technologies whose variants leave matrix products to NumPy, and so to its BLAS.
 USE_BLAS = ("batched", "numba", "coreml")
-#: The pipeline that stays on a GPU is of CuPy's kernels.
+#: The pipeline that stays on a GPU uses CuPy's kernels.
 ALIASES = {"gpu": "cupy"}
-#: Parts of variants' names that compute on a GPU.
+#: Parts of the names of variants that compute on a GPU.
 ON_GPU = ("gpu", "cupy", "cuda", "tensorrt", "mps", "directml")
 
 
 def technology_of(variant: str) -> str:
-    """The technology of a variant's name, of those of a pipeline ("batched+numba") joined in order: a file's name."""
+    """The technology of a variant's name, or those of a pipeline in order ("batched+numba"): the name of the file."""
     parts = (part.removesuffix(EMULATED).split("-")[0] for part in variant.split("+"))
     return "+".join(sorted({ALIASES.get(part, part) for part in parts}))
 
@@ -59,7 +60,7 @@ def baseline_key(variant: str) -> str:
 
 
 def _versioned(technology: str) -> str:
-    """A technology with the version of what it computes with; one of another package by its name alone."""
+    """A technology with the version of its distribution; one of another package by its name alone."""
     for distribution in DISTRIBUTIONS.get(technology, ()):
         try:
             version = metadata.version(distribution)
@@ -75,7 +76,7 @@ def blas_kernel() -> str:
     found = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
     of_numpy = [library for library in found if Path(library["filepath"]).parent.name.startswith("numpy")]
     if not (of_numpy or found):
-        return hardware().blas  # one that threadpoolctl does not know, as Apple's Accelerate
+        return hardware().blas  # one that threadpoolctl does not know, such as Apple's Accelerate
     library = (of_numpy or found)[0]
     name = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"}.get(library["internal_api"], library["internal_api"])
     return " ".join(filter(None, (name, library["version"] or "", library.get("architecture") or "")))

@@ -1,8 +1,8 @@
-"""The pipeline that stays on a device against the reference: one step, clips, photographs, and every size of batch.
+"""The pipeline that stays on a device against the reference: one step, clips, images, and batches of several sizes.
 
-The same judgements as of any other pipeline (clip_parity.py). One step is one batch here: every frame of the clip, each
-begun at the reference state of the frame before. Batches of different sizes, and a second run, must give the same bits:
-that is what lets clips advance together.
+It is judged like any other pipeline (clip_parity.py). Here one step is a single batch: all frames of the clip, each
+from the reference state of the frame before. Batches of different sizes, and a second run, must give the same bits, so
+that clips may be processed together.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from auparity.reference.results import FrameResult
 
 Array = npt.NDArray[Any]
 
-#: Numbers of streams that must agree; a prime, and the largest that is promised.
+#: Numbers of streams that must agree; among them a prime, and the largest supported number.
 BATCHES = (1, 2, 3, 7, 16, 64, 256)
-#: Frames of the clip that they are given.
+#: Number of frames of the clip for them.
 BATCH_FRAMES = 3
 
 
 def one_step(pipeline: DevicePipeline, clip: Clip) -> list[ComparisonRecord]:
-    """Largest landmark error of every tracked frame, each begun at the reference state of the frame before."""
+    """Largest landmark error of every tracked frame, each from the reference state of the frame before."""
     tracked = [
         k
         for k in range(1, len(clip.frames))
@@ -57,7 +57,7 @@ def one_step(pipeline: DevicePipeline, clip: Clip) -> list[ComparisonRecord]:
 
 
 def batches(pipeline: DevicePipeline, frames: Sequence[Array], sizes: Sequence[int] = BATCHES) -> ComparisonRecord:
-    """How many values of a stream's results differ between batches of other sizes, and from run to run."""
+    """The number of values of a stream that differ between batches of different sizes, and from run to run."""
     alone = _run(pipeline, frames, 1)
     differs = [sum(_differing(a, b) for a, b in zip(alone, _run(pipeline, frames, n), strict=True)) for n in sizes]
     stated = tolerance("batch", "values_differing")
@@ -87,10 +87,10 @@ def photographs(
     perturbed_runs: Sequence[Sequence[Sequence[FrameResult]]],
     images: Sequence[Array],
 ) -> list[ComparisonRecord]:
-    """Faces of photographs, measured together: landmarks, intensities and presences beside the reference's.
+    """Faces of images, measured together: landmarks, intensities and presences compared with the reference.
 
-    Presences are signs of sums, and some lie so near zero that equally correct programs differ in them; the share that
-    may differ is therefore judged by what `perturbed_runs` of the reference differ from it.
+    Presences are signs of sums, and some are so near zero that equally correct programs differ in them. Therefore the
+    share that may differ follows from the differences of `perturbed_runs` of the reference.
     """
     found = pipeline.process_images(images)
     counts = np.array([len(faces) for faces in reference]), np.array([len(faces) for faces in found])
@@ -111,7 +111,7 @@ def photographs(
 def _of_faces(
     reference: Sequence[Sequence[FrameResult]], found: Sequence[Sequence[FrameResult]], attribute: str
 ) -> tuple[Array, Array]:
-    """Of the faces of all photographs in which both found as many."""
+    """Arrays of the faces of all images in which both found the same number."""
     pairs = [
         pair for a, b in zip(reference, found, strict=True) if len(a) == len(b) for pair in zip(a, b, strict=True)
     ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Parity of processes and threads with one process: ``auparity dev parallel``.
 
-Clips in processes and one stream over two threads must give the same bits. A clip cut into parts gives them up to where
-a part begins: what differs there is measured, by how many frames the part was begun early.
+Clips in processes and one stream over two threads must give the same bits. A clip cut into parts gives them up to the
+first cut; the difference after a cut is measured for several numbers of warm-up frames.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def measure(bundle: Bundle, folder: Path) -> dict[str, Any]:
 
 
 def errors_of(workload: str, found: dict[str, Any]) -> list[MeasuredError]:
-    """What `measure` found against what it may be: nothing, but for what comes after a seam."""
+    """The differences of `measure` with their limits: 0, except after a seam."""
     stated = tolerance("parallel", "seam_landmarks")
     errors = [
         _error(workload, name, value, 0.0, "px, degrees, intensity", "the same work in the same order")

@@ -1,8 +1,8 @@
-"""Any variant of any stage against the reference, on the inputs that the reference gave it (design 5, first way).
+"""Any variant of any stage against the reference, on captured inputs of a reference run.
 
-Results are taken apart into named arrays, each with a tolerance of its own in `tolerances.toml`. What a decision on the
-border of a cell can move (response maps one 1/32 px cell apart, fits across a 0.1 px kernel cell) is judged by median,
-share and worst case, as spec 90.10 has it; everything else must hold in every value.
+Results are separated into named arrays, each with its tolerance in `tolerances.toml`. Arrays that a decision on the
+border of a cell can change (response maps one 1/32 px cell apart, fits across a 0.1 px kernel cell) are judged by
+median, share and worst case, as in spec 90.10; all other arrays must be within tolerance in every value.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from auparity.parity_tests.suite.stage_capture import Call, Capture, play
 from auparity.reference.fitting import Fit
 
 Array = npt.NDArray[Any]
-#: Named arrays of a result, and of the reference's; names are those of `tolerances.toml`.
+#: Named arrays of a result and of the reference; names are those of `tolerances.toml`.
 Pair = tuple[Array, Array]
 
 
@@ -63,7 +63,7 @@ def _fits(reference: Sequence[Fit], ours: Sequence[Fit]) -> dict[str, Pair]:
 
 
 def _parameters(reference: Any, ours: Any) -> dict[str, Pair]:
-    # As rotation matrices: Euler angles are degenerate near 90 degrees.
+    # As rotation matrices, because Euler angles are degenerate near 90 degrees.
     g = tuple(np.stack([pose_entries(row) for row in np.asarray(side[0], np.float32)]) for side in (reference, ours))
     return {"fit_shape_global": (g[0], g[1]), "fit_shape_local": (reference[1], ours[1])}
 
@@ -79,7 +79,7 @@ def _single(name: str) -> Callable[[Any, Any], dict[str, Pair]]:
     return lambda reference, ours: {name: (reference, ours)}
 
 
-#: How a stage's result is taken apart.
+#: The function that separates the result of each stage.
 OUTPUTS: dict[str, Callable[[Any, Any], dict[str, Pair]]] = {
     "grayscale": _single("grayscale"),
     "detection": lambda a, b: {"detection_boxes": (a.boxes, b.boxes), "detection_scores": (a.scores, b.scores)},
@@ -125,12 +125,12 @@ def check_stage(variant: Variant, taken: Capture) -> list[ComparisonRecord]:
 
     Raises
     ------
-    ContractError : no call of the stage was recorded; nothing would be proven.
+    ContractError : no call of the stage was captured, so nothing would be verified.
     """
     calls = taken.calls.get(variant.stage, [])
     served = [call for call in calls if variant.unavailable_reason(call.parts[:1]) is None]
     if not served:
-        raise ContractError("stage parity", "capture", f"calls of {variant.stage} that {variant.name} serves", "none")
+        raise ContractError("stage parity", "capture", f"calls of {variant.stage} that {variant.name} supports", "none")
     pairs: dict[str, list[Pair]] = defaultdict(list)
     for _, group in itertools.groupby(sorted(served, key=_instance), key=_instance):
         stage = None
@@ -151,7 +151,7 @@ def _records(variant: Variant, name: str, pairs: list[Pair]) -> list[ComparisonR
     records = []
     figures = list(STATISTICS.get(name, ((name, None),)))
     if name not in STATISTICS and is_stated("stage", f"{name}_worst", variant.precision):
-        figures.append((f"{name}_worst", None))  # the limit of those that a share leaves out
+        figures.append((f"{name}_worst", None))  # the limit of the values that a share leaves out
     for figure, statistic in figures:
         entry = tolerance("stage", figure, variant.precision)
         a, b = (reference, ours) if statistic is None else (np.zeros(1), np.zeros(1))
