@@ -21,7 +21,7 @@ CONTRACT = "faces (N, 1, 60, 60) float32, normalised, to scores of the bins of t
 
 
 def build(validator: Validator, mode: str) -> LandmarkValidator:
-    """Stage `validation`: gray (N, H, W), landmarks (N, 68, 2), rotations (N, 3) to certainties (N,)."""
+    """Stage `validation`: gray (N, H, W), landmarks (N, 68, 2), rotations (N, 3) to confidences (N,)."""
     packages: dict[int, Package] = {}
 
     def run(net: ConvNet, maps: Array, dtype: npt.DTypeLike) -> Array:

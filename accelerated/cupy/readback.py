@@ -1,4 +1,4 @@
-"""Faces come down from the device: one array for all of them, taken apart into the reference's `FaceState`s."""
+"""Copies faces from the device: one array for all of them, separated into `FaceState`s of the reference."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def _fit(target: Any, weights: Any, mean: Any, modes: Any, prior: Any) -> tuple[
         shape = shape_of(p)
         new_g, new_p = _step(g, p, shape, target, weights, modes, prior)
         g, p = jnp.where(active[:, None], new_g, g), jnp.where(active[:, None], new_p, p)
-        # Tried on the shape of before the update, as the reference program does: it decides when to stop.
+        # Tried on the shape of before the update, as the C++ program does: it decides when to stop.
         new_error = _error(g, shape, target, weights)
         stale = stale + (active & (reference.ENOUGH * error < new_error))
         error = jnp.where(active, new_error, error)

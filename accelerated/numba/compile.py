@@ -190,7 +190,7 @@ def kernel(function: Callable[..., Any] | None = None, *, fastmath: bool | set[s
 
 @intrinsic
 def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
-    """a * b + c with one rounding, as the reference program's compiler contracts it; all of one float type."""
+    """a * b + c with one rounding, as the C++ program's compiler contracts it; all of one float type."""
     if not (a == b == c and a in (types.float32, types.float64)):
         return None
 

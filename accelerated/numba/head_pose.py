@@ -161,7 +161,7 @@ def _pose(mean: Array, modes: Array, g: Array, p: Array, landmarks: Array, camer
             break
     if not abs(translation[0]) + abs(translation[1]) + abs(translation[2]) < FARTHEST:
         return False
-    axis = axis_angle_from_rotation(rotation)  # through the axis-angle vector, as the reference program reports it
+    axis = axis_angle_from_rotation(rotation)  # through the axis-angle vector, as the C++ program reports it
     out[:3] = translation.astype(np.float32)
     out[3:] = euler_from_rotation(rotation_from_axis_angle(axis[0], axis[1], axis[2]).astype(np.float32))
     return True

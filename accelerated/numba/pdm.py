@@ -118,7 +118,7 @@ def update(g: Array, delta: Array, r: Array) -> Array:
     small[1, 2], small[2, 0], small[2, 1] = -wx, -wy, wx
     turned = product_3x3(r, orthonormalise(small))
     axis = axis_angle_from_rotation(turned)
-    # Through a float32 axis-angle vector, as the reference program stores it.
+    # Through a float32 axis-angle vector, as the C++ program stores it.
     x, y, z = np.float64(np.float32(axis[0])), np.float64(np.float32(axis[1])), np.float64(np.float32(axis[2]))
     euler = euler_from_rotation(rotation_from_axis_angle(x, y, z).astype(np.float32))
     if np.isnan(euler[0]) or np.isnan(euler[1]) or np.isnan(euler[2]):

@@ -1,7 +1,7 @@
-"""Landmark validation (spec 50.8): gray images, landmarks (N, 68, 2) and rotations (N, 3) to certainties (N,).
+"""Landmark validation (spec 50.8): gray images, landmarks (N, 68, 2) and rotations (N, 3) to confidences (N,).
 
 Warp and normalisation are one kernel each, the network runs on register tiles (convnet.py). Sampling positions are the
-reference's to the last bit, statistics float64; the certainty is a bin, and is equal unless two bins tie to rounding.
+reference's to the last bit, statistics float64. The confidence is a bin, and is equal unless two bins tie to rounding.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class LandmarkValidator:
         self._views: dict[int, _View] = {}  # packed when first needed
 
     def certainty(self, gray: Array, landmarks: Array, orientation: Array) -> Array:
-        """Certainties (N,) float32; arguments and errors as in the reference."""
+        """Confidences (N,) float32; arguments and errors as in the reference."""
         check_gray(STAGE, gray)
         count = len(gray)
         check_small(STAGE, "landmarks", landmarks, (count, landmarks.shape[1], 2), np.float32)

@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 def build(validator: Validator, provider: str = "onnx") -> LandmarkValidator:
-    """Stage `validation`: gray (N, H, W), landmarks (N, 68, 2), rotations (N, 3) to certainties (N,)."""
+    """Stage `validation`: gray (N, H, W), landmarks (N, 68, 2), rotations (N, 3) to confidences (N,)."""
     contract = "faces (N, 1, 60, 60) float32, normalised, to scores of the bins of the error"
     sessions: dict[int, Session] = {}
 

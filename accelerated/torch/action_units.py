@@ -1,4 +1,5 @@
-"""All AU models as one product in PyTorch (spec 60.6): float64, on MPS, which has none, float32 around a centre.
+"""All AU models as one product in PyTorch (spec 60.6): in float64; on MPS, which has no float64, in float32 around a
+centre.
 
 The centre (conversion/centred_models.py) is subtracted from descriptors before the product, in float64 on the host, so
 that large numbers cancel before they are rounded: values are within 1e-5 there, elsewhere within 1e-12.

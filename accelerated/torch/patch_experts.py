@@ -1,7 +1,7 @@
 """Patch experts as batched products in PyTorch (spec 40.7, 40.8): all landmarks of a scale and view at once.
 
 CCNF: neurons, sigmoids and covariances as three batched products; CEN: one batched product a layer. Cutting out and
-normalising patches is the reference's (grouped_ccnf.py, grouped_experts.py).
+normalising patches is the reference's (accelerated/grouped).
 """
 
 from __future__ import annotations
