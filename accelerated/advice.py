@@ -92,8 +92,8 @@ def _apple(states: Mapping[str, str | None]) -> Advice:
 
 def _nvidia(machine: Hardware, states: Mapping[str, str | None], *, windows: bool) -> Advice:
     gpu = next(gpu for gpu in machine.gpus if _is_nvidia(gpu))
-    said = NVIDIA.fullmatch(gpu)
-    driver = int(said["driver"]) if said else None
+    match = NVIDIA.fullmatch(gpu)
+    driver = int(match["driver"]) if match else None
     also = [_directml_too(states)] if windows else []
     if driver is None:
         extra = "cuda12"
@@ -105,7 +105,7 @@ def _nvidia(machine: Hardware, states: Mapping[str, str | None], *, windows: boo
         updated = f"its GPU {gpu} has too old a driver: update it to {oldest} or newer, then extra {needed} supports it"
         base = _processor(machine, states)
         return Advice(base.technology, base.because, base.install, (updated, *also, *base.also))
-    because = f"{gpu}; its driver runs CUDA {extra.removeprefix('cuda')}" if said else f"{gpu} has CUDA"
+    because = f"{gpu}; its driver runs CUDA {extra.removeprefix('cuda')}" if match else f"{gpu} has CUDA"
     install = _missing(states, ("numba", "fast"), ("cupy", extra))
     also.append("onnx-cuda runs only the networks: onnxruntime-gpu instead of onnxruntime")
     return Advice("cuda", because, install, (*_besides(states, "cupy"), *also, _timed("onnx-cuda")))

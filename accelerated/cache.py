@@ -58,14 +58,14 @@ def _root(environment: tuple[str | None, ...], temporary: Path | None) -> CacheR
         if why := _made(path):
             passed.append(f"{path} is not used: {why}")
         else:
-            found = CacheRoot(path, origin, tuple(passed))
+            root = CacheRoot(path, origin, tuple(passed))
             break
     else:
-        found = CacheRoot(None, "nothing is kept, kernels are compiled at every start", tuple(passed))
+        root = CacheRoot(None, "nothing is kept, kernels are compiled at every start", tuple(passed))
     if passed:
-        instead = f"{found.path} is used" if found.path else found.origin
+        instead = f"{root.path} is used" if root.path else root.origin
         warnings.warn(f"Cache: {'; '.join(passed)}. {instead}.", AuparityWarning, stacklevel=2)
-    return found
+    return root
 
 
 def _candidates(temporary: Path | None) -> Iterator[tuple[str, Path]]:

@@ -35,9 +35,9 @@ class _Limit:
 
     def find_libraries(self) -> None:
         """Look for the BLAS libraries that are loaded; this takes milliseconds, so once for each pipeline."""
-        found = ThreadpoolController().select(user_api="blas").lib_controllers
+        controllers = ThreadpoolController().select(user_api="blas").lib_controllers
         with self._lock:
-            self._libraries = list(found)
+            self._libraries = list(controllers)
 
     def begin(self) -> None:
         with self._lock:

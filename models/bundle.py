@@ -99,14 +99,14 @@ class Bundle:
         ------
         ModelFormatError : it is not such a folder, or a file is missing, damaged, or does not fit the others.
         """
-        found = layout.find(directory)
-        choice = layout.choose_landmark_model(found, landmark_model)
+        folders = layout.find(directory)
+        choice = layout.choose_landmark_model(folders, landmark_model)
         return cls(
-            meta=layout.read_meta(found, choice),
-            detector=layout.read_detector(found),
-            face=layout.read_face(found, choice),
-            video_aus=layout.read_aus(found, layout.VIDEO_AUS),
-            image_aus=layout.read_aus(found, layout.IMAGE_AUS),
+            meta=layout.read_meta(folders, choice),
+            detector=layout.read_detector(folders),
+            face=layout.read_face(folders, choice),
+            video_aus=layout.read_aus(folders, layout.VIDEO_AUS),
+            image_aus=layout.read_aus(folders, layout.IMAGE_AUS),
         )
 
     def to_openface(self, directory: StrPath) -> None:

@@ -78,10 +78,10 @@ class Study:
             if not table.is_file():
                 continue
             tally.tables += 1
-            found = fingerprint_of_file(table).sha256
-            if found != sha256:
+            digest = fingerprint_of_file(table).sha256
+            if digest != sha256:
                 tally.problems.append(f"{table.name} is not the table of an undisturbed run")
-            elif not sidecar.is_file() or json.loads(sidecar.read_text())["table"]["sha256"] != found:
+            elif not sidecar.is_file() or json.loads(sidecar.read_text())["table"]["sha256"] != digest:
                 tally.problems.append(f"{sidecar.name} does not describe its table")
             else:
                 whole += 1
@@ -135,13 +135,13 @@ def _blocks() -> set[str]:
 
 def _still_running(folder: Path) -> list[int]:
     """Processes of the runs of a study: they, and all that they start, carry its mark in their environment."""
-    mark, found = f"{MARK}={folder}".encode(), []
+    mark, running = f"{MARK}={folder}".encode(), []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):  # it has just ended, or belongs to another user
                 if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-    return found
+                    running.append(int(entry.name))
+    return running
 
 
 def _check_nothing_is_left(folder: Path, blocks: set[str], tally: Tally, when: str) -> None:

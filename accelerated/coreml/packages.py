@@ -89,7 +89,7 @@ def _opened(path: Path, fingerprint: str, how: Mode) -> Callable[[tuple[Array, .
     model = ct.models.MLModel(str(path), compute_units=getattr(ct.ComputeUnit, COMPUTE_UNITS))
 
     def predict(arrays: tuple[Array, ...]) -> Array:
-        found = model.predict(dict(zip(names, arrays, strict=True)))[output]
-        return np.asarray(found, np.float32)
+        output_array = model.predict(dict(zip(names, arrays, strict=True)))[output]
+        return np.asarray(output_array, np.float32)
 
     return predict

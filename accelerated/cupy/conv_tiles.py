@@ -88,15 +88,15 @@ def _ways(layer: Layer) -> Iterator[tuple[float, Cut]]:
         for threads in range(32, MOST_THREADS // unit_threads + 1, 32):
             for parts in range(1, MOST_PARTS + 1):
                 columns = -(-layer.out_size[1] // parts)
-                found = _way(layer, own, (threads, unit_threads), columns)
-                if found:
-                    yield found
+                way = _way(layer, own, (threads, unit_threads), columns)
+                if way:
+                    yield way
                 if columns <= FEW_COLUMNS:
                     break
             for columns in WIDE_MAPS:
-                found = _way(layer, own, (threads, unit_threads), columns) if columns < layer.out_size[1] else None
-                if found:
-                    yield found
+                way = _way(layer, own, (threads, unit_threads), columns) if columns < layer.out_size[1] else None
+                if way:
+                    yield way
 
 
 def _way(layer: Layer, own: int, threads: tuple[int, int], columns: int) -> tuple[float, Cut] | None:

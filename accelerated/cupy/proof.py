@@ -35,9 +35,9 @@ def conditions(device: CudaDevice) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _file(found: dict[str, Any]) -> Path | None:
+def _file(facts: dict[str, Any]) -> Path | None:
     """The file of the verdict on these conditions; None if nothing is kept."""
-    name = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:24]
+    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
     folder = cache_folder("proofs")
     return None if folder is None else folder / f"cupy-{name}.json"
 
@@ -49,11 +49,11 @@ def record(device: CudaDevice) -> Path:
     ------
     AuparityError : the verdict cannot be stored.
     """
-    found = conditions(device)
-    path = _file(found)
+    facts = conditions(device)
+    path = _file(facts)
     if path is None:
         raise AuparityError(f"The verdict on {device.name} cannot be stored: {cache_root()}. Set {CACHE_VARIABLE}.")
-    content = found | {"passed": datetime.now(UTC).isoformat(timespec="seconds"), "command": COMMAND}
+    content = facts | {"passed": datetime.now(UTC).isoformat(timespec="seconds"), "command": COMMAND}
     try:
         write_own(path, (json.dumps(content, indent=1) + "\n").encode("utf-8"))
         seal(path)

@@ -150,10 +150,10 @@ def _constants(function: Any, seen: set[Any]) -> Iterator[tuple[str, Any]]:
         return
     seen.add(function)
     names = sorted(set(_names(function.__code__)))
-    known = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    globals_used = {name: function.__globals__[name] for name in names if name in function.__globals__}
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    known |= {name: cell.cell_contents for name, cell in cells}
-    for name, value in known.items():
+    globals_used |= {name: cell.cell_contents for name, cell in cells}
+    for name, value in globals_used.items():
         if isinstance(value, ModuleType):
             parts = {f"{name}.{each}": getattr(value, each) for each in names if hasattr(value, each)}
         else:

@@ -216,8 +216,8 @@ class HeadPose:
     def landmarks_in_camera(self, params_global: Array, params_local: Array, landmarks: Array, camera: Camera) -> Array:
         """3D landmarks (N, n, 3) float32 mm in camera space (spec 70.3)."""
         g, p, seen = self._checked(params_global, params_local, landmarks)
-        found: Array = _landmarks_in_camera(self.arrays.mean, self.arrays.modes, g, p, seen, _as_array(camera))
-        return found
+        points: Array = _landmarks_in_camera(self.arrays.mean, self.arrays.modes, g, p, seen, _as_array(camera))
+        return points
 
     def _checked(self, g: Array, p: Array, landmarks: Array) -> tuple[Array, Array, Array]:
         count, own = batch_of(STAGE, "params_global", g, 6), self.arrays

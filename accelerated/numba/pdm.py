@@ -185,8 +185,8 @@ class ShapeModel:
         leading = params_local.shape[:-1]
         if params_global.shape[:-1] != leading:
             leading, g, p = self._broadcast(params_global, params_local)
-        found = _shapes_2d(self.arrays.mean, self.arrays.modes, g, p)
-        return found.reshape(*leading, self.n_points, 2)
+        shapes = _shapes_2d(self.arrays.mean, self.arrays.modes, g, p)
+        return shapes.reshape(*leading, self.n_points, 2)
 
     def _broadcast(self, params_global: Array, params_local: Array) -> tuple[tuple[int, ...], Array, Array]:
         """The common leading axes of both, and each once for every face of them: (K, 6), (K, m)."""

@@ -52,12 +52,12 @@ class Session:
     def __call__(self, *arrays: Array) -> Array:
         """The graph's output for its inputs in order."""
         feeds = {name: np.ascontiguousarray(array) for name, array in zip(self._inputs, arrays, strict=True)}
-        found: Array = self._session.run(None, feeds)[0]
-        return found
+        output: Array = self._session.run(None, feeds)[0]
+        return output
 
 
 def _threads() -> int:
-    said = os.environ.get(THREADS_VARIABLE, "1")
-    if not said.isdigit() or int(said) < 1:
-        raise AuparityError(f"{THREADS_VARIABLE}={said}: expected a whole number of at least 1")
-    return int(said)
+    setting = os.environ.get(THREADS_VARIABLE, "1")
+    if not setting.isdigit() or int(setting) < 1:
+        raise AuparityError(f"{THREADS_VARIABLE}={setting}: expected a whole number of at least 1")
+    return int(setting)

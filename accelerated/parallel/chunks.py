@@ -55,7 +55,7 @@ def parts_of_clip(path: Path, frames: int, processes: int, warm_up: int, camera:
 
 def track_part(worker: Worker, part: Part) -> tuple[list[Tracked], list[str]]:
     """The work on a part that needs its images, and the notes of its reader about the clip up to its end."""
-    session, found = worker.pipeline.start_video(camera=part.camera), []
+    session, tracked_frames = worker.pipeline.start_video(camera=part.camera), []
     first = part.start - part.warm_up
     with open_clip(part.path) as source:
         for index, frame in enumerate(source.frames_from(first), first):
@@ -64,9 +64,9 @@ def track_part(worker: Worker, part: Part) -> tuple[list[Tracked], list[str]]:
             worker.check()
             tracked = session.track(frame.image, frame.timestamp)
             if index >= part.start:
-                found.append((replace(tracked, index=index), session.describe(frame.image, tracked)))
+                tracked_frames.append((replace(tracked, index=index), session.describe(frame.image, tracked)))
                 worker.frame_done()
-        return found, [*source.problems, *source.warnings]
+        return tracked_frames, [*source.problems, *source.warnings]
 
 
 def process_in_parts(
@@ -112,8 +112,8 @@ def process_in_parts(
             progress(workers.frames - before, frames)
 
     notes: list[str] = []
-    for found, part_notes in workers.map(track_part, parts, meanwhile=tell):
-        results += [session.measure(tracked, described) for tracked, described in found]
+    for tracked_frames, part_notes in workers.map(track_part, parts, meanwhile=tell):
+        results += [session.measure(tracked, described) for tracked, described in tracked_frames]
         notes = part_notes  # the reader of the last part has decoded everything before it
     tell()
     for text in notes:

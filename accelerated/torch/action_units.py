@@ -37,11 +37,11 @@ class ActionUnits(BatchedActionUnits):
         """Values (N, 35); frames one by one, as a product's rounding depends on its shape."""
         models, rows = self._models, []
         for k, row in enumerate(features):
-            found = self._static @ self._tensor(row - models.still)
+            sums = self._static @ self._tensor(row - models.still)
             if models.needs_medians:
                 median = np.zeros_like(row) if medians is None else medians[k]
-                found = found + self._dynamic @ self._tensor(row - median - models.moved)
-            rows.append(found)
+                sums = sums + self._dynamic @ self._tensor(row - median - models.moved)
+            rows.append(sums)
         return torch.stack(rows).cpu().numpy().astype(np.float64) + models.biases
 
     def _tensor(self, values: Array) -> torch.Tensor:

@@ -41,8 +41,8 @@ class PatchExperts(GroupedPatchExperts):
         def run(patches: Array) -> Array:
             terms = alphas * torch.sigmoid(torch.bmm(self._tensor(patches), weights).to(wide))
             raw = terms.sum(2).to(torch.float32)
-            found: Array = torch.bmm(sigma, raw[..., None])[..., 0].cpu().numpy()
-            return found
+            responses: Array = torch.bmm(sigma, raw[..., None])[..., 0].cpu().numpy()
+            return responses
 
         return run
 
@@ -59,8 +59,8 @@ class PatchExperts(GroupedPatchExperts):
             for weights, biases, activation in layers:
                 at = torch.baddbmm(biases, at, weights)
                 at = torch.sigmoid(at) if activation == 0 else torch.relu(at) if activation == 2 else at
-            found: Array = at[..., 0].cpu().numpy()
-            return found
+            responses: Array = at[..., 0].cpu().numpy()
+            return responses
 
         return run
 

@@ -38,13 +38,13 @@ def summarise(path: Path) -> str:
     lines += [f"**Warning:** {plain(text)}\n" for text in read_sidecar(path).get("warnings", [])]
     if not len(table):
         return "\n".join([*lines, "No face was found.", ""])
-    found, column = table.success, table.columns
-    lines.append(f"{len(table)} {'faces' if table.photograph else 'frames'}, face tracked in {found.mean():.1%}.")
-    if not found.any():
+    success, column = table.success, table.columns
+    lines.append(f"{len(table)} {'faces' if table.photograph else 'frames'}, face tracked in {success.mean():.1%}.")
+    if not success.any():
         return "\n".join([*lines, "", "**No face was found in this clip: its rows hold no measurements.**", ""])
-    rotation = [np.degrees(column[name][found]) for name in ROTATION]
+    rotation = [np.degrees(column[name][success]) for name in ROTATION]
     lines += [
-        f"Mean confidence {column['confidence'][found].mean():.3f}; head pitch, yaw, roll "
+        f"Mean confidence {column['confidence'][success].mean():.3f}; head pitch, yaw, roll "
         + ", ".join(f"{angle.mean():.0f} ({angle.min():.0f} to {angle.max():.0f})" for angle in rotation)
         + " degrees.",
         "",
@@ -52,9 +52,9 @@ def summarise(path: Path) -> str:
         "|---|---|---|---|---|",
     ]
     for name in PRESENCE_AUS:
-        present = column[f"{name}_c"][found].mean()
+        present = column[f"{name}_c"][success].mean()
         if name in INTENSITY_AUS:
-            intensity = column[f"{name}_r"][found]
+            intensity = column[f"{name}_r"][success]
             bar = "#" * round(min(max(intensity.mean() / 5, 0), 1) * BAR)
             lines.append(f"| {name} | {intensity.mean():.2f} | {intensity.max():.2f} | {present:.0%} | {bar} |")
         else:

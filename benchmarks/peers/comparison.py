@@ -54,8 +54,8 @@ class OurPipeline:
     def detect(self) -> PeerRun:
         """The widest face of every frame by itself."""
         self._pipeline.find_face(self._clip.images[0])
-        found, ms = timed(self._pipeline.find_face, self._clip.images)
-        boxes = np.stack([np.full(4, np.nan) if box is None else np.asarray(box, np.float64) for box in found])
+        detected, ms = timed(self._pipeline.find_face, self._clip.images)
+        boxes = np.stack([np.full(4, np.nan) if box is None else np.asarray(box, np.float64) for box in detected])
         return PeerRun(
             version=self._version, seconds=float(ms.sum()) / 1000, frames_timed=len(ms), ms=ms,
             success=np.isfinite(boxes).all(axis=1), boxes=boxes,

@@ -73,10 +73,10 @@ def _versioned(technology: str) -> str:
 @cache
 def blas_kernel() -> str:
     """NumPy's BLAS with version and kernel, as it was loaded; other packages may have brought one of their own."""
-    found = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
-    of_numpy = [library for library in found if Path(library["filepath"]).parent.name.startswith("numpy")]
-    if not (of_numpy or found):
+    libraries = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+    of_numpy = [library for library in libraries if Path(library["filepath"]).parent.name.startswith("numpy")]
+    if not (of_numpy or libraries):
         return hardware().blas  # one that threadpoolctl does not know, such as Apple's Accelerate
-    library = (of_numpy or found)[0]
+    library = (of_numpy or libraries)[0]
     name = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"}.get(library["internal_api"], library["internal_api"])
     return " ".join(filter(None, (name, library["version"] or "", library.get("architecture") or "")))

@@ -45,10 +45,10 @@ class DeviceArray(NDArrayOperatorsMixin):
     def __getattr__(self, name: str) -> Any:
         if name not in SHARED:
             raise AttributeError(f"arrays of a device have no {name!r} here")
-        found = getattr(self.host, name)
-        if not callable(found):
-            return _wrapped(found)
-        return lambda *inputs, **options: _call(found, inputs, options)
+        attribute = getattr(self.host, name)
+        if not callable(attribute):
+            return _wrapped(attribute)
+        return lambda *inputs, **options: _call(attribute, inputs, options)
 
     def __getitem__(self, index: Any) -> Any:
         taken = self.host[_opened(index)]
@@ -85,13 +85,13 @@ class StrictNumpy:
     ndarray = DeviceArray
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(np, name)
-        if isinstance(found, type) or not callable(found):
-            return found
+        attribute = getattr(np, name)
+        if isinstance(attribute, type) or not callable(attribute):
+            return attribute
         opened: Callable[[Any], Any] = _opened if name in UPLOADING else _of_device
 
         def call(*inputs: Any, **options: Any) -> Any:
-            return _call(found, inputs, options, opened)
+            return _call(attribute, inputs, options, opened)
 
         return call
 

@@ -58,8 +58,10 @@ def one_step_landmarks(
         start = replace(
             detector.initial_state(), params_global=state.pglobal[k - 1].copy(), params_local=state.plocal[k - 1].copy()
         )
-        found = detector.detect(gray_of(golden_data.load_frame(clip, k)), start, detector.parameters.track_windows)
-        errors[done] = np.abs(found.landmarks - state.landmarks[k]).max()
+        state_after = detector.detect(
+            gray_of(golden_data.load_frame(clip, k)), start, detector.parameters.track_windows
+        )
+        errors[done] = np.abs(state_after.landmarks - state.landmarks[k]).max()
         progress(done + 1, len(chosen))
     return [
         _one_step("landmarks_median", errors, np.median, clip),

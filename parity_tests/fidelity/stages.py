@@ -80,9 +80,9 @@ def check_detection(bundle: Bundle, sources: list[Source]) -> list[ComparisonRec
             golden += [record.detection.into_rnet, record.detection.after_rnet]
             ours += [np.column_stack([c.boxes, c.scores]) for c in (trace.into_rnet, trace.after_rnet)]
         if record.boxes is not None:
-            found = detect_faces(image, bundle.detector)
+            detections = detect_faces(image, bundle.detector)
             golden.append(record.boxes)
-            ours.append(np.column_stack([found.boxes, found.scores]))
+            ours.append(np.column_stack([detections.boxes, detections.scores]))
     # Another number of candidates changes the shape, which fails.
     theirs, mine = np.concatenate(golden), np.concatenate(ours)
     same = theirs.shape == mine.shape
@@ -128,10 +128,12 @@ class FitChecker:
         """Compare one recorded fit: its maps from its input parameters, then both passes on its own maps."""
         fitter = self.fitters[fit.part]
         bank, model = self.banks[fit.part], fitter.shape_model
-        found = bank.response_maps(gray[None], fit.pglobal_in[None], fit.plocal_in[None], fit.window, fit.scale_index)
-        visible = np.flatnonzero(found.visible[0])
+        responses = bank.response_maps(
+            gray[None], fit.pglobal_in[None], fit.plocal_in[None], fit.window, fit.scale_index
+        )
+        visible = np.flatnonzero(responses.visible[0])
         landmarks = model.shape_2d(fit.pglobal_in, fit.plocal_in)
-        maps = found.maps[0].copy()
+        maps = responses.maps[0].copy()
         off = []
         for landmark in visible:
             theirs = fit.responses[int(landmark)]
@@ -143,7 +145,7 @@ class FitChecker:
             maps[landmark] = theirs
         self._explain_maps(gray, fit, landmarks, off)
         problem = (
-            model, maps, found.visible[0], fit.sim_img_to_ref, fit.sim_ref_to_img, landmarks,
+            model, maps, responses.visible[0], fit.sim_img_to_ref, fit.sim_ref_to_img, landmarks,
             fit.reg, fit.sigma, fit.sigma, 5, fitter.weights(fit.scale_index, fit.view, fit.weight),
         )  # fmt: skip
         self._pass(problem, (fit.pglobal_in, fit.plocal_in), (fit.pglobal_rigid, fit.plocal_rigid), rigid=True)
@@ -256,9 +258,9 @@ def check_validation(bundle: Bundle, sources: list[Source]) -> list[ComparisonRe
             if hypothesis.certainty is None or hypothesis.landmarks_final is None:
                 continue
             orientation = _orientation(detector, hypothesis)
-            found = detector.validator.certainty(gray[None], hypothesis.landmarks_final[None], orientation[None])
+            confidence = detector.validator.certainty(gray[None], hypothesis.landmarks_final[None], orientation[None])
             golden.append(hypothesis.certainty)
-            ours.append(float(found[0]))
+            ours.append(float(confidence[0]))
     return [_compare("validation", golden, ours)]
 
 
@@ -271,8 +273,8 @@ def _orientation(detector: LandmarkDetector, hypothesis: LandmarkDetection) -> A
     for part, own in zip(detector.part_models, detector.parts, strict=True):
         for fit in (f for f in hypothesis.fits if f.part == part.name.removesuffix("_28")):
             ran = True
-            found = own.shape.shape_2d(fit.pglobal_out, fit.plocal_out)
-            landmarks[part.mapping[:, 0]] = found[part.mapping[:, 1]]
+            points = own.shape.shape_2d(fit.pglobal_out, fit.plocal_out)
+            landmarks[part.mapping[:, 0]] = points[part.mapping[:, 1]]
     return detector.main.fit_shape(landmarks[None])[0][0, 1:4] if ran else last.pglobal_out[1:4]
 
 

@@ -277,8 +277,8 @@ def run_all(
 def summary(outcomes: Sequence[Outcome]) -> str:
     """All readers on a line or two."""
     kinds = Counter(finding.what for outcome in outcomes for finding in outcome.findings)
-    found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "no findings"
+    findings = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "no findings"
     ran = [outcome for outcome in outcomes if not outcome.skipped]
     left = len(outcomes) - len(ran)
     tail = f"; {left} readers did not run" if left else ""
-    return f"{sum(outcome.cases for outcome in ran)} cases over {len(ran)} readers: {found}{tail}"
+    return f"{sum(outcome.cases for outcome in ran)} cases over {len(ran)} readers: {findings}{tail}"

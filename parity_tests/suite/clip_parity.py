@@ -106,8 +106,8 @@ def judge_run(
     """
     comparison = compare_clips(reference, run)
     offline = [compare_clips(other, run).au_offline for other in (reference, *perturbed_runs)]
-    known = [found.worst_mean_error for found in offline if found is not None]
-    worst_mean = float(np.mean(known)) if known else None
+    worst = [figures.worst_mean_error for figures in offline if figures is not None]
+    worst_mean = float(np.mean(worst)) if worst else None
     factor = floor_factor(comparison.frames_compared)
     return comparison, judge(comparison, floor_of([reference, *perturbed_runs]), factor, GATE_ERRORS, worst_mean)
 
@@ -115,13 +115,13 @@ def judge_run(
 def judge_class(comparison: ClipComparison, precision: str) -> list[Judgement]:
     """A run's figures against the stated class of a reduced precision, instead of the floor of rounding alone."""
     offline = comparison.au_offline
-    found = {
+    values = {
         "success flags equal": comparison.flags_equal,
         "landmarks mean": comparison.landmarks_mean,
         "au offline mean": None if offline is None else offline.mean_error,
     }
     judgements = []
-    for name, value in found.items():
+    for name, value in values.items():
         if value is None:
             continue
         limit = tolerance("chained", name.replace(" ", "_"), precision).tolerance
@@ -139,8 +139,8 @@ def one_step(pipeline: StagedPipeline, clip: Clip, precision: str = "float32") -
         if not (before.detection_success and after.detection_success):
             continue
         start = replace(detector.initial_state(), params_global=before.params_global, params_local=before.params_local)
-        found = detector.detect(pipeline.to_gray(clip.frames[k]), start, detector.parameters.track_windows)
-        errors.append(float(np.abs(found.landmarks - after.landmarks).max()))
+        state_after = detector.detect(pipeline.to_gray(clip.frames[k]), start, detector.parameters.track_windows)
+        errors.append(float(np.abs(state_after.landmarks - after.landmarks).max()))
     return one_step_records(errors, clip.name, precision)
 
 

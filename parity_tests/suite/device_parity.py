@@ -50,8 +50,8 @@ def one_step(pipeline: DevicePipeline, clip: Clip) -> list[ComparisonRecord]:
             params_local=device.upload(np.stack([state.params_local for state in before])),
         )
         frame = device.upload(np.arange(len(tracked), dtype=np.int32))
-        found = detector.detect(gray, frame, start, detector.parameters.track_windows)
-        landmarks = device.download(found.landmarks)
+        states_after = detector.detect(gray, frame, start, detector.parameters.track_windows)
+        landmarks = device.download(states_after.landmarks)
     errors = [float(np.abs(a - clip.states[k].landmarks).max()) for a, k in zip(landmarks, tracked, strict=True)]
     return one_step_records(errors, clip.name)
 
@@ -69,8 +69,8 @@ def _run(pipeline: DevicePipeline, frames: Sequence[Array], streams: int) -> lis
     sessions, results = [pipeline.start_video() for _ in range(streams)], []
     for k in range(len(frames)):
         images = [frames[(k + s) % len(frames)] for s in range(1, streams)]
-        found = pipeline.advance(sessions, [*images, frames[k]], [k / 30] * streams)
-        results.append(found[-1])
+        results_now = pipeline.advance(sessions, [*images, frames[k]], [k / 30] * streams)
+        results.append(results_now[-1])
     for session in sessions:
         session.close()
     return results
@@ -92,15 +92,15 @@ def photographs(
     Presences are signs of sums, and some are so near zero that equally correct programs differ in them. Therefore the
     share that may differ follows from the differences of `perturbed_runs` of the reference.
     """
-    found = pipeline.process_images(images)
-    counts = np.array([len(faces) for faces in reference]), np.array([len(faces) for faces in found])
+    candidate = pipeline.process_images(images)
+    counts = np.array([len(faces) for faces in reference]), np.array([len(faces) for faces in candidate])
     records = [compare_arrays("photographs faces", counts[0].astype(float), counts[1].astype(float), 0.0)]
     for figure, attribute in (("landmarks", "landmarks"), ("intensities", "au_intensity")):
-        a, b = _of_faces(reference, found, attribute)
+        a, b = _of_faces(reference, candidate, attribute)
         if len(a):
             stated = tolerance("photographs", figure)
             records.append(compare_arrays(f"photographs {figure}", a, b, stated.tolerance, share=stated.share))
-    a, b = _of_faces(reference, found, "au_presence")
+    a, b = _of_faces(reference, candidate, "au_presence")
     if len(a):
         limit = _presences_that_may_differ(reference, perturbed_runs)
         differ = np.array([float(np.mean(a != b))])
@@ -109,11 +109,11 @@ def photographs(
 
 
 def _of_faces(
-    reference: Sequence[Sequence[FrameResult]], found: Sequence[Sequence[FrameResult]], attribute: str
+    reference: Sequence[Sequence[FrameResult]], candidate: Sequence[Sequence[FrameResult]], attribute: str
 ) -> tuple[Array, Array]:
     """Arrays of the faces of all images in which both found the same number."""
     pairs = [
-        pair for a, b in zip(reference, found, strict=True) if len(a) == len(b) for pair in zip(a, b, strict=True)
+        pair for a, b in zip(reference, candidate, strict=True) if len(a) == len(b) for pair in zip(a, b, strict=True)
     ]  # fmt: skip
     if not pairs:
         return np.zeros(0), np.zeros(0)

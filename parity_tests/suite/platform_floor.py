@@ -69,9 +69,9 @@ class PlatformFloor:
         """The widest of several measured floors, figure by figure: one pair over a short clip is a small sample."""
         figures: dict[str, float | None] = {}
         for name in asdict(floors[0]):
-            known = [value for floor in floors if (value := getattr(floor, name)) is not None]
+            values = [value for floor in floors if (value := getattr(floor, name)) is not None]
             widest = min if _is_agreement(name) else max
-            figures[name] = widest(known) if known else None
+            figures[name] = widest(values) if values else None
         return cls(**figures)  # type: ignore[arg-type]
 
 

@@ -46,8 +46,10 @@ def variants_of(technology: str, *, emulated: bool = False) -> list[Variant]:
         and (technology in (variant.name, variant.name.split("-")[0]) or _is_of_device(variant, technology))
     ]
     if not chosen:
-        known = sorted({variant.name.split("-")[0] for variant in registry()} - {REFERENCE})
-        raise AuparityError(f"no variants of {technology!r}; there are cpu, {', '.join(known)} (or a whole name)")
+        technologies = sorted({variant.name.split("-")[0] for variant in registry()} - {REFERENCE})
+        raise AuparityError(
+            f"no variants of {technology!r}; there are cpu, {', '.join(technologies)} (or a whole name)"
+        )
     return chosen
 
 
@@ -111,10 +113,10 @@ def named_variant(text: str) -> list[Variant]:
     except (ImportError, AttributeError) as error:
         raise VariantUnavailable(f"--variant {text}: {error}. Write package.module:factory or stage=name.") from None
     made = made() if callable(made) else made
-    found = [made] if isinstance(made, Variant) else list(made)
-    if not found or not all(isinstance(variant, Variant) for variant in found):
+    variants = [made] if isinstance(made, Variant) else list(made)
+    if not variants or not all(isinstance(variant, Variant) for variant in variants):
         raise VariantUnavailable(f"--variant {text}: expected a Variant or several, found {made!r}")
-    return found
+    return variants
 
 
 def run(

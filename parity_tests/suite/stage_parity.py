@@ -35,7 +35,7 @@ def _maps(reference: Any, ours: Any) -> dict[str, Pair]:
         if reference.maps.shape == ours.maps.shape
         else None
     )
-    found = {
+    pairs = {
         "similarity": (
             np.stack([reference.img_to_ref, reference.ref_to_img]),
             np.stack([ours.img_to_ref, ours.ref_to_img]),
@@ -43,7 +43,7 @@ def _maps(reference: Any, ours: Any) -> dict[str, Pair]:
         "decisions": (np.column_stack([visible, reference.view]), np.column_stack([ours.visible, ours.view])),
     }
     zero = np.zeros(0) if errors is None else np.zeros_like(errors)
-    return found | {"response_maps": (zero, np.full(1, np.inf) if errors is None else errors)}
+    return pairs | {"response_maps": (zero, np.full(1, np.inf) if errors is None else errors)}
 
 
 def _fits(reference: Sequence[Fit], ours: Sequence[Fit]) -> dict[str, Pair]:
@@ -138,7 +138,7 @@ def check_stage(variant: Variant, taken: Capture) -> list[ComparisonRecord]:
             stage = stage if stage is not None else variant.build(*call.parts)
             for name, pair in OUTPUTS[variant.stage](call.result, play(call, stage)).items():
                 pairs[name].append((np.asarray(pair[0]), np.asarray(pair[1])))
-    return [record for name, found in pairs.items() for record in _records(variant, name, found)]
+    return [record for name, pair_of_arrays in pairs.items() for record in _records(variant, name, pair_of_arrays)]
 
 
 def _records(variant: Variant, name: str, pairs: list[Pair]) -> list[ComparisonRecord]:

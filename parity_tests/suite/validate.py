@@ -125,14 +125,14 @@ def _run_in_turns(
                 results[k].append(session.process_frame(frames[index], index / 30))
                 times[k].append(time.perf_counter() - start)
     runs = []
-    for session, found in zip(sessions, results, strict=True):
+    for session, run in zip(sessions, results, strict=True):
         offline = session.finish()
         runs.append(
             ClipRun(
-                returned=np.array([r.success for r in found]), landmarks=np.stack([r.landmarks for r in found]),
-                au_r_online=np.stack([r.au_intensity for r in found]), au_r_offline=offline.intensity,
-                au_c_online=np.stack([r.au_presence for r in found]), au_c_offline=offline.presence,
-                pose=np.stack([r.pose for r in found]),
+                returned=np.array([r.success for r in run]), landmarks=np.stack([r.landmarks for r in run]),
+                au_r_online=np.stack([r.au_intensity for r in run]), au_r_offline=offline.intensity,
+                au_c_online=np.stack([r.au_presence for r in run]), au_c_offline=offline.presence,
+                pose=np.stack([r.pose for r in run]),
             )
         )  # fmt: skip
     return runs, times

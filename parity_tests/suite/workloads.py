@@ -55,13 +55,13 @@ def openface(*, quick: bool) -> list[ParityWorkload]:
     if shared is None:
         return []
     bundle = Bundle.from_openface(shared / "openface", landmark_model="clnf")
-    found = []
+    workloads = []
     for clip in ("video01",) if quick else ("video01", "default"):
         count = 40 if quick else 120
         frames = [golden_data.load_frame(clip, k) for k in range(count)]
         pictures = [golden_data.load_image(path.name) for path in golden_data.image_paths()[: 1 if quick else 2]]
-        found.append(ParityWorkload(f"openface-{clip}", bundle, [frames[:4], frames[-3:]], pictures, frames))
-    return found
+        workloads.append(ParityWorkload(f"openface-{clip}", bundle, [frames[:4], frames[-3:]], pictures, frames))
+    return workloads
 
 
 def _shifted(image: Array, pixels: int) -> Array:

@@ -74,13 +74,13 @@ def matched(boxes: Array, scores: Array, true: Array, threshold: float = DETECTI
 
 def detection_figures(hits: Sequence[Array], faces: int) -> DetectionFigures:
     """Figures of a set of images from the `matched` arrays of all of them and the total number of true faces."""
-    boxes, found = sum(len(hit) for hit in hits), int(sum(hit.sum() for hit in hits))
+    boxes, hit_count = sum(len(hit) for hit in hits), int(sum(hit.sum() for hit in hits))
     return DetectionFigures(
         images=len(hits),
         faces=faces,
-        recall=_ratio(found, faces),
-        precision=_ratio(found, boxes),
-        false_per_100=_ratio(100 * (boxes - found), len(hits)),
+        recall=_ratio(hit_count, faces),
+        precision=_ratio(hit_count, boxes),
+        false_per_100=_ratio(100 * (boxes - hit_count), len(hits)),
     )
 
 
@@ -197,8 +197,8 @@ def gaze_errors(found: Array, true: Array) -> Array:
     found, true = np.asarray(found, np.float64), np.asarray(true, np.float64)
     cross = np.linalg.norm(np.cross(found, true), axis=-1)
     dot = np.sum(found * true, axis=-1)
-    known = (np.linalg.norm(found, axis=-1) > 0) & (np.linalg.norm(true, axis=-1) > 0)
-    return np.where(known, np.degrees(np.arctan2(cross, dot)), np.nan)
+    both_known = (np.linalg.norm(found, axis=-1) > 0) & (np.linalg.norm(true, axis=-1) > 0)
+    return np.where(both_known, np.degrees(np.arctan2(cross, dot)), np.nan)
 
 
 # -- action units ------------------------------------------------------------------------------------------------------
