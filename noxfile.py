@@ -1,7 +1,7 @@
 """The project's sessions: ``nox -l`` lists them.
 
-Each makes its own environment. The golden tests and ``fidelity`` need the recordings of the C++ program; they look in
-``AUPARITY_SHARED``, else in ``../shared`` beside the repository.
+Each session makes its own environment. The tests of `parity_tests/golden` and ``fidelity`` need the recordings of the
+C++ program, which they read from ``AUPARITY_SHARED``, else from ``../shared`` beside the repository.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 
 
 def held(session: nox.Session, *command: str, **options: Any) -> bool:
-    """Run a command whose failure is a finding: False where it failed, so that its report can be made first.
+    """Run a command whose failure is a result: False if it failed, so that its report can be made first.
 
-    Whoever calls this ends the session with `session.error` where something did not hold.
+    The caller ends the session with `session.error` if a command failed.
     """
     from nox.command import CommandFailed
 
@@ -41,14 +41,14 @@ def held(session: nox.Session, *command: str, **options: Any) -> bool:
 
 
 def shared() -> Path | None:
-    """The folder with recordings, model files and footage, if it is here."""
+    """The folder with recordings, model files and footage, if there is one."""
     folder = Path(os.environ.get("AUPARITY_SHARED", ROOT.parent / "shared"))
     return folder if (folder / "golden").is_dir() else None
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit, property and reference tests (arguments go to pytest), those of the extras `fast` and `coreml` as well."""
+    """Unit, property and golden tests (arguments go to pytest), including those of the extras `fast` and `coreml`."""
     # There are no wheels of coremltools for Windows.
     session.install("-e", ".[test,fast]" if sys.platform == "win32" else ".[test,fast,coreml]")
     session.run("python", "-m", "pytest", *session.posargs, env=ONE_THREAD)
@@ -81,31 +81,31 @@ def types(session: nox.Session) -> None:
 def fidelity(session: nox.Session) -> None:
     """The reference against the C++ program on all recordings; rewrites the figures of docs/fidelity.md."""
     if shared() is None:
-        session.skip("the recordings of the C++ program are not here: set AUPARITY_SHARED to their folder")
+        session.skip("there are no recordings of the C++ program: set AUPARITY_SHARED to their folder")
     session.install("-e", ".")
     page = ["--page", "docs/fidelity.md"] if not session.posargs else []
     session.run("python", "-m", "auparity", "dev", "fidelity", *page, *session.posargs, env=ONE_THREAD)
 
 
-#: What each technology of the parity suite installs; the embedded bundle serves all of them.
+#: The extras that each technology of the parity suite installs; all of them use the embedded bundle.
 PARITY_EXTRAS = {
     "cpu": "fast", "numba": "numba", "onnx": "onnx", "torch": "torch", "jax": "jax", "batched": "", "parallel": "numba",
     "coreml": "coreml", "openvino": "openvino", "tensorrt": "tensorrt", "cuda": "torch", "cupy": "", "mps": "torch",
 }  # fmt: skip
-#: Technologies that CuPy's extra comes to as well.
+#: Technologies that also need the extra of CuPy.
 NEEDS_CUDA = ("tensorrt", "cuda", "cupy")
 FIRST_DRIVER_OF_CUDA_13 = 580
-#: What the suite calls the technology, where that is another name: providers of ONNX Runtime.
+#: The suite's name of a technology where it differs: providers of ONNX Runtime.
 PARITY_NAMES = {"openvino": "onnx-openvino", "tensorrt": "onnx-tensorrt"}
-#: Without a Mac, the packages that ship are interpreted: proven, not timed.
+#: Without a Mac, the packages are interpreted: this verifies them, but says nothing about speed.
 COREML_ELSEWHERE = [] if sys.platform == "darwin" else ["--emulate-coreml"]
-EXIT_NOTHING = 5  # of the suite: nothing could run here
+EXIT_NOTHING = 5  # exit status of the suite: nothing could run here
 
 
 def cuda_extra(session: nox.Session) -> str:
-    """The extra of CuPy for the driver that is here; skips the session where there is none."""
+    """The extra of CuPy for the installed driver; skips the session without a driver."""
     if not shutil.which("nvidia-smi"):
-        session.skip("needs an NVIDIA GPU and its driver; there is no nvidia-smi here")
+        session.skip("needs an NVIDIA GPU and its driver; there is no nvidia-smi")
     asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     driver = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip().splitlines()
     if not driver:
@@ -114,7 +114,7 @@ def cuda_extra(session: nox.Session) -> str:
 
 
 def parity(session: nox.Session, technology: str) -> None:
-    """Hold a technology's variants against the reference and against their baselines."""
+    """Compare a technology's variants with the reference and with their baselines."""
     if technology == "mps" and sys.platform != "darwin":
         session.skip("MPS is part of macOS")
     extra = PARITY_EXTRAS[technology]
@@ -154,7 +154,7 @@ def truth(session: nox.Session) -> None:
     session.run("python", "-m", "auparity", "dev", "truth", *page, *session.posargs, env=ONE_THREAD)
 
 
-#: What each benchmark installs and which variants it times beside the fastest ones.
+#: The extras that each benchmark installs, and the variants that it times beside the fastest ones.
 BENCH_VARIANTS = {
     "cpu": ("fast", ["best"]), "numba": ("numba", ["numba"]), "onnx": ("onnx,numba", ["best", "onnx"]),
     "torch": ("torch,numba", ["best", "torch"]), "jax": ("jax,numba", ["best", "jax"]),
@@ -185,14 +185,14 @@ for _technology in BENCH_VARIANTS:
     nox.session(_bench_session, name=f"bench-{_technology}")
 
 
-#: What the GPU pipeline takes turns with: the fastest variants of the CPU.
+#: The extras of the fastest CPU variants, which take turns with the GPU pipeline.
 DEVICE_EXTRAS = ("numba",)
 #: PyTorch's and ONNX Runtime's variants on CUDA, the other stages by the fastest of the CPU.
 CUDA_VARIANTS = ["best", "best+torch-cuda", "best+onnx-cuda"]
 
 
 def bench_device(session: nox.Session, output: str, extras: tuple[str, ...]) -> bool:
-    """Time the pipeline that stays on the GPU, and whether its parity held; skips the session without a GPU."""
+    """Time the pipeline that stays on the GPU and check its parity; skips the session without a GPU."""
     extra = ",".join((*extras, cuda_extra(session)))
     session.install("-e", f".[{extra}]")
     (ROOT / output).unlink(missing_ok=True)
@@ -203,19 +203,19 @@ def bench_device(session: nox.Session, output: str, extras: tuple[str, ...]) -> 
     )  # fmt: skip
     if not (ROOT / output).is_file():
         if not good:
-            session.error("the benchmark ended without results; the reason stands above")
-        session.skip("the GPU cannot be used; the reason stands above")
+            session.error("the benchmark ended without results; see the reason above")
+        session.skip("the GPU cannot be used; see the reason above")
     return good
 
 
 @nox.session(name="bench-cupy")
 def bench_cupy(session: nox.Session) -> None:
-    """Streams, photographs, stages and floors of the pipeline on the GPU, with a page (arguments: docs/gpu.md)."""
+    """Streams, images, stages and floors of the pipeline on the GPU, with a page (arguments: docs/gpu.md)."""
     output = "results/bench/cupy.json"
     good = bench_device(session, output, DEVICE_EXTRAS)
     session.run("python", "-m", "auparity", "report", output, env=ONE_THREAD)
     if not good:
-        session.error(f"the benchmark failed; the page made of {output} says where")
+        session.error(f"the benchmark failed; the page of {output} shows where")
 
 
 @nox.session(name="bench-cuda")
@@ -229,7 +229,7 @@ def bench_cuda(session: nox.Session) -> None:
     good &= held(session, "python", "-m", "auparity", "bench", *chosen, "-o", outputs[1])
     session.run("python", "-m", "auparity", "report", *outputs, "-o", "results/bench/cuda.html", env=ONE_THREAD)
     if not good:
-        session.error("a benchmark failed; results/bench/cuda.html says where")
+        session.error("a benchmark failed; results/bench/cuda.html shows where")
 
 
 @nox.session(name="bench-parallel")
@@ -248,26 +248,26 @@ def bench_stages(session: nox.Session) -> None:
 
 @nox.session
 def train(session: nox.Session) -> None:
-    """Train the embedded bundle anew, from seeds, in results/training; goes on where it was stopped (needs PyTorch)."""
+    """Train the embedded bundle anew, from seeds, in results/training; an interrupted run resumes (needs PyTorch)."""
     session.install("-e", ".[train]")
     session.run("python", "-m", "auparity", "dev", "train", *session.posargs)
 
 
-#: What a newcomer's run of the parity suite is, and CI's: the fastest CPU technology on rendered clips, judged by the
-#: tolerances, because nothing was recorded on a newcomer's machine.
+#: The parity run of the demo and of CI: the fastest CPU technology on rendered clips, judged by the tolerances alone,
+#: because a new machine has no baselines.
 DEMO_PARITY = ["auparity", "parity", "--technology", "numba", "--quick", "--no-recordings", "--no-baselines"]
 
 
 @nox.session(name="parity-demo")
 def parity_demo(session: nox.Session) -> None:
-    """The demo's parity run by itself: what CI ends with."""
+    """The parity run of the demo by itself, with which CI ends."""
     session.install("-e", ".[numba]")
     session.run("python", "-m", *DEMO_PARITY, "-o", "results/parity/demo.json", env=ONE_THREAD)
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Render a face with known truth, measure it, prove the fast pipeline, time it, and write pages that show it all.
+    """Render a face with known truth, measure it, verify and time the fast pipeline, and write pages of the results.
 
     ``nox -s demo -- VIDEO_OR_IMAGE_FOLDER [--models DIR]`` measures a clip of your own instead, without a truth.
     """
@@ -278,7 +278,7 @@ def demo(session: nox.Session) -> None:
     if not arguments:
         clip = out / "clip"
         session.run("auparity", "models", "render", "-o", str(clip), "--overwrite", env=ONE_THREAD)
-        # Pose and gaze need the camera; for the clips of strangers it is guessed, here it is known.
+        # Pose and gaze need the camera; for other clips it is guessed, here it is known.
         camera = json.loads((clip / "truth.json").read_text(encoding="utf-8"))["camera"]
         intrinsics = {"--fx": camera["focal"], "--cx": camera["centre_x"], "--cy": camera["centre_y"]}
         arguments = [str(clip), "--models", "embedded", *(str(x) for pair in intrinsics.items() for x in pair)]
@@ -287,7 +287,7 @@ def demo(session: nox.Session) -> None:
     session.run("auparity", "report", str(out))
     if session.posargs:
         return
-    # That what was measured is also what the reference measures, and how fast: the page to end on.
+    # The last page shows whether the reference measures the same, and how fast both are.
     results = [str(out / "parity.json"), str(out / "bench.json")]
     timed = ["auparity", "bench", "--workload", "clip-240p", "--frames", "60", "--passes", "3"]
     outcomes = {

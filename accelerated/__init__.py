@@ -1,1 +1,1 @@
-"""Faster implementations of the stages, one folder a technology, and the pipeline that is put together from them."""
+"""Faster implementations of the stages, one folder for each technology, and the pipeline that is composed of them."""

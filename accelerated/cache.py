@@ -1,12 +1,12 @@
-"""Where what is slow to make is kept between runs: compiled kernels, TensorRT's engines, Core ML packages, proofs.
+"""The cache of everything that is slow to make: compiled kernels, TensorRT engines, Core ML packages, verdicts.
 
-The cache holds code that we execute, so its folder must be private: ours, and writable by nobody else. The first of
-these that is, and that can be written to, is taken: the folder that ``AUPARITY_CACHE`` names, the user's folder for
-caches, a folder of this user's in the system's temporary one; else nothing is kept. What was passed over is said once,
-as a warning, and by ``auparity doctor``. Everything in the cache can be deleted.
+The cache holds code that is executed, so its folder must be private: it belongs to this user, and no other user can
+write to it. The first of these folders that is private and writable is used: the folder that ``AUPARITY_CACHE`` names,
+the user's folder for caches, a folder of this user in the system's temporary folder; else nothing is kept. A warning
+lists folders that were passed over, once, and so does ``auparity doctor``. Everything in the cache can be deleted.
 
-An entry that is not whole and ours counts as one that is not there: `seal` writes its SHA-256 beside it, `intact`
-looks. (Kernels of Numba carry theirs: accelerated/numba/compile.py.)
+An entry that is damaged or belongs to another user counts as missing: `seal` writes its SHA-256 beside it, `intact`
+checks it. (Kernels of Numba contain theirs: accelerated/numba/compile.py.)
 """
 
 from __future__ import annotations
@@ -28,44 +28,44 @@ from auparity.errors import AuparityWarning
 CACHE_VARIABLE = "AUPARITY_CACHE"
 NUMBA_VARIABLE = "NUMBA_CACHE_DIR"
 SEAL = ".sha256"
-LOCK = ".lock"  # of a folder, where entries take long to make
+LOCK = ".lock"  # lock file of a folder whose entries take long to make
 FOREIGN_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True)
 class CacheRoot:
-    """The folder in use, and why it is that one."""
+    """The folder in use, and why it was chosen."""
 
     path: Path | None  #: None: nothing is kept
     origin: str
-    passed: tuple[str, ...]  #: folders that come before it, each with why it is not used
+    passed: tuple[str, ...]  #: earlier folders, each with the reason why it is not used
 
     def __str__(self) -> str:
         return f"{self.path or 'none'} ({'; '.join([self.origin, *self.passed])})"
 
 
 def cache_root() -> CacheRoot:
-    """The folder of the cache; see the module's first paragraphs. Warns, once, where it is not the one to expect."""
+    """The folder of the cache; see the module's first paragraphs. Warns once if it is not the usual one."""
     variables = (CACHE_VARIABLE, "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE")
     return _root(tuple(os.environ.get(name) for name in variables), _temporary_folder())
 
 
 @lru_cache(maxsize=8)
 def _root(environment: tuple[str | None, ...], temporary: Path | None) -> CacheRoot:
-    """The first folder that can be used; decided once for an environment."""
+    """The first usable folder; decided once for each environment."""
     passed: list[str] = []
     for origin, path in _candidates(temporary):
         if why := _made(path):
             passed.append(f"{path} is not used: {why}")
         else:
-            found = CacheRoot(path, origin, tuple(passed))
+            root = CacheRoot(path, origin, tuple(passed))
             break
     else:
-        found = CacheRoot(None, "nothing is kept, kernels are compiled at every start", tuple(passed))
+        root = CacheRoot(None, "nothing is kept, kernels are compiled at every start", tuple(passed))
     if passed:
-        instead = f"{found.path} is used" if found.path else found.origin
+        instead = f"{root.path} is used" if root.path else root.origin
         warnings.warn(f"Cache: {'; '.join(passed)}. {instead}.", AuparityWarning, stacklevel=2)
-    return found
+    return root
 
 
 def _candidates(temporary: Path | None) -> Iterator[tuple[str, Path]]:
@@ -80,7 +80,7 @@ def _candidates(temporary: Path | None) -> Iterator[tuple[str, Path]]:
 def _temporary_folder() -> Path | None:
     try:
         return Path(tempfile.gettempdir())
-    except FileNotFoundError:  # none that can be written to
+    except FileNotFoundError:  # there is none that can be written to
         return None
 
 
@@ -104,13 +104,13 @@ def own_name() -> str:
 
 
 def cache_folder(kind: str) -> Path | None:
-    """The folder of one kind of entries, made and private; None where nothing is kept."""
+    """The private folder of one kind of entries, created if necessary; None if nothing is kept."""
     root = cache_root().path
     return None if root is None else private_folder(root / kind)
 
 
 def private_folder(path: Path) -> Path | None:
-    """`path`, made and private, or None, with a warning that says why it cannot be used."""
+    """`path`, private and created if necessary, or None, with a warning that says why it cannot be used."""
     if why := _made(path):
         _warn_once(f"Cache: {path} is not used: {why}.")
         return None
@@ -118,7 +118,7 @@ def private_folder(path: Path) -> Path | None:
 
 
 def kernels_folder() -> Path | None:
-    """Where compiled kernels are kept, None where nothing is: below NUMBA_CACHE_DIR if that is set, else our cache."""
+    """The folder of compiled kernels: below NUMBA_CACHE_DIR if that is set, else in our cache; None without one."""
     named = os.environ.get(NUMBA_VARIABLE)
     return (private_folder(Path(named) / own_name()) if named else None) or cache_folder("numba")
 
@@ -129,7 +129,7 @@ def _warn_once(message: str) -> None:
 
 
 def _made(path: Path) -> str | None:
-    """Make a private folder where there is none; why it cannot be used, None when it can."""
+    """Make a private folder if it does not exist; why it cannot be used, or None."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if why := _why_foreign(path.lstat() if path.is_symlink() else path.stat()):
@@ -141,9 +141,9 @@ def _made(path: Path) -> str | None:
 
 
 def _why_foreign(about: os.stat_result) -> str | None:
-    """Why a file or folder may hold what others wrote; None when only this user can have written it.
+    """Why other users may have written a file or folder; None if only this user can have.
 
-    Windows has no such modes; there a user's folders are private by default.
+    Windows has no such modes; a user's folders are private there by default.
     """
     if not hasattr(os, "getuid"):
         return None
@@ -155,7 +155,7 @@ def _why_foreign(about: os.stat_result) -> str | None:
 
 
 def read_own(path: Path) -> bytes | None:
-    """Content of a file of the cache; None where there is none, or where others may have written it."""
+    """Content of a file of the cache; None if there is none, or if others may have written it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
     except OSError:
@@ -166,12 +166,12 @@ def read_own(path: Path) -> bytes | None:
             return None
         try:
             return file.read()
-        except OSError:  # a disk that fails loses an entry, no more
+        except OSError:  # a failing disk loses only an entry
             return None
 
 
 def write_own(path: Path, content: bytes) -> None:
-    """Put a file of this user's into the cache, whole or not at all; OSError where that fails."""
+    """Write a file into the cache, completely or not at all; OSError if that fails."""
     descriptor, name = tempfile.mkstemp(dir=path.parent)  # readable and writable for this user only
     try:
         with open(descriptor, "wb") as file:
@@ -183,17 +183,17 @@ def write_own(path: Path, content: bytes) -> None:
 
 
 def seal(path: Path) -> None:
-    """Write the SHA-256 of a file or folder beside it; last, when it is whole. OSError where that fails."""
+    """Write the SHA-256 of a complete file or folder beside it; OSError if that fails."""
     write_own(_seal_of(path), _digest(path).encode("ascii"))
 
 
 def entries(folder: Path) -> list[Path]:
-    """What is kept in a folder, without seals and lock."""
+    """The entries of a folder, without seals and lock."""
     return sorted(path for path in folder.iterdir() if path.suffix != SEAL and path.name != LOCK)
 
 
 def intact(path: Path) -> bool:
-    """Is a file or folder of the cache there, ours, and what it was when it was sealed?"""
+    """Whether a file or folder of the cache exists, belongs to this user, and is unchanged since it was sealed."""
     sealed = read_own(_seal_of(path))
     try:
         return sealed is not None and path.exists() and sealed.decode("ascii", "replace") == _digest(path)
@@ -202,7 +202,7 @@ def intact(path: Path) -> bool:
 
 
 def discard(path: Path) -> None:
-    """Delete an entry and its seal, file or folder, where they are."""
+    """Delete an entry, file or folder, and its seal, if they exist."""
     _seal_of(path).unlink(missing_ok=True)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -219,7 +219,7 @@ def _digest(path: Path) -> str:
 
     Raises
     ------
-    OSError : it cannot be read, or is not ours.
+    OSError : it cannot be read, or does not belong to this user alone.
     """
     whole = hashlib.sha256()
     for part in [path] if path.is_file() else sorted(each for each in path.rglob("*") if not each.is_dir()):

@@ -1,4 +1,4 @@
-"""Contracts of small arrays at a microsecond each: the fast path says yes, the reference check says what is wrong."""
+"""Checks of small arrays, a microsecond each: a fast path accepts, the reference check describes a fault."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def check_small(stage: str, argument: str, array: Any, shape: tuple[int, ...], d
     fits = type(array) is np.ndarray and array.shape == shape
     if fits and (array.dtype.kind in "fiu" if dtype is None else array.dtype == dtype):
         flat = array.reshape(-1)
-        if math.isfinite(flat.dot(flat)):  # else not finite, or only large
+        if math.isfinite(flat.dot(flat)):  # otherwise not finite, or merely large
             return
     check_array(stage, argument, array, shape, dtype)
 
 
 def batch_of(stage: str, argument: str, array: Any, *axes: int) -> int:
-    """How many there are in the array (N, *axes) that says so for all arguments of a call.
+    """N of an array (N, *axes), which all arguments of a call share.
 
     Raises
     ------
-    ContractError : not such an array, or nothing in it.
+    ContractError : it is not such an array, or is empty.
     """
     if not (type(array) is np.ndarray and array.shape[1:] == axes and array.size):
         check_array(stage, argument, array, ("N", *axes))
@@ -49,7 +49,7 @@ def check_areas(
 
     Raises
     ------
-    ContractError : shapes that do not fit, landmarks, scales or views that the model does not have.
+    ContractError : shapes do not fit, or the model does not have a landmark, scale or view.
     """
     check_array(stage, "areas", areas, ("K", "side", "side"), np.float32)
     check_array(stage, "landmarks", landmarks, (len(areas),))
@@ -62,12 +62,12 @@ def check_areas(
 
 
 def check_gray(stage: str, gray: Any, dtype: npt.DTypeLike = np.float32) -> None:
-    """Gray images (N, H, W) as stage `grayscale` makes them. Their values are not looked at: a pass over an image for
-    each of the many fits of a frame would cost more than the fits.
+    """Gray images (N, H, W) as stage `grayscale` makes them. Their values are not checked, because a pass over an
+    image for each of the many fits of a frame would cost more than the fits.
 
     Raises
     ------
-    ContractError : another shape or dtype, or no pixels.
+    ContractError : wrong shape or dtype, or no pixels.
     """
     if not (isinstance(gray, np.ndarray) and gray.ndim == 3 and gray.dtype == dtype and gray.size):
         got = f"shape {gray.shape}, dtype {gray.dtype}" if isinstance(gray, np.ndarray) else f"a {type(gray).__name__}"

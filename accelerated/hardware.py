@@ -92,10 +92,10 @@ def hardware_id() -> str:
 
 def blas() -> str:
     """The BLAS behind NumPy's matrix products: Accelerate, OpenBLAS, MKL or what NumPy calls it, with its version."""
-    found = _numpy_config().get("Build Dependencies", {}).get("blas", {})
-    name, version = str(found.get("name", "unknown")), str(found.get("version", ""))
-    known = {"accelerate": "Accelerate", "scipy-openblas": "OpenBLAS", "openblas": "OpenBLAS", "mkl": "MKL"}
-    return f"{known.get(name.lower(), name)} {version}".strip()
+    build = _numpy_config().get("Build Dependencies", {}).get("blas", {})
+    name, version = str(build.get("name", "unknown")), str(build.get("version", ""))
+    titles = {"accelerate": "Accelerate", "scipy-openblas": "OpenBLAS", "openblas": "OpenBLAS", "mkl": "MKL"}
+    return f"{titles.get(name.lower(), name)} {version}".strip()
 
 
 def blas_loaded() -> tuple[str, ...]:
@@ -148,9 +148,9 @@ def _cpu_name() -> str:
 
 
 def _vendor() -> str:
-    said = f"{_cpu_fields().get('vendor_id', '')} {_cpu_name()}".lower()
+    description = f"{_cpu_fields().get('vendor_id', '')} {_cpu_name()}".lower()
     for vendor in ("amd", "intel", "apple", "ampere"):
-        if vendor in said:
+        if vendor in description:
             return vendor
     return "arm" if "arm" in platform.machine().lower() or "aarch64" in platform.machine().lower() else "unknown"
 
@@ -176,8 +176,8 @@ def _memory_gib() -> float | None:
 def _gpus() -> tuple[str, ...]:
     """NVIDIA GPUs by the driver's own tool ("name, driver"), others of Windows by its registry, Apple's by the
     processor's name. None of this loads a framework."""
-    if said := _output_of("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"):
-        return tuple(line.strip() for line in said.splitlines() if line.strip())
+    if listing := _output_of("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"):
+        return tuple(line.strip() for line in listing.splitlines() if line.strip())
     if sys.platform == "win32":
         import winreg
 
@@ -192,25 +192,25 @@ def display_adapters(winreg: Any) -> tuple[str, ...]:
     ----------
     winreg : the standard library's module, which there is on Windows only. Not run on Windows yet.
     """
-    found = []
+    named = []
     try:
         with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, DISPLAY_ADAPTERS) as adapters:
             for index in range(winreg.QueryInfoKey(adapters)[0]):
                 try:
                     with winreg.OpenKey(adapters, winreg.EnumKey(adapters, index)) as adapter:
-                        found.append(str(winreg.QueryValueEx(adapter, "DriverDesc")[0]))
+                        named.append(str(winreg.QueryValueEx(adapter, "DriverDesc")[0]))
                 except OSError:  # a key of another kind, or one that only administrators may read
                     continue
     except OSError:  # no such class: a server without display
         return ()
-    return tuple(dict.fromkeys(name for name in found if not name.startswith("Microsoft ")))
+    return tuple(dict.fromkeys(name for name in named if not name.startswith("Microsoft ")))
 
 
 def _packages() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -81,11 +81,11 @@ class PatchExpertBackend:
         stage = self.variant.build(model)
         if not hasattr(stage, "area_responses"):  # of another package; ours are held to the protocol by a test
             raise VariantUnavailable(f"backend {self.name!r} has no method area_responses (see PatchExpertStage)")
-        known = [float(scale) for scale in stage.scales]
-        missing = sorted(set(scales or ()) - set(known))
+        available = [float(scale) for scale in stage.scales]
+        missing = sorted(set(scales or ()) - set(available))
         if missing:
-            raise ContractError(STAGE, "scales", f"among {known}", str(missing))
-        self._stage, self._scales = stage, known
+            raise ContractError(STAGE, "scales", f"among {available}", str(missing))
+        self._stage, self._scales = stage, available
 
     def response(self, area_of_interest: Array, landmark_idx: int, scale: float, view: int = 0) -> Array:
         """The response map (w, w) float32 of one landmark in its area (w + 10, w + 10); view 0 is frontal."""
@@ -112,8 +112,8 @@ class PatchExpertBackend:
         maps: list[Array] = [np.zeros((0, 0), np.float32)] * len(areas)
         for (scale, _), members in groups.items():
             landmarks = np.array([landmark_indices[k] for k in members])
-            found = self._responses(np.stack([areas[k] for k in members]), landmarks, scale, view)
-            for k, one in zip(members, found, strict=True):
+            responses = self._responses(np.stack([areas[k] for k in members]), landmarks, scale, view)
+            for k, one in zip(members, responses, strict=True):
                 maps[k] = one
         return maps
 
@@ -122,8 +122,8 @@ class PatchExpertBackend:
             raise AuparityError("no models yet: call load_models() first")
         if float(scale) not in self._scales:
             raise ContractError(STAGE, "scale", f"one of {self._scales}", str(scale))
-        found: Array = self._stage.area_responses(areas, landmarks, self._scales.index(float(scale)), view)
-        return found
+        responses: Array = self._stage.area_responses(areas, landmarks, self._scales.index(float(scale)), view)
+        return responses
 
 
 def available_backends(model: LandmarkModel | None = None) -> dict[str, str | None]:
@@ -178,12 +178,12 @@ def benchmark_backends(patch: Array, iterations: int = 100, bundle: Bundle | Non
             continue
         backend, best = PatchExpertBackend(name), float("inf")
         backend.load_bundle(bundle)
-        found = backend.response(patch, 30, scale)
+        response = backend.response(patch, 30, scale)
         for _ in range(max(iterations, 1)):
             start = time.perf_counter()
             backend.response(patch, 30, scale)
             best = min(best, time.perf_counter() - start)
-        timings.append(BackendTiming(name, 1000 * best, float(np.abs(found - expected).max())))
+        timings.append(BackendTiming(name, 1000 * best, float(np.abs(response - expected).max())))
     return sorted(timings, key=lambda timing: timing.milliseconds)
 
 

@@ -1,10 +1,10 @@
-"""One BLAS thread while we compute: our matrices are small, and a team of threads costs more than it brings.
+"""One BLAS thread while auparity computes: our matrices are small, and several threads cost more than they gain.
 
 On a busy machine the threads of OpenBLAS wait for each other, up to 30 s in a first frame; processes are the
-parallelism here (docs/parallel.md). The number of threads belongs to the whole process, so it is ours only as long as a
-call of ours runs: the first that begins takes it down to one, the last that ends puts back what it found, however many
-threads of the caller are in calls of ours. Measured with the BLAS libraries of NumPy and OpenCV both loaded: 40
-microseconds for the outermost call, 2 for one within it. `auparity extract` takes it once for the whole run.
+parallelism here (docs/parallel.md). The number of threads belongs to the whole process, so it is changed only while a
+call runs: the first call that begins sets it to one, and the last one that ends restores it, however many threads of
+the caller are in calls. Measured with the BLAS libraries of NumPy and OpenCV both loaded: 40 microseconds for the
+outermost call, 2 for one within it. `auparity extract` sets it once for the whole run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 
 class _Limit:
-    """Counts the calls that are running, and holds what to put back."""
+    """Counts the running calls, and holds the numbers of threads to restore."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -38,10 +38,10 @@ class _Limit:
         self._before: list[tuple[Any, int]] = []
 
     def find_libraries(self) -> None:
-        """Look for the BLAS libraries that are loaded; milliseconds, so once a pipeline, whose stages load them."""
-        found = ThreadpoolController().select(user_api="blas").lib_controllers
+        """Look for the BLAS libraries that are loaded; this takes milliseconds, so once for each pipeline."""
+        controllers = ThreadpoolController().select(user_api="blas").lib_controllers
         with self._lock:
-            self._libraries = list(found)
+            self._libraries = list(controllers)
 
     def begin(self) -> None:
         with self._lock:
@@ -65,7 +65,7 @@ _limit = _Limit()
 
 
 def _after_fork() -> None:
-    """A forked process has none of the calls that were running."""
+    """Reset in a forked process, which has none of the running calls."""
     global _limit
     _limit = _Limit()
 

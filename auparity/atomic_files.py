@@ -66,15 +66,15 @@ def is_abandoned(path: Path) -> bool:
 def abandoned_beside(target: Path, suffix: str) -> list[Path]:
     """Temporary files of `target` that were left behind by programs which no longer run."""
     length = 2 * RANDOM_BYTES
-    found = []
+    abandoned = []
     with suppress(FileNotFoundError):
         for path in target.parent.iterdir():
             inside = path.name.removeprefix(target.name + ".").removesuffix(suffix)
             if path.name != f"{target.name}.{inside}{suffix}" or len(inside) != length:
                 continue
             if set(inside) <= set("0123456789abcdef") and is_abandoned(path):
-                found.append(path)
-    return sorted(found)
+                abandoned.append(path)
+    return sorted(abandoned)
 
 
 @contextmanager

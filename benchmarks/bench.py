@@ -125,6 +125,6 @@ def _with_cold_start(work: TimedWorkload, speed: Speed) -> Speed:
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "frame.png"
         cv2.imwrite(str(picture), work.clips[0][0])
-        found = cold_start(*work.models, BEST, picture)
-    note = f"import {found['import_s']:.2f} s; this process, which holds all workloads, {peak_mib()} MiB at most"
-    return replace(speed, start_s=found["first_result_s"], peak_mib=found["peak_mib"], note=note)
+        start = cold_start(*work.models, BEST, picture)
+    note = f"import {start['import_s']:.2f} s; this process, which holds all workloads, {peak_mib()} MiB at most"
+    return replace(speed, start_s=start["first_result_s"], peak_mib=start["peak_mib"], note=note)

@@ -18,7 +18,7 @@ def parity_of_run(
     pipeline: str,
     precision: str,
     reference: Sequence[Sequence[FrameResult]],
-    found: Sequence[Sequence[FrameResult]],
+    candidate: Sequence[Sequence[FrameResult]],
 ) -> list[MeasuredError]:
     """Errors of a run against the reference on the frames that both processed.
 
@@ -26,7 +26,7 @@ def parity_of_run(
 
     Landmarks mean px, AU intensity mean, and the share of frames whose success differs.
     """
-    pairs = [(a, b) for one, other in zip(reference, found, strict=True) for a, b in zip(one, other, strict=False)]
+    pairs = [(a, b) for one, other in zip(reference, candidate, strict=True) for a, b in zip(one, other, strict=False)]
     if not pairs:
         return []
     tracked = [(a, b) for a, b in pairs if a.success and b.success]

@@ -113,24 +113,24 @@ def profile(
     ms = _over(staged, images, after)
     steady = ms[1:]
     count, frame_ms = len(steady), float(steady.mean())
-    found = []
+    stage_times = []
     for stage in STAGES:
         if stage in clocks.seconds:
             own = 1000 * clocks.seconds[stage] / count
             bound = frame_ms / max(frame_ms - own, 1e-9)
             calls = clocks.calls[stage] / count
-            found.append(StageTime(stage, pipeline.variants[stage], own, own / frame_ms, calls, bound))
-    found.sort(key=lambda entry: -entry.ms)
-    if not found:
+            stage_times.append(StageTime(stage, pipeline.variants[stage], own, own / frame_ms, calls, bound))
+    stage_times.sort(key=lambda entry: -entry.ms)
+    if not stage_times:
         raise AuparityError("no stage was timed.")
-    between = frame_ms - sum(entry.ms for entry in found)
-    alternatives, not_tried = _what_if(pipeline, images, found, frame_ms, kept, tell)
+    between = frame_ms - sum(entry.ms for entry in stage_times)
+    alternatives, not_tried = _what_if(pipeline, images, stage_times, frame_ms, kept, tell)
     return Profile(
         len(images),
         frame_ms,
         float(np.median(steady)),
         float(ms[0]),
-        found,
+        stage_times,
         between,
         alternatives,
         not_tried,
@@ -151,14 +151,14 @@ def _over(pipeline: StagedPipeline, images: Sequence[Image], after: Callable[[in
 
 
 def _what_if(
-    pipeline: Pipeline, images: Sequence[Image], found: Sequence[StageTime], frame_ms: float, kept: Sequence[Results],
+    pipeline: Pipeline, images: Sequence[Image], stages: Sequence[StageTime], frame_ms: float, kept: Sequence[Results],
     tell: Progress,
 ) -> tuple[list[AlternativeEstimate], dict[str, str]]:  # fmt: skip
     kept_frames = min(KEPT_FRAMES, len(images) - WARM_UP)
     calls = _arguments(pipeline, images[: WARM_UP + kept_frames])
     parts, options, not_tried = models_of(pipeline.bundle), [], {}
-    for number, entry in enumerate(found):
-        tell("what if", number, len(found))
+    for number, entry in enumerate(stages):
+        tell("what if", number, len(stages))
         taken = calls.calls.get(entry.stage, [])
         own = pipeline.choices[entry.stage]
         for variant in registry().of_stage(entry.stage).values():
@@ -176,7 +176,7 @@ def _what_if(
             ratio = _ratio(own, variant, taken)
             ms = entry.ms * ratio
             options.append(_option(entry, variant.name, ms, frame_ms, "measured"))
-    tell("what if", len(found), len(found))
+    tell("what if", len(stages), len(stages))
     return sorted((o for o in options if o.gain > 1), key=lambda o: -o.gain), not_tried
 
 

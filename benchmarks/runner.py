@@ -162,14 +162,14 @@ def _clips(timed_pipelines: Sequence[TimedPipeline], work: TimedWorkload, *, sta
                     timed.clocks.events.clear()
                     timed.results[clip].append(result)
     if not staged:
-        for timed, found in zip(timed_pipelines, times, strict=True):
-            timed.passes.append([np.array(clip) for clip in found])
+        for timed, own_times in zip(timed_pipelines, times, strict=True):
+            timed.passes.append([np.array(clip) for clip in own_times])
 
 
 def _photographs(timed_pipelines: Sequence[TimedPipeline], work: TimedWorkload, *, staged: bool) -> None:
     """One pass over all images; `results` has the first face of each."""
     images = work.clips[0]
-    found: list[list[float]] = [[] for _ in timed_pipelines]
+    pass_times: list[list[float]] = [[] for _ in timed_pipelines]
     for timed in timed_pipelines:
         timed.results = [[]]
         timed.clocks.reset()
@@ -181,10 +181,10 @@ def _photographs(timed_pipelines: Sequence[TimedPipeline], work: TimedWorkload, 
             begin = time.perf_counter()
             faces = pipeline.process_image(image)
             synchronise()
-            found[k].append(1000 * (time.perf_counter() - begin))
+            pass_times[k].append(1000 * (time.perf_counter() - begin))
             timed.results[0] += faces[:1]
     if not staged:
-        for timed, times in zip(timed_pipelines, found, strict=True):
+        for timed, times in zip(timed_pipelines, pass_times, strict=True):
             timed.passes.append([np.array(times)])
 
 
@@ -234,19 +234,19 @@ def _stages(
 
     seconds, calls = per_frame(timed, timed.clocks.seconds), per_frame(timed, timed.clocks.calls)
     theirs = {} if reference_run is None else per_frame(reference_run, reference_run.clocks.seconds)
-    found = []
+    stages = []
     for stage in STAGES:
         if stage not in seconds:
             continue
         per_call = floors.get(stage)
-        found.append(
+        stages.append(
             StageSpeed(
                 stage, timed.choices[stage].name, _round(1000 * seconds[stage]), round(calls[stage], 2),
                 _round(1000 * theirs[stage]) if stage in theirs else None,
                 None if per_call is None or work.kind == "photographs" else _round(per_call),
             )
         )  # fmt: skip
-    return sorted(found, key=lambda entry: -entry.ms)
+    return sorted(stages, key=lambda entry: -entry.ms)
 
 
 def _round(value: Any) -> float:

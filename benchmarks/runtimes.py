@@ -55,18 +55,18 @@ def openvino_runner(model: Any) -> Run:
 def cases(bundle: Bundle) -> list[tuple[str, Any, Array, Run | None]]:
     """Name, graph, input, and the Numba network if there is one for this graph."""
     rng, metadata = np.random.default_rng(0), metadata_of("", "", "", "")
-    mtcnn, found = bundle.detector, []
+    mtcnn, listed = bundle.detector, []
 
     def add(name: str, net: ConvNet, shape: tuple[int, ...], per_pixel: bool = False) -> None:
         graph = network(net, shape[1], "net", metadata, per_pixel=per_pixel)
-        found.append((name, graph, rng.normal(size=shape).astype(np.float32), Network(net).forward))
+        listed.append((name, graph, rng.normal(size=shape).astype(np.float32), Network(net).forward))
 
     add("P-Net, one level 144 x 192", mtcnn.pnet, (1, 3, 144, 192), True)
     add("R-Net, 64 crops", mtcnn.rnet, (64, 3, 24, 24))
     add("O-Net, 16 crops", mtcnn.onet, (16, 3, 48, 48))
     if bundle.face.validator is not None:
         add("validator", bundle.face.validator.views[VIEW].net, (1, 1, 60, 60))
-    result: list[tuple[str, Any, Array, Run | None]] = list(found)
+    result: list[tuple[str, Any, Array, Run | None]] = list(listed)
     for k, experts in enumerate(bundle.face.main.experts):
         if isinstance(experts, CENExperts):
             patches = [patch for patch in experts.patches[VIEW] if patch.layers]

@@ -48,8 +48,8 @@ class About:
     def refuse_others(self, path: object, bundle_hash: str) -> None:
         """Raise `AuparityError` if the metadata of a file name another bundle."""
         if bundle_hash != self.bundle_hash:
-            said = f"of bundle {bundle_hash[:12]}" if bundle_hash else "without the name of its bundle"
-            raise AuparityError(f"{path}: is {said}, not of {self.bundle_hash[:12]}. Export it again.")
+            description = f"of bundle {bundle_hash[:12]}" if bundle_hash else "without the name of its bundle"
+            raise AuparityError(f"{path}: is {description}, not of {self.bundle_hash[:12]}. Export it again.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,19 +66,19 @@ class Item:
     reference: Callable[..., Array | tuple[Array, ...]]  #: the same by the reference; a tuple if several
     note: str = ""
 
-    def error(self, path: Path, arrays: Sequence[Array], found: Sequence[Array]) -> float:
+    def error(self, path: Path, arrays: Sequence[Array], outputs: Sequence[Array]) -> float:
         """Largest error of a written file's outputs for `arrays`, each relative to its largest value.
 
         Raises
         ------
         AuparityError : the outputs have other shapes than those of the reference.
         """
-        said = self.reference(*arrays)
-        expected = said if isinstance(said, tuple) else (said,)
-        shapes, wanted = ([array.shape for array in some] for some in (found, expected))
+        reference_outputs = self.reference(*arrays)
+        expected = reference_outputs if isinstance(reference_outputs, tuple) else (reference_outputs,)
+        shapes, wanted = ([array.shape for array in some] for some in (outputs, expected))
         if shapes != wanted:
             raise AuparityError(f"{path}: returns {_listed(shapes)}, the reference {_listed(wanted)}. Export it again.")
-        pairs = zip(found, expected, strict=True)
+        pairs = zip(outputs, expected, strict=True)
         return float(np.max([np.abs(a - b).max() / max(float(np.abs(b).max()), 1e-30) for a, b in pairs]))
 
 

@@ -108,16 +108,16 @@ def export(
     if not chosen:
         raise AuparityError(f"nothing in bundle {bundle.meta.name} is called {' or '.join(only)}.")
     folder.mkdir(parents=True, exist_ok=True)
-    known = manifests.load(folder)
-    if known is not None and (known.bundle_hash, known.target, known.precision) != (
+    manifest = manifests.load(folder)
+    if manifest is not None and (manifest.bundle_hash, manifest.target, manifest.precision) != (
         bundle.content_hash, target, precision,
     ):  # fmt: skip
         raise AuparityError(
-            f"{folder}: holds the {known.target} export ({known.precision}) of bundle {known.bundle} "
-            f"{known.bundle_hash[:12]}; choose another folder, or delete it."
+            f"{folder}: holds the {manifest.target} export ({manifest.precision}) of bundle {manifest.bundle} "
+            f"{manifest.bundle_hash[:12]}; choose another folder, or delete it."
         )
     about = About(bundle.content_hash, bundle.meta.licence, version, precision)
-    held = known or Manifest(target, precision, bundle.meta.name, bundle.content_hash, version)
+    held = manifest or Manifest(target, precision, bundle.meta.name, bundle.content_hash, version)
     done = Exported(folder)
     progress("", 0, len(chosen))
     tasks = []
@@ -221,8 +221,8 @@ def inspect(path: Path) -> dict[str, Any]:
         if path.name.endswith(module.SUFFIX):
             if not path.exists():
                 raise AuparityError(f"{path}: does not exist.")
-            found: dict[str, Any] = module.inspect(path)
-            return found | {"manifest": _said(path)}
+            description: dict[str, Any] = module.inspect(path)
+            return description | {"manifest": _said(path)}
     raise AuparityError(f"{path}: is of no format that can be inspected ({', '.join(TARGETS)}).")
 
 

@@ -111,14 +111,14 @@ class Numbers:
         try:
             kind, shape, stored, start, exponent = described
             key = (kind, tuple(shape), stored, start, exponent)
-            known = self._arrays.get(key)
+            array = self._arrays.get(key)
         except (TypeError, ValueError):
             raise MismatchError("", "type, shape, stored type, offset and exponent", quoted(described)) from None
-        if known is None:
-            known = self._arrays[key] = self._take(*key)
-        if known.dtype != dtype:
-            raise MismatchError("", f"an array of {dtype}", f"one of {known.dtype}")
-        return known
+        if array is None:
+            array = self._arrays[key] = self._take(*key)
+        if array.dtype != dtype:
+            raise MismatchError("", f"an array of {dtype}", f"one of {array.dtype}")
+        return array
 
     def _take(self, kind: Any, shape: tuple[Any, ...], stored: Any, start: Any, exponent: Any) -> Array:
         if kind not in STORED_TYPES or stored not in self._buffers or {*map(type, (*shape, start, exponent))} != {int}:

@@ -132,13 +132,13 @@ def _receive(url: str, part: Path, size: int, sha256: str, text: bool, progress:
             os.fsync(file.fileno())
             if is_file(part, size, sha256, text=text):
                 return
-            length, found = file.seek(0, os.SEEK_END), sha256_of(part, text=text)
+            length, digest = file.seek(0, os.SEEK_END), sha256_of(part, text=text)
             if length < size:
                 raise Interrupted(f"the connection ended after {length} of {size} bytes")
             file.truncate(0)
     if begin or text:  # the length of a text does not say whether its end is missing
         raise Interrupted("the received and the kept part together are not the file")
-    raise ChecksumError(part, sha256, found)
+    raise ChecksumError(part, sha256, digest)
 
 
 def _append(url: str, file: BinaryIO, begin: int, limit: int, progress: ByteProgress | None) -> int:

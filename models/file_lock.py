@@ -39,11 +39,11 @@ def locked(path: Path, *, patience: float = PATIENCE, waiting: Callable[[], None
     except OSError as error:
         raise AuparityError(f"{path.parent} cannot be written to: {error}. Name another folder.") from error
     with file:
-        deadline, said = time.monotonic() + patience, False
+        deadline, reported = time.monotonic() + patience, False
         while not _taken(file):
-            if not said:
+            if not reported:
                 waiting()
-                said = True
+                reported = True
             if time.monotonic() >= deadline:
                 raise AuparityError(
                     f"Another process is writing to {path.parent} and holds {path.name}. Try again when it has ended."

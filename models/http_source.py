@@ -88,10 +88,10 @@ def _offset_of(answer: Any, start: int) -> int:
     if answer.status == 200:
         return 0
     if answer.status == 206 and start:
-        said = answer.headers.get("Content-Range", "")
-        if said.startswith(f"bytes {start}-"):
+        content_range = answer.headers.get("Content-Range", "")
+        if content_range.startswith(f"bytes {start}-"):
             return start
-        raise CannotContinue(f"sent the range {said[:40]!r} instead of one from {start} on")
+        raise CannotContinue(f"sent the range {content_range[:40]!r} instead of one from {start} on")
     raise Interrupted(f"answered with status {answer.status}")
 
 

@@ -103,8 +103,8 @@ def find_openface(models: str | os.PathLike[str] | None = None) -> Path:
     """
     if models is not None:
         return Path(models)
-    if found := installed_openface():
-        return found
+    if folder := installed_openface():
+        return folder
     raise ModelFormatError(default_directory(), None, "OpenFace's model files", _what_is_there(), layout.ADVICE)
 
 

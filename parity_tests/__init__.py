@@ -1,1 +1,1 @@
-"""The parity suite and the unit, property and reference tests."""
+"""The parity suite, and the unit, property and golden tests."""

@@ -1,5 +1,5 @@
-"""Fixtures of the parity suite: the bundles that the golden recordings were made with. A test that asks for one is
-skipped, with the reason and what to do, where the model files are absent.
+"""Fixtures of the parity suite: the bundles with which the recordings were made. A test that uses one is skipped, with
+the reason and what to do, if the model files are absent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
 
 RANDOM_CEN_VARIABLE = "AUPARITY_RANDOM_CEN"
-#: The published CEN files are not with the recordings; those of the CE-CLM recording are random, and 430 MB.
+#: The published CEN files are not part of the recordings; those of the CE-CLM recording are random, and 430 MB.
 HOW_TO_MAKE_RANDOM_CEN = (
     f"set {RANDOM_CEN_VARIABLE} to a folder with OpenFace's model files in which "
     "model/patch_experts/cen_patches_*_of.dat were written by ../shared/tools/make_random_cen.py"
@@ -26,7 +26,7 @@ HOW_TO_MAKE_RANDOM_CEN = (
 
 @pytest.fixture(scope="session")
 def openface_bundle() -> Bundle:
-    """OpenFace 2.2's own models as the recordings used them: main_clnf_general, MTCNN, AU predictors."""
+    """OpenFace 2.2's own models, as in the recordings: main_clnf_general, MTCNN, AU predictors."""
     from auparity.models.bundle import Bundle
 
     return Bundle.from_openface(require_shared() / "openface", landmark_model="clnf")
@@ -47,7 +47,7 @@ def random_cen_bundle() -> Bundle:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With ``--variant`` only the backend tests, without it all but them."""
+    """With ``--variant`` run only the backend tests, without it all others."""
     if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
         return None
     is_backend = collection_path.parent.name == "backend"

@@ -1,9 +1,9 @@
-"""``auparity dev kills``: kill ``auparity extract`` at random moments, and look at what it left.
+"""``auparity dev kills``: kill ``auparity extract`` at random moments, and check what it leaves behind.
 
-A run over several rendered clips, serial or in processes, is killed again and again (SIGKILL, now and then SIGTERM),
-each time at a random moment of its life, and started again. After every kill no process of it may still run, no shared
-memory may be left, and every table under its final name must be whole: vouched for by its sidecar, or by nothing if
-there is no sidecar, and byte for byte the one of an undisturbed run. In the end every clip must be there once.
+A run over several rendered clips, serial or in processes, is killed repeatedly (by SIGKILL, sometimes by SIGTERM), each
+time at a random moment, and started again. After every kill none of its processes may run, no shared memory may be
+left, and every table under its final name must be whole: its sidecar, if there is one, describes it, and it is equal
+byte for byte to that of an undisturbed run. At the end there must be one table for every clip.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from pathlib import Path
 from auparity.errors import AuparityError
 from auparity.fingerprints import fingerprint_of_file
 
-#: A run that is not killed may take so long, s; one that takes longer hangs.
+#: Seconds that a run may take without being killed; a longer one counts as hanging.
 LONGEST = 300.0
 #: Environment variable that marks the processes of a study.
 MARK = "AUPARITY_KILLS"
-#: Share of kills by SIGTERM, which ends like Ctrl-C; the others are SIGKILL.
+#: Share of kills by SIGTERM, which ends a run like Ctrl-C; the others are SIGKILL.
 GENTLE_SHARE = 0.2
-GRACE = 15.0  # s after a kill in which what is left must end
+GRACE = 15.0  # s after a kill within which remaining processes must end
 SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass
 class Tally:
-    """What the kills found."""
+    """The results of the kills."""
 
     kills: int = 0
     finished: int = 0  # runs that ended before they were killed
-    tables: int = 0  # whole tables that were looked at
+    tables: int = 0  # whole tables that were checked
     problems: list[str] = field(default_factory=list)
 
 
@@ -62,7 +62,7 @@ class Study:
             self.expected[name] = fingerprint_of_file(folder / "whole" / f"{name}.csv").sha256
 
     def run(self, out: Path) -> subprocess.Popen[bytes]:
-        """Start measuring the clips into a folder, in a process group of its own."""
+        """Start measuring the clips into a folder, in its own process group."""
         inputs = [str(self.folder / "clips" / name) for name in self.names]
         command = [sys.executable, "-m", "auparity", "extract", *inputs, "--models", "embedded", "-o", str(out)]
         return subprocess.Popen(
@@ -71,25 +71,25 @@ class Study:
         )  # fmt: skip
 
     def check_tables(self, out: Path, tally: Tally) -> int:
-        """Count the whole tables; what is wrong with any goes into the tally."""
+        """Count the whole tables; faults are added to the tally."""
         whole = 0
         for name, sha256 in self.expected.items():
             table, sidecar = out / f"{name}.csv", out / f"{name}.csv.json"
             if not table.is_file():
                 continue
             tally.tables += 1
-            found = fingerprint_of_file(table).sha256
-            if found != sha256:
+            digest = fingerprint_of_file(table).sha256
+            if digest != sha256:
                 tally.problems.append(f"{table.name} is not the table of an undisturbed run")
-            elif not sidecar.is_file() or json.loads(sidecar.read_text())["table"]["sha256"] != found:
-                tally.problems.append(f"{sidecar.name} does not vouch for its table")
+            elif not sidecar.is_file() or json.loads(sidecar.read_text())["table"]["sha256"] != digest:
+                tally.problems.append(f"{sidecar.name} does not describe its table")
             else:
                 whole += 1
         return whole
 
 
 def kill_again_and_again(study: Study, count: int, seed: int) -> Tally:
-    """Kill runs `count` times; a study that is finished is begun anew in an empty folder."""
+    """Kill runs `count` times; a finished study begins anew in an empty folder."""
     generator, tally = random.Random(seed), Tally()
     out = study.folder / "killed"
     blocks = _blocks()
@@ -102,7 +102,7 @@ def kill_again_and_again(study: Study, count: int, seed: int) -> Tally:
             process.wait(moment)
             tally.finished += 1
         except subprocess.TimeoutExpired:
-            os.kill(process.pid, number)  # the parent alone, as the kernel and schedulers do
+            os.kill(process.pid, number)  # only the parent, as the kernel and schedulers do
             tally.kills += 1
         try:
             process.wait(LONGEST)
@@ -135,13 +135,13 @@ def _blocks() -> set[str]:
 
 def _still_running(folder: Path) -> list[int]:
     """Processes of the runs of a study: they, and all that they start, carry its mark in their environment."""
-    mark, found = f"{MARK}={folder}".encode(), []
+    mark, running = f"{MARK}={folder}".encode(), []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with suppress(OSError):  # ended while we looked, or somebody else's
+            with suppress(OSError):  # it has just ended, or belongs to another user
                 if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-    return found
+                    running.append(int(entry.name))
+    return running
 
 
 def _check_nothing_is_left(folder: Path, blocks: set[str], tally: Tally, when: str) -> None:
@@ -165,24 +165,24 @@ def _check_nothing_is_left(folder: Path, blocks: set[str], tally: Tally, when: s
 
 def _tell(tally: Tally, count: int) -> None:
     end = "\r" if sys.stderr.isatty() else "\n"
-    text = f"{tally.kills} of {count} kills, {tally.finished} runs ended first, {tally.tables} tables looked at, "
+    text = f"{tally.kills} of {count} kills, {tally.finished} runs ended first, {tally.tables} tables checked, "
     print(f"{text}{len(tally.problems)} problems", end=end, file=sys.stderr, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Kill and look; the exit status is 1 when anything was wrong."""
+    """Kill runs and check what is left; the exit status is 1 if there was a problem."""
     parser = argparse.ArgumentParser(prog="auparity dev kills", description=__doc__)
     parser.add_argument("--count", type=int, default=100, metavar="N", help="kills (default: 100)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="default: 0")
     parser.add_argument("--clips", type=int, default=6, metavar="N", help="default: 6")
-    parser.add_argument("--frames", type=int, default=12, metavar="N", help="of each clip (default: 12)")
+    parser.add_argument("--frames", type=int, default=12, metavar="N", help="frames of each clip (default: 12)")
     parser.add_argument("options", nargs="*", help="further options of `auparity extract`, after --")
     arguments = parser.parse_args(argv)
     if not Path("/proc/self/stat").exists():
-        raise AuparityError("what is left after a kill is looked for in /proc, which this system does not have.")
+        raise AuparityError("the check after a kill reads /proc, which this system does not have.")
     with tempfile.TemporaryDirectory() as folder:
         study = Study(Path(folder), arguments.clips, arguments.frames, arguments.options)
         tally = kill_again_and_again(study, arguments.count, arguments.seed)
-    print(f"\n{tally.kills} kills, {tally.tables} tables looked at, {len(tally.problems)} problems")
+    print(f"\n{tally.kills} kills, {tally.tables} tables checked, {len(tally.problems)} problems")
     print("\n".join(tally.problems))
     return 1 if tally.problems else 0

@@ -100,13 +100,13 @@ def line_chart(
     return "".join([*parts, "</svg>"])
 
 
-def _path(x: Array, y: Array, known: Array) -> str:
+def _path(x: Array, y: Array, finite: Array) -> str:
     """Path data; a gap where a value is unknown, and a dot's length for a value between two gaps."""
     pieces, drawing = [], False
-    for k, good in enumerate(known):
+    for k, good in enumerate(finite):
         if good:
             pieces.append(f"{'L' if drawing else 'M'}{x[k]:.1f} {y[k]:.1f}")
-            if not drawing and (k + 1 == len(known) or not known[k + 1]):
+            if not drawing and (k + 1 == len(finite) or not finite[k + 1]):
                 pieces.append("h.5")
         drawing = bool(good)
     return "".join(pieces)
@@ -118,9 +118,11 @@ def _thinned(seconds: Array, values: Array) -> tuple[Array, Array]:
         return seconds, values
     kept: list[int] = []
     for some in np.array_split(np.arange(len(values)), MOST_POINTS // 2):
-        known = some[np.isfinite(values[some])]
+        finite = some[np.isfinite(values[some])]
         chosen = (
-            {int(known[np.argmin(values[known])]), int(known[np.argmax(values[known])])} if len(known) else {some[0]}
+            {int(finite[np.argmin(values[finite])]), int(finite[np.argmax(values[finite])])}
+            if len(finite)
+            else {some[0]}
         )
         kept += sorted(chosen)
     return seconds[kept], values[kept]

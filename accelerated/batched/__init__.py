@@ -1,4 +1,4 @@
-"""NumPy alone, with work that the reference does one by one put into single products. Registers the variants."""
+"""NumPy variants that compute in single products what the reference computes one by one. Registers the variants."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Intensities and presences of static and of dynamic models are stacked, 35 rows in all, and each training mean is folded
 into the bias: (z - mean - median) . w + b = z . w - median . w + (b - mean . w), the median part for dynamic ones only.
-In float64 this moves a value by about 1e-14 of sums of order one (limit 1e-12), and no presence whose decision value is
-not as near to zero as that. Frames are multiplied one by one, so that a value does not depend on the batch.
+In float64 this changes a value by about 1e-14 for sums of order one (limit 1e-12), and a presence only if its decision
+value is that close to zero. Frames are multiplied one by one, so that a value does not depend on the batch.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class BatchedActionUnits:
         return self.outcomes(self.values(features, medians))
 
     def predict_static(self, hog: Array, geometry: Array) -> tuple[F64, F64]:
-        """Intensities (N, 17) clamped to 0 to 5 and presences (N, 18) of photographs."""
+        """Intensities (N, 17) clamped to 0 to 5 and presences (N, 18) of images."""
         intensity, presence = self.predict(hog, geometry)
         return clamp_intensity(intensity), presence
 
     def values(self, features: F64, medians: F64 | None) -> F64:
-        """Values (N, 35) of features (N, D) and medians (N, D), before anything is made of them."""
+        """Raw values (N, 35) of features (N, D) and medians (N, D)."""
         values = np.stack([self.weights @ row for row in features]) + self.biases
         if medians is not None:
             values[:, self.dynamic] -= np.stack([self.dynamic_weights @ row for row in medians])
@@ -73,7 +73,7 @@ class BatchedActionUnits:
     def features(
         self, hog: Array, geometry: Array, hog_median: Array | None, geometry_median: Array | None
     ) -> tuple[F64, F64 | None]:
-        """Features (N, D) and medians (N, D) float64, checked; None where no model asks for medians."""
+        """Features (N, D) and medians (N, D) float64, checked; None if no model needs medians."""
         features = self._joined("hog", hog, "geometry", geometry)
         if not self.needs_medians:
             return features, None

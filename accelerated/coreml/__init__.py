@@ -1,8 +1,8 @@
 """Stages whose networks run as Core ML packages, by Core ML on a Mac or by an interpreter elsewhere; registers them.
 
 ``coreml`` computes in float32 and ``coreml-float16`` in float16, both by Core ML; the names that end in ``-emulated``
-run the same packages op by op in NumPy (`auparity.conversion.mil`), on any machine and slowly: that is for proving
-packages, not for measuring faces. All are taken by name only, as no Mac has measured them yet.
+run the same packages op by op in NumPy (`auparity.conversion.mil`), on any machine but slowly, to verify
+packages, not to measure faces. All are used only when named, because no Mac has measured them yet.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ for _stage in ("detection", "validation", "action_units", "patch_experts"):
     for _mode in MODES.values():
         _class: PrecisionClass = _mode.precision
         if _stage == "action_units" and _class == "float32":
-            _class = "float32-only"  # the specification has float64 there, and Core ML has none
+            _class = "float32-only"  # the specification needs float64, which Core ML does not have
         variant(
             _stage, _mode.name, requires=("coremltools",), extra="coreml", rank=-1, precision=_class,
             devices=("cpu",) if _mode.emulated else ("coreml",), check=_mode.unavailable_reason,

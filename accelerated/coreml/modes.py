@@ -1,4 +1,4 @@
-"""How a Core ML package is run: in which precision, by Core ML or by the interpreter, and why not here."""
+"""Modes of running a Core ML package: its precision, Core ML or the interpreter, and why a mode cannot run here."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Literal
 
 from auparity.accelerated.registry import EMULATED
 
-#: What interpreting says nothing about.
+#: What has not been verified when packages were interpreted.
 NOT_RUN = "its packages were interpreted in NumPy, Core ML has not run them; on a Mac: nox -s parity-coreml"
-#: What ML Programs of macOS 13 need, the deployment target of our packages.
+#: The macOS version of our packages' deployment target.
 MACOS = (13, 0)
 
 
 @dataclass(frozen=True)
 class Mode:
-    """One way of running packages; its name is that of the variants."""
+    """A mode of running packages; its name is that of the variants."""
 
     name: str
     precision: Literal["float32", "float16"]
     emulated: bool
 
     def unavailable_reason(self) -> str | None:
-        """Why packages cannot be run this way here; None when they can."""
+        """Why packages cannot be run in this mode here; None if they can."""
         if self.emulated:
             return None
         if platform.system() != "Darwin":

@@ -1,8 +1,8 @@
 """Core ML packages as functions: written once for each set of weights, kept on disk, run by Core ML or interpreted.
 
-A package is made by the functions that `auparity convert` exports with, lies in the folder for caches under a name
-that holds the hash of its weights, and says that hash itself: one that was changed, or put there by somebody else, is
-written again. On a Mac, Core ML compiles it when it is first loaded and chooses among processor, GPU and neural engine.
+A package is made by the functions of `auparity convert` and kept in the cache under a name that contains the hash of
+its weights; its metadata contain the hash, too. A package that was changed, or written by another user, is written
+again. On a Mac, Core ML compiles it when it is first loaded and chooses among processor, GPU and neural engine.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from auparity.models.file_lock import locked
 Array = npt.NDArray[Any]
 
 COMPUTE: dict[str, Precision] = {"float32": "FLOAT32", "float16": "FLOAT16"}
-#: Part of the hash: packages of another layout must not be taken for today's.
+#: Part of the hash, so that packages of another layout are not used.
 LAYOUT = 1
-#: Metadata in which a package says the hash of what it was made from.
+#: Metadata with the hash of the weights of a package.
 MODEL = "model"
-#: Writes a model: called with its metadata and precision, gives coremltools' model.
+#: Makes a model: takes metadata and precision, returns coremltools' model.
 Make = Callable[[dict[str, str], Precision], Any]
 
 
@@ -42,14 +42,14 @@ class Package:
     ----------
     name : of the package's file.
     mode : a name of `MODES`.
-    weights : parts of a bundle that the package is made from; they are its identity.
+    weights : parts of a bundle from which the package is made; they identify it.
     stage, contract : for its metadata.
-    make : writes it where it is not there yet.
+    make : makes the model if there is no package yet.
 
     Raises
     ------
     VariantUnavailable : packages cannot be run in this mode here, or coremltools is not installed.
-    AuparityError : what was written does not read back.
+    AuparityError : the written package cannot be read back.
     """
 
     def __init__(self, name: str, mode: str, weights: tuple[Any, ...], stage: str, contract: str, make: Make) -> None:
@@ -59,7 +59,7 @@ class Package:
         fingerprint = content_hash_of(LAYOUT, name, how.precision, *weights)
         file = f"{name}-{how.precision}-{fingerprint[:16]}{SUFFIX}"
         folder = cache_folder("coreml")
-        self._own: tempfile.TemporaryDirectory[str] | None = None  # where nothing is kept: as long as the object lives
+        self._own: tempfile.TemporaryDirectory[str] | None = None  # without a cache: as long as the object exists
         if folder is None:
             self._own = tempfile.TemporaryDirectory(prefix="auparity-")
             folder = Path(self._own.name)
@@ -80,7 +80,7 @@ class Package:
 def _opened(path: Path, fingerprint: str, how: Mode) -> Callable[[tuple[Array, ...]], Array]:
     program = Program.load(path)
     if program.metadata.user_defined.get(MODEL) != fingerprint:
-        raise AuparityError(f"{path}: is not made of these models. Delete it; it is written again.")
+        raise AuparityError(f"{path}: is made of other models. Delete it; it will be written again.")
     names = list(program.inputs)
     (output,) = program.outputs
     if how.emulated:
@@ -89,7 +89,7 @@ def _opened(path: Path, fingerprint: str, how: Mode) -> Callable[[tuple[Array, .
     model = ct.models.MLModel(str(path), compute_units=getattr(ct.ComputeUnit, COMPUTE_UNITS))
 
     def predict(arrays: tuple[Array, ...]) -> Array:
-        found = model.predict(dict(zip(names, arrays, strict=True)))[output]
-        return np.asarray(found, np.float32)
+        output_array = model.predict(dict(zip(names, arrays, strict=True)))[output]
+        return np.asarray(output_array, np.float32)
 
     return predict

@@ -1,7 +1,7 @@
 """Patch experts as grouped Core ML packages: one for each scale and view, all landmarks in one run (spec 40.7, 40.8).
 
 CE-CLM: whole networks. CCNF: the neurons and their sums; Sigma and the minimum of a map stay here, in float32, because
-a package of neurons serves every window and Sigma is most of a CCNF expert's bytes.
+a package of neurons can be used for every window, and Sigma has most of a CCNF expert's bytes.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Stages as CUDA kernels that CuPy launches, `.cu` files beside the Python that knows them. Registers the variants.
+"""Stages as CUDA kernels that CuPy launches, `.cu` files beside the Python modules that launch them. Registers the
+variants.
 
-Stage by stage they are taken by name only: moving every stage's arrays to the GPU and back costs more than the kernels
-save. That is for proving them; what people use is pipeline.py, in which arrays stay on the device.
+Single stages are used only when named, to verify them, because copying the arrays of every stage to the GPU and back
+takes longer than the kernels save. For measurements use pipeline.py, in which arrays stay on the device.
 
-No GPU has run them yet. What is known: NVRTC and nvcc compile every source for compute capability 7.5 and 9.0, and the
-same sources, run on the host by parity_tests/cuda_on_host, give the reference's numbers. On a GPU,
-``auparity parity --technology cupy`` tells.
+No GPU has run them yet. NVRTC and nvcc compile every source for compute capability 7.5 and 9.0, and the same sources,
+run on the host by parity_tests/cuda_on_host, give the numbers of the reference. On a GPU ``auparity parity --technology
+cupy`` verifies them.
 """
 
 from __future__ import annotations

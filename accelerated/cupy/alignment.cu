@@ -1,7 +1,7 @@
 // Aligned faces (spec 60.2): a block a face, from its landmarks to its 112 x 112 pixels, the mask in shared memory.
 //
 // The mask is the union of triangles, each filled by one warp inside its bounding box. For a face with a triangle that
-// has (nearly) no area, or with a pixel that passes a triangle's side tests just outside its box, the reference program's
+// has (nearly) no area, or with a pixel that passes a triangle's side tests just outside its box, the C++ program's
 // walk over the pixels matters (reference/alignment.face_mask), in which each pixel depends on the one before it. Then
 // every row is walked by a thread of its own, from the triangle in which the row above ended; as that is not known yet,
 // rows are walked again until no end changes. The first row starts from none, so the second is right after the second

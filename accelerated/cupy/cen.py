@@ -160,21 +160,21 @@ class CENScaleBatch:
 
     def _sources(self, view: int) -> dict[int, tuple[tuple[int, int], bool]]:
         """For each landmark that gets a map: its expert (view, landmark), and whether that looks at a mirrored area."""
-        found: dict[int, tuple[tuple[int, int], bool]] = {}
+        sources: dict[int, tuple[tuple[int, int], bool]] = {}
         patches = self._experts.patches
         for i in map(int, np.flatnonzero(self._experts.visibility[view])):
             mirror = int(self._mirror_landmark[i])
             if patches[view][i].layers:
-                found[i] = (view, i), False
+                sources[i] = (view, i), False
                 if view == 0 and mirror != i:  # frontal pairs: one expert serves both
-                    found[mirror] = (view, i), True
+                    sources[mirror] = (view, i), True
             elif view != 0:
                 other = int(self._mirror_view[view])
                 if not patches[other][mirror].layers:
                     expected = "a network or a mirrored one"
                     raise ContractError(STAGE, "experts", expected, f"none for view {view}, landmark {i}")
-                found[i] = (other, mirror), True
-        return found
+                sources[i] = (other, mirror), True
+        return sources
 
     def responses(self, gray: Any, frame: Any, places: Places, window: int) -> Any:
         """Maps (B, n, w, w) float32 of faces at `places` in their images (S, H, W), all on the device."""

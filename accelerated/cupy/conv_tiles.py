@@ -1,8 +1,8 @@
-"""How a convolution is cut into blocks of threads (convnet.cu): which tile of positions, how many units and samples.
+"""Divides a convolution into blocks of threads (convnet.cu): the tile of positions, the number of units and samples.
 
-The kernel is fast where few of its threads' sums are for nothing. All ways of cutting are few, so all are tried. What
-is chosen depends on the layer and the size of the maps, not on the batch, and changes no result: each output is one
-thread's sum.
+The kernel is fast if few of its threads' sums are wasted. There are few ways to divide, so all are tried. The choice
+depends on the layer and the size of the maps, not on the batch, and changes no result: each output is the sum of one
+thread.
 """
 
 from __future__ import annotations
@@ -88,15 +88,15 @@ def _ways(layer: Layer) -> Iterator[tuple[float, Cut]]:
         for threads in range(32, MOST_THREADS // unit_threads + 1, 32):
             for parts in range(1, MOST_PARTS + 1):
                 columns = -(-layer.out_size[1] // parts)
-                found = _way(layer, own, (threads, unit_threads), columns)
-                if found:
-                    yield found
+                way = _way(layer, own, (threads, unit_threads), columns)
+                if way:
+                    yield way
                 if columns <= FEW_COLUMNS:
                     break
             for columns in WIDE_MAPS:
-                found = _way(layer, own, (threads, unit_threads), columns) if columns < layer.out_size[1] else None
-                if found:
-                    yield found
+                way = _way(layer, own, (threads, unit_threads), columns) if columns < layer.out_size[1] else None
+                if way:
+                    yield way
 
 
 def _way(layer: Layer, own: int, threads: tuple[int, int], columns: int) -> tuple[float, Cut] | None:

@@ -86,9 +86,9 @@ class NetworkBatch:
         ContractError : as of the reference; or no `view` where there are several networks.
         """
         count, channels, height, width = check_device_array(STAGE, "maps", maps, ("N", "C", "H", "W"), np.float32)
-        found = self.run(Maps(maps.reshape(count, -1), channels, ((height, width),)), view)
-        flat = self._steps[-1].step.kernel is None and found.sizes == ((1, 1),)
-        return found.data.reshape((count, found.channels) if flat else (count, found.channels, *found.sizes[0]))
+        outputs = self.run(Maps(maps.reshape(count, -1), channels, ((height, width),)), view)
+        flat = self._steps[-1].step.kernel is None and outputs.sizes == ((1, 1),)
+        return outputs.data.reshape((count, outputs.channels) if flat else (count, outputs.channels, *outputs.sizes[0]))
 
     def run(self, maps: Maps, view: Any = None) -> Maps:
         """The same for items of several levels, which `forward` cannot hold in one array."""

@@ -84,20 +84,20 @@ class Detector:
         ContractError : another shape or dtype, or networks with fewer outputs than spec 10.5 has.
         """
         check_device_array(STAGE, "images", images, ("S", "H", "W", 3), np.uint8)
-        found = [
+        candidates = [
             _suppressed(
                 reference._concatenate([reference._no_candidates(np.float32), *levels]), reference.NMS_PROPOSALS
             )
             for levels in self._proposals(images)
         ]
-        found = [c.at(square(regress(c.boxes, c.regression))) for c in found]
-        found = self._ask(self._rnet, reference.RNET_INPUT, reference.RNET_THRESHOLD, images, found)
-        found = [_suppressed(c, reference.NMS_REFINED) for c in found]
-        found = [c.at(square(regress(c.boxes, c.regression))) for c in found]
-        found = self._ask(self._onet, reference.ONET_INPUT, reference.ONET_THRESHOLD, images, found)
-        found = [c.at(regress(c.boxes, c.regression, add_one=True)) for c in found]
-        found = [_suppressed(c, reference.NMS_FINAL, minimum=True) for c in found]
-        return [Detections(correct_boxes(c.boxes), c.scores, c.points) for c in found]
+        candidates = [c.at(square(regress(c.boxes, c.regression))) for c in candidates]
+        candidates = self._ask(self._rnet, reference.RNET_INPUT, reference.RNET_THRESHOLD, images, candidates)
+        candidates = [_suppressed(c, reference.NMS_REFINED) for c in candidates]
+        candidates = [c.at(square(regress(c.boxes, c.regression))) for c in candidates]
+        candidates = self._ask(self._onet, reference.ONET_INPUT, reference.ONET_THRESHOLD, images, candidates)
+        candidates = [c.at(regress(c.boxes, c.regression, add_one=True)) for c in candidates]
+        candidates = [_suppressed(c, reference.NMS_FINAL, minimum=True) for c in candidates]
+        return [Detections(correct_boxes(c.boxes), c.scores, c.points) for c in candidates]
 
     def _proposals(self, images: Any) -> list[list[Candidates]]:
         """For each image and level what P-Net takes for faces, after suppression within the level (spec 20.5, 1)."""

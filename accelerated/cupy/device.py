@@ -1,8 +1,8 @@
-"""The device layer: an object that holds arrays and launches kernels, on a GPU by CuPy, or anywhere else that can.
+"""The device layer: an object that holds arrays and launches kernels, on a GPU through CuPy, or on an emulation.
 
-Kernels stand in `.cu` files of this folder. Whoever launches them gets a `Device` and imports no CuPy, so that the same
-code runs on the emulation of parity_tests/cuda_on_host. All work of a `CudaDevice` goes onto its one stream: calls
-return at once and follow each other on the GPU; only `download` and `synchronize` wait.
+Kernels are in `.cu` files of this folder. Code that launches them gets a `Device` and does not import CuPy, so that the
+same code runs on the emulation of parity_tests/cuda_on_host. All work of a `CudaDevice` is queued on its one stream:
+calls return at once and run one after the other on the GPU; only `download` and `synchronize` wait.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from auparity.errors import VariantUnavailable
 
 Array = npt.NDArray[Any]
 
-#: Dynamic shared memory beyond this must be asked for.
+#: Dynamic shared memory beyond this must be requested.
 SHARED_BYTES_UNASKED = 48 * 1024
 
 
@@ -44,7 +44,7 @@ class Kernel(Protocol):
 
         Raises
         ------
-        ContractError : an argument of another kind (a Python number has no width), or a launch no card can do.
+        ContractError : an argument of another kind (a Python number has no width), or a launch that no card can do.
         """
 
 
@@ -71,7 +71,7 @@ class Device(Protocol):
         """An array of zeros on the device."""
 
     def active(self) -> Any:
-        """Context within which functions of `xp` work on this device and its stream, and errors are ours."""
+        """Context within which functions of `xp` work on this device and its stream, and raise auparity's errors."""
 
     def synchronize(self) -> None:
         """Wait until everything is done."""
@@ -97,7 +97,7 @@ class CudaKernel:
 
     def __init__(self, device: CudaDevice, name: str, function: Any) -> None:
         self._device, self._name, self._function = device, name, function
-        self._shared_bytes = SHARED_BYTES_UNASKED  # what a launch may have so far
+        self._shared_bytes = SHARED_BYTES_UNASKED  # the limit of a launch so far
 
     def __call__(
         self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...], shared_bytes: int = 0
@@ -109,7 +109,7 @@ class CudaKernel:
             self._function(triple(grid), triple(block), arguments, shared_mem=shared_bytes)
 
 
-#: Which device's context a thread is in, as CUDA keeps it too.
+#: The device whose context a thread is in; CUDA keeps the same.
 _current = threading.local()
 ALREADY: AbstractContextManager[None] = nullcontext()
 
@@ -123,7 +123,7 @@ class CudaDevice:
 
     Raises
     ------
-    VariantUnavailable : no CuPy, no GPU, or a driver too old for CuPy's CUDA.
+    VariantUnavailable : there is no CuPy or no GPU, or the driver is too old for CuPy's CUDA.
     DeviceError : the GPU does not respond.
     """
 
@@ -145,7 +145,7 @@ class CudaDevice:
         self._side: Any = None  # stream of copies, made with the first
 
     def active(self) -> AbstractContextManager[None]:
-        """Device and stream are the current ones within; cheap where they are so already, as for a frame's launches."""
+        """Make device and stream the current ones; cheap if they already are, as for the launches of a frame."""
         return ALREADY if getattr(_current, "device", None) is self else self._entered()
 
     @contextmanager
@@ -171,7 +171,7 @@ class CudaDevice:
         return self._kernels[key]
 
     def upload(self, array: Array) -> Any:
-        """See `Device`. From `pinned` memory the copy runs beside the host, which must leave the memory alone."""
+        """See `Device`. From `pinned` memory the copy runs beside the host, which must not change the memory."""
         with self.active():
             copy = self.xp.empty(array.shape, array.dtype)
             copy.set(np.ascontiguousarray(array), stream=self.stream)
@@ -241,7 +241,7 @@ class CudaDevice:
         except Exception as error:
             if translated(error) is None:
                 raise
-            return None  # a device in trouble need not answer
+            return None  # a failing device may not answer
 
     def _module(self, source: str, options: tuple[str, ...]) -> Any:
         """The compiled source, from the cache or into it."""
@@ -275,7 +275,7 @@ def shared_device(index: int = 0) -> CudaDevice:
 
 @functools.cache
 def _of_process(index: int, process: int) -> CudaDevice:
-    return CudaDevice(index)  # a forked process must not take over what its parent has opened
+    return CudaDevice(index)  # a forked process must not use what its parent has opened
 
 
 def unavailable_reason() -> str | None:
@@ -291,9 +291,7 @@ def unavailable_reason() -> str | None:
     if driver == 0:
         return "no NVIDIA driver is installed, or it does not respond (nvidia-smi says more)"
     if driver < needed // 1000 * 1000:
-        return (
-            f"the NVIDIA driver serves CUDA {_version(driver)}, the installed CuPy needs {_version(needed)}: {INSTALL}"
-        )
+        return f"the driver supports CUDA {_version(driver)}, the installed CuPy needs {_version(needed)}: {INSTALL}"
     try:
         runtime.getDeviceCount()
     except Exception as error:

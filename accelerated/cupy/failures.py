@@ -1,7 +1,7 @@
-"""What can go wrong on a GPU, as errors that say what to do: no driver, no memory, a device that was lost.
+"""Failures of a GPU as errors that say what to do: no driver, no memory, a lost device.
 
 CuPy's exceptions are recognised by name and status, so that this module needs no CuPy. Statuses are those of CUDA's
-runtime and driver, which number these the same.
+runtime and driver, which have the same numbers.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ INSUFFICIENT_DRIVER = {35, 803}  # older than the runtime; of another version th
 NO_DEVICE = {100, 101}
 WITHOUT_CODE = {209, 218, 222}  # no kernel image, invalid PTX, PTX of a later version
 INITIALISED_BEFORE_FORK = {3}
-#: After these nothing works any more in the process: the context is gone, or the device.
+#: After these nothing works in the process any more, because the context or the device is lost.
 LOST = {
     46, 214, 220, 700, 702, 703, 709, 710, 714, 715, 716, 717, 718, 719, 802, 999,
 }  # fmt: skip
 
 
 def translated(error: BaseException, free: int | None = None) -> AuparityError | None:
-    """The error of ours that stands for one of CuPy's or CUDA's; None for anything else.
+    """The auparity error for an error of CuPy or CUDA; None for anything else.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def translated(error: BaseException, free: int | None = None) -> AuparityError |
 
 @contextmanager
 def translating(free_bytes: Callable[[], int | None] = lambda: None) -> Iterator[None]:
-    """Errors of CuPy and CUDA leave as ours; `free_bytes` is asked when memory ran out."""
+    """Convert errors of CuPy and CUDA into auparity's; `free_bytes` is called when memory ran out."""
     try:
         yield
     except AuparityError:
@@ -73,7 +73,7 @@ def _out_of_memory(asked: int | None, free: int | None) -> DeviceError:
     wanted = "more memory than there is" if asked is None else f"{asked / GIB:.3f} GiB more"
     left = "" if free is None else f"; {free / GIB:.3f} GiB are free"
     return DeviceError(
-        f"the GPU is out of memory: {wanted} was asked for{left}. Use fewer streams or smaller batches, or end what "
+        f"the GPU is out of memory: {wanted} was requested{left}. Use fewer streams or smaller batches, or end what "
         "else uses the GPU (nvidia-smi lists it)."
     )
 
@@ -84,7 +84,7 @@ def _of_status(status: int, text: str, free: int | None) -> AuparityError:
     if status in INSUFFICIENT_DRIVER:
         return VariantUnavailable(f"the NVIDIA driver is missing or too old for the installed CuPy ({text}): {INSTALL}")
     if status in NO_DEVICE:
-        return VariantUnavailable(f"no such NVIDIA GPU ({text}): nvidia-smi lists those that there are")
+        return VariantUnavailable(f"no such NVIDIA GPU ({text}): nvidia-smi lists the GPUs")
     if status in WITHOUT_CODE:
         return VariantUnavailable(f"the kernels cannot be loaded on this GPU ({text}): {INSTALL}")
     if status in INITIALISED_BEFORE_FORK:

@@ -1,7 +1,8 @@
-"""FHOG descriptors on a GPU (spec 60.3): one kernel a batch, a block a face, bit for bit the reference's.
+"""FHOG descriptors on a GPU (spec 60.3): one kernel for a batch, a block for each face, bit for bit equal to the
+reference.
 
 A face goes through shared memory once, in strips of eight rows. Each histogram entry gathers its own votes in raster
-order instead of the pixels scattering theirs by atomics, so that sums have the reference's order and no luck in them.
+order, instead of pixels scattering theirs by atomics, so that sums have the order of the reference and do not vary.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS)
         if (t == 0) step_global(system.solution, g, r);
         shape_beside(mean, modes, p, n, m, next_shape);
         __syncthreads();
-        // The new pose is tried on the shape of before the update, as the reference program does: it decides when to stop.
+        // The new pose is tried on the shape of before the update, as the C++ program does: it decides when to stop.
         const double new_error = distance(g, r, shape, target, given, n, residual, squares);
         // What is not a number stays none, however often it is stepped.
         if (ENOUGH * error < new_error && ++not_improved == PATIENCE) break;

@@ -42,8 +42,8 @@ class ShapeFitterBatch:
     def __call__(self, landmarks: Any) -> tuple[Any, Any]:
         """Landmarks (B, n, 2) float32 px to parameters (B, 6) and (B, m) float32.
 
-        A landmark whose x is exactly 0 counts as not given. Of a face without any, or with one that is not finite, all
-        parameters are NaN, as nobody can be told by an error.
+        A landmark whose x is exactly 0 counts as not given. All parameters of a face without landmarks, or with one
+        that is not finite, are NaN, because a kernel cannot raise an error.
 
         Raises
         ------

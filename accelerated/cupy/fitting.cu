@@ -165,7 +165,7 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS)
               float* __restrict__ landmarks) {
     const int number = blockIdx.x, t = threadIdx.x;
     if (!alive[number]) return;
-    if (!good[number]) {  // landmarks that all coincide: the reference program cannot go on from there
+    if (!good[number]) {  // landmarks that all coincide: the C++ program cannot go on from there
         if (t == 0) alive[number] = success[number] = finite[number] = 0;
         return;
     }

@@ -66,7 +66,7 @@ __device__ inline void mean_shifts(const float* __restrict__ maps, const float* 
     }
     if (i >= n) return;
     double x = 0.0, y = 0.0;
-    // An all-zero map pulls nowhere (the reference program divides 0 by 0 there), nor does one around nowhere.
+    // An all-zero map pulls nowhere (the C++ program divides 0 by 0 there), nor does one around nowhere.
     if (seen[i] && total > 0.0f && within[i] == within[i] && within[n + i] == within[n + i]) {
         x = static_cast<double>(mean_x / total - within[i]);
         y = static_cast<double>(mean_y / total - within[n + i]);

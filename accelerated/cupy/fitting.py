@@ -1,4 +1,4 @@
-"""Fitting on a GPU (spec 50.1 to 50.5): NU-RLMS of many faces, coarse to fine, without asking the host anything.
+"""Fitting on a GPU (spec 50.1 to 50.5): NU-RLMS of many faces, coarse to fine, without waiting for the host.
 
 A block fits a face: both passes of a scale with all their iterations are one launch (fitting.cu), so a fit takes one
 launch to start and one a scale beside those of the response maps. The Jacobian, the normal equations and everything
@@ -45,7 +45,7 @@ KEPT_TABLES, KEPT_WEIGHTS = 8, 16
 
 
 class Experts(Protocol):
-    """What computes response maps on the device: `ExpertsBatch`, or something that serves maps of its own."""
+    """Computes response maps on the device: `ExpertsBatch`, or another source of maps."""
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -54,7 +54,7 @@ class Experts(Protocol):
     def response_maps(
         self, gray: Any, frame: Any, g: Any, p: Any, window: int, scale_index: int, active: Any
     ) -> MapsBatch:
-        """Maps of the faces whose `active` is not 0; those of the others are not looked at."""
+        """Maps of the faces whose `active` is not 0; those of the others are ignored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class FittingBatch:
         self._device, self._experts = device, experts
         self._model = ModelOnDevice(device, model.pdm)
         self._threads = self._model.threads()
-        # Empty records have no confidence (NaN); nobody reads it, their landmarks are invisible in that view.
+        # Empty records have no confidence (NaN), which is not read: their landmarks are invisible in that view.
         self._confidences = [
             np.nan_to_num(np.array([[patch.confidence for patch in view] for view in scale.patches], np.float32))
             for scale in model.experts

@@ -150,15 +150,15 @@ class PatchExperts:
         if not np.array_equal(levels, gray):
             raise ContractError(STAGE, "gray", "whole numbers from 0 to 255", "other values")
         upload, download = batch.device.upload, batch.device.download
-        found = batch.response_maps(
+        responses = batch.response_maps(
             upload(levels), upload(np.arange(count, dtype=np.int32)), upload(params_global), upload(params_local),
             window, scale_index, upload(np.ones(count, np.uint8)),
         )  # fmt: skip
-        if not download(found.good).all():
+        if not download(responses.good).all():
             raise ContractError(STAGE, "params_global", "a face of some extent", "landmarks that all coincide")
         return ResponseMaps(
-            download(found.maps), download(found.visible) != 0, download(found.img_to_ref),
-            download(found.ref_to_img), download(found.view).astype(np.int64),
+            download(responses.maps), download(responses.visible) != 0, download(responses.img_to_ref),
+            download(responses.ref_to_img), download(responses.view).astype(np.int64),
         )  # fmt: skip
 
     def area_responses(self, areas: Array, landmarks: Array, scale_index: int, view: int = 0) -> Array:

@@ -135,8 +135,8 @@ class ShapeModel:
     def shape_3d(self, params_local: Array) -> Array:
         """3D shapes (..., n, 3) in mm of local parameters (..., m)."""
         leading = self._leading("params_local", params_local, self.n_modes)
-        found = self._batch.shape_3d(self._rows(params_local, leading))
-        return self._device.download(found).reshape(*leading, self.n_points, 3)
+        shapes = self._batch.shape_3d(self._rows(params_local, leading))
+        return self._device.download(shapes).reshape(*leading, self.n_points, 3)
 
     def shape_2d(self, params_global: Array, params_local: Array) -> Array:
         """Landmarks (..., n, 2) in px of parameters (..., 6), (..., m)."""
@@ -147,8 +147,8 @@ class ShapeModel:
         except ValueError as error:
             expected = f"leading axes that go with {of_local} of params_local"
             raise ContractError(STAGE, "params_global", expected, f"shape {params_global.shape}") from error
-        found = self._batch.shape_2d(self._rows(params_global, leading), self._rows(params_local, leading))
-        return self._device.download(found).reshape(*leading, self.n_points, 2)
+        shapes = self._batch.shape_2d(self._rows(params_global, leading), self._rows(params_local, leading))
+        return self._device.download(shapes).reshape(*leading, self.n_points, 2)
 
     def params_from_box(self, box: Array, params_local: Array, rotation: Array) -> Array:
         """Global parameters (6,) that make the rotated shape fill a face box (x, y, w, h) px (spec 30.3)."""

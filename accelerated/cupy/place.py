@@ -1,4 +1,5 @@
-"""Where experts look, on a GPU (spec 40.2, 40.3): parameters of faces in; landmarks, similarities and views out.
+"""The places of patch experts, on a GPU (spec 40.2, 40.3): parameters of faces in; landmarks, similarities and views
+out.
 
 One launch for all faces of a batch, a block a face; what it decides (view, visibility, whether a face has any extent)
 stays on the device and is read there by the kernels that follow.

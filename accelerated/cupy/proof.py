@@ -1,9 +1,9 @@
-"""Whether the GPU pipeline has proven itself here: the parity suite's verdict on this GPU, driver and these kernels.
+"""The parity suite's verdict on the GPU pipeline, for this GPU and driver and these kernels.
 
-`Pipeline.best` takes the GPU only where the suite has passed on it (``auparity parity --technology cupy``), because a
-wrong number from a fast pipeline is worth less than a right one from a slow one. A verdict is a small file in the
-folder for caches, under a name made of all that could change the numbers; another driver or auparity asks anew, and so
-does a file that is not whole or not ours.
+`Pipeline.best` uses the GPU only if the suite has passed on it (``auparity parity --technology cupy``), because a wrong
+number from a fast pipeline is worth less than a right one from a slow one. A verdict is a small file in the cache,
+whose name is made of everything that could change the numbers. Another driver or version of auparity needs a new
+verdict, and so does a file that is damaged or belongs to another user.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMMAND = "auparity parity --technology cupy"
 
 
 def conditions(device: CudaDevice) -> dict[str, Any]:
-    """What the numbers may depend on."""
+    """The conditions on which the numbers may depend."""
     runtime = device.xp.cuda.runtime
     digest = hashlib.sha256()
     for path in sorted(FOLDER.glob("*")):
@@ -35,9 +35,9 @@ def conditions(device: CudaDevice) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _file(found: dict[str, Any]) -> Path | None:
-    """Where the verdict on these conditions is kept; None where nothing is."""
-    name = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:24]
+def _file(facts: dict[str, Any]) -> Path | None:
+    """The file of the verdict on these conditions; None if nothing is kept."""
+    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
     folder = cache_folder("proofs")
     return None if folder is None else folder / f"cupy-{name}.json"
 
@@ -47,23 +47,23 @@ def record(device: CudaDevice) -> Path:
 
     Raises
     ------
-    AuparityError : it cannot be kept.
+    AuparityError : the verdict cannot be stored.
     """
-    found = conditions(device)
-    path = _file(found)
+    facts = conditions(device)
+    path = _file(facts)
     if path is None:
-        raise AuparityError(f"That {device.name} passed cannot be kept: {cache_root()}. Set {CACHE_VARIABLE}.")
-    content = found | {"passed": datetime.now(UTC).isoformat(timespec="seconds"), "command": COMMAND}
+        raise AuparityError(f"The verdict on {device.name} cannot be stored: {cache_root()}. Set {CACHE_VARIABLE}.")
+    content = facts | {"passed": datetime.now(UTC).isoformat(timespec="seconds"), "command": COMMAND}
     try:
         write_own(path, (json.dumps(content, indent=1) + "\n").encode("utf-8"))
         seal(path)
     except OSError as error:
-        raise AuparityError(f"That {device.name} passed cannot be kept in {path.parent}: {error}.") from error
+        raise AuparityError(f"The verdict on {device.name} cannot be stored in {path.parent}: {error}.") from error
     return path
 
 
 def not_chosen_reason() -> str | None:
-    """Why `Pipeline.best` leaves the GPU alone; None when it takes it."""
+    """Why `Pipeline.best` does not use the GPU; None if it does."""
     if why := unavailable_reason():
         return why
     device = shared_device()

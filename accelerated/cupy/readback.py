@@ -52,9 +52,9 @@ def _state(row: Array, faces: FacesBatch, parts: Sequence[int] | None) -> ClmSta
     def next_of(shape: tuple[int, ...]) -> Array:
         nonlocal at
         size = int(np.prod(shape))
-        found = row[at : at + size].reshape(shape).astype(np.float32)
+        values = row[at : at + size].reshape(shape).astype(np.float32)
         at += size
-        return found
+        return values
 
     g, p, landmarks = (next_of(a.shape[1:]) for a in (faces.params_global, faces.params_local, faces.landmarks))
     likelihood, success, confidence, view = next_of((4,))

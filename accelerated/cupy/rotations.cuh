@@ -251,7 +251,7 @@ __device__ inline void turned_euler(const float* r, const float* w, float* euler
     orthonormalise(small, nearest);
     product_3x3(r, nearest, turned);
     axis_angle_from_rotation(turned, axis);
-    // Through a float32 axis-angle vector, as the reference program stores it.
+    // Through a float32 axis-angle vector, as the C++ program stores it.
 #pragma unroll
     for (int k = 0; k < 3; ++k) axis[k] = static_cast<double>(static_cast<float>(axis[k]));
     rotation_from_axis_angle(axis[0], axis[1], axis[2], turned);

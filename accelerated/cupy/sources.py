@@ -82,9 +82,9 @@ def cubin(nvrtc: Any, source: str, options: tuple[str, ...], capability: str, fo
 
 def check_kernel(source: str, name: str, folder: Path = FOLDER) -> None:
     """Raises ContractError when SOURCE.cu has no kernel of that name."""
-    known = kernel_names(source_text(source, folder))
-    if name not in known:
-        raise ContractError("device", "name", f"a kernel of {source}.cu: {', '.join(known)}", repr(name))
+    names = kernel_names(source_text(source, folder))
+    if name not in names:
+        raise ContractError("device", "name", f"a kernel of {source}.cu: {', '.join(names)}", repr(name))
 
 
 def define_options(defines: dict[str, Define]) -> tuple[str, ...]:

@@ -58,10 +58,10 @@ class GroupedScale:
         maps, window = [], areas.shape[1] - patches[0].width + 1
         for area, landmark in zip(areas, landmarks, strict=True):
             spread = np.repeat(area[None], len(self._experts.patches[view]), axis=0)
-            found = np.zeros((len(spread), window, window), np.float32)
+            responses = np.zeros((len(spread), window, window), np.float32)
             jobs, patches, run = self._view(view)
-            self._evaluate(spread, jobs, (patches[0].height, patches[0].width), window, run, found)
-            maps.append(found[landmark])
+            self._evaluate(spread, jobs, (patches[0].height, patches[0].width), window, run, responses)
+            maps.append(responses[landmark])
         return np.stack(maps)
 
     def _evaluate(

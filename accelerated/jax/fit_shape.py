@@ -111,7 +111,7 @@ def _fit(target: Any, weights: Any, mean: Any, modes: Any, prior: Any) -> tuple[
         shape = shape_of(p)
         new_g, new_p = _step(g, p, shape, target, weights, modes, prior)
         g, p = jnp.where(active[:, None], new_g, g), jnp.where(active[:, None], new_p, p)
-        # Tried on the shape of before the update, as the reference program does: it decides when to stop.
+        # Tried on the shape of before the update, as the C++ program does: it decides when to stop.
         new_error = _error(g, shape, target, weights)
         stale = stale + (active & (reference.ENOUGH * error < new_error))
         error = jnp.where(active, new_error, error)
@@ -120,8 +120,8 @@ def _fit(target: Any, weights: Any, mean: Any, modes: Any, prior: Any) -> tuple[
     g, p = _start(mean, target, weights), jnp.zeros((len(target), len(prior)), target.dtype)
     error = _error(g, shape_of(p), target, weights)
     start = (g, p, error, jnp.zeros(len(g), jnp.int32), jnp.ones(len(g), bool), 0)
-    found = jax.lax.while_loop(go_on, once, start)
-    return found[0].astype(jnp.float32), found[1].astype(jnp.float32)
+    final = jax.lax.while_loop(go_on, once, start)
+    return final[0].astype(jnp.float32), final[1].astype(jnp.float32)
 
 
 class ShapeFitter:

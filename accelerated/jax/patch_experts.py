@@ -1,7 +1,7 @@
 """Patch experts as batched products in JAX (spec 40.7, 40.8): all landmarks of a scale and view at once.
 
 XLA compiles one program for each view and window, a few tenths of a second each. Cutting out and normalising patches is
-the reference's (grouped_ccnf.py, grouped_experts.py).
+the reference's (accelerated/grouped).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 
 Triangles are filled one by one inside their bounding boxes, sixteen pixels at a time (triangle_tile.py), where the
 reference asks every pixel of every triangle, and only pixels inside the mask are warped. Triangles (nearly) without
-area, and pixels that pass a triangle's side tests just outside its box, make the reference program's walk over the
+area, and pixels that pass a triangle's side tests just outside its box, make the C++ program's walk over the
 pixels matter; such a face, and only such, is walked.
 """
 
@@ -116,7 +116,7 @@ def _passes(polygon: Array, triangle: Array, x: np.float32, y: np.float32) -> bo
 
 @kernel
 def _walk(polygon: Array, triangulation: Array, mask: Array) -> None:
-    """The mask as the reference program finds it: first the triangle of the pixel before, then the list (spec 60.2)."""
+    """The mask as the C++ program finds it: first the triangle of the pixel before, then the list (spec 60.2)."""
     current = -1
     for row in range(SIZE):
         y = np.float32(row)

@@ -228,11 +228,11 @@ class CCNFScale:
             if group is None:
                 raise ContractError("patch_experts", "landmarks", f"landmarks that view {view} shows", str(landmark))
             window = side - group.width + 1
-            found = np.zeros((self._experts.visibility.shape[1], window, window), np.float32)
+            responses = np.zeros((self._experts.visibility.shape[1], window, window), np.float32)
             room = np.zeros((1, _room(side)), np.float32)
             room[0, : side * side] = area.reshape(-1)
-            self._evaluate(room, group, np.array([landmark], np.int64), side, window, view, found)
-            maps.append(found[landmark])
+            self._evaluate(room, group, np.array([landmark], np.int64), side, window, view, responses)
+            maps.append(responses[landmark])
         return np.stack(maps)
 
     def _evaluate(

@@ -199,9 +199,9 @@ class CENScale:
         for area, landmark in zip(areas, landmarks, strict=True):
             job = self._alone(packed, int(landmark))
             window = side - packed.support[1] + 1
-            found = np.zeros((1, window, window), np.float32)
-            self._run(np.ascontiguousarray(area.reshape(1, -1)), packed, job, side, found)
-            maps.append(found[0])
+            responses = np.zeros((1, window, window), np.float32)
+            self._run(np.ascontiguousarray(area.reshape(1, -1)), packed, job, side, responses)
+            maps.append(responses[0])
         return np.stack(maps)
 
     def _run(self, areas: Array, packed: _Packed, jobs: Array, side: int, maps: Array) -> None:

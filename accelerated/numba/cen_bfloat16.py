@@ -138,7 +138,7 @@ def check() -> str | None:
 
 def unsupported_reason(model: LandmarkModel) -> str | None:
     """Why a model's experts cannot run in bfloat16; None when they can."""
-    return None if model.kind == "cen" else "serves CE-CLM experts only, these are CCNF"
+    return None if model.kind == "cen" else "supports only CE-CLM experts, these are CCNF"
 
 
 def build(model: LandmarkModel) -> PatchExpertsBFloat16:

@@ -150,10 +150,10 @@ def _constants(function: Any, seen: set[Any]) -> Iterator[tuple[str, Any]]:
         return
     seen.add(function)
     names = sorted(set(_names(function.__code__)))
-    known = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    globals_used = {name: function.__globals__[name] for name in names if name in function.__globals__}
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    known |= {name: cell.cell_contents for name, cell in cells}
-    for name, value in known.items():
+    globals_used |= {name: cell.cell_contents for name, cell in cells}
+    for name, value in globals_used.items():
         if isinstance(value, ModuleType):
             parts = {f"{name}.{each}": getattr(value, each) for each in names if hasattr(value, each)}
         else:
@@ -190,7 +190,7 @@ def kernel(function: Callable[..., Any] | None = None, *, fastmath: bool | set[s
 
 @intrinsic
 def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
-    """a * b + c with one rounding, as the reference program's compiler contracts it; all of one float type."""
+    """a * b + c with one rounding, as the C++ program's compiler contracts it; all of one float type."""
     if not (a == b == c and a in (types.float32, types.float64)):
         return None
 

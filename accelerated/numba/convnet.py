@@ -223,8 +223,8 @@ class Network:
         if lanes:
             outputs = maps.data[: maps.channels * lanes].reshape(maps.channels, lanes)[:, :count]
             return np.ascontiguousarray(outputs.T)
-        found = maps.data[:, : maps.channels * maps.plane]
-        return found.reshape(count, maps.channels, maps.height, maps.width)
+        values = maps.data[:, : maps.channels * maps.plane]
+        return values.reshape(count, maps.channels, maps.height, maps.width)
 
     def _convolution(self, step: _Step, maps: _Maps) -> _Maps:
         kernel_y, kernel_x = max(step.height, 1), max(step.width, 1)

@@ -149,16 +149,16 @@ class Detector:
         colour = np.ascontiguousarray(reference._as_colour(image))
         levels = [self._level(colour, sigma) for sigma in pyramid_scales(*colour.shape[:2])]
         per_level = [_suppressed(proposals(level), reference.NMS_SCALE) for level in levels]
-        found = reference._concatenate([reference._no_candidates(np.float32), *per_level])
-        found = _suppressed(found, reference.NMS_PROPOSALS)
-        found = found.at(square(regress(found.boxes, found.regression)))
-        found = self._ask(self._rnet, reference.RNET_INPUT, reference.RNET_THRESHOLD, colour, found)
-        found = _suppressed(found, reference.NMS_REFINED)
-        found = found.at(square(regress(found.boxes, found.regression)))
-        found = self._ask(self._onet, reference.ONET_INPUT, reference.ONET_THRESHOLD, colour, found)
-        found = found.at(regress(found.boxes, found.regression, add_one=True))
-        found = _suppressed(found, reference.NMS_FINAL, minimum=True)
-        return Detections(correct_boxes(found.boxes), found.scores, found.points)
+        candidates = reference._concatenate([reference._no_candidates(np.float32), *per_level])
+        candidates = _suppressed(candidates, reference.NMS_PROPOSALS)
+        candidates = candidates.at(square(regress(candidates.boxes, candidates.regression)))
+        candidates = self._ask(self._rnet, reference.RNET_INPUT, reference.RNET_THRESHOLD, colour, candidates)
+        candidates = _suppressed(candidates, reference.NMS_REFINED)
+        candidates = candidates.at(square(regress(candidates.boxes, candidates.regression)))
+        candidates = self._ask(self._onet, reference.ONET_INPUT, reference.ONET_THRESHOLD, colour, candidates)
+        candidates = candidates.at(regress(candidates.boxes, candidates.regression, add_one=True))
+        candidates = _suppressed(candidates, reference.NMS_FINAL, minimum=True)
+        return Detections(correct_boxes(candidates.boxes), candidates.scores, candidates.points)
 
     def _level(self, image: Array, sigma: float) -> PyramidLevelTrace:
         """P-Net on one level of the pyramid."""

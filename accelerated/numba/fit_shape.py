@@ -88,7 +88,7 @@ def _fit(mean: Array, modes: Array, eigenvalues: Array, gram: Array, target: Arr
         g = update(g, delta, r)
         p = p + delta[6:]
         r = rotation_from_euler(g[1], g[2], g[3])
-        # Tried on the shape of before the update, as the reference program does: it decides when to stop.
+        # Tried on the shape of before the update, as the C++ program does: it decides when to stop.
         new_error = _distance(project(g, r, shape), target)
         if ENOUGH * error < new_error:
             not_improved += 1

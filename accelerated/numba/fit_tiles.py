@@ -136,8 +136,8 @@ def rigid_tile(
                         builder.shuffle_vector(total, total, ir.Constant(mask, low)),
                         builder.shuffle_vector(total, total, ir.Constant(mask, high)),
                     )
-                found = builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
-                builder.store(found, builder.gep(target, [ir.Constant(index, row * RIGID + c)]))
+                lane = builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+                builder.store(lane, builder.gep(target, [ir.Constant(index, row * RIGID + c)]))
         return context.get_dummy_value()
 
     return signature, generate

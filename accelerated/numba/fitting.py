@@ -185,8 +185,8 @@ class LandmarkFitter:
             g, p = g1[None], p1[None]
             is_last = k == len(windows) - 1 or windows[k + 1] == 0
             if is_last or rigid_scale < reference.LIKELIHOOD_SCALE:
-                found = densities(by_pixel, visible, position, window, sigma, INVISIBLE)
-                likelihood, per_landmark = float(found[-1]), found[:-1]
+                likelihoods = densities(by_pixel, visible, position, window, sigma, INVISIBLE)
+                likelihood, per_landmark = float(likelihoods[-1]), likelihoods[:-1]
             if g1[0] < reference.SMALLEST_SCALE:
                 success = False
                 break

@@ -81,8 +81,8 @@ def gaze(face_3d: Array, eyes_3d: Array, head_euler: Array) -> tuple[Array, Arra
     check_small(STAGE, "eyes_3d", eyes_3d, (count, 2, 28, 3), None)
     check_small(STAGE, "head_euler", head_euler, (count, 3), None)
     arrays = (as_kernels_take(values) for values in (face_3d, eyes_3d, head_euler))
-    found: tuple[Array, Array] = _gaze(*arrays, OFFSET, CORNERS)
-    return found
+    directions: tuple[Array, Array] = _gaze(*arrays, OFFSET, CORNERS)
+    return directions
 
 
 def build() -> Callable[[Array, Array, Array], tuple[Array, Array]]:

@@ -32,7 +32,7 @@ def _describe(modes: Array, p: Array) -> Array:
 
 
 class Geometry:
-    """Stage `geometry` of one PDM; its components are rounded to float32 as the reference program keeps them."""
+    """Stage `geometry` of one PDM; its components are rounded to float32 as the C++ program keeps them."""
 
     def __init__(self, pdm: PDM) -> None:
         self._modes = np.ascontiguousarray(np.asarray(pdm.components, np.float32).T.astype(np.float64))  # (m, 3n)

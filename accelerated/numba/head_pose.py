@@ -161,7 +161,7 @@ def _pose(mean: Array, modes: Array, g: Array, p: Array, landmarks: Array, camer
             break
     if not abs(translation[0]) + abs(translation[1]) + abs(translation[2]) < FARTHEST:
         return False
-    axis = axis_angle_from_rotation(rotation)  # through the axis-angle vector, as the reference program reports it
+    axis = axis_angle_from_rotation(rotation)  # through the axis-angle vector, as the C++ program reports it
     out[:3] = translation.astype(np.float32)
     out[3:] = euler_from_rotation(rotation_from_axis_angle(axis[0], axis[1], axis[2]).astype(np.float32))
     return True
@@ -216,8 +216,8 @@ class HeadPose:
     def landmarks_in_camera(self, params_global: Array, params_local: Array, landmarks: Array, camera: Camera) -> Array:
         """3D landmarks (N, n, 3) float32 mm in camera space (spec 70.3)."""
         g, p, seen = self._checked(params_global, params_local, landmarks)
-        found: Array = _landmarks_in_camera(self.arrays.mean, self.arrays.modes, g, p, seen, _as_array(camera))
-        return found
+        points: Array = _landmarks_in_camera(self.arrays.mean, self.arrays.modes, g, p, seen, _as_array(camera))
+        return points
 
     def _checked(self, g: Array, p: Array, landmarks: Array) -> tuple[Array, Array, Array]:
         count, own = batch_of(STAGE, "params_global", g, 6), self.arrays

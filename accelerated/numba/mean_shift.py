@@ -2,7 +2,7 @@
 
 The mean-shift kernel is centred on multiples of 0.1 px, so there are only (10 w)^2 of it for maps of w x w: they are
 computed once, in float64 and rounded as the reference does, and looked up (2.6 MB for w = 9). The sums over a map run
-in raster order as the reference program's do; landmarks are the SIMD lanes.
+in raster order as the C++ program's do; landmarks are the SIMD lanes.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def mean_shifts(maps: Array, visible: Array, table: Array, position: Array, wind
             mean_x[i] = fma(mass, column, mean_x[i])
             mean_y[i] = fma(mass, row, mean_y[i])
     for i in range(n):
-        # An all-zero map pulls nowhere (the reference program divides 0 by 0 there).
+        # An all-zero map pulls nowhere (the C++ program divides 0 by 0 there).
         alive = visible[i] and total[i] > 0 and not (np.isnan(clamped[0, i]) or np.isnan(clamped[1, i]))
         out[0, i] = mean_x[i] / total[i] - clamped[0, i] if alive else np.float32(0)
         out[1, i] = mean_y[i] / total[i] - clamped[1, i] if alive else np.float32(0)

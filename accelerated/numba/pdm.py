@@ -118,7 +118,7 @@ def update(g: Array, delta: Array, r: Array) -> Array:
     small[1, 2], small[2, 0], small[2, 1] = -wx, -wy, wx
     turned = product_3x3(r, orthonormalise(small))
     axis = axis_angle_from_rotation(turned)
-    # Through a float32 axis-angle vector, as the reference program stores it.
+    # Through a float32 axis-angle vector, as the C++ program stores it.
     x, y, z = np.float64(np.float32(axis[0])), np.float64(np.float32(axis[1])), np.float64(np.float32(axis[2]))
     euler = euler_from_rotation(rotation_from_axis_angle(x, y, z).astype(np.float32))
     if np.isnan(euler[0]) or np.isnan(euler[1]) or np.isnan(euler[2]):
@@ -185,8 +185,8 @@ class ShapeModel:
         leading = params_local.shape[:-1]
         if params_global.shape[:-1] != leading:
             leading, g, p = self._broadcast(params_global, params_local)
-        found = _shapes_2d(self.arrays.mean, self.arrays.modes, g, p)
-        return found.reshape(*leading, self.n_points, 2)
+        shapes = _shapes_2d(self.arrays.mean, self.arrays.modes, g, p)
+        return shapes.reshape(*leading, self.n_points, 2)
 
     def _broadcast(self, params_global: Array, params_local: Array) -> tuple[tuple[int, ...], Array, Array]:
         """The common leading axes of both, and each once for every face of them: (K, 6), (K, m)."""

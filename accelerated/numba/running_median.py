@@ -1,8 +1,8 @@
-"""Running medians by histogram (spec 60.5): each dimension remembers where its median lies, and moves from there.
+"""Running medians by histogram (spec 60.5): each dimension stores the bin of its median and moves it.
 
-A new value shifts a median by few bins, so nothing is searched: counts below the median's bin are kept, and the bin
-moves until they are right again. Counts are 16 bits wide (14 MB for both descriptors), and are widened once that many
-frames have been counted. The medians are the reference's, exactly.
+A new value shifts a median by few bins, so no search is needed: the number of values below the median's bin is stored,
+and the bin moves until it is right again. Counts are 16 bits wide (14 MB for both descriptors), and are widened when
+they are full. The medians are exactly equal to those of the reference.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which of sixteen pixels a triangle covers (spec 60.2): the side tests of the alignment's mask without a branch.
 
-Written as vectors because LLVM turns the tests, written as a loop, into jumps that depend on the pixels: the processor
-guesses every other of them wrong.
+The tests are written as vectors, because LLVM turns a loop of tests into jumps that depend on the pixels, half of which
+the processor predicts wrongly.
 """
 
 from __future__ import annotations

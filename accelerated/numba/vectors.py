@@ -1,7 +1,7 @@
 """Register tiles: sums of products in explicit vectors of sixteen floats, which Numba's own loops keep in memory.
 
-LLVM promotes the accumulators below to registers and splits a vector where the processor's are narrower, so that one
-description serves AVX-512, AVX2 and NEON; only how many accumulators fit differs, and is asked of the processor.
+LLVM promotes the accumulators below to registers and splits a vector if the processor's are narrower, so that one
+description is used for AVX-512, AVX2 and NEON; only the number of accumulators depends on the processor.
 """
 
 from __future__ import annotations

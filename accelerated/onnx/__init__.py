@@ -1,7 +1,7 @@
 """Stages whose networks run in ONNX Runtime, on graphs from `auparity.conversion`, by provider; registers them.
 
-The CPU's are measured and have a rank; the others are taken by name only (``detection=onnx-cuda``), as nobody has
-measured them yet.
+The CPU variants are measured and have a rank; the others are used only when named (``detection=onnx-cuda``), because
+nobody has measured them yet.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from auparity.accelerated.registry import from_module, variant
 
 _REQUIRES = ("onnx", "onnxruntime")
-#: Provider's name to device and class of tolerances: what providers.py says, without importing it here.
+#: Provider's name to device and class of tolerances, as in providers.py, without importing it here.
 _OTHERS = {
     "onnx-tensorrt": ("cuda", "float32"),
     "onnx-cuda": ("cuda", "float32"),

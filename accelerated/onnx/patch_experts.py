@@ -1,7 +1,7 @@
 """CE-CLM patch experts as grouped ONNX graphs: one for each scale and view, all landmarks in one run (spec 40.7).
 
-CCNF experts are left to other variants: their patches are few and their sums short, and a graph of them would spend its
-time in the runtime's overhead.
+CCNF experts are left to other variants: they have few patches and short sums, so a graph of them would take most of its
+time for overhead of the runtime.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 def unsupported_reason(model: LandmarkModel) -> str | None:
     """Why a model's experts cannot run here; None when they can."""
-    return None if model.kind == "cen" else "serves CE-CLM experts only, these are CCNF"
+    return None if model.kind == "cen" else "supports only CE-CLM experts, these are CCNF"
 
 
 def _runner(patches: list[CENPatch], provider: str) -> Callable[[Array], Array]:

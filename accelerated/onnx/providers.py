@@ -1,11 +1,11 @@
-"""ONNX Runtime's execution providers: what each is called, which package has it, on which device it computes and how.
+"""ONNX Runtime's execution providers: their names, packages, devices and settings.
 
-ONNX Runtime only warns about a provider that it cannot load and computes on the CPU instead; here a provider that was
-asked for and is not taken is an error with its remedy. `unavailable_reason` asks the installed package without loading
-anything; that a library or a driver is missing shows when the first session is made (session.py).
+ONNX Runtime only warns about a provider that it cannot load and computes on the CPU instead; here it is an
+error, with its remedy, if a requested provider is not used. `unavailable_reason` asks the installed package without
+loading anything; a missing library or driver is found when the first session is made (session.py).
 
-Settings keep float32: no TF32, no half precision. Core ML chooses for itself where it computes, in float16 on its
-neural engine, and is therefore of the float16 class.
+Settings keep float32: no TF32, no half precision. Core ML chooses its device by itself and computes in
+float16 on the neural engine, so it has the float16 class.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from auparity.models.file_lock import locked
 class Provider:
     """One execution provider."""
 
-    name: str  #: of our variants
+    name: str  #: name of our variants
     execution: str  #: ONNX Runtime's name of it
-    package: str  #: distribution of ONNX Runtime that has it; they overwrite each other: one in an environment
+    package: str  #: distribution of ONNX Runtime that has it; only one can be installed in an environment
     device: Device
     precision: PrecisionClass = "float32"
     options: dict[str, str] = field(default_factory=dict)
-    needs: str = ""  #: beside the package
-    beside: tuple[str, ...] = ()  #: providers for what this one cannot compute
+    needs: str = ""  #: further requirements
+    beside: tuple[str, ...] = ()  #: providers for operators that this one cannot compute
 
     def settings(self) -> list[tuple[str, dict[str, str]]]:
-        """Providers and options in the order in which ONNX Runtime shall try them."""
+        """Providers and options in the order in which ONNX Runtime tries them."""
         options = dict(self.options)
         if self.name == TENSORRT and (folder := cache_folder(ENGINES)) is not None:
             options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
@@ -54,7 +54,7 @@ class Provider:
 
 
 TENSORRT = "onnx-tensorrt"
-#: Building an engine takes minutes: they are kept.
+#: Folder of engines, which take minutes to build.
 ENGINES = "tensorrt-engines"
 _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 _OPTIONS_BESIDE: dict[str, dict[str, Any]] = {"CUDAExecutionProvider": _CUDA_OPTIONS}
@@ -91,8 +91,8 @@ def unavailable_reason(name: str) -> str | None:
 
 @contextmanager
 def kept_engines(name: str) -> Iterator[None]:
-    """Within, sessions of a provider are made: engines that are not whole and ours are deleted before, for TensorRT
-    loads what it finds; new ones are sealed after."""
+    """A context for making sessions of a provider. Damaged engines and those of other users are deleted before, because
+    TensorRT loads every engine in its folder; new ones are sealed after."""
     folder = cache_folder(ENGINES) if name == TENSORRT else None
     if folder is None:
         yield

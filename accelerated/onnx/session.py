@@ -1,4 +1,4 @@
-"""The one place that makes ONNX Runtime sessions: the provider asked for or an error, one thread unless told otherwise.
+"""Makes ONNX Runtime sessions: with the requested provider or an error, and one thread by default.
 
 ``AUPARITY_ONNX_THREADS`` sets the threads of a session; one is the default, because processes are the parallelism
 (docs/parallel.md) and results must not depend on the number of cores.
@@ -27,7 +27,7 @@ class Session:
 
     Raises
     ------
-    VariantUnavailable : the provider is not what ONNX Runtime took.
+    VariantUnavailable : ONNX Runtime uses another provider.
     """
 
     def __init__(self, model: onnx.ModelProto, name: str = CPU.name) -> None:
@@ -45,19 +45,19 @@ class Session:
         if not taken or taken[0] != provider.execution:
             needs = f"; it needs {provider.needs}" if provider.needs else ""
             raise VariantUnavailable(
-                f"ONNX Runtime could not load {provider.execution} and took {', '.join(taken)}{needs}."
+                f"ONNX Runtime could not load {provider.execution} and used {', '.join(taken)}{needs}."
             )
         self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     def __call__(self, *arrays: Array) -> Array:
         """The graph's output for its inputs in order."""
         feeds = {name: np.ascontiguousarray(array) for name, array in zip(self._inputs, arrays, strict=True)}
-        found: Array = self._session.run(None, feeds)[0]
-        return found
+        output: Array = self._session.run(None, feeds)[0]
+        return output
 
 
 def _threads() -> int:
-    said = os.environ.get(THREADS_VARIABLE, "1")
-    if not said.isdigit() or int(said) < 1:
-        raise AuparityError(f"{THREADS_VARIABLE}={said}: expected a whole number of at least 1")
-    return int(said)
+    setting = os.environ.get(THREADS_VARIABLE, "1")
+    if not setting.isdigit() or int(setting) < 1:
+        raise AuparityError(f"{THREADS_VARIABLE}={setting}: expected a whole number of at least 1")
+    return int(setting)

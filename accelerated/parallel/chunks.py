@@ -1,9 +1,9 @@
-"""One long clip over several processes: each tracks a part of it, begun some frames early; AUs are put in order after.
+"""One long clip over several processes: each tracks a part, starting some frames early; AUs follow in order.
 
-Only tracking depends on the frames before in a way that cannot be cut exactly: each part finds the face anew and
-follows it through `warm_up` frames that are thrown away, by which its landmarks have met those of an uncut run to the
-platform floor (docs/parallel.md has the measurement). What comes after does not know of the parts: descriptors are of
-single frames, and running medians, AUs and post-processing are computed in order by the caller's process.
+Only tracking depends on earlier frames in such a way that a cut changes it: each part finds the face anew and tracks it
+through `warm_up` frames that are discarded. After them its landmarks agree with those of an uncut run to the platform
+floor (docs/parallel.md has the measurement). The following steps do not depend on the parts: descriptors belong to
+single frames, and the caller's process computes running medians, AUs and post-processing in order.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from auparity.reference.results import FrameResult
 if TYPE_CHECKING:
     from auparity.accelerated.pipeline import Pipeline
 
-#: Frames a part is tracked before those that count. A face found anew is within the platform floor after 10 to 15.
+#: Frames of a part that are tracked before its first result. A face found anew is within the platform floor after 10 to
+#: 15.
 WARM_UP = 30
-#: A shorter part costs more in finding the face than it saves.
+#: In a shorter part finding the face would take longer than the part saves.
 SHORTEST_PART = 4 * WARM_UP
 
 Tracked = tuple[TrackedFrame, Descriptors]
@@ -35,7 +36,7 @@ Tracked = tuple[TrackedFrame, Descriptors]
 
 @dataclass(frozen=True)
 class Part:
-    """Frames from `start` up to `stop` (not included; None: to the end, wherever that is) of a clip."""
+    """Frames from `start` up to `stop` (not included; None: to the end) of a clip."""
 
     path: Path
     start: int
@@ -45,7 +46,7 @@ class Part:
 
 
 def parts_of_clip(path: Path, frames: int, processes: int, warm_up: int, camera: Camera | None) -> list[Part]:
-    """Equal parts, one a process, fewer where the clip is short."""
+    """Equal parts, one for each process, fewer for a short clip."""
     count = max(1, min(processes, frames // max(SHORTEST_PART, 1)))
     bounds = [round(k * frames / count) for k in range(count + 1)]
     ends = [*bounds[1:-1], None]  # a file may hold another number of frames than it declares
@@ -53,8 +54,8 @@ def parts_of_clip(path: Path, frames: int, processes: int, warm_up: int, camera:
 
 
 def track_part(worker: Worker, part: Part) -> tuple[list[Tracked], list[str]]:
-    """Everything of a part that needs its images, and what its reader has to say of the clip up to its end."""
-    session, found = worker.pipeline.start_video(camera=part.camera), []
+    """The work on a part that needs its images, and the notes of its reader about the clip up to its end."""
+    session, tracked_frames = worker.pipeline.start_video(camera=part.camera), []
     first = part.start - part.warm_up
     with open_clip(part.path) as source:
         for index, frame in enumerate(source.frames_from(first), first):
@@ -63,9 +64,9 @@ def track_part(worker: Worker, part: Part) -> tuple[list[Tracked], list[str]]:
             worker.check()
             tracked = session.track(frame.image, frame.timestamp)
             if index >= part.start:
-                found.append((replace(tracked, index=index), session.describe(frame.image, tracked)))
+                tracked_frames.append((replace(tracked, index=index), session.describe(frame.image, tracked)))
                 worker.frame_done()
-        return found, [*source.problems, *source.warnings]
+        return tracked_frames, [*source.problems, *source.warnings]
 
 
 def process_in_parts(
@@ -81,12 +82,12 @@ def process_in_parts(
 
     Parameters
     ----------
-    pipeline : of the bundle and spec that `workers` were made with; computes medians and AUs.
+    pipeline : with the bundle and spec of `workers`; computes medians and AUs.
     path : a video file or a folder of images, of known length.
     workers : the processes.
     camera : None for OpenFace's guess.
-    warm_up : frames by which a part is begun early.
-    progress : called with (frames done, frames in all) a few times a second.
+    warm_up : number of frames by which a part starts early.
+    progress : called with (frames done, number of frames) a few times a second.
 
     Returns
     -------
@@ -94,10 +95,10 @@ def process_in_parts(
 
     Raises
     ------
-    ContractError : a negative warm-up, or a clip whose length is not known beforehand.
+    ContractError : the warm-up is negative, or the length of the clip is unknown.
     VideoError : the clip cannot be read.
 
-    Warns of what is wrong with the clip although it could be read, as `Pipeline.process_video` does.
+    Warns about problems of a clip that could be read, as `Pipeline.process_video` does.
     """
     if warm_up < 0:
         raise ContractError("parallel", "warm_up", "0 or more frames", str(warm_up))
@@ -111,8 +112,8 @@ def process_in_parts(
             progress(workers.frames - before, frames)
 
     notes: list[str] = []
-    for found, part_notes in workers.map(track_part, parts, meanwhile=tell):
-        results += [session.measure(tracked, described) for tracked, described in found]
+    for tracked_frames, part_notes in workers.map(track_part, parts, meanwhile=tell):
+        results += [session.measure(tracked, described) for tracked, described in tracked_frames]
         notes = part_notes  # the reader of the last part has decoded everything before it
     tell()
     for text in notes:
@@ -123,5 +124,5 @@ def process_in_parts(
 def _length(path: Path) -> int:
     with open_clip(path) as source:
         if source.n_frames is None:
-            raise ContractError("parallel", "path", "a clip of known length", f"{path}, which does not say it")
+            raise ContractError("parallel", "path", "a clip of known length", f"{path}, whose length is unknown")
         return int(source.n_frames)

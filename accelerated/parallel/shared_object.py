@@ -1,6 +1,6 @@
-"""An object whose arrays lie in one block of shared memory, so that processes map them instead of copying them.
+"""An object whose arrays are in one block of shared memory, so that processes map them instead of copying them.
 
-Pickle protocol 5 hands the buffers of arrays out of band; they are copied into the block once, and what remains of the
+Pickle protocol 5 passes the buffers of arrays out of band; they are copied into the block once, and the rest of the
 pickle is small enough to send to every process.
 """
 

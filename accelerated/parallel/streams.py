@@ -1,7 +1,8 @@
-"""One stream over two threads: while a frame is measured, the next one is tracked already.
+"""One stream over two threads: while a frame is measured, the next one is already tracked.
 
-Tracking needs the frame before, and so do medians and AUs, but neither needs the other: with kernels that release the
-interpreter lock both run at once, and the numbers are those of one thread, bit for bit. Results lag by one frame.
+Tracking needs the frame before, and so do medians and AUs, but they do not depend on each other: with kernels that
+release the interpreter lock both run at the same time, and the numbers are those of one thread, bit for bit. Results
+lag by one frame.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from auparity.media import Frame, Image
 from auparity.reference.pipeline import ClipSession, TrackedFrame
 from auparity.reference.results import FrameResult
 
-#: Tracked frames that may wait to be measured: more would only hide that measuring is the slower half.
+#: Tracked frames that may wait to be measured; more would not help if measuring is the slower half.
 WAITING = 2
 
 
 def process_frames(session: ClipSession, frames: Iterable[Frame]) -> Iterator[FrameResult]:
     """Results of the frames of one clip, in order; `session.finish()` may be called after the last.
 
-    Leaving the iterator early (an error, Ctrl-C) waits for the frames that are being measured and loses none of those
-    already handed out.
+    Leaving the iterator early (an error, Ctrl-C) waits for the frames that are being measured; results that were
+    already returned stay valid.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""What runs in a worker process: it builds the pipeline once, then does one task after the other.
+"""The code of a worker process: it builds the pipeline once, then does one task after the other.
 
-The parent decides what Ctrl-C, SIGTERM and SIGHUP mean, so a worker ignores them. It watches its parent instead and
-ends at once when that is gone, however it ended: nobody is left who could use what it computes. What it shares with
-the parent (`Board`) has no locks, because a process that is killed while it holds one would stop all the others.
+The parent handles Ctrl-C, SIGTERM and SIGHUP, so a worker ignores them. It watches its parent instead and ends at once
+when that has ended in any way, because its results could no longer be used. The memory that it shares with the parent
+(`Board`) has no locks, because a process that is killed while it holds one would stop all others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Interrupted(AuparityError):
 
 
 class Board:
-    """What parent and workers tell each other while a task runs: stop, and how many frames are done.
+    """Memory through which parent and workers communicate while a task runs: a stop flag, and the numbers of frames
+    done.
 
     Every element has one writer (the flag the parent, each count its worker), so that none needs a lock.
     """
@@ -60,7 +61,7 @@ class Board:
 
 @dataclass
 class Worker:
-    """What a task finds in its process."""
+    """The environment of a task in its process."""
 
     pipeline: Pipeline
     number: int
@@ -83,7 +84,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a worker builds its pipeline from."""
+    """The parts from which a worker builds its pipeline."""
 
     bundle: SharedObject
     spec: dict[str, str]
@@ -96,7 +97,7 @@ class Recipe:
 
 
 class Answer(NamedTuple):
-    """From a worker to its parent."""
+    """A message from a worker to its parent."""
 
     kind: Literal["ready", "not started", "done", "raised"]
     value: Any = None  #: result of the task, or the error
@@ -105,7 +106,7 @@ class Answer(NamedTuple):
 def serve(line: connection.Connection, recipe: Recipe, board: Board, number: int) -> None:
     """The main function of a worker process: tasks come and answers go through `line`."""
     follow_parent()
-    warnings.simplefilter("ignore", AuparityWarning)  # the parent has said them
+    warnings.simplefilter("ignore", AuparityWarning)  # the parent has shown them
     try:
         pipeline, memory = recipe.build()
     except Exception as error:
@@ -128,7 +129,7 @@ def _carry_out(worker: Worker, task: Callable[[Worker, Any], Any], item: Any) ->
 
 
 def _receive(line: connection.Connection) -> Any:
-    """The next task, or None where there will be no more."""
+    """The next task, or None if there will be no more."""
     try:
         return line.recv()
     except (EOFError, OSError):
@@ -138,7 +139,7 @@ def _receive(line: connection.Connection) -> Any:
 def _send(line: connection.Connection, answer: Answer) -> None:
     try:
         data = pickle.dumps(answer)
-        pickle.loads(data)  # errors of other packages may pickle and not come back
+        pickle.loads(data)  # errors of other packages may pickle but not unpickle
     except Exception as error:
         data = pickle.dumps(Answer("raised", AuparityError(f"{answer.value!r} cannot be sent back ({error})")))
     line.send_bytes(data)

@@ -1,8 +1,9 @@
-"""Processes that each hold a pipeline: the models are shared, a process that dies costs one task, none outlives us.
+"""Processes that each hold a pipeline. They share the models, end with this process, and if one dies only its task
+fails.
 
-Every worker has a line of its own to this process and one task at a time, so that it is known what a worker that dies
-(a crash in a decoder, the memory of the machine used up) was working on: that task fails by name, the worker is
-replaced, and the others notice nothing. Workers compute with one BLAS thread each: processes are the parallelism here.
+Every worker has its own connection to this process and one task at a time. So it is known which task a worker was doing
+when it died (a crash in a decoder, memory used up): this task is reported as failed, the worker is replaced, and the
+others are not affected. Each worker computes with one BLAS thread, because processes are the parallelism here.
 """
 
 from __future__ import annotations
@@ -41,18 +42,18 @@ class WorkerDied(AuparityError):
 
 
 class Failed(NamedTuple):
-    """A task that gave no result."""
+    """A task without a result."""
 
     error: BaseException
 
 
 class _Seat:
-    """One worker process, the line to it and what it is doing."""
+    """One worker process, its connection and its task."""
 
     def __init__(self, number: int, recipe: Recipe, board: Board) -> None:
         self.number, self._recipe, self._board = number, recipe, board
         self.was_ready = False
-        self.task: int | None = None  # number of its task; None when it is free
+        self.task: int | None = None  # number of its task; None if it is free
         self._start()
 
     def _start(self) -> None:
@@ -67,17 +68,17 @@ class _Seat:
         self.is_ready = False
 
     def give(self, number: int, task: Callable[[Worker, Any], Any], item: Any) -> None:
-        """Hand over a task; one that has died in the meantime is noticed when its answer is looked for."""
+        """Send a task; a worker that has died in the meantime is noticed when its answer is read."""
         self.task = number
         with suppress(OSError):
             self.line.send((task, item))
 
     def look(self) -> Answer | None:
-        """What the worker has to say of its task, None while it has nothing; one that died is replaced.
+        """The answer of the worker to its task, None if there is none yet; a worker that died is replaced.
 
         Raises
         ------
-        AuparityError : the worker cannot be started at all.
+        AuparityError : the worker cannot be started.
         """
         try:
             while self.line.poll():
@@ -105,7 +106,7 @@ class _Seat:
         return Answer("raised", WorkerDied(f"the process that worked on it died ({how}); the other inputs go on"))
 
     def leave(self, patience: float) -> None:
-        """End the process: kindly, and by force when it does not end in `patience` seconds."""
+        """Ask the process to end, and kill it if it does not end within `patience` seconds."""
         with suppress(OSError):
             self.line.send(None)
         self.process.join(patience)
@@ -145,7 +146,7 @@ class Workers:
         self._board = Board(self.processes)
         shared, self._block = SharedObject.share(bundle)
         self._seats: list[_Seat] = []
-        self._given = 0  # tasks handed out, over all calls: numbers of old ones are not taken for new ones
+        self._given = 0  # number of tasks sent in all calls, so that late answers are recognised
         try:
             recipe = Recipe(shared, dict(spec), options)
             self._seats += [_Seat(number, recipe, self._board) for number in range(self.processes)]
@@ -165,9 +166,9 @@ class Workers:
         *,
         meanwhile: Callable[[], None] | None = None,
     ) -> Iterator[tuple[int, Result | Failed]]:
-        """``(index of the item, result)`` of `task(worker, item)`, in the order in which they are done.
+        """``(index of the item, result)`` of `task(worker, item)`, in the order in which they finish.
 
-        A task that raises, or whose process dies, gives a `Failed`; the others go on.
+        The result of a task that raises, or whose process dies, is a `Failed`; the others go on.
 
         Parameters
         ----------
@@ -176,7 +177,7 @@ class Workers:
 
         Raises
         ------
-        Interrupted : `stop` was called before every task was begun; those that had begun have been given before.
+        Interrupted : `stop` was called before every task had begun; results of begun tasks have been returned before.
         AuparityError : the processes cannot be started.
         """
         rest = iter(items)
@@ -202,7 +203,7 @@ class Workers:
             for seat in busy:
                 number = seat.task
                 answer = seat.look()
-                if answer is None or number not in indices:  # an answer that nobody waits for any more
+                if answer is None or number not in indices:  # an answer to an earlier call
                     continue
                 yield indices[number], Failed(answer.value) if answer.kind == "raised" else answer.value
 
@@ -266,7 +267,7 @@ def _how_it_ended(code: int | None) -> str:
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Processes started inside inherit the limit of one BLAS thread; the caller's own environment is put back."""
+    """Processes started inside inherit the limit of one BLAS thread; the caller's environment is restored."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:

@@ -1,6 +1,6 @@
-"""Stages in PyTorch: the same code serves the CPU, CUDA and MPS. Registers the variants.
+"""Stages in PyTorch: the same code for CPU, CUDA and MPS. Registers the variants.
 
-``torch-cuda`` and ``torch-mps`` are taken by name only: neither has been run yet.
+``torch-cuda`` and ``torch-mps`` are used only when named, because neither has been run yet.
 """
 
 from __future__ import annotations

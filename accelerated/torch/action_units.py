@@ -1,4 +1,5 @@
-"""All AU models as one product in PyTorch (spec 60.6): float64, on MPS, which has none, float32 around a centre.
+"""All AU models as one product in PyTorch (spec 60.6): in float64; on MPS, which has no float64, in float32 around a
+centre.
 
 The centre (conversion/centred_models.py) is subtracted from descriptors before the product, in float64 on the host, so
 that large numbers cancel before they are rounded: values are within 1e-5 there, elsewhere within 1e-12.
@@ -36,11 +37,11 @@ class ActionUnits(BatchedActionUnits):
         """Values (N, 35); frames one by one, as a product's rounding depends on its shape."""
         models, rows = self._models, []
         for k, row in enumerate(features):
-            found = self._static @ self._tensor(row - models.still)
+            sums = self._static @ self._tensor(row - models.still)
             if models.needs_medians:
                 median = np.zeros_like(row) if medians is None else medians[k]
-                found = found + self._dynamic @ self._tensor(row - median - models.moved)
-            rows.append(found)
+                sums = sums + self._dynamic @ self._tensor(row - median - models.moved)
+            rows.append(sums)
         return torch.stack(rows).cpu().numpy().astype(np.float64) + models.biases
 
     def _tensor(self, values: Array) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Where PyTorch computes: the processor unless a build function is given another device; TF32 stays off."""
+"""The device of PyTorch: the processor unless a build function gets another one; TF32 stays off."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from auparity.errors import VariantUnavailable
 
 
 def unavailable_reason(name: str) -> str | None:
-    """Why PyTorch has no device of this name here, and what to do; None when it has."""
+    """Why PyTorch has no device of this name here, and what to do; None if it has."""
     if name == "cpu":
         return None
     if name == "cuda":
@@ -27,7 +27,7 @@ def unavailable_reason(name: str) -> str | None:
 
 
 def device_of(name: str | None) -> torch.device:
-    """A device that is there: "cpu" (default), "cuda" or "mps".
+    """An available device: "cpu" (default), "cuda" or "mps".
 
     Raises
     ------

@@ -3,8 +3,8 @@
 All faces take their Gauss-Newton steps together, as batched products and one batched Cholesky solve; a face that has
 stopped keeps its parameters while the others go on. Float32 as the reference, but solved in the library's own order of
 sums (float64 inside the solve where the device has it), so parameters agree to CalcParams' tolerance, not to the bit.
-On a processor a single face costs more than Numba's kernel; the batch is what this is for (GPUs, photographs by the
-hundred).
+On a processor it takes longer for a single face than Numba's kernel; it is meant for batches (GPUs, hundreds of
+images).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class ShapeFitter:
             new_g, new_p = self._step(g, p, shape, target, weights)
             keep = active[:, None]
             g, p = torch.where(keep, new_g, g), torch.where(keep, new_p, p)
-            # Tried on the shape of before the update, as the reference program does: it decides when to stop.
+            # Tried on the shape of before the update, as the C++ program does: it decides when to stop.
             new_error = self._error(g, shape, target, weights)
             stale = stale + (active & (reference.ENOUGH * error < new_error)).long()
             error = torch.where(active, new_error, error)

@@ -1,7 +1,7 @@
 """Patch experts as batched products in PyTorch (spec 40.7, 40.8): all landmarks of a scale and view at once.
 
 CCNF: neurons, sigmoids and covariances as three batched products; CEN: one batched product a layer. Cutting out and
-normalising patches is the reference's (grouped_ccnf.py, grouped_experts.py).
+normalising patches is the reference's (accelerated/grouped).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class PatchExperts(GroupedPatchExperts):
         def run(patches: Array) -> Array:
             terms = alphas * torch.sigmoid(torch.bmm(self._tensor(patches), weights).to(wide))
             raw = terms.sum(2).to(torch.float32)
-            found: Array = torch.bmm(sigma, raw[..., None])[..., 0].cpu().numpy()
-            return found
+            responses: Array = torch.bmm(sigma, raw[..., None])[..., 0].cpu().numpy()
+            return responses
 
         return run
 
@@ -59,8 +59,8 @@ class PatchExperts(GroupedPatchExperts):
             for weights, biases, activation in layers:
                 at = torch.baddbmm(biases, at, weights)
                 at = torch.sigmoid(at) if activation == 0 else torch.relu(at) if activation == 2 else at
-            found: Array = at[..., 0].cpu().numpy()
-            return found
+            responses: Array = at[..., 0].cpu().numpy()
+            return responses
 
         return run
 

@@ -78,10 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     for name, why in done.wrong.items():
         print(f"{name}: {why}", file=sys.stderr)
-    said = f"{len(done.written)} files written, {len(done.kept)} were there"
-    said += f", {len(done.wrong)} FAILED verification" if done.wrong else ", all verified" if arguments.verify else ""
+    summary = f"{len(done.written)} files written, {len(done.kept)} were there"
+    summary += (
+        f", {len(done.wrong)} FAILED verification" if done.wrong else ", all verified" if arguments.verify else ""
+    )
     what = f"{bundle.meta.name} {bundle.short_hash} as {arguments.to} ({arguments.precision})"
-    print(f"{what}: {said}. See {done.folder / 'manifest.json'}")
+    print(f"{what}: {summary}. See {done.folder / 'manifest.json'}")
     return 0 if done.passed else 1
 
 

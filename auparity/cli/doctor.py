@@ -48,19 +48,19 @@ def run(arguments: argparse.Namespace) -> int:
     from auparity.extraction.engines.choose import engine_table
 
     kept, engines = _kept(), engine_table()
-    (bundle, problem), known = _bundle(arguments.models), registry()
+    (bundle, problem), variants = _bundle(arguments.models), registry()
     machine, chosen = hardware(), choose_best(bundle)
-    advice, slow = advise(machine, _by_name(_states(bundle, known))), slow_installation(chosen)
+    advice, slow = advise(machine, _by_name(_states(bundle, variants))), slow_installation(chosen)
     if arguments.json:
-        found = _as_dict(machine, bundle, known, chosen, advice)
-        found["engines"] = {"known": {spec.name: spec.help for spec in engines}, "broken": engines.broken}
-        print(json.dumps(found | {"kept": kept, "slow": slow, "problem": problem}, indent=1, sort_keys=True))
+        report = _as_dict(machine, bundle, variants, chosen, advice)
+        report["engines"] = {"known": {spec.name: spec.help for spec in engines}, "broken": engines.broken}
+        print(json.dumps(report | {"kept": kept, "slow": slow, "problem": problem}, indent=1, sort_keys=True))
     else:
         rows = _rows(kept | ({"models": problem} if problem else {}) | ({"speed": slow} if slow else {}))
         parts = (
             [*_machine_lines(machine), *rows],
             _advice_lines(advice),
-            _variant_lines(bundle, known, chosen),
+            _variant_lines(bundle, variants, chosen),
             _engine_lines(engines),
         )
         print("\n\n".join("\n".join(lines) for lines in parts))
@@ -126,7 +126,7 @@ def _by_name(states: dict[str, dict[str, str | None]]) -> dict[str, str | None]:
     return {name: _none_of([stage[name] for stage in states.values() if name in stage]) for name in names}
 
 
-def _states(bundle: Bundle, known: Registry) -> dict[str, dict[str, str | None]]:
+def _states(bundle: Bundle, variants: Registry) -> dict[str, dict[str, str | None]]:
     """Why a variant cannot run, by stage and variant; None if it can run on some model of the bundle."""
     from auparity.accelerated.choices import models_of
     from auparity.accelerated.registry import STAGES
@@ -135,7 +135,7 @@ def _states(bundle: Bundle, known: Registry) -> dict[str, dict[str, str | None]]
     return {
         stage: {
             name: _none_of([variant.unavailable_reason(each) for each in parts[stage]])
-            for name, variant in known.of_stage(stage).items()
+            for name, variant in variants.of_stage(stage).items()
         }
         for stage in STAGES
     }
@@ -145,7 +145,7 @@ def _none_of(whys: list[str | None]) -> str | None:
     return whys[0] if all(whys) else None
 
 
-def _variant_lines(bundle: Bundle, known: Registry, chosen: dict[str, Choice]) -> list[str]:
+def _variant_lines(bundle: Bundle, variants: Registry, chosen: dict[str, Choice]) -> list[str]:
     from auparity.accelerated.pipeline import gpu_not_chosen
 
     left_alone = gpu_not_chosen()
@@ -155,7 +155,7 @@ def _variant_lines(bundle: Bundle, known: Registry, chosen: dict[str, Choice]) -
         f"variants on bundle {bundle.meta.name} {bundle.short_hash} (* = Pipeline.best()'s choice on the processor)",
     ]  # fmt: skip
     missing: dict[tuple[str, str], list[str]] = {}  # stages by variant and reason, listed below
-    for stage, states in _states(bundle, known).items():
+    for stage, states in _states(bundle, variants).items():
         can = [f"{name}{'*' if name == chosen[stage].variant.name else ''}" for name, why in states.items() if not why]
         lines.append(f"  {stage:<15} {'  '.join(can)}")
         for name, why in states.items():
@@ -164,7 +164,7 @@ def _variant_lines(bundle: Bundle, known: Registry, chosen: dict[str, Choice]) -
     if missing:
         lines += ["", "variants that cannot run here"]
         lines += [f"  {name:<15} {why} ({', '.join(stages)})" for (name, why), stages in missing.items()]
-    lines += [f"  package {name} could not be loaded: {error}" for name, error in known.broken.items()]
+    lines += [f"  package {name} could not be loaded: {error}" for name, error in variants.broken.items()]
     return lines
 
 
@@ -175,7 +175,7 @@ def _engine_lines(engines: EngineTable) -> list[str]:
 
 
 def _as_dict(
-    machine: Hardware, bundle: Bundle, known: Registry, chosen: dict[str, Choice], advice: Advice
+    machine: Hardware, bundle: Bundle, variants: Registry, chosen: dict[str, Choice], advice: Advice
 ) -> dict[str, dict[str, Any]]:
     from auparity.accelerated.pipeline import gpu_not_chosen
 
@@ -183,8 +183,8 @@ def _as_dict(
         "machine": machine.as_dict(),
         "advice": advice.as_dict(),
         "bundle": {"name": bundle.meta.name, "hash": bundle.content_hash},
-        "variants": _states(bundle, known),
+        "variants": _states(bundle, variants),
         "gpu_pipeline": {"chosen": gpu_not_chosen() is None, "unavailable_reason": gpu_not_chosen()},
         "chosen": {stage: choice.variant.name for stage, choice in chosen.items()},
-        "broken": known.broken,
+        "broken": variants.broken,
     }

@@ -148,11 +148,11 @@ def _verify_embedded() -> int:
     from auparity.models import archive, embedded
 
     path = embedded.path()
-    found, expected = archive.load(path).content_hash, archive.stored_hash(path)
-    if found == expected:
-        print(f"{path}: ok, content hash {found}")
+    computed, expected = archive.load(path).content_hash, archive.stored_hash(path)
+    if computed == expected:
+        print(f"{path}: ok, content hash {computed}")
         return 0
-    print(f"{path}: its content has the hash {found}, not {expected}. Reinstall auparity.")
+    print(f"{path}: its content has the hash {computed}, not {expected}. Reinstall auparity.")
     return 1
 
 

@@ -59,12 +59,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     work = own(arguments.clip, arguments.models, arguments.landmark_model, arguments.max_frames)
     pipeline = Pipeline.of_choices(work.bundle, parse_spec(work.bundle, arguments.variants))
-    found = profile(pipeline, work.clips[0], history(hardware_id()), _tell)
-    print("\n".join(lines(found, f"{arguments.clip.name}, {work.bundle.meta.name} {work.bundle.short_hash}")))
+    result = profile(pipeline, work.clips[0], history(hardware_id()), _tell)
+    print("\n".join(lines(result, f"{arguments.clip.name}, {work.bundle.meta.name} {work.bundle.short_hash}")))
     path = arguments.output or Path(f"{arguments.clip.stem}.profile.svg")
     bars = [
         [Bar(e.stage, 1000 * (e.start - frame[0].start), 1000 * e.seconds, e.depth) for e in frame]
-        for frame in found.timeline
+        for frame in result.timeline
         if frame
     ]
     text = timeline(bars, f"{arguments.clip.name}: stages of {len(bars)} frames")
@@ -76,34 +76,34 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def lines(found: Profile, title: str) -> list[str]:
+def lines(result: Profile, title: str) -> list[str]:
     """The profile as text."""
     out = [
-        f"{title}: {found.frames} frames, {found.frame_ms:.2f} ms a frame (median {found.median_ms:.2f}), the first "
-        f"{found.first_ms:.0f} ms",
+        f"{title}: {result.frames} frames, {result.frame_ms:.2f} ms a frame (median {result.median_ms:.2f}), the first "
+        f"{result.first_ms:.0f} ms",
         "",
         f"{'stage':16}{'variant':16}{'ms':>9}{'share':>8}{'calls':>7}  if it took no time",
     ]
     out += [
         f"{s.stage:16}{s.variant:16}{s.ms:9.3f}{s.share:8.0%}{s.calls:7.1f}  {s.bound:.2f} times as fast"
-        for s in found.stages
+        for s in result.stages
     ]
-    out.append(f"{'between stages':32}{found.between_ms:9.3f}{found.between_ms / found.frame_ms:8.0%}")
-    worst = found.bottleneck
+    out.append(f"{'between stages':32}{result.between_ms:9.3f}{result.between_ms / result.frame_ms:8.0%}")
+    worst = result.bottleneck
     out += [
         "",
         f"Bottleneck: {worst.stage}. Speeding it up cannot make a frame more than {worst.bound:.2f} times as fast.",
     ]
-    if found.alternatives:
+    if result.alternatives:
         out += ["", "What would help, best first:"]
         out += [
             f"  {o.stage}={o.variant}: {o.gain:.2f} times as fast, {o.frame_ms:.2f} ms a frame ({o.source})"
-            for o in found.alternatives
+            for o in result.alternatives
         ]
     else:
         out += ["", "No other variant that is installed, or has a stored benchmark, would be faster."]
-    if found.not_tried:
-        out += ["", "Not tried:", *(f"  {name}: {why}" for name, why in found.not_tried.items())]
+    if result.not_tried:
+        out += ["", "Not tried:", *(f"  {name}: {why}" for name, why in result.not_tried.items())]
     return out
 
 

@@ -45,12 +45,12 @@ def run_render(arguments: argparse.Namespace) -> int:
         raise AuparityError(f"--frames {arguments.frames}: a clip has at least one frame.")
     if arguments.seed < 0:
         raise AuparityError(f"--seed {arguments.seed}: seeds are whole numbers from 0.")
-    said = time.monotonic()
+    last_report = time.monotonic()
 
     def progress(done: int, total: int) -> None:
-        nonlocal said
-        if time.monotonic() - said > TWO_SECONDS:
-            said = time.monotonic()
+        nonlocal last_report
+        if time.monotonic() - last_report > TWO_SECONDS:
+            last_report = time.monotonic()
             print(f"  {done} of {total} frames", file=sys.stderr, flush=True)
 
     table = write_clip(

@@ -157,10 +157,10 @@ def _tables_in(folder: Path) -> list[tuple[Path, bool]]:
     from auparity.reports.clips.table_files import PARQUET
 
     files = sorted(path for path in folder.iterdir() if path.suffix in (".csv", PARQUET) and path.is_file())
-    found = [(path, False) for path in files if sidecar_of(path).is_file()]
-    if not found:
+    tables = [(path, False) for path in files if sidecar_of(path).is_file()]
+    if not tables:
         raise AuparityError(f"{folder}: holds no table of `auparity extract`.")
-    return found
+    return tables
 
 
 def _is_due(table: Path) -> bool:

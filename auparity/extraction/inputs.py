@@ -53,10 +53,10 @@ def find_inputs(names: Sequence[str], *, photographs: bool = False, recursive: b
     recursive : search folders below a folder: every video is a clip, and so is every folder of only images (or, with
         `photographs`, each of its images).
     """
-    found = [item for name in names for item in _named(name, photographs, recursive)]
+    inputs = [item for name in names for item in _named(name, photographs, recursive)]
     seen: set[tuple[str, str]] = set()
     unique = []
-    for item in found:
+    for item in inputs:
         key = (os.path.abspath(item.path), item.problem)
         if key not in seen:
             seen.add(key)
@@ -98,47 +98,49 @@ def _from_path(path: Path, photographs: bool, recursive: bool) -> Iterator[Input
 def _folder(folder: Path, photographs: bool) -> Iterator[Input]:
     """The inputs of one folder without `recursive`."""
     try:
-        found = survey(folder)
+        content = survey(folder)
     except VideoError as error:
         yield Input("problem", folder, problem=str(error))
         return
-    yield from _unreadable(found, None)
+    yield from _unreadable(content, None)
     shown = printable(folder)
-    if found.videos and not (photographs and found.images):
-        beside = f" beside {len(found.images)} images" if found.images else ""
+    if content.videos and not (photographs and content.images):
+        beside = f" beside {len(content.images)} images" if content.images else ""
         yield Input(
             "problem",
             folder,
-            problem=f"{shown}: holds {len(found.videos)} videos ({names_of(found.videos)}){beside}. Add --recursive to "
-            "measure each video as a clip, or name the files.",
+            problem=f"{shown}: holds {len(content.videos)} videos ({names_of(content.videos)}){beside}. "
+            "Add --recursive to measure each video as a clip, or name the files.",
         )
         return
-    if found.images:
-        yield from _images(found, photographs, None)
-        passed_over = found.folders + found.videos + found.others
+    if content.images:
+        yield from _images(content, photographs, None)
+        passed_over = content.folders + content.videos + content.others
         if passed_over:
             text = f"left out, being no images: {names_of(passed_over)}. Add --recursive to look into folders."
             yield Input("notice", folder, problem=f"{shown}: {text}")
-    elif not found.unreadable:
+    elif not content.unreadable:
         inside = "holds no images or videos itself; add --recursive to look into its folders."
-        yield Input("problem", folder, problem=f"{shown}: {inside if found.folders else _nothing_in(found)}")
+        yield Input("problem", folder, problem=f"{shown}: {inside if content.folders else _nothing_in(content)}")
 
 
-def _images(found: Survey, photographs: bool, root: Path | None) -> Iterator[Input]:
+def _images(content: Survey, photographs: bool, root: Path | None) -> Iterator[Input]:
     if photographs:
-        for image in found.images:
-            yield Input("photograph", image, root or found.folder)
+        for image in content.images:
+            yield Input("photograph", image, root or content.folder)
     else:
-        yield Input("clip", found.folder, root)
+        yield Input("clip", content.folder, root)
 
 
-def _unreadable(found: Survey, root: Path | None) -> Iterator[Input]:
-    for path, text in found.unreadable:
+def _unreadable(content: Survey, root: Path | None) -> Iterator[Input]:
+    for path, text in content.unreadable:
         yield Input("problem", path, root, text)
 
 
-def _nothing_in(found: Survey) -> str:
-    return f"holds no images or videos ({names_of(found.others)})." if found.others else "holds no images or videos."
+def _nothing_in(content: Survey) -> str:
+    return (
+        f"holds no images or videos ({names_of(content.others)})." if content.others else "holds no images or videos."
+    )
 
 
 @dataclass
@@ -163,32 +165,32 @@ class _Search:
                 yield Input("notice", folder, self.root, f"{shown}: is the same folder as {first}, measured once.")
                 return
             self._visited[identity] = folder
-            found = survey(folder)
+            content = survey(folder)
         except VideoError as error:
             yield Input("problem", folder, self.root, str(error))
             return
         except OSError as error:
             yield self._problem(folder, f"cannot be read ({error.strerror}).")
             return
-        yield from self._inputs(found)
-        for below in found.folders:
+        yield from self._inputs(content)
+        for below in content.folders:
             if below.name not in _SYSTEM_FOLDERS:
                 yield from self.below(below, above | {identity})
-        if folder == self.root and not (found.images or found.videos or found.folders or found.unreadable):
-            yield self._problem(folder, _nothing_in(found))
+        if folder == self.root and not (content.images or content.videos or content.folders or content.unreadable):
+            yield self._problem(folder, _nothing_in(content))
 
-    def _inputs(self, found: Survey) -> Iterator[Input]:
-        yield from _unreadable(found, self.root)
-        for video in found.videos:
+    def _inputs(self, content: Survey) -> Iterator[Input]:
+        yield from _unreadable(content, self.root)
+        for video in content.videos:
             yield Input("clip", video, self.root)
-        left_out = list(found.others)
-        if found.images and (self.photographs or not found.videos):
-            yield from _images(found, self.photographs, self.root)
+        left_out = list(content.others)
+        if content.images and (self.photographs or not content.videos):
+            yield from _images(content, self.photographs, self.root)
         else:
-            left_out += found.images
+            left_out += content.images
         if left_out:
             text = f"left out, being neither videos nor a folder of only images: {names_of(left_out)}."
-            yield Input("notice", found.folder, self.root, f"{printable(found.folder)}: {text}")
+            yield Input("notice", content.folder, self.root, f"{printable(content.folder)}: {text}")
 
     def _problem(self, path: Path, text: str) -> Input:
         return Input("problem", path, self.root, f"{printable(path)}: {text}")

@@ -97,11 +97,11 @@ def look_for_earlier(paths: OutputPaths) -> Earlier:
         return Earlier("nothing", content)
     if content is None:
         return Earlier("foreign")
-    found = fingerprint_of_file(paths.table).sha256
+    actual = fingerprint_of_file(paths.table).sha256
     described = content.get("table")
-    if isinstance(described, dict) and (described.get("name"), described.get("sha256")) == (paths.table.name, found):
+    if isinstance(described, dict) and (described.get("name"), described.get("sha256")) == (paths.table.name, actual):
         return Earlier("ours", content)
-    if isinstance(described, dict) and described.get("replaces") == found:
+    if isinstance(described, dict) and described.get("replaces") == actual:
         return Earlier("unfinished", content)
     return Earlier("changed", content)
 

@@ -245,11 +245,11 @@ def _read_back(out: IO[bytes], temporary: Path, rows: int) -> tuple[Finished, in
     return Finished(temporary, rows, size, digest.hexdigest(), out), lines
 
 
-def _check_count(temporary: Path, found: int, rows: int) -> None:
-    if found != rows:
+def _check_count(temporary: Path, counted: int, rows: int) -> None:
+    if counted != rows:
         raise AuparityError(
-            f"{temporary}: {rows} rows were written, but {found} are on the disk. The disk may be failing, or another "
-            "program wrote to the file; no table was put in place."
+            f"{temporary}: {rows} rows were written, but {counted} are on the disk. The disk may be failing, or "
+            "another program wrote to the file; no table was put in place."
         )
 
 

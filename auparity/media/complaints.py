@@ -66,5 +66,5 @@ def judge_image_complaints(lines: list[str]) -> tuple[str, list[str]]:
 
 def from_decoder(lines: list[str], names: tuple[str, ...]) -> list[str]:
     """The texts of those FFmpeg messages that come from one of the named decoders or demuxers."""
-    found = (_LIBAV_LINE.match(line) for line in lines)
-    return [match["text"] for match in found if match and match["who"].strip() in names]
+    matches = (_LIBAV_LINE.match(line) for line in lines)
+    return [match["text"] for match in matches if match and match["who"].strip() in names]

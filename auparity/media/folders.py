@@ -52,24 +52,24 @@ def survey(folder: Path) -> Survey:
         raise VideoError(f"{shown}: is not a directory.") from error
     except OSError as error:
         raise VideoError(f"{shown}: cannot be listed ({error.strerror}).") from error
-    found = Survey(folder)
+    content = Survey(folder)
     for entry in entries:
         if not entry.name.startswith("."):
-            _sort_in(found, entry)
-    return found
+            _sort_in(content, entry)
+    return content
 
 
 def images_in(folder: Path) -> list[Path]:
     """The images of a folder, identified by content and sorted by name; raises `VideoError` if there are none."""
-    found = survey(folder)
-    if found.images:
-        return found.images
-    raise without_images(found)
+    content = survey(folder)
+    if content.images:
+        return content.images
+    raise without_images(content)
 
 
-def without_images(found: Survey) -> VideoError:
+def without_images(content: Survey) -> VideoError:
     """The error for a folder without images; it says what there is instead."""
-    return VideoError(f"{printable(found.folder)}: holds no images.{_what_it_holds(found)}")
+    return VideoError(f"{printable(content.folder)}: holds no images.{_what_it_holds(content)}")
 
 
 def names_of(paths: list[Path]) -> str:
@@ -78,9 +78,9 @@ def names_of(paths: list[Path]) -> str:
     return shown if len(paths) <= SHOWN else f"{shown} and {len(paths) - SHOWN} more"
 
 
-def _sort_in(found: Survey, entry: Path) -> None:
+def _sort_in(content: Survey, entry: Path) -> None:
     if entry.is_dir():
-        found.folders.append(entry)
+        content.folders.append(entry)
         return
     companion = entry.suffix.lower() in COMPANION_SUFFIXES or entry.name.lower() in COMPANION_NAMES
     if companion and not entry.is_symlink():
@@ -88,23 +88,24 @@ def _sort_in(found: Survey, entry: Path) -> None:
     try:
         kind = identify(entry).kind
     except VideoError as error:
-        found.unreadable.append((entry, str(error)))
+        content.unreadable.append((entry, str(error)))
         return
     if kind == "other" and entry.suffix.lower() in PICTURE_SUFFIXES:
         kind = "image"
     if companion and kind == "other":
         return
-    {"image": found.images, "video": found.videos, "other": found.others}[kind].append(entry)
+    {"image": content.images, "video": content.videos, "other": content.others}[kind].append(entry)
 
 
-def _what_it_holds(found: Survey) -> str:
-    if found.videos:
+def _what_it_holds(content: Survey) -> str:
+    if content.videos:
         return (
-            f" It holds {len(found.videos)} videos ({names_of(found.videos)}): add --recursive to measure each as a "
-            "clip, or name them."
+            f" It holds {len(content.videos)} videos ({names_of(content.videos)}): add --recursive to measure each as "
+            "a clip, or name them."
         )
-    if found.unreadable:
-        return f" {found.unreadable[0][1]}"
-    if found.folders:
-        return f" It holds {len(found.folders)} folders ({names_of(found.folders)}): add --recursive to look into them."
-    return f" It holds files of other kinds ({names_of(found.others)})." if found.others else ""
+    if content.unreadable:
+        return f" {content.unreadable[0][1]}"
+    if content.folders:
+        count, names = len(content.folders), names_of(content.folders)
+        return f" It holds {count} folders ({names}): add --recursive to look into them."
+    return f" It holds files of other kinds ({names_of(content.others)})." if content.others else ""

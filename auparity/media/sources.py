@@ -168,19 +168,19 @@ class ImageSequence(_Decoded):
     def __init__(
         self, folder: Path, *, fps: float | None = None, max_pixels: int = MAX_PIXELS, isolate: bool = True
     ) -> None:
-        found = survey(folder)
-        if not found.images:
-            raise without_images(found)
-        self.files = found.images
+        content = survey(folder)
+        if not content.images:
+            raise without_images(content)
+        self.files = content.images
         # A folder has no suffix: "subject.01" is its whole name.
         super().__init__(folder, folder.resolve().name)
         self.fps, self.timestamps = fps, "none" if fps is None else "index"
         self.n_frames: int | None = len(self.files)
         self.size_bytes: int | None = sum(file.stat().st_size for file in self.files)
         self._request, self._isolate = ImagesRequest([str(file) for file in self.files], max_pixels), isolate
-        self.problems.extend(text for _, text in found.unreadable)
-        if found.others or found.videos:
-            self.warnings.append(f"left out, being no images: {names_of(found.videos + found.others)}")
+        self.problems.extend(text for _, text in content.unreadable)
+        if content.others or content.videos:
+            self.warnings.append(f"left out, being no images: {names_of(content.videos + content.others)}")
         if [file.name for file in self.files] != sorted((file.name for file in self.files), key=_natural_key):
             self.warnings.append(
                 "the images are taken in the order of their names, which is not the order of the numbers in them "

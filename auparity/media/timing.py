@@ -39,21 +39,21 @@ class Clock:
 
     def warnings(self) -> list[str]:
         """Warnings about the times of the whole video."""
-        found = []
+        warnings = []
         if self._index and len(self._repaired) == self._index:
-            found.append(f"the file states no times; the time stamps are frame number / {self.fps:.6g}")
+            warnings.append(f"the file states no times; the time stamps are frame number / {self.fps:.6g}")
         elif self._repaired:
-            found.append(
+            warnings.append(
                 f"{len(self._repaired)} time stamps of the container were missing or did not increase (the first at "
                 f"frame {self._repaired[0]}); they were set from those before"
             )
         if self._difference > 0.5 / self.fps:
             kept = "container's" if self.mode == "container" else "latter (--timestamps index)"
-            found.append(
+            warnings.append(
                 f"the container's times and frame number / {self.fps:.6g} differ by up to {self._difference:.3f} s (at "
                 f"frame {self._where}); the time stamps are the {kept}"
             )
-        return found
+        return warnings
 
     def _increasing(self, presentation: Fraction | None) -> float:
         frame = 1.0 / self.fps

@@ -140,9 +140,9 @@ class VideoReader:
                 )
         except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
             lines = [line.rpartition("] ")[2] for line in self._complaints.take()]
-            said = f" ({lines[0]})" if lines else ""
+            reason = f" ({lines[0]})" if lines else ""
             detail = f"; {self._missing}" if self._missing else ""
-            raise VideoError(f"{self._shown}: {_NO_VIDEO}{said}{detail}.") from error
+            raise VideoError(f"{self._shown}: {_NO_VIDEO}{reason}{detail}.") from error
         self._complaints.take()  # discards messages of probing; important ones come again during decoding
         try:
             self._stream = self._choose_stream()
@@ -299,9 +299,9 @@ class VideoReader:
 
     def _check_end(self, packets: int, last_dts: int | None) -> None:
         if self._given == 0:
-            said = f" ({self._missing})" if self._missing else ""
+            detail = f" ({self._missing})" if self._missing else ""
             raise VideoError(
-                f"{self._shown}: opens as a video, but not one frame can be decoded{said}. Convert or copy it again."
+                f"{self._shown}: opens as a video, but not one frame can be decoded{detail}. Convert or copy it again."
             )
         counted = self._counted()
         if counted is not None and last_dts is not None and last_dts + 1 < counted - COUNT_SLACK:

@@ -164,15 +164,15 @@ def _settings(chosen: argparse.Namespace) -> Settings:
 
 def _models(chosen: argparse.Namespace) -> list[Models]:
     embedded = Bundle.embedded()
-    found = [
+    models = [
         Models("widened", embedded.widen(), "CE-CLM layers of OpenFace's sizes")
         if chosen.widen
         else Models("embedded", embedded, "the embedded bundle")
     ]
     if chosen.models:
         other = open_bundle(chosen.models, chosen.landmark_model)
-        found.append(Models(chosen.landmark_model, other, f"{other.meta.name}, {other.face.name}"))
-    return found
+        models.append(Models(chosen.landmark_model, other, f"{other.meta.name}, {other.face.name}"))
+    return models
 
 
 def main(arguments: list[str] | None = None) -> int:

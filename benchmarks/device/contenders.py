@@ -66,9 +66,9 @@ class Contender(ABC):
         taken, results = [], []
         for k in range(start, stop):
             begin = time.perf_counter()
-            found = self.step(k)
+            result = self.step(k)
             taken.append(1000 * (time.perf_counter() - begin))
-            results += found
+            results += result
         return taken, results
 
     def end(self) -> None:  # noqa: B027
@@ -141,11 +141,11 @@ class Overlapped(StepByStep):
         taken, results = super().run(start, start + 1)  # the first step of a round is timed by itself
         rounds = (self._round(k) for k in range(start + 1, stop))
         before = time.perf_counter()
-        for found in self._pipeline.stream(self._sessions, rounds):
+        for result in self._pipeline.stream(self._sessions, rounds):
             now = time.perf_counter()
             taken.append(1000 * (now - before))
             before = now
-            results += found[:1]
+            results += result[:1]
         return taken, results
 
     @property

@@ -108,13 +108,13 @@ def response_maps(model: LandmarkModel, scale_index: int, window: int, views: Se
 def _cen_maps(experts: CENExperts, mirrors: CENExperts, window: int, views: Sequence[int]) -> Work:
     """Every other position is a product of all layers; the rest is interpolated (spec 40.7)."""
     positions = (window * window - 1) // 2
-    found, used = Work(), dict[int, CENPatch]()
+    work, used = Work(), dict[int, CENPatch]()
     for view, faces in _counted(views):
         seen = cen_experts(experts, mirrors, view)
         used |= {id(patch): patch for patch in seen}
         flop = sum(2.0 * _cen_weights(patch) * positions for patch in seen)
-        found += Work(flop, FLOAT * len(seen) * window**2).times(faces)
-    return found + Work(moved=FLOAT * sum(_cen_weights(patch) for patch in used.values()))
+        work += Work(flop, FLOAT * len(seen) * window**2).times(faces)
+    return work + Work(moved=FLOAT * sum(_cen_weights(patch) for patch in used.values()))
 
 
 def _cen_weights(patch: CENPatch) -> int:
@@ -125,29 +125,29 @@ def cen_experts(experts: CENExperts, mirrors: CENExperts, view: int) -> list[CEN
     """The expert of every landmark that gets a map in a view, by the rule of accelerated/cupy/cen.py: in the frontal
     view one expert of a pair is used for both landmarks, other views use those of the mirrored view (spec 40.7)."""
     landmarks, other = mirrors.mirror_landmarks.ravel(), int(mirrors.mirror_views.ravel()[view])
-    found: dict[int, CENPatch] = {}
+    chosen: dict[int, CENPatch] = {}
     for i in map(int, np.flatnonzero(experts.visibility[view])):
         mirror = int(landmarks[i])
         if experts.patches[view][i].layers:
-            found[i] = experts.patches[view][i]
+            chosen[i] = experts.patches[view][i]
             if view == 0 and mirror != i:
-                found[mirror] = experts.patches[view][i]
+                chosen[mirror] = experts.patches[view][i]
         elif view != 0:
-            found[i] = experts.patches[other][mirror]
-    return list(found.values())
+            chosen[i] = experts.patches[other][mirror]
+    return list(chosen.values())
 
 
 def _ccnf_maps(experts: CCNFExperts, window: int, views: Sequence[int]) -> Work:
     """Neurons at every position, and the covariance (w^2, w^2) times the map; both are read once for each expert."""
-    found, positions = Work(), window * window
+    work, positions = Work(), window * window
     for view, faces in _counted(views):
         seen = [p for p, shown in zip(experts.patches[view], experts.visibility[view], strict=True) if shown]
         seen = [patch for patch in seen if patch.n_neurons]
         taps = sum(patch.n_neurons * patch.width * patch.height for patch in seen)
         flop = 2.0 * (taps * positions + len(seen) * positions**2)
-        found += Work(flop, FLOAT * len(seen) * positions).times(faces)
-        found += Work(moved=FLOAT * (taps + len(seen) * positions**2))
-    return found
+        work += Work(flop, FLOAT * len(seen) * positions).times(faces)
+        work += Work(moved=FLOAT * (taps + len(seen) * positions**2))
+    return work
 
 
 def _counted(views: Sequence[int]) -> Iterable[tuple[int, int]]:

@@ -58,14 +58,14 @@ def stream_part(
         contenders.append(Overlapped(pipeline, film, streams, settings.frames))
     times = take_turns(contenders, settings.rounds, progress=progress, name=work.name)
     memory = held_mib(device)
-    found = [
+    timed_speeds = [
         replace(speed, peak_mib=memory if speed.pipeline.startswith("gpu") else None)
         for speed in speeds(work.name, times, 1, lambda own: _stream_note(own, memory))
     ]
     errors: list[MeasuredError] = []
     for own in times[1:]:
         errors += parity_of_run(work.name, own.contender.name, "float32", [times[0].results], [own.results])
-    return Part(work, found, errors, memory)
+    return Part(work, timed_speeds, errors, memory)
 
 
 def _stream_note(own: Times, memory: float | None) -> str:
@@ -79,20 +79,20 @@ def stage_part(models: Models, device: Any, film: Film, settings: Settings, stre
     """Stage by stage over the steady steps of some streams; errors as of `stream_part`."""
     work = stream_workload(models, settings, streams)
     release(device)
-    found = time_steps(models.bundle, device, film, streams, settings.frames, rates)
-    return staged_part(work, f"gpu, {streams} stream{'s' if streams > 1 else ''}", found, rates)
+    staged = time_steps(models.bundle, device, film, streams, settings.frames, rates)
+    return staged_part(work, f"gpu, {streams} stream{'s' if streams > 1 else ''}", staged, rates)
 
 
-def staged_part(work: WorkloadRecord, name: str, found: Staged, rates: Rates) -> Part:
+def staged_part(work: WorkloadRecord, name: str, staged: Staged, rates: Rates) -> Part:
     """Watched steps as a separate workload, because they do not compare with steps that do not wait."""
     work = replace(work, name=f"{work.name}-stages", description=f"{STAGED}: {work.description}")
-    return Part(work, [_staged_speed(work.name, f"{name}, {STAGED}", found, rates)])
+    return Part(work, [_staged_speed(work.name, f"{name}, {STAGED}", staged, rates)])
 
 
-def _staged_speed(workload: str, name: str, found: Staged, rates: Rates) -> Speed:
-    each = np.array(found.steps) / found.frames
+def _staged_speed(workload: str, name: str, staged: Staged, rates: Rates) -> Speed:
+    each = np.array(staged.steps) / staged.frames
     median, mean, p95 = map(short, (np.median(each), each.mean(), np.percentile(each, 95)))
-    return Speed(workload, name, {}, median, mean, p95, [median], stages=found.stages(), note=found.note(rates))
+    return Speed(workload, name, {}, median, mean, p95, [median], stages=staged.stages(), note=staged.note(rates))
 
 
 def repeat_part(models: Models, device: Any, film: Film, settings: Settings) -> Part:
@@ -137,12 +137,12 @@ def photograph_part(
     cpu = Pictures(CPU, models.cpu, models.cpu.variants, images, 1, distinct)
     times = take_turns([reference, cpu, gpu], settings.rounds, progress=progress, name=work.name)
     memory = held_mib(device)
-    found = [
+    timed_speeds = [
         replace(speed, peak_mib=memory if speed.pipeline == gpu.name else None)
         for speed in speeds(work.name, times, 0, lambda _: "")
     ]
     errors = [error for own in (cpu, gpu) for error in photograph_errors(work.name, own, reference)]
-    return Part(work, found, errors, memory)
+    return Part(work, timed_speeds, errors, memory)
 
 
 def photograph_stage_part(
@@ -150,8 +150,8 @@ def photograph_stage_part(
 ) -> Part:  # fmt: skip
     """Stage by stage over a batch of images; errors as of `photograph_part`."""
     release(device)
-    found = time_photographs(models.bundle, device, images, settings.rounds, rates)
-    return staged_part(photograph_workload(models, images), f"gpu, {len(images)} at a time", found, rates)
+    staged = time_photographs(models.bundle, device, images, settings.rounds, rates)
+    return staged_part(photograph_workload(models, images), f"gpu, {len(images)} at a time", staged, rates)
 
 
 def photograph_errors(workload: str, own: Pictures, reference: Pictures) -> list[MeasuredError]:

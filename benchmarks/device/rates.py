@@ -84,9 +84,9 @@ def refuse_tf32(device: Any) -> None:
     """Raise `AuparityError` if float32 products are rounded more coarsely than float32."""
     rng = np.random.default_rng(0)
     a, b = (rng.random((CHECKED, CHECKED), np.float32) for _ in range(2))
-    found = device.download(device.xp.matmul(device.upload(a), device.upload(b)))
+    product = device.download(device.xp.matmul(device.upload(a), device.upload(b)))
     exact = a.astype(np.float64) @ b.astype(np.float64)
-    error = float(np.abs(found - exact).max() / exact.max())
+    error = float(np.abs(product - exact).max() / exact.max())
     if error > MOST_ERROR:
         raise AuparityError(
             f"matrix products on {device.name} are off by {error:.1e}, float32 is within {MOST_ERROR:.0e}: unset "

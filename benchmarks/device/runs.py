@@ -78,9 +78,9 @@ def _take_round(times: Sequence[Times]) -> None:
                 steps = each.contender.steps
                 stop = steps if each.contender.whole_rounds else min(start + TURN, steps)
                 if len(own) < stop:
-                    ms, found = each.contender.run(len(own), stop)
+                    ms, results = each.contender.run(len(own), stop)
                     own += ms
-                    each.results += found
+                    each.results += results
     finally:
         for each in times:
             each.contender.end()

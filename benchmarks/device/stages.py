@@ -41,14 +41,14 @@ class Staged:
         """Time a frame of every stage, longest first."""
         count = len(self.steps) * self.frames
         times, least = self.figures.times, self.figures.least
-        found = [
+        speeds = [
             StageSpeed(
                 stage, _where(stage), _round(1000 * seconds / count), round(times.calls[stage] / count, 3),
                 floor_ms=_round(1000 * least[stage] / count) if least.get(stage) else None,
             )
             for stage, seconds in times.seconds.items()
         ]  # fmt: skip
-        return sorted(found, key=lambda entry: -entry.ms)
+        return sorted(speeds, key=lambda entry: -entry.ms)
 
     def launches(self) -> float:
         """Launches of our kernels in a step."""

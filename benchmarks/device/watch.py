@@ -136,9 +136,9 @@ class WatchedDevice:
         return copied
 
     def _download(self, array: Any, *out: Any) -> Array:
-        found: Array = self.watched.download(array, *out)
-        self.counts.down += found.nbytes
-        return found
+        copied_array: Array = self.watched.download(array, *out)
+        self.counts.down += copied_array.nbytes
+        return copied_array
 
 
 def _gray(given: tuple[Any, ...], _: Any) -> Work:
@@ -163,12 +163,12 @@ class _WatchedFunctions:
         self._xp, self._device = xp, device
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._xp, name)
-        if isinstance(found, type) or not callable(found):
-            return found
+        attribute = getattr(self._xp, name)
+        if isinstance(attribute, type) or not callable(attribute):
+            return attribute
 
         def call(*arguments: Any, **named: Any) -> Any:
             self._device.counts.array_calls += 1
-            return found(*arguments, **named)
+            return attribute(*arguments, **named)
 
         return call

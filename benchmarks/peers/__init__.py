@@ -46,9 +46,9 @@ def named_peers(names: str | None, landmark_model: str) -> list[Peer]:
     ------
     ContractError : a name is unknown.
     """
-    known = {peer.name.lower(): peer for peer in all_peers(landmark_model)}
-    wanted = [name.strip().lower() for name in names.split(",")] if names else list(known)
-    unknown = sorted(set(wanted) - set(known))
+    peers = {peer.name.lower(): peer for peer in all_peers(landmark_model)}
+    wanted = [name.strip().lower() for name in names.split(",")] if names else list(peers)
+    unknown = sorted(set(wanted) - set(peers))
     if unknown:
-        raise ContractError("peers", "--peers", f"names among {', '.join(known)}", ", ".join(unknown))
-    return [known[name] for name in wanted]
+        raise ContractError("peers", "--peers", f"names among {', '.join(peers)}", ", ".join(unknown))
+    return [peers[name] for name in wanted]

@@ -53,11 +53,11 @@ class PyCLNF:
             for image in clip.images[:WARM_UP]:
                 fit(image)
             model.reset_temporal_state()
-            found, ms = timed(fit, clip.images)
+            fits, ms = timed(fit, clip.images)
         return PeerRun(
             version=f"{PYCLNF.version}, {PYMTCNN.version}", seconds=float(ms.sum()) / 1000, frames_timed=len(clip),
-            ms=ms, landmarks=np.stack([landmarks for landmarks, _ in found]),
-            success=np.array([success for _, success in found]), note="landmarks without AUs",
+            ms=ms, landmarks=np.stack([landmarks for landmarks, _ in fits]),
+            success=np.array([success for _, success in fits]), note="landmarks without AUs",
         )  # fmt: skip
 
 

@@ -40,8 +40,8 @@ class PyMTCNN:
 
             for image in clip.images[:WARM_UP]:
                 detect(image)
-            found, ms = timed(detect, clip.images)
-            boxes = np.stack([widest(detected) for detected in found])
+            per_image, ms = timed(detect, clip.images)
+            boxes = np.stack([widest(detected) for detected in per_image])
             backend = ", ".join(str(value) for value in detector.get_backend_info().values())
         return PeerRun(
             version=PYMTCNN.version, seconds=float(ms.sum()) / 1000, frames_timed=len(clip), ms=ms,

@@ -145,8 +145,8 @@ def convert(
         )  # fmt: skip
     model.author, model.license, model.version = AUTHOR, metadata.get("licence", ""), metadata.get("auparity", "")
     model.short_description = f"{name}: {metadata.get('contract', '')}"
-    said = {**metadata, "precision": precision, "compute_units": COMPUTE_UNITS}
-    for key, value in said.items():
+    described = {**metadata, "precision": precision, "compute_units": COMPUTE_UNITS}
+    for key, value in described.items():
         model.user_defined_metadata[key] = value
     return model
 

@@ -26,11 +26,11 @@ def descriptors(length: int, rng: np.random.Generator) -> tuple[Array, ...]:
 
 def values(predictors: AUPredictors, features: Array, medians: Array) -> Array:
     """Intensities and presences before their threshold, (N, 35)."""
-    models, found = ActionUnitModels(predictors), []
+    models, rows = ActionUnitModels(predictors), []
     for part in (models.intensity, models.presence):
         centred = features[:, None] - part.means[None] - medians[:, None] * part.dynamic[None, :, None]
-        found.append((centred * part.weights[None]).sum(axis=2) + part.biases)
-    return np.concatenate(found, axis=1)
+        rows.append((centred * part.weights[None]).sum(axis=2) + part.biases)
+    return np.concatenate(rows, axis=1)
 
 
 def aligned_faces(rng: np.random.Generator) -> tuple[Array, ...]:

@@ -117,14 +117,14 @@ class Program:
         with np.errstate(all="ignore"):  # a device overflows to infinity, too
             for operation in self._content.operations:
                 values |= self._apply(operation, values, how)
-        found = {name: np.array(values[name]) for name in self.outputs}  # never views of inputs or weights
+        outputs = {name: np.array(values[name]) for name in self.outputs}  # never views of inputs or weights
         for name, feature in self.outputs.items():
-            if not feature.admits(found[name].shape):
+            if not feature.admits(outputs[name].shape):
                 raise ModelFormatError(
                     self._content.path, None, f"output {name!r} to be {feature}",
-                    form(found[name].dtype, found[name].shape), CONTRADICTS,
+                    form(outputs[name].dtype, outputs[name].shape), CONTRADICTS,
                 )  # fmt: skip
-        return found
+        return outputs
 
     def _checked(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         if set(inputs) != set(self.inputs):
@@ -152,13 +152,13 @@ class Program:
             if several:
                 raise TypeError(f"parameters {', '.join(sorted(several))} of other than one array")
             _SIGNATURES[operation.type].bind(how, **arguments)
-            found = OPERATORS[operation.type](how, **arguments)
+            applied = OPERATORS[operation.type](how, **arguments)
         except (TypeError, ValueError, IndexError, OverflowError) as error:
             raise ModelFormatError(
                 self._content.path, None, f"{operation.type} to make {names}", f"parameters that it rejects: {error}",
                 AGAIN,
             ) from error  # fmt: skip
-        results = found if isinstance(found, tuple) else (found,)
+        results = applied if isinstance(applied, tuple) else (applied,)
         if len(results) != len(operation.outputs):
             raise ModelFormatError(
                 self._content.path, None, f"{len(results)} outputs of {operation.type}", names, AGAIN

@@ -254,8 +254,8 @@ def _conv(
     patches = np.moveaxis(grouped, [1, 2], [0, 2 + rank]).reshape(parts, -1, depth * int(np.prod(kernel)))
     product = how.product(patches, weight.reshape(parts, outputs // parts, -1).swapaxes(1, 2))
     maps = np.moveaxis(product.reshape(parts, x.shape[0], *size, outputs // parts), [0, -1], [1, 2])
-    found = maps.reshape(x.shape[0], outputs, *size)
-    return (found if bias is None else found + _channels(bias, found).astype(found.dtype)).astype(x.dtype)
+    result = maps.reshape(x.shape[0], outputs, *size)
+    return (result if bias is None else result + _channels(bias, result).astype(result.dtype)).astype(x.dtype)
 
 
 def _max_pool(

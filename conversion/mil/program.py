@@ -291,16 +291,16 @@ class _Reader:
         block = function.block_specializations[function.opset]
         arguments = tuple(self._declared(entry.name, entry.type) for entry in function.inputs)
         constants, operations, stored = {}, [], []
-        known = {argument.name: argument for argument in arguments}
+        by_name = {argument.name: argument for argument in arguments}
         for entry in block.operations:
             outputs = tuple(self._declared(output.name, output.type) for output in entry.outputs)
             inputs = {k: tuple(self._bound(b) for b in v.arguments) for k, v in entry.inputs.items()}
-            missing = {name for names in inputs.values() for name in names if isinstance(name, str)} - set(known)
-            again = {output.name for output in outputs} & set(known)
+            missing = {name for names in inputs.values() for name in names if isinstance(name, str)} - set(by_name)
+            again = {output.name for output in outputs} & set(by_name)
             if missing or again:
                 fault = f"{', '.join(sorted(missing))} used before" if missing else f"{', '.join(sorted(again))} twice"
                 raise self._wrong(f"values made once, before use ({entry.type})", fault)
-            known |= {output.name: output for output in outputs}
+            by_name |= {output.name: output for output in outputs}
             if entry.type != "const":
                 operations.append(Operation(entry.type, inputs, outputs))
                 continue
@@ -310,9 +310,9 @@ class _Reader:
             array = constants[outputs[0].name] = self._value(value, outputs[0])
             if value.WhichOneof("value") == "blobFileValue" or (array.dtype.kind == "f" and array.ndim):
                 stored.append(array)
-        if unmade := set(block.outputs) - set(known):
+        if unmade := set(block.outputs) - set(by_name):
             raise self._wrong("outputs that an operation makes", f"none for {', '.join(sorted(unmade))}")
-        results = tuple(known[name] for name in block.outputs)
+        results = tuple(by_name[name] for name in block.outputs)
         return Content(
             str(self._package), version, function.opset, self._metadata(), self._features("input", arguments),
             self._features("output", results), arguments, results, constants, tuple(operations),
@@ -320,9 +320,9 @@ class _Reader:
         )  # fmt: skip
 
     def _metadata(self) -> Metadata:
-        said = self._model.description.metadata
-        user = dict(said.userDefined)
-        return Metadata(said.author, said.license, said.shortDescription, said.versionString, user)
+        metadata = self._model.description.metadata
+        user = dict(metadata.userDefined)
+        return Metadata(metadata.author, metadata.license, metadata.shortDescription, metadata.versionString, user)
 
     def _declared(self, name: str, kind: Any) -> Declared:
         tensor = kind.tensorType
@@ -377,12 +377,12 @@ class _Reader:
     def _feature(self, side: str, value: Declared, kind: Any) -> Feature:
         if kind.WhichOneof("Type") != "multiArrayType":
             raise self._wrong(f"arrays for {side} {value.name!r}", str(kind.WhichOneof("Type")), "Export to arrays.")
-        said = kind.multiArrayType
-        dtype = _dtype(said.ArrayDataType, said.dataType)
-        choices = tuple(tuple(entry.shape) for entry in said.enumeratedShapes.shapes)
-        shape: tuple[int | Range, ...] = tuple(said.shape)
-        if said.WhichOneof("ShapeFlexibility") == "shapeRange":
-            pairs = [(int(k.lowerBound), int(k.upperBound)) for k in said.shapeRange.sizeRanges]
+        array_type = kind.multiArrayType
+        dtype = _dtype(array_type.ArrayDataType, array_type.dataType)
+        choices = tuple(tuple(entry.shape) for entry in array_type.enumeratedShapes.shapes)
+        shape: tuple[int | Range, ...] = tuple(array_type.shape)
+        if array_type.WhichOneof("ShapeFlexibility") == "shapeRange":
+            pairs = [(int(k.lowerBound), int(k.upperBound)) for k in array_type.shapeRange.sizeRanges]
             shape = tuple(a if a == b else Range(a, None if b < 0 else b) for a, b in pairs)
         elif choices:
             shape = tuple(k[0] if len(set(k)) == 1 else Range(min(k), max(k)) for k in zip(*choices, strict=True))

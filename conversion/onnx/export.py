@@ -89,12 +89,12 @@ def verify(item: Item, path: Path, about: About) -> tuple[float, float]:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         names = [entry.name for entry in session.get_inputs()]
-        found = session.run(None, dict(zip(names, arrays, strict=True)))
+        outputs = session.run(None, dict(zip(names, arrays, strict=True)))
     except Exception as error:  # ONNX Runtime has no common base of its errors
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AuparityError(f"{path}: does not run ({first}). Export it again.") from None
     about.refuse_others(path, session.get_modelmeta().custom_metadata_map.get("bundle", ""))
-    return item.error(path, arrays, found), TOLERANCE.get(item.kind, FLOAT32_TOLERANCE)
+    return item.error(path, arrays, outputs), TOLERANCE.get(item.kind, FLOAT32_TOLERANCE)
 
 
 def inspect(path: Path) -> dict[str, Any]:

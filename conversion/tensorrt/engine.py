@@ -82,8 +82,8 @@ class Workshop:
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(network, self._log)
         if not parser.parse(graph):
-            said = [parser.get_error(k).desc() for k in range(parser.num_errors)]
-            raise self.failed(label, "does not take the graph", said)
+            errors = [parser.get_error(k).desc() for k in range(parser.num_errors)]
+            raise self.failed(label, "does not take the graph", errors)
         config = builder.create_builder_config()
         config.clear_flag(trt.BuilderFlag.TF32)  # it rounds the operands of products to 10 bits
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
@@ -106,9 +106,9 @@ class Workshop:
         except (TypeError, RuntimeError) as error:  # how pybind reports that nothing was returned
             raise self.failed(label, f"does not start ({error})") from None
 
-    def failed(self, label: str, what: str, said: Sequence[str] = ()) -> AuparityError:
+    def failed(self, label: str, what: str, messages: Sequence[str] = ()) -> AuparityError:
         """An error with the reasons that were said or logged."""
-        reasons = list(dict.fromkeys([*said, *self._errors])) or ["it gives no reason"]
+        reasons = list(dict.fromkeys([*messages, *self._errors])) or ["it gives no reason"]
         return AuparityError(f"{label}: TensorRT {self.version} {what}: {'; '.join(reasons)}")
 
     def load(self, data: bytes, label: str) -> Engine:

@@ -146,14 +146,14 @@ def verify(item: Item, path: Path, about: About) -> tuple[float, float]:
     engine = shop.load(path.read_bytes(), str(path))
     arrays = item.inputs(np.random.default_rng(0))
     try:
-        found = engine.run(dict(zip(header.inputs, arrays, strict=True)))
+        outputs = engine.run(dict(zip(header.inputs, arrays, strict=True)))
     except AuparityError:
         raise
     except Exception as error:  # CuPy and PyTorch have no common base of their errors
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AuparityError(f"{path}: does not run ({first}). Export it again.") from None
     tolerance = FLOAT16_TOLERANCE if header.layers == "float16" else TOLERANCE.get(item.kind, FLOAT32_TOLERANCE)
-    return item.error(path, arrays, [found[name] for name in header.outputs]), tolerance
+    return item.error(path, arrays, [outputs[name] for name in header.outputs]), tolerance
 
 
 def _whole(path: Path) -> Header:

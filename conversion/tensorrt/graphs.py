@@ -106,8 +106,8 @@ def _shapes(dims: list[str | int], ranges: Mapping[str, Range], name: str) -> tu
     if unknown:
         known = f"no dynamic dimension but {', '.join(ranges)}" if ranges else "no dynamic dimension"
         raise ContractError(STAGE, name, known, ", ".join(map(str, unknown)))
-    found = [Range(dim, dim, dim) if isinstance(dim, int) else ranges[dim] for dim in dims]
-    return tuple(tuple(getattr(each, end) for each in found) for end in ("smallest", "usual", "largest"))
+    dimensions = [Range(dim, dim, dim) if isinstance(dim, int) else ranges[dim] for dim in dims]
+    return tuple(tuple(getattr(each, end) for each in dimensions) for end in ("smallest", "usual", "largest"))
 
 
 def action_units(predictors: AUPredictors, name: str, metadata: dict[str, str]) -> onnx.ModelProto:

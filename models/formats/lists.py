@@ -43,10 +43,10 @@ class EntryList:
 
     def optional(self, key: str) -> Entry | None:
         """The line with this key; None without one; ModelFormatError with several."""
-        found = self.all(key)
-        if len(found) > 1:
-            self.fail(f"one line {key!r}", f"{len(found)} of them", found[1])
-        return found[0] if found else None
+        entries = self.all(key)
+        if len(entries) > 1:
+            self.fail(f"one line {key!r}", f"{len(entries)} of them", entries[1])
+        return entries[0] if entries else None
 
     def one(self, key: str) -> Entry:
         """The only line with this key; ModelFormatError without one, or with several."""

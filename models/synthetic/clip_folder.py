@@ -65,9 +65,9 @@ def write_clip(
         raise ContractError("render", "canvas", "at least 160 x 160 px, for a face of 105 px and more", str(canvas))
     clip = make_clip(seed, n_frames, canvas=canvas)
     meta = TruthMeta(seed, canvas[0], canvas[1], FPS, clip.camera, f"auparity renderer {renderer_version()}")
-    found = _earlier(folder, meta, n_frames, overwrite)
-    if found is not None:
-        return found
+    existing = _earlier(folder, meta, n_frames, overwrite)
+    if existing is not None:
+        return existing
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

@@ -1,7 +1,7 @@
-"""Holds any variant against the reference: ``pytest --pyargs auparity.parity_tests --variant package.module:factory``.
+"""Compares any variant with the reference: ``pytest --pyargs auparity.parity_tests --variant package.module:factory``.
 
 A factory returns one `auparity.accelerated.registry.Variant` or several; ``stage=name`` names a registered one. Without
-``--variant`` there is nothing to test here.
+``--variant`` these tests do not run.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def test_arrays_of_another_dtype_or_with_nan_are_refused(able, taken):
         others[k] = argument.astype(complex)
         with pytest.raises(ContractError):
             function(*others)
-        # Images are not searched for NaN: a pass over one for each fit would cost more than the fits.
+        # Images are not searched for NaN, because a pass over the image for each fit would cost more than the fits.
         if argument.dtype.kind == "f" and argument.size < 10_000:
             others[k] = np.full_like(argument, np.nan)
             with pytest.raises(ContractError):
@@ -76,7 +76,7 @@ def test_calling_twice_gives_the_same_bits(able, taken):
 
 
 def flat(result):
-    """The arrays of a result, however deep."""
+    """The arrays of a result, at any depth."""
     if isinstance(result, np.ndarray | float | int | bool) or result is None:
         return [np.asarray(np.nan if result is None else result)]
     parts = result if isinstance(result, list | tuple) else vars(result).values()

@@ -1,1 +1,1 @@
-"""How two results are compared and judged: differences, tolerances, baselines and drift."""
+"""Comparing and judging results: differences, tolerances, baselines and drift."""

@@ -1,7 +1,8 @@
-"""Holds a candidate's numbers against the reference's: one array (`compare_arrays`) or the outputs of a whole clip
-(`compare_clips`). A comparison is a record, not a boolean: how far apart, where, which tolerance was asked for and
-which one would have passed; reports and the drift gate draw from it, and its text alone is enough to debug. Arrays of
-any shape; clips as (F, 68, 2) landmarks in px, (F, 17) AU intensities, (F, 18) presences and (F, 6) poses (mm, rad).
+"""Compares a candidate's numbers with those of the reference: one array (`compare_arrays`) or the outputs of a whole
+clip (`compare_clips`). A comparison is a record, not a boolean: it has the errors, the place of the largest, the
+tolerance and the tolerance that would have passed. Reports and the drift gate use it, and its text alone is enough to
+debug. Arrays have any shape; clips have (F, 68, 2) landmarks in px, (F, 17) AU intensities, (F, 18) presences and (F,
+6) poses (mm, rad).
 """
 
 from __future__ import annotations
@@ -18,30 +19,31 @@ from auparity.reference.results import INTENSITY_AUS
 
 Array = npt.NDArray[Any]
 
-#: An AU that hardly moves has no meaningful correlation: r only where the reference's standard deviation is above this.
+#: An AU that hardly moves has no meaningful correlation: r is computed only if the standard deviation of the reference
+#: is above this.
 SMALLEST_STD_FOR_R = 0.1
-#: The decimals that OpenFace's CSV has of an AU intensity (spec 80).
+#: Decimals of an AU intensity in OpenFace's CSV (spec 80).
 CSV_AU_DECIMALS = 2
 
 
 @dataclass(frozen=True)
 class ComparisonRecord:
-    """How far a candidate array is from the reference's; errors are absolute differences in the array's unit."""
+    """The differences of a candidate array from the reference, absolute and in the unit of the array."""
 
     name: str
     shape: tuple[int, ...]  #: of the reference
-    max_error: float  #: infinite when one side has a NaN or infinity that the other has not, or shapes differ
+    max_error: float  #: infinite if only one side has a NaN or infinity, or shapes differ
     mean_error: float
     median_error: float
     p99_error: float
-    worst: tuple[int, ...] | None  #: index of the largest error; None in empty arrays, or when shapes differ
+    worst: tuple[int, ...] | None  #: index of the largest error; None for empty arrays, or if shapes differ
     reference_at_worst: float | None
     candidate_at_worst: float | None
-    tolerance: float  #: what was asked for
+    tolerance: float  #: the tolerance of this comparison
     share: float  #: the part of the values for which the tolerance must hold, 1 for all
     tolerance_needed: float  #: the smallest tolerance that would have passed
     passed: bool
-    note: str = ""  #: why there is nothing to compare
+    note: str = ""  #: why the arrays could not be compared
 
     def __str__(self) -> str:
         if self.note:
@@ -75,14 +77,14 @@ def absolute_errors(reference: Array, candidate: Array) -> Array:
 def compare_arrays(
     name: str, reference: npt.ArrayLike, candidate: npt.ArrayLike, tolerance: float, *, share: float = 1.0
 ) -> ComparisonRecord:
-    """Hold one array against another.
+    """Compare one array with another.
 
     Parameters
     ----------
-    name : what the array is, for the text.
+    name : of the array, for the text.
     reference, candidate : arrays of one shape, real or boolean.
     tolerance : largest absolute error that passes.
-    share : the part of the values, 0 to 1, for which the tolerance must hold: 0.98 says "98 % within tolerance".
+    share : the part of the values, 0 to 1, for which the tolerance must hold: 0.98 means "98 % within tolerance".
 
     Returns
     -------
@@ -138,7 +140,7 @@ def _percentile(in_order: Array, percent: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class ClipRun:
-    """What one program says of one clip of F frames; None where it was not computed."""
+    """The outputs of one program for a clip of F frames; None for outputs that were not computed."""
 
     returned: Array  #: (F,) bool: the CSV's `success`
     landmarks: Array  #: (F, 68, 2) px
@@ -155,7 +157,7 @@ class AUAgreement:
 
     mean_error: float
     max_error: float
-    r: float | None  #: Pearson correlation; None where the reference (or the candidate) hardly moves
+    r: float | None  #: Pearson correlation; None if the reference (or the candidate) hardly moves
 
 
 @dataclass(frozen=True)
@@ -165,15 +167,15 @@ class AUComparison:
     mean_error: float  #: over AUs and frames
     max_error: float
     worst_mean_error: float  #: the largest of the AUs' mean errors
-    worst_au: str  #: whose that is
-    smallest_r: float  #: over the AUs that move; 1 when none does
-    smallest_r_au: str  #: whose that is; empty when none moves
+    worst_au: str  #: its AU
+    smallest_r: float  #: over the AUs that move; 1 if none does
+    smallest_r_au: str  #: its AU; empty if none moves
     per_au: dict[str, AUAgreement]
 
 
 @dataclass(frozen=True)
 class ClipComparison:
-    """Two runs over one clip. All but the flags is measured on the frames in which both succeeded; NaN without any."""
+    """Two runs over one clip. All figures but flags are of frames in which both succeeded; NaN if there are none."""
 
     frames: int
     frames_compared: int
@@ -216,17 +218,17 @@ class ClipComparison:
 
 
 def compare_clips(reference: ClipRun, candidate: ClipRun, *, au_decimals: int | None = None) -> ClipComparison:
-    """Hold one run over a clip against another, frame by frame.
+    """Compare one run over a clip with another, frame by frame.
 
     Parameters
     ----------
-    reference, candidate : runs over the same F frames. What one of them lacks is not compared.
-    au_decimals : round the AU intensities of both before comparing; `CSV_AU_DECIMALS` for figures that stand beside
-        those of two CSV files, None for full precision.
+    reference, candidate : runs over the same F frames. Outputs that one of them lacks are not compared.
+    au_decimals : round the AU intensities of both before comparing; `CSV_AU_DECIMALS` for figures that are comparable
+        with those of two CSV files, None for full precision.
 
     Raises
     ------
-    ContractError : arrays that are not of the shapes of `ClipRun`, or of another number of frames.
+    ContractError : arrays do not have the shapes of `ClipRun`, or have different numbers of frames.
     """
     frames = len(reference.returned)
     for argument, run in (("reference", reference), ("candidate", candidate)):
@@ -317,6 +319,6 @@ def _au_agreement(reference: Array, candidate: Array) -> AUAgreement:
     errors = absolute_errors(reference, candidate)
     r = None
     if reference.std() > SMALLEST_STD_FOR_R:
-        # an AU that stands still in the candidate alone follows nothing: no correlation, not an undefined one
+        # an AU that is constant in the candidate alone does not follow the reference: no correlation
         r = float(np.corrcoef(reference, candidate)[0, 1]) if candidate.std() > 0 else 0.0
     return AUAgreement(float(errors.mean()), float(errors.max()), r)

@@ -1,8 +1,9 @@
-"""What a measured error depends on besides the code: the key under which its baseline is stored.
+"""The key of a baseline: everything besides the code on which a measured error depends.
 
 A key names the technology and its version, the instruction set or the GPU, and the BLAS with its version and kernel
-where matrix products of NumPy are part of the variant. The reference is not in it: it has the same bits everywhere. Two
-machines of one key should measure the same errors; a machine of another key has no baseline until one is recorded.
+if the variant uses matrix products of NumPy. The reference is not part of the key, because it has the same bits
+everywhere. Two machines with the same key should measure the same errors; a machine with another key has no baseline
+until one is recorded.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from auparity.accelerated.registry import EMULATED, TECHNOLOGIES
 
 #: The pipeline that stays on a GPU is of CuPy's kernels.
 ALIASES = {"gpu": "cupy"}
-#: Parts of variants' names that compute on a GPU.
+#: Parts of the names of variants that compute on a GPU.
 ON_GPU = ("gpu", "cupy", "cuda", "tensorrt", "mps", "directml")
 
 
 def technology_of(variant: str) -> str:
-    """The technology of a variant's name, of those of a pipeline ("batched+numba") joined in order: a file's name."""
+    """The technology of a variant's name, or those of a pipeline in order ("batched+numba"): the name of the file."""
     parts = (part.removesuffix(EMULATED).split("-")[0] for part in variant.split("+"))
     return "+".join(sorted({ALIASES.get(part, part) for part in parts}))
 
@@ -60,10 +61,10 @@ def _versioned(technology: str) -> str:
 @cache
 def blas_kernel() -> str:
     """NumPy's BLAS with version and kernel, as it was loaded; other packages may have brought one of their own."""
-    found = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
-    of_numpy = [library for library in found if Path(library["filepath"]).parent.name.startswith("numpy")]
-    if not (of_numpy or found):
-        return hardware().blas  # one that threadpoolctl does not know, as Apple's Accelerate
-    library = (of_numpy or found)[0]
+    libraries = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+    of_numpy = [library for library in libraries if Path(library["filepath"]).parent.name.startswith("numpy")]
+    if not (of_numpy or libraries):
+        return hardware().blas  # one that threadpoolctl does not know, such as Apple's Accelerate
+    library = (of_numpy or libraries)[0]
     name = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"}.get(library["internal_api"], library["internal_api"])
     return " ".join(filter(None, (name, library["version"] or "", library.get("architecture") or "")))

@@ -1,9 +1,9 @@
-"""The drift gate: errors that were measured once must not grow, even inside their tolerances (design 5).
+"""The drift gate: accepted errors must not grow, even inside their tolerances.
 
-Baselines are stored in a file for each technology: for each figure what it was under each key of what it depends on
-(`baseline_keys`), one key a line, so that a diff reads well and machines stand side by side. A run fails when a figure
-leaves its tolerance, or exceeds the baseline of its key by more than the margin recorded there. Without a baseline of
-that key the tolerance alone decides, and the page says so.
+Baselines are stored in a file for each technology. It has the accepted error of each figure under each key
+(`baseline_keys`), one key on each line, so that a diff is readable and machines can be compared. A run fails if a
+figure leaves its tolerance, or exceeds the baseline of its key by more than the margin stored there. Without a baseline
+of that key the tolerance alone decides, and the page says so.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 
 from auparity.errors import AuparityError
 
-#: A figure may grow by this share of itself, or by this share of its tolerance where that is more: on one kind of
-#: hardware runs repeat bit for bit, but library versions move sums by an ulp, and many figures are a few ulps.
+#: A figure may grow by this share of itself, or by this share of its tolerance if that is more. On one kind of hardware
+#: runs repeat bit for bit, but versions of libraries change sums by an ulp, and many figures are a few ulps.
 RELATIVE_MARGIN, TOLERANCE_MARGIN = 0.25, 0.02
-#: Figures are written with so many digits: enough to see a change, few enough to read.
+#: Digits of written figures: enough to see a change, few enough to read.
 DIGITS = 4
 BASELINES = Path("reports") / "baselines"
 
@@ -34,18 +34,18 @@ class Figure:
     name: str  #: bundle/way/what
     error: float
     tolerance: float
-    key: str = ""  #: of its baseline; empty where none is asked for
+    key: str = ""  #: of its baseline; empty if baselines are not used
     technology: str = ""  #: of its baseline's file
 
     @property
     def within(self) -> bool:
-        """Inside its tolerance; NaN and infinity are not."""
+        """Whether it is within its tolerance; NaN and infinity are not."""
         return self.error <= self.tolerance
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a figure was when it was last accepted."""
+    """The last accepted error of a figure."""
 
     error: float
     margin: float
@@ -76,7 +76,7 @@ def margin(figure: Figure) -> float:
 
 
 def compare(figures: list[Figure], baselines: Mapping[str, Mapping[str, Baseline]]) -> list[DriftVerdict]:
-    """Every figure against its tolerance and the baseline of its key, where there is one."""
+    """Every figure against its tolerance and, if there is one, the baseline of its key."""
     verdicts = []
     for figure in figures:
         baseline, problem = baselines.get(figure.name, {}).get(figure.key), ""
@@ -90,12 +90,12 @@ def compare(figures: list[Figure], baselines: Mapping[str, Mapping[str, Baseline
 
 
 def without_baseline(verdicts: Iterable[DriftVerdict]) -> dict[str, int]:
-    """Keys of which figures have no baseline, and of how many."""
+    """Keys without a baseline, and the number of their figures."""
     return dict(Counter(v.figure.key for v in verdicts if v.baseline is None and v.figure.key))
 
 
 def page(verdicts: list[DriftVerdict], missing: list[str], hardware: str) -> str:
-    """One page for people: what failed first, then what changed most, then what is judged by tolerance alone."""
+    """A readable page: failed figures first, then the largest changes, then figures judged by the tolerance alone."""
     failed = [verdict for verdict in verdicts if verdict.problem]
     grown = [v for v in verdicts if not v.problem and v.baseline and v.figure.error > v.baseline.error > 0]
     grown.sort(key=lambda v: -(v.figure.error / v.baseline.error if v.baseline else 0))
@@ -111,23 +111,23 @@ def page(verdicts: list[DriftVerdict], missing: list[str], hardware: str) -> str
     if unknown:
         lines += ["", "## Judged by the tolerance alone"]
         lines += [f"- {number} figures: no baseline for {key}" for key, number in sorted(unknown.items())]
-        lines += ["", "`--update-baseline` records what was measured."]
+        lines += ["", "`--update-baseline` records the measured errors."]
     elif not any(verdict.figure.key for verdict in verdicts):
-        lines += ["", "Judged by the tolerances alone: baselines were not asked for."]
+        lines += ["", "Judged by the tolerances alone: baselines were not used."]
     return "\n".join(lines) + "\n"
 
 
 def path_of(folder: Path, technology: str) -> Path:
-    """The file of a technology's baselines; names come from anybody's variants."""
+    """The file of a technology's baselines; names of other packages' variants are made safe for files."""
     return folder / f"{re.sub('[^A-Za-z0-9+._-]', '_', technology)}.json"
 
 
 def load(path: Path) -> Stored:
-    """Baselines by figure and key; empty where the file does not exist.
+    """Baselines by figure and key; empty if the file does not exist.
 
     Raises
     ------
-    AuparityError : a file that holds no baselines.
+    AuparityError : the file holds no baselines.
     """
     if not path.is_file():
         return {}
@@ -144,11 +144,11 @@ def load(path: Path) -> Stored:
 def updated(
     figures: list[Figure], baselines: Mapping[str, Mapping[str, Baseline]], missing: Sequence[str] = ()
 ) -> Stored:
-    """Baselines with the measured figures in place of those of their keys, without what is `missing` under these keys.
+    """Baselines in which measured figures replace those of their keys, without the `missing` ones of these keys.
 
     Raises
     ------
-    AuparityError : a figure is out of tolerance; what is wrong is not made right by recording it.
+    AuparityError : a figure is out of tolerance; a wrong figure cannot become a baseline.
     """
     wrong = [figure.name for figure in figures if not figure.within]
     if wrong:
@@ -163,7 +163,7 @@ def updated(
 
 
 def save(path: Path, baselines: Stored) -> None:
-    """Write atomically, sorted, one key of a figure a line."""
+    """Write atomically and sorted, one key of a figure on each line."""
     figures = []
     for name in sorted(baselines):
         by_key = baselines[name]

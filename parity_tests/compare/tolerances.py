@@ -1,4 +1,4 @@
-"""Reads `tolerances.toml`, the one place where the suite's tolerances live, each with its unit and reason."""
+"""Reads `tolerances.toml`, which has all tolerances of the suite, each with its unit and reason."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tolerance(way: str, name: str, precision: str = "float32") -> Tolerance:
 
     Raises
     ------
-    AuparityError : there is no such entry; a comparison without a stated tolerance is not one.
+    AuparityError : there is no such entry; every comparison needs a stated tolerance.
     """
     try:
         return _table()[way][precision][name]

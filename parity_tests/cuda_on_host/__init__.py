@@ -11,10 +11,10 @@ __all__ = ["HostDevice", "KernelFault", "host_device", "unavailable_reason"]
 
 
 def host_device(folder: Path = FOLDER, both_orders: bool = True, strict: bool = False) -> HostDevice:
-    """A `HostDevice` for a test, which is skipped where no compiler is there."""
+    """A `HostDevice` for a test, which is skipped without a compiler."""
     reason = unavailable_reason()
     if reason:
-        import pytest  # the command line emulates without it
+        import pytest  # the command line emulates without pytest
 
         pytest.skip(reason)
     return HostDevice(folder, both_orders, strict)

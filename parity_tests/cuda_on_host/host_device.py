@@ -1,10 +1,10 @@
-"""`HostDevice`: runs the CUDA sources on the host, compiled by g++, and watches what a GPU would let pass.
+"""`HostDevice`: runs the CUDA sources on the host, compiled by g++, and detects errors that a GPU does not report.
 
-A launch works on copies of its arrays between guard zones, and is done twice: threads and blocks in rising order, then
-in falling order with other bytes in the guard zones and in shared memory. It is an error if a guard zone is written, if
-the two results differ (threads that race, memory read that nobody wrote, reads beyond an array), if threads wait for
-others that never come, or if an argument has another type than the kernel declares. Shared memory is poisoned.
-Not seen: accesses within another array or more than a guard zone away, and the GPU's own exp, sin and the like.
+A launch works on copies of its arrays between guard zones, and is done twice: with threads and blocks in rising order,
+then in falling order with other bytes in the guard zones and in shared memory. It is an error if a guard zone is
+written, if the two results differ (races of threads, reads of uninitialised memory, reads beyond an array), if threads
+wait for others that never arrive, or if an argument has another type than the kernel declares. Shared memory is
+poisoned. Not detected: accesses within another array or more than a guard zone away, and the GPU's own exp and sin.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ FLAGS = (
     "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas",
 )  # fmt: skip
 GUARD = 4096  # bytes on either side of an array
-ALIGNMENT = 256  # of what CUDA allocates
-#: Bytes of guard zones and of fresh shared memory: not a number as float, and a number.
+ALIGNMENT = 256  # of CUDA's allocations
+#: Bytes of guard zones and of fresh shared memory: as float one is NaN, the other a number.
 FILLS = (0xFF, 0x5B)
 
 
 class KernelFault(AssertionError):
-    """A kernel did something that is an error on a GPU, reported there or not."""
+    """A kernel did something that is an error on a GPU, whether or not a GPU reports it."""
 
 
 def unavailable_reason() -> str | None:
@@ -60,7 +60,7 @@ def unavailable_reason() -> str | None:
 
 
 class _Done:
-    """A mark in work that is never under way."""
+    """An event; all work is finished at once."""
 
     def synchronize(self) -> None:
         """It is done."""
@@ -72,8 +72,8 @@ class HostDevice:
     Parameters
     ----------
     folder : where the sources are. both_orders : launch twice and compare; False for kernels whose results may depend
-        on the order of threads, and where time matters more. strict : arrays are `DeviceArray`s, which mix with the
-        host's as little as CuPy's do; otherwise they are NumPy's own.
+        on the order of threads, and where time matters more. strict : arrays are `DeviceArray`s, which do
+        not mix with arrays of the host, as in CuPy; otherwise they are NumPy's own.
     """
 
     name = "host (emulated)"
@@ -93,7 +93,7 @@ class HostDevice:
 
     def upload(self, array: Any) -> Any:
         if isinstance(array, DeviceArray):
-            raise TypeError("this array is on the device already")
+            raise TypeError("this array is already on the device")
         return self._given(np.array(array, order="C", copy=True))
 
     def download(self, array: Any, out: Array | None = None) -> Array:
@@ -125,7 +125,7 @@ class HostDevice:
         return nullcontext()
 
     def synchronize(self) -> None:
-        """Nothing is ever under way."""
+        """Do nothing: all work is finished."""
 
     def copy_aside(self, target: Any, source: Array, after: Any = None) -> _Done:
         np.copyto(self._taken(target), source)
@@ -140,7 +140,7 @@ class HostDevice:
 
 @dataclass
 class Region:
-    """Memory that arguments of a launch lie in, and its copy between guard zones."""
+    """Memory of some arguments of a launch, and its copy between guard zones."""
 
     start: int
     stop: int
@@ -165,7 +165,7 @@ class Region:
 
 
 def regions(arguments: tuple[Any, ...]) -> list[Region]:
-    """One for each array, or for several that share memory."""
+    """One place for each array, or for several that share memory."""
     spans = sorted((a.ctypes.data, a.ctypes.data + a.nbytes, k) for k, a in enumerate(arguments) if _is_array(a))
     merged: list[tuple[int, int, list[int]]] = []
     for start, stop, number in spans:
@@ -252,7 +252,7 @@ class HostKernel:
                 at = (place.start + int(wrong[0]) - array.ctypes.data) // array.itemsize
                 raise KernelFault(
                     f"{self._label}: arguments[{number}]{list(map(int, np.unravel_index(at, array.shape)))} depends on "
-                    "the order in which threads run, on memory that nobody wrote, or on what lies beyond an array"
+                    "the order in which threads run, on uninitialised memory, or on memory beyond an array"
                 )
 
 
@@ -272,7 +272,7 @@ def compiled(source: str, defines: tuple[str, ...], folder: Path = FOLDER) -> Pa
     KernelFault : g++ refuses the source; with its messages.
     """
     names = kernel_names(source_text(source, folder))
-    # Defines come after the emulation's headers, which may use the same words.
+    # Defines come after the headers of the emulation, which may use the same names.
     defined = [f"#define {' '.join(option.removeprefix('-D').split('=', 1))}" for option in defines]
     entries = [f"CUDA_ON_HOST_KERNEL({name})" for name in names]
     unit = "\n".join(['#include "cuda_on_host.h"', *defined, f'#include "{source}.cu"', *entries, ""])
@@ -300,5 +300,5 @@ def _compiler_version() -> str:
 
 @functools.cache
 def _loaded(library: Path) -> ctypes.PyDLL:
-    # PyDLL keeps the interpreter's lock during a launch: the emulation is one machine with one state.
+    # PyDLL keeps the interpreter's lock during a launch, because the emulation has one global state.
     return ctypes.PyDLL(str(library))

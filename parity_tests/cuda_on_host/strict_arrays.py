@@ -1,7 +1,8 @@
-"""NumPy arrays that behave as CuPy's do: they mix with nothing on the host, and no function takes them down unasked.
+"""NumPy arrays that behave like CuPy's: they do not mix with arrays of the host, and are never downloaded implicitly.
 
-`numpy` as the emulation's `xp` lets a forgotten upload or download pass. With `StrictNumpy` it is a TypeError, as it is
-on a GPU: arithmetic of an array of the device with one of the host, a NumPy function given one, `np.asarray` of one.
+With `numpy` as the emulation's `xp`, a forgotten upload or download is not detected. With `StrictNumpy` it raises a
+TypeError, as on a GPU: arithmetic of an array of the device with one of the host, a NumPy function of one, `np.asarray`
+of one.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 Array = npt.NDArray[Any]
 
-#: Functions of CuPy that take arrays of the host up.
+#: Functions of CuPy that upload arrays of the host.
 UPLOADING = {"array", "asarray", "ascontiguousarray", "asanyarray"}
-#: Attributes and methods that CuPy's arrays have too.
+#: Attributes and methods that CuPy's arrays also have.
 SHARED = {
     "shape", "dtype", "ndim", "size", "nbytes", "itemsize", "flags", "strides", "T",
     "reshape", "astype", "copy", "ravel", "transpose", "view", "fill", "squeeze", "take", "swapaxes", "flatten",
@@ -44,14 +45,14 @@ class DeviceArray(NDArrayOperatorsMixin):
     def __getattr__(self, name: str) -> Any:
         if name not in SHARED:
             raise AttributeError(f"arrays of a device have no {name!r} here")
-        found = getattr(self.host, name)
-        if not callable(found):
-            return _wrapped(found)
-        return lambda *inputs, **options: _call(found, inputs, options)
+        attribute = getattr(self.host, name)
+        if not callable(attribute):
+            return _wrapped(attribute)
+        return lambda *inputs, **options: _call(attribute, inputs, options)
 
     def __getitem__(self, index: Any) -> Any:
         taken = self.host[_opened(index)]
-        return DeviceArray(np.asarray(taken))  # also of one element: an array of no axes, as CuPy has it
+        return DeviceArray(np.asarray(taken))  # also of one element: an array without axes, as in CuPy
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self.host[_opened(index)] = _of_device(value)
@@ -84,13 +85,13 @@ class StrictNumpy:
     ndarray = DeviceArray
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(np, name)
-        if isinstance(found, type) or not callable(found):
-            return found
+        attribute = getattr(np, name)
+        if isinstance(attribute, type) or not callable(attribute):
+            return attribute
         opened: Callable[[Any], Any] = _opened if name in UPLOADING else _of_device
 
         def call(*inputs: Any, **options: Any) -> Any:
-            return _call(found, inputs, options, opened)
+            return _call(attribute, inputs, options, opened)
 
         return call
 

@@ -1,6 +1,6 @@
 """The CUDA variants on the host: ``auparity parity --variant auparity.parity_tests.cuda_on_host.variants``.
 
-Proves the kernels' arithmetic on the reference's own inputs where there is no GPU, and nothing about their speed.
+This verifies the arithmetic of the kernels on the inputs of a reference run without a GPU. It says nothing about speed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NOT_RUN = "its kernels were run thread by thread on the host, no GPU has run the
 
 @functools.cache
 def _device() -> HostDevice:
-    return HostDevice(both_orders=False)  # orders are what unit tests look at
+    return HostDevice(both_orders=False)  # unit tests check both orders
 
 
 def _build(stage: str, *parts: Any) -> Any:
@@ -27,7 +27,7 @@ def _build(stage: str, *parts: Any) -> Any:
 
 
 def variants() -> list[Variant]:
-    """One for each registered CUDA variant, named "cupy-emulated"."""
+    """A variant for each registered CUDA variant, named "cupy-emulated"."""
     return [
         dataclasses.replace(
             variant,

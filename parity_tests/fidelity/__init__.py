@@ -1,1 +1,1 @@
-"""The reference against what the C++ program recorded."""
+"""The reference against recordings of the C++ program."""

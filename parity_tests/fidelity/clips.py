@@ -1,8 +1,8 @@
-"""The reference held against the C++ program over whole clips (spec 90.10, second and third row).
+"""The reference compared with the C++ program over whole clips (spec 90.10, second and third row).
 
-*One step*: every frame from the golden state of the frame before, and AUs on golden landmarks, so that an error cannot
-hide behind what was accumulated. *Chained*: the clip from its first frame to its last by our own state, judged by the
-platform floor: the published one, and the one measured here by running the clip again with perturbed rounding.
+*One step*: every frame from the recorded state of the frame before, and AUs on recorded landmarks, so that accumulated
+differences cannot hide an error. *Chained*: the clip from its first frame to its last from our own state, judged by the
+platform floor: the published one, and the one that is measured by running the clip again with perturbed rounding.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from auparity.reference.pipeline import ReferencePipeline
 
 Array = npt.NDArray[Any]
 
-#: Called after every frame with (frames done, frames in all).
+#: Called after every frame with (frames done, number of frames).
 Progress = Callable[[int, int], None]
 
 
@@ -46,9 +46,9 @@ def _one_step(name: str, errors: Array, statistic: Callable[[Array], Any], label
 def one_step_landmarks(
     bundle: Bundle, clip: str, frames: list[int] | None = None, progress: Progress = _quiet
 ) -> list[ComparisonRecord]:
-    """Track each frame from the golden parameters of the frame before; errors are the frames' largest, in px.
+    """Track each frame from the recorded parameters of the frame before; the largest error of each frame, in px.
 
-    `frames` limits the run to some (default: all that the C++ program tracked, that is, did not detect anew).
+    `frames` are the frames to run (default: all that the C++ program tracked instead of detecting anew).
     """
     detector, state = LandmarkDetector(bundle.face), golden_data.load_state(clip)
     tracked = [k for k in range(1, len(state.returned)) if state.returned[k] and state.detection_success[k - 1]]
@@ -58,8 +58,10 @@ def one_step_landmarks(
         start = replace(
             detector.initial_state(), params_global=state.pglobal[k - 1].copy(), params_local=state.plocal[k - 1].copy()
         )
-        found = detector.detect(gray_of(golden_data.load_frame(clip, k)), start, detector.parameters.track_windows)
-        errors[done] = np.abs(found.landmarks - state.landmarks[k]).max()
+        state_after = detector.detect(
+            gray_of(golden_data.load_frame(clip, k)), start, detector.parameters.track_windows
+        )
+        errors[done] = np.abs(state_after.landmarks - state.landmarks[k]).max()
         progress(done + 1, len(chosen))
     return [
         _one_step("landmarks_median", errors, np.median, clip),
@@ -71,9 +73,9 @@ def one_step_landmarks(
 def aus_on_golden_landmarks(
     bundle: Bundle, clip: str, frames: int | None = None, progress: Progress = _quiet
 ) -> tuple[list[ComparisonRecord], Array]:
-    """The analyser fed with golden landmarks and flags; also the frames' largest online errors (F,).
+    """The analyser on recorded landmarks and flags; also the largest online error of each frame (F,).
 
-    `frames` stops after so many; the values after post-processing are compared only over the whole clip.
+    `frames` is the number of frames; the values after post-processing are compared only over the whole clip.
     """
     state = golden_data.load_state(clip)
     count = len(state.returned) if frames is None else frames
@@ -107,7 +109,7 @@ def aus_on_golden_landmarks(
 def run_clip(
     bundle: Bundle, clip: str, precision: Precision, frames: int | None = None, progress: Progress = _quiet
 ) -> ClipRun:
-    """The whole pipeline over a golden clip (or its first `frames`)."""
+    """The whole pipeline over a recorded clip (or its first `frames`)."""
     paths = golden_data.clip_frames(clip)[:frames]
     session = ReferencePipeline(bundle, precision=precision).start_video()
     results = []
@@ -138,10 +140,10 @@ def check_ce_clm_frames(bundle: Bundle) -> ComparisonRecord:
 
 
 def check_photographs(bundle: Bundle) -> list[ComparisonRecord]:
-    """Every face of every golden photograph, end to end.
+    """Every face of every recorded image, end to end.
 
-    Landmarks are held to the limit twice: as they come, in all coordinates but a few (`share` of the tolerance), and in
-    all of them once a single decision that less than two ulps decide may fall either way.
+    Landmarks are compared with the limit twice: unchanged, in all coordinates but a few (`share` of the tolerance); and
+    in all coordinates, after a single decision on a border of less than two ulps may have been reversed.
     """
     pipeline = ReferencePipeline(bundle)
     limit = tolerance("photographs", "landmarks_explained").tolerance
@@ -175,7 +177,9 @@ def check_photographs(bundle: Bundle) -> list[ComparisonRecord]:
 
 
 def _nearest_over_borders(pipeline: ReferencePipeline, image: Array, box: Array, golden: Array) -> Array:
-    """Of the fits of the winning hypothesis with one borderline decision changed, the landmarks nearest to golden."""
+    """The landmarks nearest to the recorded ones, over fits of the winning hypothesis with one border decision
+    reversed.
+    """
     detector, gray = pipeline.landmark_detector, gray_of(image)
     own = (detector.main.fitter, *(part.fitter for part in detector.parts))
     fitters = [fitter for fitter in own if isinstance(fitter, LandmarkFitter)]

@@ -1,7 +1,8 @@
 """The stage records of one frame of the C++ program, as dataclasses: face detector, fits of the main model and its
-parts, validator, AU half, model state, faces of a photograph. Arrays in a record file stand in the order computed, and
-a suffix `#k` counts occurrences of that *name*, not hypotheses of the fit, so fits are grouped in file order: each
-`pglobal_in` opens one. Points come as (n, 2) px, parameters as (6,) and (m,), images as (H, W, 3) in B,G,R order.
+parts, validator, AU half, model state, faces of an image. Arrays in a record file are in the order in which they were
+computed, and a suffix `#k` counts occurrences of that *name*, not hypotheses of the fit, so fits are grouped in file
+order: each `pglobal_in` begins one. Points are (n, 2) px, parameters as (6,) and (m,), images as (H, W, 3) in B,G,R
+order.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class FitRecord:
     window: int
     pglobal_in: F32  #: (6,)
     plocal_in: F32  #: (m,)
-    responses: Mapping[int, F32]  #: landmark -> (w, w); those invisible in `view` are absent, or stale
+    responses: Mapping[int, F32]  #: landmark -> (w, w); for landmarks invisible in `view` absent or stale
     sim_img_to_ref: F32  #: (2, 2)
     sim_ref_to_img: F32  #: (2, 2)
     view: int
@@ -88,15 +89,15 @@ class FitRecord:
 
 @dataclass(frozen=True, eq=False)
 class LandmarkDetection:
-    """One hypothesis, or one tracking step (spec 50.6): the fits that belong together and the validator's word.
+    """One hypothesis, or one tracking step (spec 50.6): its fits and the validator's result.
 
-    The first stage of CE-CLM hypotheses (spec 50.9) runs one scale without validation; the second stage that
-    continues it counts as the same detection.
+    The first stage of CE-CLM hypotheses (spec 50.9) runs one scale without validation; the second stage,
+    which continues it, belongs to the same detection.
     """
 
     fits: tuple[FitRecord, ...]
-    certainty: float | None  #: None when the validator was not asked (the fit failed)
-    landmarks_final: F32 | None  #: (68, 2) px, after the parts; None like certainty
+    certainty: float | None  #: None if the validator was not called (the fit failed)
+    landmarks_final: F32 | None  #: (68, 2) px, after the parts; None as above
 
     def of(self, part: Part) -> tuple[FitRecord, ...]:
         """The fits of one part, coarse scale first."""
@@ -111,8 +112,8 @@ class AnalysisRecord:
     hog: F64  #: (4464,) float32 values
     geom: F64  #: (238,)
     view: int
-    hog_median: F64 | None  #: (4464,); None in photographs
-    geom_median: F64 | None  #: (238,); None in photographs
+    hog_median: F64 | None  #: (4464,); None for images
+    geom_median: F64 | None  #: (238,); None for images
     pglobal: F64 | None  #: (6,) of CalcParams, float32 values; None on failed frames
     plocal: F64 | None  #: (34,) of CalcParams, float32 values; None on failed frames
 
@@ -128,7 +129,7 @@ class ModelState:
 
 @dataclass(frozen=True, eq=False)
 class FaceRecord:
-    """One face of a photograph: multi-view fit and static AU models."""
+    """One face of an image: multi-view fit and static AU models."""
 
     success: bool
     certainty: float
@@ -141,22 +142,22 @@ class FaceRecord:
 
 @dataclass(frozen=True, eq=False)
 class FrameRecord:
-    """All that was recorded of one frame or photograph."""
+    """All recordings of one frame or image."""
 
     name: str
     fits: tuple[FitRecord, ...]  #: in the order computed
     landmark_detections: tuple[LandmarkDetection, ...]  #: the same fits, grouped
     detection: DetectionRecord | None
-    fits_before_detection: int  #: how many of `fits` ran before the face detector did
+    fits_before_detection: int  #: how many of `fits` ran before the face detector
     analysis: AnalysisRecord | None
-    state: ModelState | None  #: None in photographs
-    boxes: F32 | None  #: (K, 5) x, y, w, h, score after the final correction; photographs only
-    faces: tuple[FaceRecord, ...]  #: photographs only
+    state: ModelState | None  #: None for images
+    boxes: F32 | None  #: (K, 5) x, y, w, h, score after the final correction; images only
+    faces: tuple[FaceRecord, ...]  #: images only
 
 
 @dataclass(eq=False)
 class _Sorter:
-    """Walks through a record file in file order and puts arrays where they belong."""
+    """Reads a record file in file order and assigns its arrays."""
 
     fits: list[FitRecord] = field(default_factory=list)
     detections: list[LandmarkDetection] = field(default_factory=list)
@@ -190,7 +191,7 @@ class _Sorter:
             self._close_fit()
             self._open_key = key
         elif key != self._open_key or what in self._open:
-            raise ValueError(f"{name} does not belong to the fit that is open, {self._open_key}")
+            raise ValueError(f"{name} does not belong to the current fit, {self._open_key}")
         self._open[what] = array
 
     def _close_fit(self) -> None:

@@ -12,10 +12,10 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 COMMAND = "nox -s fidelity"
 
 _TITLES = {
-    "stages": "Stages on golden inputs",
-    "cen": "CE-CLM stages on golden inputs",
-    "photographs": "Photographs",
-    "one_step": "One step from the golden state of the frame before",
+    "stages": "Stages on recorded inputs",
+    "cen": "CE-CLM stages on recorded inputs",
+    "photographs": "Images",
+    "one_step": "One step from the recorded state of the frame before",
     "chained": "Chained: whole clips",
 }
 

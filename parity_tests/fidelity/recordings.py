@@ -1,8 +1,7 @@
-"""Finds and reads the golden recordings of the C++ program: frames of clips and photographs, the official CSV files,
-the state of every frame, and (golden_records.py) the records of every stage inside chosen frames. They are not part of
-the project: they stand in `<repository>/../shared`, or in the folder that the environment variable AUPARITY_SHARED
-names; `require_shared` skips a test with the reason where neither is there. Images are (H, W, 3) uint8 B,G,R, points
-(n, 2) px.
+"""Finds and reads the recordings of the C++ program: frames of clips, images, the official CSV files, the state of
+every frame, and (frame_records.py) the records of every stage inside chosen frames. They are not part of the project:
+they are in the folder that the environment variable AUPARITY_SHARED names, or in `<repository>/../shared`;
+`require_shared` skips a test with the reason if there is neither. Images are (H, W, 3) uint8 B,G,R, points (n, 2) px.
 """
 
 from __future__ import annotations
@@ -46,14 +45,14 @@ __all__ = [
 ]  # fmt: skip
 
 SHARED_VARIABLE = "AUPARITY_SHARED"
-#: The CE-CLM recording with random experts was made on the frames of the clip that it is named after.
+#: The CE-CLM recording with random experts was made on the frames of the clip in its name.
 RANDOM_CEN_SUFFIX = "_random_cen"
 
 
 def shared_dir() -> Path | None:
-    """The folder with `golden/`, `clips/` and `openface/`; None where there is none.
+    """The folder with `golden/`, `clips/` and `openface/`; None if there is none.
 
-    AUPARITY_SHARED wins; when it names no such folder that is an error, not a reason to look elsewhere.
+    AUPARITY_SHARED has precedence; if it names no such folder, this is an error, and no other folder is tried.
     """
     named = os.environ.get(SHARED_VARIABLE)
     if named:
@@ -66,13 +65,13 @@ def shared_dir() -> Path | None:
 
 
 def require_shared() -> Path:
-    """The shared folder; skips the calling test (or module) with a reason where it is absent."""
+    """The shared folder; skips the calling test (or module) with a reason if it is absent."""
     folder = shared_dir()
     if folder is None:
         import pytest
 
         pytest.skip(
-            f"no golden recordings: neither ../shared beside the repository nor {SHARED_VARIABLE} is there",
+            f"no recordings: neither ../shared beside the repository nor {SHARED_VARIABLE} exists",
             allow_module_level=True,
         )
     return folder
@@ -88,7 +87,7 @@ def clip_frames(clip: str) -> list[Path]:
 
 
 def image_paths() -> list[Path]:
-    """The photographs, sorted by name."""
+    """The recorded images, sorted by name."""
     return clip_frames("images")
 
 
@@ -107,12 +106,12 @@ def load_frame(clip: str, k: int) -> U8:
 
 
 def load_image(name: str) -> U8:
-    """A photograph, e.g. "sample1.jpg", (H, W, 3) uint8 B,G,R."""
+    """An image, e.g. "sample1.jpg", (H, W, 3) uint8 B,G,R."""
     return _imread(require_shared() / "clips" / "images" / name)
 
 
 class Table(NamedTuple):
-    """A CSV file: column names, and rows x columns float64 (NaN where a cell is no number)."""
+    """A CSV file: column names, and rows x columns float64 (NaN where a cell is not a number)."""
 
     header: list[str]
     values: F64
@@ -177,7 +176,7 @@ def load_state(clip: str) -> ClipState:
 
 
 def clip_run(clip: str) -> ClipRun:
-    """What the C++ program says of a clip, for `compare_clips`: online values in full precision, offline as printed."""
+    """The C++ program's outputs for a clip, for `compare_clips`: online in full precision, offline as printed."""
     state, offline = load_state(clip), load_csv(clip, "offline")
     return ClipRun(
         returned=state.returned,
@@ -204,5 +203,5 @@ def load_record(clip: str, k: int) -> FrameRecord:
 
 @lru_cache(maxsize=8)
 def load_image_record(name: str) -> FrameRecord:
-    """The stage records of a photograph, e.g. "sample1.jpg"."""
+    """The stage records of an image, e.g. "sample1.jpg"."""
     return read_record(require_shared() / "golden" / "images" / f"{name}.npz")

@@ -1,9 +1,10 @@
-"""``auparity dev fidelity``: holds the reference against the recorded C++ program.
+"""``auparity dev fidelity``: compares the reference with recordings of the C++ program.
 
-In all three ways of spec 90.10: stages on golden inputs, single steps from golden states, and whole clips in chain.
-Every clip is run twice more with perturbed rounding, which measures its platform floor. The figures go into a JSON
-file and, with ``--page docs/fidelity.md``, into the project's documentation. It needs the recordings, model files and
-footage (``AUPARITY_SHARED``, else ``../shared`` beside the repository). The exit status is 1 when a limit is missed.
+It compares in all three ways of spec 90.10: stages on recorded inputs, single steps from recorded states, and whole
+clips chained. Every clip runs twice more with perturbed rounding, which measures its platform floor. The figures are
+written to a JSON file and, with ``--page docs/fidelity.md``, into the documentation. This needs the recordings, model
+files and footage (``AUPARITY_SHARED``, else ``../shared`` beside the repository). The exit status is 1 if a limit is
+missed.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from auparity.reference.numerics import Precision
 
 Section = dict[str, Any]
 
-#: The reference and its perturbed runs, whose rounding falls elsewhere.
+#: The reference and its perturbed runs, which round elsewhere.
 PERTURBATIONS: tuple[Precision, ...] = ("float32", "perturbed", "perturbed-2")
 PART_NAMES = ("stages", "cen", "photographs", "one_step", "chained")
 
@@ -59,7 +60,7 @@ def _section(name: str, records: list[ComparisonRecord], seconds: float) -> Sect
 
 
 def stages() -> list[Section]:
-    """Every stage on golden inputs."""
+    """Every stage on recorded inputs."""
     bundle, sources = _bundle(), stage_fidelity.all_sources()
     checks: list[tuple[str, Callable[[], list[ComparisonRecord]]]] = [
         ("detection", lambda: stage_fidelity.check_detection(bundle, sources)),
@@ -98,7 +99,7 @@ def make_random_cen(folder: Path) -> Path:
 
 
 def cen() -> list[Section]:
-    """CEN response maps and fits on golden inputs."""
+    """CEN response maps and fits on recorded inputs."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         bundle = Bundle.from_openface(make_random_cen(Path(folder)), landmark_model="ceclm")
@@ -114,7 +115,7 @@ def photographs() -> list[Section]:
 
 
 def one_step(clip: str) -> Section:
-    """Landmarks from the golden state of the frame before, AUs on golden landmarks, all frames of a clip."""
+    """Landmarks from the recorded state of the frame before, AUs on recorded landmarks, all frames of a clip."""
     start, bundle = time.perf_counter(), _bundle()
     records = clip_fidelity.one_step_landmarks(bundle, clip)
     records += clip_fidelity.aus_on_golden_landmarks(bundle, clip)[0]
@@ -130,7 +131,7 @@ def run_clip(job: tuple[str, Precision]) -> tuple[str, Precision, ClipRun, float
 
 
 def judge_clip(clip: str, golden: ClipRun, runs: dict[Precision, ClipRun]) -> Section:
-    """A chained run against the published floor, where there is one, or the floor measured on the clip.
+    """A chained run against the published floor if there is one, else the floor measured on the clip.
 
     The measured floor is the widest, figure by figure, of the three pairs among our run and its two perturbed runs.
     """
@@ -152,7 +153,7 @@ def judge_clip(clip: str, golden: ClipRun, runs: dict[Precision, ClipRun]) -> Se
 
 
 def chained(pool: ProcessPoolExecutor, say: Callable[[str], None]) -> list[Section]:
-    """All clips three times: as the golden reference, and twice with perturbed rounding."""
+    """All clips three times: by the reference, and twice with perturbed rounding."""
     jobs = list(itertools.product(stage_fidelity.CLIPS, PERTURBATIONS))
     runs: dict[str, dict[Precision, ClipRun]] = {clip: {} for clip in stage_fidelity.CLIPS}
     speed: dict[str, float] = {}
@@ -165,7 +166,7 @@ def chained(pool: ProcessPoolExecutor, say: Callable[[str], None]) -> list[Secti
 
 
 def environment(bundle: Bundle) -> dict[str, str]:
-    """What the figures were measured with."""
+    """Versions, machine and bundle with which the figures were measured."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "auparity": auparity.__version__,
@@ -199,9 +200,9 @@ def failures(result: dict[str, list[Section]]) -> list[str]:
 def run(
     parts: Sequence[str], jobs: int, say: Callable[[str], None], save: Callable[[dict[str, list[Section]]], None]
 ) -> dict[str, list[Section]]:
-    """Measure the chosen parts; `save` is called after each, so that an interruption loses only the part under way."""
+    """Measure the chosen parts; `save` is called after each, so that an interruption loses only the running part."""
     result: dict[str, list[Section]] = {}
-    # One BLAS thread in each fresh process: clips run side by side, and sums must not depend on the number of cores.
+    # One BLAS thread in each process: clips run in parallel, and sums must not depend on the number of cores.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), end_with_parent) as pool:
         for part in parts:
@@ -235,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if shared_dir() is None:
         print(
-            "fidelity: the recordings of the C++ program are not here; set AUPARITY_SHARED to their folder.",
+            "fidelity: there are no recordings of the C++ program; set AUPARITY_SHARED to their folder.",
             file=sys.stderr,
         )
         return 2
@@ -251,5 +252,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         fidelity_page.replace_figures(args.page, text)
     print(text)
     missed = failures(result)
-    print("\n".join(f"MISSED {line}" for line in missed) or "every limit held")
+    print("\n".join(f"MISSED {line}" for line in missed) or "all figures are within their limits")
     return 1 if missed else 0

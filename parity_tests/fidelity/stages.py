@@ -1,7 +1,7 @@
-"""The reference held against the C++ program stage by stage, each on the recorded inputs (spec 90.10, first row).
+"""The reference compared with the C++ program stage by stage, each on recorded inputs (spec 90.10, first row).
 
-Every function takes a bundle and recordings and returns comparison records; an error shows in the stage that makes it,
-whatever the stages before it do.
+Every function takes a bundle and recordings and returns comparison records; an error is found in the stage that
+makes it, independently of earlier stages.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from auparity.reference.stage_outputs import pose_entries
 
 Array = npt.NDArray[Any]
 
-#: Where a frame's recording comes from: (clip, frame), or ("images", file name).
+#: The source of a recording: (clip, frame), or ("images", file name).
 Source = tuple[str, int | str]
 
 CLIPS = ("video01", "default", "lost", "hard")
 
 
 def all_sources() -> list[Source]:
-    """Every recorded frame and photograph of the CLNF runs."""
+    """Every recorded frame and image of the CLNF runs."""
     frames: list[Source] = [(clip, k) for clip in CLIPS for k in golden_data.recorded_frames(clip)]
     return frames + [("images", path.name) for path in golden_data.image_paths()]
 
@@ -72,7 +72,7 @@ def _compare(name: str, golden: list[Any] | Array, candidate: list[Any] | Array)
 
 
 def check_detection(bundle: Bundle, sources: list[Source]) -> list[ComparisonRecord]:
-    """Boxes and scores of photographs; candidates into R-Net and after it wherever they were recorded."""
+    """Boxes and scores of images; candidates before and after R-Net where they were recorded."""
     golden, ours = [], []
     for source in sources:
         image, record = load(source)
@@ -81,10 +81,10 @@ def check_detection(bundle: Bundle, sources: list[Source]) -> list[ComparisonRec
             golden += [record.detection.into_rnet, record.detection.after_rnet]
             ours += [np.column_stack([c.boxes, c.scores]) for c in (trace.into_rnet, trace.after_rnet)]
         if record.boxes is not None:
-            found = detect_faces(image, bundle.detector)
+            detections = detect_faces(image, bundle.detector)
             golden.append(record.boxes)
-            ours.append(np.column_stack([found.boxes, found.scores]))
-    # A candidate more or less makes the shapes differ, which fails.
+            ours.append(np.column_stack([detections.boxes, detections.scores]))
+    # Another number of candidates changes the shape, which fails.
     theirs, mine = np.concatenate(golden), np.concatenate(ours)
     same = theirs.shape == mine.shape
     return [
@@ -96,10 +96,10 @@ def check_detection(bundle: Bundle, sources: list[Source]) -> list[ComparisonRec
 class FitChecker:
     """Response maps and fit passes of every recorded fit, main model and parts.
 
-    Two decisions cut the numbers into cells: where a patch is sampled (1/32 px) and where the mean-shift kernel is
-    centred (0.1 px). On a cell's border the last bit of a coordinate decides, and no two programs agree there always.
-    So a map, or a fit, that is further off than rounding must become equal to the golden one when coordinates on a
-    border are let fall to its other side; anything else is an error.
+    Two decisions divide numbers into cells: where a patch is sampled (1/32 px) and where the mean-shift kernel is
+    centred (0.1 px). On the border of a cell the last bit of a coordinate decides, and two programs do not always
+    agree there. So a map, or a fit, that differs by more than rounding must become equal to the recorded one if
+    coordinates on a border are moved to its other side; anything else is an error.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -109,7 +109,7 @@ class FitChecker:
             part: fitter.experts for part, fitter in self.fitters.items() if isinstance(fitter.experts, PatchExpertBank)
         }
         self.map_errors: list[float] = []
-        self.maps_explained: list[float] = []  # the same with borders let fall either way
+        self.maps_explained: list[float] = []  # the same with border decisions reversed
         self.golden: dict[str, list[Array]] = {"g": [], "p": []}
         self.ours: dict[str, list[Array]] = {"g": [], "p": []}
         self.fits = 0
@@ -119,10 +119,12 @@ class FitChecker:
         """Compare one recorded fit: its maps from its input parameters, then both passes on its own maps."""
         fitter = self.fitters[fit.part]
         bank, model = self.banks[fit.part], fitter.shape_model
-        found = bank.response_maps(gray[None], fit.pglobal_in[None], fit.plocal_in[None], fit.window, fit.scale_index)
-        visible = np.flatnonzero(found.visible[0])
+        responses = bank.response_maps(
+            gray[None], fit.pglobal_in[None], fit.plocal_in[None], fit.window, fit.scale_index
+        )
+        visible = np.flatnonzero(responses.visible[0])
         landmarks = model.shape_2d(fit.pglobal_in, fit.plocal_in)
-        maps = found.maps[0].copy()
+        maps = responses.maps[0].copy()
         off = []
         for landmark in visible:
             theirs = fit.responses[int(landmark)]
@@ -134,7 +136,7 @@ class FitChecker:
             maps[landmark] = theirs
         self._explain_maps(gray, fit, landmarks, off)
         problem = (
-            model, maps, found.visible[0], fit.sim_img_to_ref, fit.sim_ref_to_img, landmarks,
+            model, maps, responses.visible[0], fit.sim_img_to_ref, fit.sim_ref_to_img, landmarks,
             fit.reg, fit.sigma, fit.sigma, 5, fitter.weights(fit.scale_index, fit.view, fit.weight),
         )  # fmt: skip
         self._pass(problem, (fit.pglobal_in, fit.plocal_in), (fit.pglobal_rigid, fit.plocal_rigid), rigid=True)
@@ -195,15 +197,15 @@ class FitChecker:
 
 #: A position in a map on the border of a kernel cell: (number of the mean shift, landmark, axis).
 Border = tuple[int, int, int]
-#: How near to a border counts as on it: what this many ulps of the largest coordinate can cross.
+#: Distance from a border, in ulps of the largest coordinate, within which a coordinate counts as on it.
 BORDER_ULPS = 2
-MAX_BORDERS = 8  # combinations are tried; more borders than this in one fit have not been seen
+MAX_BORDERS = 8  # all combinations are tried; no fit has had more borders than this
 
 
 def with_borders(flipped: frozenset[Border], seen: list[Border] | None = None) -> type[MeanShiftProblem]:
-    """A `MeanShiftProblem` in which the borderline positions in `flipped` fall into the neighbouring kernel cell.
+    """A `MeanShiftProblem` in which the border positions in `flipped` are moved into the neighbouring kernel cell.
 
-    Mean shifts are numbered through all problems of the class returned; the borders met are appended to `seen`.
+    Mean shifts are numbered over all problems of the returned class; borders that occur are appended to `seen`.
     """
     numbers = itertools.count()
 
@@ -226,7 +228,7 @@ def with_borders(flipped: frozenset[Border], seen: list[Border] | None = None) -
 
 
 def check_fits(bundle: Bundle, sources: list[Source]) -> list[ComparisonRecord]:
-    """Response maps from golden parameters, and fit passes on golden maps."""
+    """Response maps from recorded parameters, and fit passes on recorded maps."""
     checker = FitChecker(bundle)
     for source in sources:
         image, record = load(source)
@@ -237,7 +239,7 @@ def check_fits(bundle: Bundle, sources: list[Source]) -> list[ComparisonRecord]:
 
 
 def check_validation(bundle: Bundle, sources: list[Source]) -> list[ComparisonRecord]:
-    """Certainty of every recorded hypothesis at its final landmarks."""
+    """Confidence of every recorded hypothesis at its final landmarks."""
     detector = LandmarkDetector(bundle.face)
     golden, ours = [], []
     for source in sources:
@@ -247,14 +249,14 @@ def check_validation(bundle: Bundle, sources: list[Source]) -> list[ComparisonRe
             if hypothesis.certainty is None or hypothesis.landmarks_final is None:
                 continue
             orientation = _orientation(detector, hypothesis)
-            found = detector.validator.confidence(gray[None], hypothesis.landmarks_final[None], orientation[None])
+            confidence = detector.validator.confidence(gray[None], hypothesis.landmarks_final[None], orientation[None])
             golden.append(hypothesis.certainty)
-            ours.append(float(found[0]))
+            ours.append(float(confidence[0]))
     return [_compare("validation", golden, ours)]
 
 
 def _orientation(detector: LandmarkDetector, hypothesis: LandmarkDetection) -> Array:
-    """Euler angles (3,) that the validator was shown: of the main fit, or of CalcParams on what the parts found."""
+    """Euler angles (3,) that the validator got: of the main fit, or of CalcParams on the landmarks of the parts."""
     last = hypothesis.of("main")[-1]
     main = detector.main.shape
     landmarks = main.shape_2d(last.pglobal_out, last.plocal_out)
@@ -262,13 +264,13 @@ def _orientation(detector: LandmarkDetector, hypothesis: LandmarkDetection) -> A
     for part, own in zip(detector.part_models, detector.parts, strict=True):
         for fit in (f for f in hypothesis.fits if f.part == part.name.removesuffix("_28")):
             ran = True
-            found = own.shape.shape_2d(fit.pglobal_out, fit.plocal_out)
-            landmarks[part.mapping[:, 0]] = found[part.mapping[:, 1]]
+            points = own.shape.shape_2d(fit.pglobal_out, fit.plocal_out)
+            landmarks[part.mapping[:, 0]] = points[part.mapping[:, 1]]
     return detector.main.fit_shape(landmarks[None])[0][0, 1:4] if ran else last.pglobal_out[1:4]
 
 
 def _faces(sources: list[Source]) -> Iterator[tuple[Array, FrameRecord, Array]]:
-    """Image, recording and final landmarks of the frames and photographs in which a face was analysed."""
+    """Image, recording and final landmarks of the frames and images in which a face was analysed."""
     for source in sources:
         image, record = load(source)
         if record.analysis is None or record.analysis.pglobal is None:

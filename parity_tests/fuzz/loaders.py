@@ -1,7 +1,7 @@
 """A reader of files, with a small intact file of its kind; `auparity.parity_tests.fuzz.registry` has all of them.
 
-A reader that needs an extra that is not installed says so with `VariantUnavailable` when its file is made; it is then
-left out, and named.
+If a reader needs an extra that is not installed, making its file raises `VariantUnavailable`; the reader is then left
+out, and reported.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Loader:
     file : name of the file, below the folder that `read` gets.
     make : writes the intact file, and what it needs beside it, into an empty folder.
     read : reads the file of that folder.
-    native : a decoder that is none of ours reads it, which may crash the process or take memory without bound.
+    native : a decoder of another project reads it, which may crash the process or take unbounded memory.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Readers of what `auparity convert` writes: manifests, ONNX files, Core ML packages, headers of engines."""
+"""Readers of the files of `auparity convert`: manifests, ONNX files, Core ML packages, headers of engines."""
 
 from __future__ import annotations
 

@@ -89,8 +89,8 @@ def _read_layout(folder: Path) -> None:
     for name in ("model", "AU_predictors"):
         (folder / name).mkdir(exist_ok=True)
     (folder / "model" / "main.txt").touch()
-    found = layout.find(folder)
-    layout.read_meta(found, layout.choose_landmark_model(found, "auto"))
+    folders = layout.find(folder)
+    layout.read_meta(folders, layout.choose_landmark_model(folders, "auto"))
 
 
 def _read_manifest(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Ways to damage a file: blind ones for any bytes, and ones that know JSON, zip archives and lines of text.
+"""Mutators that damage a file: blind ones for any bytes, and ones for JSON, zip archives and lines of text.
 
 A mutator takes the bytes of an intact file and a source of randomness and returns other bytes. `mutate` applies one to
 three of those that fit the kind of file.
@@ -39,7 +39,7 @@ ABSURD = (
     2**63 - 1,
     -(2**63),
 )
-#: What takes the place of a JSON value.
+#: Replacements for a JSON value.
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1.5, 2**53, 2**63, 2**70, 10**30, -0.0, 1e-320, 1e300, "", "x", "\0", "a\nb", "\ud800",
     "../..", "/", "x" * 5000, [], {}, [[]], [None], {"a": {}}, {"": 0}, float("nan"), float("inf"),
@@ -112,7 +112,7 @@ def splice(data: bytes, source: random.Random) -> bytes:
 
 
 def set_integer(data: bytes, source: random.Random) -> bytes:
-    """A length, count or offset that cannot be, at the front more often than elsewhere."""
+    """An impossible length, count or offset, at the front more often than elsewhere."""
     form = source.choice(("<H", "<I", "<I", "<Q", ">H", ">I"))
     size = struct.calcsize(form)
     if len(data) < size:
@@ -180,7 +180,7 @@ def _collect(value: Any, places: list[tuple[Any, Any]]) -> None:
 
 
 def raw_json(data: bytes, source: random.Random) -> bytes:
-    """A number, word or string becomes something that is no JSON, or barely."""
+    """A number, word or string becomes something that is not, or hardly, JSON."""
     tokens = list(re.finditer(rb'"(?:[^"\\]|\\.)*"|[-+.\w]+', data))
     if not tokens:
         return data
@@ -230,7 +230,7 @@ def _members(data: bytes) -> dict[str, bytes]:
 def _packed(members: dict[str, bytes], method: int, twice: str | None = None) -> bytes:
     stream = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(stream, "w", method, compresslevel=1) as archive:
-        warnings.simplefilter("ignore")  # of a name that is there twice
+        warnings.simplefilter("ignore")  # about a name that occurs twice
         for name, content in members.items():
             archive.writestr(name, content)
         if twice is not None:

@@ -8,11 +8,11 @@ from auparity.parity_tests.fuzz.loaders import Loader
 
 def registry() -> dict[str, Loader]:
     """All readers by name."""
-    found = [
+    loaders = [
         *loaders_models.loaders(),
         *loaders_exports.loaders(),
         *loaders_reports.loaders(),
         *loaders_media.loaders(),
     ]
-    assert len({loader.name for loader in found}) == len(found)
-    return {loader.name: loader for loader in found}
+    assert len({loader.name for loader in loaders}) == len(loaders)
+    return {loader.name: loader for loader in loaders}

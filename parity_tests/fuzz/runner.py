@@ -1,7 +1,7 @@
-"""Runs readers on mutated input, each batch in a process of its own, and collects what they must not do.
+"""Runs readers on mutated input, each batch in its own process, and collects findings.
 
-A process that crashes or hangs costs one case: it is a finding, and a new process goes on behind it. In the process an
-alarm ends a slow case; where the reader does not come back to Python, the parent ends the process.
+If a process crashes or hangs, the case is a finding, and a new process continues after it. In the process an alarm ends
+a slow case; if the reader does not return to Python, the parent ends the process.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Finding:
-    """A case that ended in neither a value nor an error of ours."""
+    """A case that ended neither with a value nor with an `AuparityError`."""
 
     loader: str
     case: int
@@ -49,7 +49,7 @@ class Finding:
 
 @dataclass
 class Outcome:
-    """What the cases of one reader came to."""
+    """The outcome of the cases of one reader."""
 
     loader: str
     values: int = 0
@@ -63,7 +63,7 @@ class Outcome:
         return self.values + self.refused + len(self.findings)
 
     def count(self, kind: str, case: int, detail: str) -> None:
-        """Add one case: "value", "refused" or what a finding is."""
+        """Add one case: "value", "refused" or the kind of a finding."""
         if kind == "value":
             self.values += 1
         elif kind == "refused":
@@ -104,7 +104,7 @@ def run(
 
     Parameters
     ----------
-    registry : the module whose ``registry()`` knows the reader.
+    registry : the module whose ``registry()`` has the reader.
     keep : a folder for the inputs of findings.
     timeout : seconds of one case.
     """
@@ -157,7 +157,7 @@ def _batch(loader: str, cases: range, seed: int, registry: str, timeout: float) 
 
     Raises
     ------
-    AuparityError : the reader fails on the intact file, so that its cases would say nothing.
+    AuparityError : the reader fails on the intact file, so its cases would be meaningless.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -179,7 +179,7 @@ def _batch(loader: str, cases: range, seed: int, registry: str, timeout: float) 
             if message[0] != "ready":
                 yield message
                 if message[0] in ("hang", "memory"):
-                    return  # the process is in no state to go on
+                    return  # the process cannot continue
         process.join(WARM_UP)
         if not ready:
             raise AuparityError(f"{loader}: its process ended before the intact file was read; see its message above.")
@@ -211,7 +211,7 @@ def _work(pipe: Connection, name: str, cases: range, seed: int, registry: str, t
         limit = _address_space() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         signal.signal(signal.SIGALRM, _too_slow)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders write what they think of a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders print messages about the file
         tell("ready", cases.start - 1)
         for case in cases:
             (scratch / loader.file).write_bytes(data_of(loader, intact, seed, case))
@@ -239,7 +239,7 @@ def _judged(loader: Loader, scratch: Path, case: int, timeout: float) -> tuple[s
 
 
 def _place(error: BaseException) -> str:
-    """Where an exception was raised: file and line of the last frame of ours."""
+    """Where an exception was raised: file and line of the last frame in auparity."""
     trace, place = error.__traceback__, ""
     while trace is not None:
         code = trace.tb_frame.f_code
@@ -277,8 +277,8 @@ def run_all(
 def summary(outcomes: Sequence[Outcome]) -> str:
     """All readers on a line or two."""
     kinds = Counter(finding.what for outcome in outcomes for finding in outcome.findings)
-    found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "no findings"
+    findings = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "no findings"
     ran = [outcome for outcome in outcomes if not outcome.skipped]
     left = len(outcomes) - len(ran)
     tail = f"; {left} readers did not run" if left else ""
-    return f"{sum(outcome.cases for outcome in ran)} cases over {len(ran)} readers: {found}{tail}"
+    return f"{sum(outcome.cases for outcome in ran)} cases over {len(ran)} readers: {findings}{tail}"

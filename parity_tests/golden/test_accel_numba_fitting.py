@@ -1,8 +1,8 @@
 """The compiled fit, CalcParams, shapes, pose and gaze on recordings of the C++ program (spec 90.10).
 
-Fits get the recorded response maps, so that only the fit itself is judged. One that is further off than rounding must
-have decided a kernel cell (0.1 px) otherwise, on a border that an ulp of a coordinate crosses: the golden fit with that
-one decision reversed has to give the same.
+Fits get the recorded response maps, so that only the fit itself is judged. A fit that differs by more than rounding
+must have chosen another kernel cell (0.1 px), on a border that an ulp of a coordinate crosses: the reference fit with
+that one decision reversed has to give the same.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from auparity.accelerated.numba import fit_shape, fitting, gaze, head_pose, mean
 
 pytestmark = pytest.mark.golden
 
-#: A small tracked face, the frame of the riddle, a large face with all parts, a re-detection with eleven hypotheses, an
-#: occluded face, two photographs.
+#: A small tracked face, the frame whose mask has a hole, a large face with all parts, a re-detection with eleven
+#: hypotheses, an occluded face, two images.
 SOURCES: list[stage_fidelity.Source] = [
     ("video01", 1), ("video01", 156), ("default", 1), ("lost", 25), ("hard", 16), ("images", "sample1.jpg"),
     ("images", "sample2.jpg"),
@@ -106,7 +106,7 @@ def excess(found, global_, local) -> float:
 
 
 def with_one_decision_reversed(case: Case, ours) -> float:
-    """Smallest excess over the golden fits in which one borderline position falls into the neighbouring cell."""
+    """Smallest excess over reference fits in which one border position is moved into the neighbouring cell."""
     borders: list[stage_fidelity.Border] = []
 
     def golden_fit(flipped):
@@ -133,7 +133,9 @@ def test_fits_on_recorded_maps_end_where_the_recorded_ones_do(cases):
 
 
 def test_likelihoods_at_golden_positions_are_the_golden_ones(cases):
-    """Where two fits end an ulp apart their likelihoods differ, also the golden one's from the recording (by 3e-5)."""
+    """If two fits end an ulp apart, their likelihoods differ; so does that of the reference from the recording (by
+    3e-5).
+    """
     checked = 0
     for case in cases:
         asked: list[tuple[MeanShiftProblem, Any, tuple[float, Any]]] = []
@@ -224,7 +226,7 @@ def test_pose_and_gaze_of_recorded_states_are_the_recorded_ones(openface_bundle,
 
 @pytest.mark.parametrize("clip", CLIPS)
 def test_one_step_with_golden_patch_experts(openface_bundle, clip):
-    """Only fitting, shapes and CalcParams are compiled; patch experts stay the reference's."""
+    """Only fitting, shapes and CalcParams are compiled; patch experts are those of the reference."""
     own = {"pdm": pdm.build, "fitting": fitting.build, "fit_shape": fit_shape.build}
     stages = replace(reference_stages(), **own)
     detector, state = LandmarkDetector(openface_bundle.face, stages=stages), golden_data.load_state(clip)

@@ -1,4 +1,4 @@
-"""From landmarks to action units against the C++ program: each stage on golden inputs, then a whole clip (spec 60)."""
+"""From landmarks to action units against the C++ program: stages on recorded inputs, then a whole clip (spec 60)."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ ALIGNED_VALUES = 5
 FHOG_TOLERANCE = 2e-7
 #: Spec 90.10: float64 sums of up to 4702 products in another order.
 DESCRIPTOR_TOLERANCE = 1e-12
-#: Photographs' AUs are recorded in float32, of values up to 5.
+#: AUs of images are recorded in float32, with values up to 5.
 FLOAT32_TOLERANCE = 5e-7
-#: Spec 90.10, AUs on golden landmarks: median over the frames of the frame's maximum, and worst. Measured on `lost`:
+#: Spec 90.10, AUs on recorded landmarks: median over the frames of the frame's maximum, and worst. Measured on `lost`:
 #: 2e-6 and 2.4e-4, from the last places of CalcParams.
 ONLINE_MEDIAN, ONLINE_WORST = 5e-3, 0.2
 #: The CSV has two decimals. Measured: nothing beyond its rounding, where spec 90.10 would allow 0.06.
@@ -44,7 +44,7 @@ CSV_ROUNDING = 0.005 + 1e-3
 
 
 def recorded(with_face: bool = True) -> Iterator[tuple[str, np.ndarray, np.ndarray, AnalysisRecord]]:
-    """Name, image, landmarks and AU-half record of every recorded frame and photograph (with a face, or without)."""
+    """Name, image, landmarks and AU-half record of every recorded frame and image (with a face, or without)."""
     for clip in CLIPS:
         for k in golden_data.recorded_frames(clip):
             record = golden_data.load_record(clip, k)

@@ -1,4 +1,4 @@
-"""The face detector against the C++ program, step by step: five photographs, and every recorded run in a clip."""
+"""The face detector against the C++ program, step by step: five images, and every recorded run in a clip."""
 
 from __future__ import annotations
 
@@ -107,7 +107,9 @@ def test_double_precision_finds_the_same_faces(openface_bundle, name):
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_points_lie_on_eyes_nose_and_mouth(openface_bundle, name):
-    """OpenFace reads no points, so landmarks stand in: within 0.15 of the box's width (measured: 0.08)."""
+    """OpenFace does not read the points, so they are compared with landmarks: within 0.15 of the box's width (measured:
+    0.08).
+    """
     record = golden_data.load_image_record(name)
     faces = _trace(openface_bundle.detector, None, name).detections
     for k, face in enumerate(record.faces):

@@ -1,5 +1,6 @@
-"""What surrounds the fits, on recordings of the C++ program: views, similarities, schedule, likelihoods, and how fits
-and parts hand over to each other (spec 40.2, 40.3, 50.2 to 50.7). Response maps and fit passes: test_stage_fidelity.py.
+"""The code around the fits, on recordings of the C++ program: views, similarities, schedule, likelihoods, and the data
+that fits and parts pass to each other (spec 40.2, 40.3, 50.2 to 50.7). Response maps and fit passes:
+test_stage_fidelity.py.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from auparity.reference.patch_experts import select_view
 
 pytestmark = pytest.mark.golden
 
-#: A small tracked face (its eyes are placed, not fitted), the frame of the riddle, a large face with all parts, a
-#: re-detection with eleven hypotheses, an occluded face, a photograph.
+#: A small tracked face (its eyes are placed, not fitted), the frame whose mask has a hole, a large face with all parts,
+#: a re-detection with eleven hypotheses, an occluded face, an image.
 SOURCES: list[stage_fidelity.Source] = [
     ("video01", 1), ("video01", 156), ("default", 1), ("lost", 25), ("hard", 16), ("images", "sample1.jpg"),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The recordings hang together as they are read: each scale of a fit starts where the last one ended."""
+"""The recordings are consistent as they are read: each scale of a fit starts where the last one ended."""
 
 from __future__ import annotations
 

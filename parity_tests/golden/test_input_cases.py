@@ -1,4 +1,4 @@
-"""Six inputs that once failed, of one kind each: whole clips are whole, and what is damaged is refused by name."""
+"""Six inputs that once failed, each of another kind: whole clips are whole, and damaged files are refused by name."""
 
 from __future__ import annotations
 

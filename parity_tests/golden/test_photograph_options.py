@@ -1,7 +1,7 @@
-"""Photographs as FaceLandmarkImg measures them without options, with -multi_view 1 and with -wild (spec 50.1, 80.3).
+"""Images as FaceLandmarkImg measures them without options, with -multi_view 1 and with -wild (spec 50.1, 80.3).
 
 The recordings are printed tables of another build of the C++ program, so the limits are those of two correct programs
-on the same pictures: 1.25 times the widest published platform floor, and what the printed decimals leave.
+on the same images: 1.25 times the widest published platform floor, plus the rounding of the printed decimals.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
 
 pytestmark = pytest.mark.golden
 
-#: Mean difference that rounding to one and to two decimals leaves: a quarter of the last decimal's unit.
+#: Mean difference caused by rounding to one and to two decimals: a quarter of the unit of the last decimal.
 LANDMARK_DECIMALS, AU_DECIMALS = 0.025, 0.0025
 PHOTOGRAPHS = ("sample", "sample1", "sample2", "sample3", "three_faces")
 
@@ -39,7 +39,7 @@ def recorded(folder: str, photograph: str) -> Table:
     ("folder", "multi_view", "wild", "photographs"),
     [
         ("images", False, False, PHOTOGRAPHS),
-        # Eleven orientations, and wider windows, cost the reference half a minute a face: one photograph each.
+        # Eleven orientations, and wider windows, take the reference half a minute a face: one image each.
         ("images_multiview", True, False, PHOTOGRAPHS[:1]),
         ("images_wild", None, True, PHOTOGRAPHS[:1]),
     ],

@@ -1,5 +1,5 @@
-"""2D and 3D landmarks of the face and of the eyes on golden states: the recorded ones, and the columns of the official
-CSV (spec 30.2, 70.3, 70.6, 80.1). Pose and gaze themselves: test_stage_fidelity.py.
+"""2D and 3D landmarks of the face and of the eyes on recorded states: the recorded ones, and the columns of the
+official CSV (spec 30.2, 70.3, 70.6, 80.1). Pose and gaze themselves: test_stage_fidelity.py.
 """
 
 from __future__ import annotations
@@ -82,5 +82,5 @@ def test_the_pose_before_a_face_was_ever_found_has_the_recorded_direction(models
     state = golden_data.load_state("hard")
     assert not state.returned[0]
     pose = head_pose(models[0], state.pglobal[:1], state.plocal[:1], state.landmarks[:1], camera_of("hard"))
-    # Where an iteration that runs off to infinity stops depends on the last rounding.
+    # The place where an iteration that diverges stops depends on the last rounding.
     np.testing.assert_allclose(pose[0, 3:], state.pose[0, 3:], rtol=0, atol=2e-3)

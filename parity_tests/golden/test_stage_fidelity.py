@@ -1,4 +1,4 @@
-"""The reference against the C++ program on short stretches: the fidelity suite's own checks, on a few recordings.
+"""The reference against the C++ program on a few recordings, with the checks of the fidelity suite.
 
 The whole clips run in ``nox -s fidelity``.
 """
@@ -13,7 +13,7 @@ from auparity.parity_tests.fidelity import stages as stage_fidelity
 
 pytestmark = pytest.mark.golden
 
-#: A tracked small face, the frame whose AUs were a riddle, a face with fitted parts, a re-detection with eleven
+#: A tracked small face, the frame whose mask has a hole, a face with fitted parts, a re-detection with eleven
 #: hypotheses, an occluded face.
 FRAMES: list[stage_fidelity.Source] = [("video01", 1), ("video01", 156), ("default", 1), ("lost", 25), ("hard", 16)]
 
@@ -59,7 +59,7 @@ def test_aus_on_golden_landmarks(openface_bundle):
 
 
 def test_a_chained_run_returns_the_recorded_flags(openface_bundle):
-    # Frames 0 to 17 of this clip hold no face, then one: detection attempts, the first success, tracking.
+    # Frames 0 to 17 of this clip have no face, then one: detection attempts, the first success, tracking.
     run = clip_fidelity.run_clip(openface_bundle, "hard", "float32", frames=18)
     golden = clip_fidelity.golden_data.load_state("hard")
     assert (run.returned == golden.returned[:18]).all()

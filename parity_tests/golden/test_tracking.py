@@ -14,13 +14,13 @@ pytestmark = pytest.mark.golden
 
 #: No face for twelve frames, the first detection, tracking, an occluded mouth, a loss and the recovery after it.
 FRAMES = 20
-#: Certainties are bins 1/30 apart, written down in float32.
+#: Confidences are bins 1/30 apart, recorded in float32.
 CERTAINTY = 1e-6
 
 
 @pytest.fixture(scope="module")
 def run(openface_bundle):
-    """Flags, certainties and the frames in which the face detector ran, of the first frames of `hard`."""
+    """Flags, confidences and the frames in which the face detector ran, of the first frames of `hard`."""
     pipeline = ReferencePipeline(openface_bundle)
     tracker, asked = pipeline.start_video().tracker, []
     original = tracker._locator
@@ -57,7 +57,7 @@ def test_the_face_detector_runs_in_the_frames_in_which_it_was_recorded(run):
     for k in golden_data.recorded_frames("hard"):
         if k < FRAMES:
             assert (k in asked) == (golden_data.load_record("hard", k).detection is not None)
-    assert [k for k in asked if k < 12] == [0]  # nothing found: again only twelve frames later
+    assert [k for k in asked if k < 12] == [0]  # no face found: the next attempt is twelve frames later
     assert 12 in asked
 
 
@@ -70,7 +70,7 @@ def test_the_likeliest_hypothesis_is_the_one_that_was_kept():
             hypotheses = record.landmark_detections[-11:]
             if record.detection is None or len(record.landmark_detections) < 11 or not state.returned[k]:
                 continue
-            # A hypothesis that computes no likelihood keeps that of the one before: its record says so (stale).
+            # A hypothesis that computes no likelihood keeps that of the one before; its record has the stale value.
             likelihoods = [h.of("main")[-1].model_likelihood for h in hypotheses]
             kept = hypotheses[int(np.argmax(likelihoods))]
             assert state.likelihood[k] == np.float32(max(likelihoods))

@@ -1,7 +1,8 @@
-"""A pipeline of variants against the reference over whole clips (design 5, second and third way).
+"""A pipeline of variants against the reference over whole clips: one step and chained.
 
-*One step*: every frame from the reference state of the frame before. *Chained*: the clip by the candidate's own state,
-judged by the platform floor of that very clip, which is measured by running the reference with perturbed rounding.
+*One step*: every frame from the reference state of the frame before. *Chained*: the clip from the candidate's own
+state, judged by the platform floor of the same clip, which is measured by running the reference with perturbed
+rounding.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from auparity.reference.numerics import Precision
 from auparity.reference.pipeline import ReferencePipeline, StagedPipeline, VideoPipeline, VideoSession
 
 Array = npt.NDArray[Any]
-#: Called after every frame with (what is running, frames done, frames in all).
+#: Called after every frame with (what is running, frames done, number of frames).
 Progress = Callable[[str, int, int], None]
 
 PERTURBED: tuple[Precision, ...] = ("perturbed", "perturbed-2", "perturbed-3")
@@ -41,12 +42,12 @@ def quiet(name: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A clip with its reference run, and what the reference differs from itself by."""
+    """A clip with its reference run and the perturbed runs of the reference."""
 
     name: str
     frames: Sequence[Array]
     reference: ClipRun
-    perturbed_runs: Sequence[ClipRun]  #: equally correct runs, whose rounding falls elsewhere
+    perturbed_runs: Sequence[ClipRun]  #: equally correct runs that round elsewhere
     states: Sequence[FaceState]  #: the reference tracker's, after every frame
 
 
@@ -57,7 +58,7 @@ def run_frames(
     progress: Progress = quiet,
     states: list[FaceState] | None = None,
 ) -> ClipRun:
-    """A pipeline over frames (H, W, 3) uint8; to `states` it adds the tracker's state after every frame."""
+    """Run a pipeline over frames (H, W, 3) uint8; the tracker's state after every frame is added to `states`."""
     session, results = pipeline.start_video(), []
     for index, image in enumerate(frames):
         results.append(session.process_frame(image, index / 30))
@@ -78,7 +79,7 @@ def run_frames(
 
 
 def prepare(name: str, bundle: Bundle, frames: Sequence[Array], progress: Progress = quiet) -> Clip:
-    """Run the reference and its perturbed selves over a clip."""
+    """Run the reference and its perturbed versions over a clip."""
     states: list[FaceState] = []
     reference = run_frames(ReferencePipeline(bundle), frames, f"{name}: reference", progress, states)
     perturbed_runs = [
@@ -90,7 +91,7 @@ def prepare(name: str, bundle: Bundle, frames: Sequence[Array], progress: Progre
 def floor_of(runs: Sequence[ClipRun]) -> PlatformFloor:
     """The platform floor of a clip from the reference run over it and its perturbed runs.
 
-    Against the reference, and against each other: a pair is a small sample of what rounding does.
+    All pairs are used, also of perturbed runs, because one pair is a small sample of the effect of rounding.
     """
     return PlatformFloor.worst_of([PlatformFloor.measured(compare_clips(a, b)) for a, b in combinations(runs, 2)])
 
@@ -100,14 +101,14 @@ def judge_run(
 ) -> tuple[ClipComparison, list[Judgement]]:
     """A run over a clip against the reference, and its figures against the clip's floor.
 
-    How far the calibration of the worst AU moves is one number a clip, and a correct program may stand at any side of
-    the reference: pairs of them differ by anything between half the floor and the floor. It is therefore the mean of
-    the distances from the reference and from each perturbed run; a program that is off is off from all of them.
+    The calibration of the worst AU gives one number for each clip, and a correct program may be on any side of the
+    reference: pairs of programs differ by anything between half the floor and the floor. Therefore the mean of the
+    distances from the reference and from each perturbed run is used; a wrong program is far from all of them.
     """
     comparison = compare_clips(reference, run)
     offline = [compare_clips(other, run).au_offline for other in (reference, *perturbed_runs)]
-    known = [found.worst_mean_error for found in offline if found is not None]
-    worst_mean = float(np.mean(known)) if known else None
+    worst = [figures.worst_mean_error for figures in offline if figures is not None]
+    worst_mean = float(np.mean(worst)) if worst else None
     factor = floor_factor(comparison.frames_compared)
     return comparison, judge(comparison, floor_of([reference, *perturbed_runs]), factor, GATE_ERRORS, worst_mean)
 
@@ -115,13 +116,13 @@ def judge_run(
 def judge_class(comparison: ClipComparison, precision: str) -> list[Judgement]:
     """A run's figures against the stated class of a reduced precision, instead of the floor of rounding alone."""
     offline = comparison.au_offline
-    found = {
+    values = {
         "success flags equal": comparison.flags_equal,
         "landmarks mean": comparison.landmarks_mean,
         "au offline mean": None if offline is None else offline.mean_error,
     }
     judgements = []
-    for name, value in found.items():
+    for name, value in values.items():
         if value is None:
             continue
         limit = tolerance("chained", name.replace(" ", "_"), precision).tolerance
@@ -132,7 +133,7 @@ def judge_class(comparison: ClipComparison, precision: str) -> list[Judgement]:
 
 
 def one_step(pipeline: StagedPipeline, clip: Clip, precision: str = "float32") -> list[ComparisonRecord]:
-    """Largest landmark error of every tracked frame, each begun at the reference state of the frame before."""
+    """Largest landmark error of every tracked frame, each from the reference state of the frame before."""
     detector, errors = pipeline.landmark_detector, []
     for k in range(1, len(clip.frames)):
         before, after = clip.states[k - 1], clip.states[k]
@@ -145,7 +146,7 @@ def one_step(pipeline: StagedPipeline, clip: Clip, precision: str = "float32") -
 
 
 def one_step_records(errors: Sequence[float], name: str, precision: str = "float32") -> list[ComparisonRecord]:
-    """Median, 95th percentile and worst of the frames' largest landmark errors, each with its tolerance."""
+    """Median, 95th percentile and maximum of the frames' largest landmark errors, each with its tolerance."""
     values = np.array(errors)
     figures: tuple[tuple[str, Callable[[Array], Any]], ...] = (
         ("landmarks_median", np.median), ("landmarks_p95", lambda e: np.percentile(e, 95)), ("landmarks_worst", np.max),
@@ -163,7 +164,7 @@ def one_step_records(errors: Sequence[float], name: str, precision: str = "float
 def chained(
     pipeline: VideoPipeline, clip: Clip, progress: Progress = quiet, precision: str = "float32"
 ) -> tuple[ClipComparison, list[Judgement], ClipRun]:
-    """The clip by the candidate's own state, every figure against the clip's floor, or against its class."""
+    """The clip from the candidate's own state; every figure against the clip's floor, or against its class."""
     run = run_frames(pipeline, clip.frames, f"{clip.name}: candidate", progress)
     if precision == "float32":
         comparison, judgements = judge_run(run, clip.reference, clip.perturbed_runs)

@@ -19,13 +19,13 @@ from auparity.parity_tests.suite.series import clip_series
 from auparity.reference.pipeline import ReferencePipeline, VideoPipeline
 from auparity.reports.results.records import MeasuredError
 
-#: Classes of whole clips, and the classes of variants that run together in one: what a device without float64 rounds
-#: is far below the platform floor.
+#: Classes of whole clips, and the classes of variants that may run together in each: the rounding of a device without
+#: float64 is far below the platform floor.
 CLIP_CLASSES: dict[str, tuple[PrecisionClass, ...]] = {
     "float32": ("float32", "float32-only", "float64"),
     "float16": ("float16",),
 }
-#: The pipeline that stays on a device, among names of variants, and the name of its stages' variants.
+#: Names of the pipeline that stays on a device, and of the variants of its stages.
 ON_DEVICE, DEVICE_STAGES = "gpu", "cupy"
 #: The emulation takes seconds where a GPU takes milliseconds.
 EMULATED_PHOTOGRAPHS, EMULATED_BATCHES = 1, (1, 2, 5)
@@ -37,7 +37,7 @@ def pipeline_of(bundle: Bundle, variants: list[Variant], clip_class: str = "floa
     for variant in variants:
         reference = choices[variant.stage].variant if choices[variant.stage].variant.name == REFERENCE else None
         if variant.precision not in CLIP_CLASSES[clip_class] or reference is None:
-            continue  # another class, or a faster one of the same stage is in already
+            continue  # another class, or the stage already has a faster variant
         choice = choose(variant.stage, variant, parts[variant.stage], [reference], "under test")
         if isinstance(choice, Choice):
             choices[variant.stage] = choice
@@ -47,9 +47,9 @@ def pipeline_of(bundle: Bundle, variants: list[Variant], clip_class: str = "floa
 def run_clips(
     report: Report, work: workloads.ParityWorkload, variants: list[Variant], device: Device | None, tell: Any
 ) -> None:
-    """A whole clip for every class that is there, and with a device for the pipeline that stays on it."""
+    """A whole clip for every class that has variants, and with a device for the pipeline that stays on it."""
     clip: clip_parity.Clip | None = None
-    if device is not None:  # the device's own pipeline stands for its stages, which move every array to and fro
+    if device is not None:  # its pipeline is tested instead of its stages, which would copy every array both ways
         variants = [variant for variant in variants if variant.name.removesuffix(EMULATED) != DEVICE_STAGES]
     for clip_class in CLIP_CLASSES:
         pipeline = pipeline_of(work.bundle, variants, clip_class)
@@ -67,7 +67,7 @@ def run_clips(
 def _on_device(
     report: Report, work: workloads.ParityWorkload, clip: clip_parity.Clip, device: Device, tell: Any
 ) -> None:
-    """One step, chained, photographs and batches of the pipeline that stays on a device."""
+    """One step, chained, images and batches of the pipeline that stays on a device."""
     emulated = not isinstance(device, CudaDevice)
     label = ON_DEVICE + (EMULATED if emulated else "")
     pipeline = DevicePipeline(work.bundle, device)

@@ -1,8 +1,8 @@
-"""The pipeline that stays on a device against the reference: one step, clips, photographs, and every size of batch.
+"""The pipeline that stays on a device against the reference: one step, clips, images, and batches of several sizes.
 
-The same judgements as of any other pipeline (clip_parity.py). One step is one batch here: every frame of the clip, each
-begun at the reference state of the frame before. Batches of different sizes, and a second run, must give the same bits:
-that is what lets clips advance together.
+It is judged like any other pipeline (clip_parity.py). Here one step is a single batch: all frames of the clip, each
+from the reference state of the frame before. Batches of different sizes, and a second run, must give the same bits, so
+that clips may be processed together.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from auparity.reference.results import FrameResult
 
 Array = npt.NDArray[Any]
 
-#: Numbers of streams that must agree; a prime, and the largest that is promised.
+#: Numbers of streams that must agree; among them a prime, and the largest supported number.
 BATCHES = (1, 2, 3, 7, 16, 64, 256)
-#: Frames of the clip that they are given.
+#: Number of frames of the clip for them.
 BATCH_FRAMES = 3
 
 
 def one_step(pipeline: DevicePipeline, clip: Clip) -> list[ComparisonRecord]:
-    """Largest landmark error of every tracked frame, each begun at the reference state of the frame before."""
+    """Largest landmark error of every tracked frame, each from the reference state of the frame before."""
     tracked = [
         k
         for k in range(1, len(clip.frames))
@@ -50,14 +50,14 @@ def one_step(pipeline: DevicePipeline, clip: Clip) -> list[ComparisonRecord]:
             params_local=device.upload(np.stack([state.params_local for state in before])),
         )
         frame = device.upload(np.arange(len(tracked), dtype=np.int32))
-        found = detector.detect(gray, frame, start, detector.parameters.track_windows)
-        landmarks = device.download(found.landmarks)
+        states_after = detector.detect(gray, frame, start, detector.parameters.track_windows)
+        landmarks = device.download(states_after.landmarks)
     errors = [float(np.abs(a - clip.states[k].landmarks).max()) for a, k in zip(landmarks, tracked, strict=True)]
     return one_step_records(errors, clip.name)
 
 
 def batches(pipeline: DevicePipeline, frames: Sequence[Array], sizes: Sequence[int] = BATCHES) -> ComparisonRecord:
-    """How many values of a stream's results differ between batches of other sizes, and from run to run."""
+    """The number of values of a stream that differ between batches of different sizes, and from run to run."""
     alone = _run(pipeline, frames, 1)
     differs = [sum(_differing(a, b) for a, b in zip(alone, _run(pipeline, frames, n), strict=True)) for n in sizes]
     stated = tolerance("batch", "values_differing")
@@ -69,8 +69,8 @@ def _run(pipeline: DevicePipeline, frames: Sequence[Array], streams: int) -> lis
     sessions, results = [pipeline.start_video() for _ in range(streams)], []
     for k in range(len(frames)):
         images = [frames[(k + s) % len(frames)] for s in range(1, streams)]
-        found = pipeline.advance(sessions, [*images, frames[k]], [k / 30] * streams)
-        results.append(found[-1])
+        results_now = pipeline.advance(sessions, [*images, frames[k]], [k / 30] * streams)
+        results.append(results_now[-1])
     for session in sessions:
         session.close()
     return results
@@ -87,20 +87,20 @@ def photographs(
     perturbed_runs: Sequence[Sequence[Sequence[FrameResult]]],
     images: Sequence[Array],
 ) -> list[ComparisonRecord]:
-    """Faces of photographs, measured together: landmarks, intensities and presences beside the reference's.
+    """Faces of images, measured together: landmarks, intensities and presences compared with the reference.
 
-    Presences are signs of sums, and some lie so near zero that equally correct programs differ in them; the share that
-    may differ is therefore judged by what `perturbed_runs` of the reference differ from it.
+    Presences are signs of sums, and some are so near zero that equally correct programs differ in them. Therefore the
+    share that may differ follows from the differences of `perturbed_runs` of the reference.
     """
-    found = pipeline.process_images(images)
-    counts = np.array([len(faces) for faces in reference]), np.array([len(faces) for faces in found])
+    candidate = pipeline.process_images(images)
+    counts = np.array([len(faces) for faces in reference]), np.array([len(faces) for faces in candidate])
     records = [compare_arrays("photographs faces", counts[0].astype(float), counts[1].astype(float), 0.0)]
     for figure, attribute in (("landmarks", "landmarks"), ("intensities", "au_intensity")):
-        a, b = _of_faces(reference, found, attribute)
+        a, b = _of_faces(reference, candidate, attribute)
         if len(a):
             stated = tolerance("photographs", figure)
             records.append(compare_arrays(f"photographs {figure}", a, b, stated.tolerance, share=stated.share))
-    a, b = _of_faces(reference, found, "au_presence")
+    a, b = _of_faces(reference, candidate, "au_presence")
     if len(a):
         limit = _presences_that_may_differ(reference, perturbed_runs)
         differ = np.array([float(np.mean(a != b))])
@@ -109,11 +109,11 @@ def photographs(
 
 
 def _of_faces(
-    reference: Sequence[Sequence[FrameResult]], found: Sequence[Sequence[FrameResult]], attribute: str
+    reference: Sequence[Sequence[FrameResult]], candidate: Sequence[Sequence[FrameResult]], attribute: str
 ) -> tuple[Array, Array]:
-    """Of the faces of all photographs in which both found as many."""
+    """Arrays of the faces of all images in which both found the same number."""
     pairs = [
-        pair for a, b in zip(reference, found, strict=True) if len(a) == len(b) for pair in zip(a, b, strict=True)
+        pair for a, b in zip(reference, candidate, strict=True) if len(a) == len(b) for pair in zip(a, b, strict=True)
     ]  # fmt: skip
     if not pairs:
         return np.zeros(0), np.zeros(0)

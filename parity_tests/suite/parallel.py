@@ -1,7 +1,7 @@
 """Parity of processes and threads with one process: ``auparity dev parallel``.
 
-Clips in processes and one stream over two threads must give the same bits. A clip cut into parts gives them up to where
-a part begins: what differs there is measured, by how many frames the part was begun early.
+Clips in processes and one stream over two threads must give the same bits. A clip cut into parts gives them up to the
+first cut; the difference after a cut is measured for several numbers of warm-up frames.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ def measure(bundle: Bundle, folder: Path) -> dict[str, Any]:
     offline = session.finish()
     threaded = pipeline.start_video()
     by_threads = list(process_frames(threaded, frames))
-    found: dict[str, Any] = {
+    differences: dict[str, Any] = {
         "threads": float(np.abs(_values(alone) - _values(by_threads)).max()),
         "threads offline": float(np.abs(offline.intensity - threaded.finish().intensity).max()),
     }
     with Workers(bundle, pipeline.variants, 2) as workers:
         for name, results in zip(("first", "second"), workers.map(whole_clip, [folder, folder]), strict=True):
-            found[f"process, {name} clip"] = float(np.abs(_values(alone) - _values(results)).max())
+            differences[f"process, {name} clip"] = float(np.abs(_values(alone) - _values(results)).max())
         chunks.SHORTEST_PART = 10  # short clips are cut here as well
         for warm_up in WARM_UPS:
             parts, cut = process_in_parts(pipeline, folder, workers, warm_up=warm_up)
@@ -75,25 +75,25 @@ def measure(bundle: Bundle, folder: Path) -> dict[str, Any]:
                 axis=(1, 2)
             )
             seam = len(parts) // 2
-            found[f"parts, warm-up {warm_up}"] = {
+            differences[f"parts, warm-up {warm_up}"] = {
                 "before the seam": float(moved[:seam].max()),
                 "at the seam": float(moved[seam]),
                 "ten frames later": float(moved[min(seam + 10, len(moved) - 1)]),
                 "mean after it": float(moved[seam:].mean()),
                 "AU offline mean": float(np.abs(offline.intensity - cut.finish().intensity).mean()),
             }
-    return found
+    return differences
 
 
-def errors_of(workload: str, found: dict[str, Any]) -> list[MeasuredError]:
-    """What `measure` found against what it may be: nothing, but for what comes after a seam."""
+def errors_of(workload: str, differences: dict[str, Any]) -> list[MeasuredError]:
+    """The differences of `measure` with their limits: 0, except after a seam."""
     stated = tolerance("parallel", "seam_landmarks")
     errors = [
         _error(workload, name, value, 0.0, "px, degrees, intensity", "the same work in the same order")
-        for name, value in found.items()
+        for name, value in differences.items()
         if isinstance(value, float)
     ]
-    default = found[f"parts, warm-up {chunks.WARM_UP}"]
+    default = differences[f"parts, warm-up {chunks.WARM_UP}"]
     errors.append(
         _error(workload, "parts: before the seam", default["before the seam"], 0.0, "px", "no part has begun there yet")
     )
@@ -115,24 +115,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="auparity dev parallel", description=__doc__)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="result file, for `auparity report`")
     chosen = parser.parse_args(arguments)
-    found: dict[str, Any] = {}
+    differences: dict[str, Any] = {}
     works: list[WorkloadRecord] = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "clip"
         folder.mkdir()
         for k, picture in enumerate(render_clip(CLIP_SEED, FRAMES)):
             cv2.imwrite(str(folder / f"{k:04}.png"), picture.image)
-        found["embedded"] = measure(Bundle.embedded(), folder)
+        differences["embedded"] = measure(Bundle.embedded(), folder)
         works.append(_workload("embedded", Bundle.embedded(), folder))
     shared = golden_data.shared_dir()
     if shared is not None:
         bundle = Bundle.from_openface(shared / "openface", landmark_model="clnf")
         for clip in ("video01", "default"):
-            found[clip] = measure(bundle, shared / "clips" / clip)
+            differences[clip] = measure(bundle, shared / "clips" / clip)
             works.append(_workload(clip, bundle, shared / "clips" / clip))
-    errors = [error for clip, figures in found.items() for error in errors_of(clip, figures)]
+    errors = [error for clip, figures in differences.items() for error in errors_of(clip, figures)]
     wrong = [error for error in errors if error.problem]
-    print(json.dumps(found, indent=1))
+    print(json.dumps(differences, indent=1))
     for error in wrong:
         print(f"{error.workload}: {error.figure}: {error.error:.4g}, limit {error.tolerance:.4g} {error.unit}")
     if not wrong:

@@ -1,7 +1,7 @@
-"""Judges a run over a whole clip by the *platform floor* (spec 90.10): what one correct program differs from itself by
-when only its rounding changes. No chained run can be asked to come closer; an error in the algorithm shows as a
-multiple of it. A floor is measured for the clip at hand (`PlatformFloor.measured` on the reference against its
-perturbed self), or is the published one of the C++ program compiled with and without FMA and AVX. In: `ClipComparison`;
+"""Judges a run over a whole clip by the *platform floor* (spec 90.10): how far a correct program differs from itself if
+only its rounding changes. No chained run can be required to come closer; an error in the algorithm exceeds it by a
+multiple. A floor is measured for the clip at hand (`PlatformFloor.measured` on the reference and its
+perturbed run), or is the published one of the C++ program compiled with and without FMA and AVX. In: `ClipComparison`;
 out: one `Judgement` a figure.
 """
 
@@ -18,24 +18,24 @@ from auparity.reference.results import PRESENCE_AUS
 
 #: A chained float32 run stays within this multiple of the floor (spec 90.10).
 FLOOR_FACTOR = 1.25
-#: Of which this much is the sampling error of a clip of so many frames; shorter clips have more of it.
+#: The part of it that is sampling error of a clip of this number of frames; shorter clips have more.
 SAMPLING_PART, SAMPLING_FRAMES = 0.2, 80
-#: In a gate over many clips, figures whose sampling error is known (counts, correlations) may leave their limit by so
-#: many standard errors: with one, a clip's nine figures would raise a false alarm every other time.
+#: Number of standard errors by which figures with a known sampling error (counts, correlations) may exceed their limit
+#: in a gate over many clips: with one, the nine figures of a clip would cause a false alarm every other time.
 GATE_ERRORS = 2.0
 
 
 def floor_factor(frames: int) -> float:
-    """The multiple of a floor that was measured on so many frames, within which a run on them must stay.
+    """The multiple of a floor measured on a number of frames, within which a run on these frames must stay.
 
-    1.25 from 80 frames on; below, its sampling part grows as one over the root of their number.
+    It is 1.25 from 80 frames on; below, its sampling part is proportional to one over the root of the number.
     """
     return FLOOR_FACTOR + SAMPLING_PART * (math.sqrt(max(SAMPLING_FRAMES / max(frames, 1), 1.0)) - 1)
 
 
 @dataclass(frozen=True)
 class PlatformFloor:
-    """The figures by which a chained run is judged; None for what was not measured."""
+    """The figures by which a chained run is judged; None for figures that were not measured."""
 
     landmarks_mean: float  #: px
     landmarks_p99: float  #: px
@@ -44,7 +44,7 @@ class PlatformFloor:
     au_offline_worst_mean: float | None  #: the worst AU's mean
     smallest_r_online: float | None
     smallest_r_offline: float | None
-    presence_equal: float | None  #: share of frames x AUs, after post-processing where that is known
+    presence_equal: float | None  #: share of frames x AUs, after post-processing if that is known
     presences: int | None = None  #: frames x AUs of a measured floor, whose few differences are a sample
 
     @classmethod
@@ -69,9 +69,9 @@ class PlatformFloor:
         """The widest of several measured floors, figure by figure: one pair over a short clip is a small sample."""
         figures: dict[str, float | None] = {}
         for name in asdict(floors[0]):
-            known = [value for floor in floors if (value := getattr(floor, name)) is not None]
+            values = [value for floor in floors if (value := getattr(floor, name)) is not None]
             widest = min if _is_agreement(name) else max
-            figures[name] = widest(known) if known else None
+            figures[name] = widest(values) if values else None
         return cls(**figures)  # type: ignore[arg-type]
 
 
@@ -118,8 +118,8 @@ def judge(
 
     Errors are limited by factor * floor. Agreements (r, equal presences) are limited by their distance from 1, so that
     "1.25 times the floor" means the same for them. Success flags must be equal in every frame. A figure that the floor
-    has and the run lacks is NaN, and fails: not to measure is not to pass. `worst_mean` stands for the worst AU's mean
-    offline error where that is known from more than one comparison.
+    has and the run lacks is NaN, and fails: a figure that was not measured has not passed. `worst_mean` replaces the
+    worst AU's mean offline error if that is known from more than one comparison.
 
     Raises
     ------
@@ -139,10 +139,10 @@ def judge(
         got = float("nan") if got is None else got
         limit = 1 - factor * (1 - value) if _is_agreement(name) else factor * value
         if name.startswith("smallest_r") and comparison.frames_compared > 1:
-            # Standard errors of a correlation over so many frames: the floor's figure is one draw of it.
+            # Standard error of a correlation over this number of frames: the figure of the floor is one sample of it.
             limit -= standard_errors * (1 - value**2) / math.sqrt(comparison.frames_compared - 1)
         if name == "presence_equal" and floor.presences:
-            # Presences that flip are counted events: a floor of n of them is known to within sqrt(n), and none to
+            # Differing presences are counted events: a floor of n of them is known to within sqrt(n), and one of 0 to
             # within one.
             limit -= standard_errors * math.sqrt(max((1 - value) * floor.presences, 1.0)) / floor.presences
         passed = got >= limit if _is_agreement(name) else got <= limit

@@ -1,4 +1,4 @@
-"""What a run of the parity suite found, figure by figure."""
+"""The results of a run of the parity suite, figure by figure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from auparity.parity_tests.compare.baseline_keys import baseline_key, technology
 from auparity.parity_tests.compare.drift import Figure
 from auparity.reports.results.records import MeasuredError, Series, WorkloadRecord
 
-PIPELINE = ""  # the stage of a figure that is of no single stage
+PIPELINE = ""  # the stage of a figure that belongs to no single stage
 
 
 @dataclass
 class Report:
-    """What a run found."""
+    """The results of a run."""
 
-    prefix: str  #: "quick/" or "full/": baselines of one are not those of the other
+    prefix: str  #: "quick/" or "full/", which have separate baselines
     figures: list[Figure] = field(default_factory=list)
     errors: list[MeasuredError] = field(
         default_factory=list

@@ -1,6 +1,6 @@
-"""The parity suite: hold variants against the reference, stage by stage and end to end, and against their baselines.
+"""The parity suite: compare variants with the reference, stage by stage and end to end, and with their baselines.
 
-`auparity parity` is its command line; here it takes variants and gives a `Report`, judges that by the baselines, and
+`auparity parity` is its command line; this module takes variants, returns a `Report`, judges it by the baselines, and
 makes a result file of it.
 """
 
@@ -26,17 +26,17 @@ from auparity.parity_tests.suite.stage_capture import capture
 from auparity.parity_tests.suite.stage_parity import check_stage
 from auparity.reports.results.records import MeasuredError, Provenance, Results, Skipped, WorkloadRecord
 
-#: Figures that the closing line of a failed run names.
+#: Number of figures that the last line of a failed run names.
 MOST_NAMED = 3
 
 
 def variants_of(technology: str, *, emulated: bool = False) -> list[Variant]:
     """The registered variants of a technology ("onnx"), or of a variant's whole name ("onnx-openvino").
 
-    "cpu" is every one that runs on a processor and comes with auparity, "cuda" and "mps" every one on such a device.
-    Those that are not installed are among them: the suite reports them as skipped.
+    "cpu" means every variant that runs on a processor and comes with auparity, "cuda" and "mps" every variant on such a
+    device. Variants that are not installed are included, and the suite reports them as skipped.
 
-    Those that interpret instead of computing (Core ML's) are there when they are asked for, and only they.
+    Emulated variants (of Core ML) are returned only if they are requested, and then without others.
     """
     chosen = [
         variant
@@ -46,8 +46,10 @@ def variants_of(technology: str, *, emulated: bool = False) -> list[Variant]:
         and (technology in (variant.name, variant.name.split("-")[0]) or _is_of_device(variant, technology))
     ]
     if not chosen:
-        known = sorted({variant.name.split("-")[0] for variant in registry()} - {REFERENCE})
-        raise AuparityError(f"no variants of {technology!r}; there are cpu, {', '.join(known)} (or a whole name)")
+        technologies = sorted({variant.name.split("-")[0] for variant in registry()} - {REFERENCE})
+        raise AuparityError(
+            f"no variants of {technology!r}; there are cpu, {', '.join(technologies)} (or a whole name)"
+        )
     return chosen
 
 
@@ -58,7 +60,7 @@ def _is_of_device(variant: Variant, device: str) -> bool:
 
 
 def device_for(technology: str | None) -> Device | None:
-    """The GPU whose own pipeline a technology stands for, where there is one."""
+    """The GPU whose own pipeline belongs to a technology, if there is one."""
     if technology not in ("cuda", "cupy"):
         return None
     from auparity.accelerated.cupy.device import shared_device, unavailable_reason
@@ -82,7 +84,7 @@ def emulated_cuda() -> tuple[list[Variant], Device]:
 
 
 def prove(report: Report, device: Device) -> bool:
-    """Remember that a GPU passed, so that `Pipeline.best` takes it; False where it did not, or is an emulation."""
+    """Remember that a GPU passed, so that `Pipeline.best` uses it; False if it did not pass or is emulated."""
     from auparity.accelerated.cupy.device import CudaDevice
     from auparity.accelerated.cupy.proof import record
 
@@ -111,10 +113,10 @@ def named_variant(text: str) -> list[Variant]:
     except (ImportError, AttributeError) as error:
         raise VariantUnavailable(f"--variant {text}: {error}. Write package.module:factory or stage=name.") from None
     made = made() if callable(made) else made
-    found = [made] if isinstance(made, Variant) else list(made)
-    if not found or not all(isinstance(variant, Variant) for variant in found):
+    variants = [made] if isinstance(made, Variant) else list(made)
+    if not variants or not all(isinstance(variant, Variant) for variant in variants):
         raise VariantUnavailable(f"--variant {text}: expected a Variant or several, found {made!r}")
-    return found
+    return variants
 
 
 def run(
@@ -126,9 +128,9 @@ def run(
     device: Device | None = None,
     progress: bool = True,
 ) -> Report:
-    """The whole suite on some variants; `recordings` also on the recorded clips, where they are.
+    """The whole suite on some variants; with `recordings` also on the recorded clips, if they are present.
 
-    `stages_only` leaves out what needs whole clips. With a `device`, the pipeline that stays on it is held as well.
+    `stages_only` leaves out whole clips. With a `device`, the pipeline that stays on it is compared as well.
     """
     report = Report("quick/" if quick else "full/")
     for variant in variants:
@@ -195,22 +197,22 @@ class Judged:
     report: Report
     verdicts: list[drift.DriftVerdict]
     missing: list[str]  #: figures that have a baseline of this key and were not measured
-    folder: Path | None  #: of the baselines; None where the tolerances alone decide
+    folder: Path | None  #: of the baselines; None if the tolerances alone decide
     stored: dict[str, drift.Stored]  #: baselines by technology
 
     @property
     def passed(self) -> bool:
-        """Every figure within tolerance and baseline, and none missing."""
+        """Whether every figure is within tolerance and baseline, and none is missing."""
         return not self.missing and not any(verdict.problem for verdict in self.verdicts)
 
     @property
     def page(self) -> str:
-        """One page of Markdown: what failed, what is missing, what grew, what has no baseline."""
+        """One page of Markdown: figures that failed, are missing, grew, or have no baseline."""
         return drift.page(self.verdicts, self.missing, hardware_id())
 
     @property
     def conclusion(self) -> str:
-        """One line: passed, or what failed."""
+        """One line: passed, or the failed figures."""
         if self.passed:
             return f"PASSED: {len(self.verdicts)} figures hold"
         problems = [f"{verdict.figure.name} ({verdict.problem})" for verdict in self.verdicts if verdict.problem]
@@ -219,13 +221,13 @@ class Judged:
         return f"FAILED: {', '.join(problems[:MOST_NAMED])}{more}"
 
     def update(self) -> list[Path]:
-        """Accept what was measured as the baselines of its keys; returns the files.
+        """Accept the measured errors as the baselines of their keys; returns the files.
 
         Raises
         ------
         AuparityError : a figure is out of tolerance.
         """
-        assert self.folder is not None  # the command line refuses to update what it does not read
+        assert self.folder is not None  # the command line refuses to update baselines that it does not read
         files = []
         for technology, stored in self.stored.items():
             figures = [figure for figure in self.report.figures if figure.technology == technology]
@@ -235,7 +237,7 @@ class Judged:
         return files
 
     def results(self, provenance: Provenance) -> Results:
-        """For a result file."""
+        """The figures for a result file."""
         errors = []
         for error, verdict in zip(self.report.errors, self.verdicts, strict=True):
             baseline = verdict.baseline
@@ -262,7 +264,7 @@ def judge(report: Report, variants: list[Variant], baselines: Path | None, *, wh
     Parameters
     ----------
     baselines : None to judge by the tolerances alone.
-    whole : the variants are all of a technology, so that baselines of theirs that were not measured are missed.
+    whole : the variants are all of a technology, so that figures with a baseline that were not measured are missing.
     """
     if baselines is None:
         figures = [replace(figure, key="") for figure in report.figures]
@@ -275,14 +277,14 @@ def judge(report: Report, variants: list[Variant], baselines: Path | None, *, wh
 
 
 def _missing_baselines(report: Report, variants: list[Variant], stored: drift.Stored) -> list[str]:
-    """Figures of these variants, and of pipelines of them, on the workloads of this run, that have a baseline of a key
-    of this run and were not measured by it."""
+    """Figures with a baseline that this run did not measure: of these variants and pipelines of them, on the workloads
+    and under the keys of this run."""
     measured = {figure.name for figure in report.figures}
     keys = {figure.key for figure in report.figures}
     ways = [f"/stage/{variant.stage} {variant.name}:" for variant in variants]
     pipelines = {(error.way, error.variant) for error in report.errors if error.stage == PIPELINE}
     ways += [f"/{way}/{label}:" for way, label in pipelines]
-    places = [f"{report.prefix}{work.name}/" for work in report.workloads]  # recordings may be absent here
+    places = [f"{report.prefix}{work.name}/" for work in report.workloads]  # recordings may be absent
     return sorted(
         name
         for name, by_key in stored.items()

@@ -17,7 +17,7 @@ FPS = 30.0
 
 
 def clip_series(clip: Clip, pipeline: str, run: ClipRun) -> Series:
-    """The candidate's run over a clip beside the reference's, in as many digits as a picture shows."""
+    """The runs of candidate and reference over a clip, with as many digits as a chart shows."""
     both = np.asarray(clip.reference.returned & run.returned, bool)
     reference, ours = _intensities(clip.reference), _intensities(run)
     perturbed_runs = clip.perturbed_runs
@@ -46,7 +46,7 @@ def clip_series(clip: Clip, pipeline: str, run: ClipRun) -> Series:
 
 
 def _intensities(run: ClipRun) -> Array:
-    """After post-processing where the run has it, (F, 17)."""
+    """AU intensities (F, 17), after post-processing if the run has it."""
     return np.asarray(run.au_r_online if run.au_r_offline is None else run.au_r_offline)
 
 

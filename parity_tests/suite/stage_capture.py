@@ -1,7 +1,8 @@
-"""The inputs that stages really get, with the reference outputs: every call of a reference run, recorded.
+"""The real inputs of stages, with the reference outputs: captured calls of a reference run.
 
-A recorded call holds what the stage was built from, its arguments and its result, so that any variant of the stage can
-be built from the same and asked the same. Stateful stages (running medians) are recorded whole, in order.
+A captured call has the parts from which the stage was built, its arguments and its result, so that any variant of the
+stage can be built from the same parts and called with the same arguments. Stateful stages (running medians) are
+captured completely, in order.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ class Call:
     """One call of a reference stage."""
 
     stage: str
-    parts: tuple[Any, ...]  #: what the stage was built from
+    parts: tuple[Any, ...]  #: parts from which the stage was built
     method: str | None
     arguments: tuple[Any, ...]
     result: Any
-    instance: int  #: number of the stage object, so that a stateful one can be played back
+    instance: int  #: number of the stage object, so that calls of a stateful one can be repeated
 
 
 @dataclass
 class Capture:
-    """Calls by stage. At most `most` of a stage, part and method are kept, of the stateful ones all."""
+    """Calls by stage. At most `most` of a stage, part and method are kept; of stateful stages all."""
 
     most: int = 24
     calls: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
@@ -50,7 +51,7 @@ class Capture:
             self.calls[call.stage].append(call)
 
     def stages(self, reference: Stages) -> Stages:
-        """The same stages, recorded."""
+        """The same stages, with captured calls."""
         return Stages(**{f.name: self._builder(f.name, getattr(reference, f.name)) for f in dataclasses.fields(Stages)})
 
     def _builder(self, stage: str, build: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,7 +82,7 @@ class Capture:
 
 
 class _Recorded:
-    """A stage object whose methods are recorded; everything else is its own."""
+    """A stage object whose method calls are captured; everything else is passed on."""
 
     def __init__(self, stage: Any, methods: dict[str, Callable[..., Any]]) -> None:
         self._stage = stage
@@ -89,13 +90,13 @@ class _Recorded:
             setattr(self, name, method)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # so that copying does not ask an object that is not there yet
+        if name.startswith("__"):  # copying calls this before there is an object
             raise AttributeError(name)
         return getattr(self._stage, name)
 
 
 def capture(bundle: Bundle, clips: Iterable[Iterable[Array]], photographs: Iterable[Array], most: int = 24) -> Capture:
-    """Run the reference pipeline over clips (frames (H, W, 3) uint8) and photographs, recording every stage."""
+    """Run the reference pipeline over clips (frames (H, W, 3) uint8) and images, capturing calls of every stage."""
     taken = Capture(most)
     pipeline = StagedPipeline(bundle, taken.stages(reference_stages(FLOAT32)), FLOAT32)
     for frames in clips:
@@ -108,6 +109,6 @@ def capture(bundle: Bundle, clips: Iterable[Iterable[Array]], photographs: Itera
 
 
 def play(call: Call, stage: Any) -> Any:
-    """The same call on another implementation, with arguments of its own."""
+    """The same call on another implementation, with copies of the arguments."""
     function = getattr(stage, call.method) if call.method else stage
     return function(*copy.deepcopy(call.arguments))

@@ -1,8 +1,8 @@
-"""Any variant of any stage against the reference, on the inputs that the reference gave it (design 5, first way).
+"""Any variant of any stage against the reference, on captured inputs of a reference run.
 
-Results are taken apart into named arrays, each with a tolerance of its own in `tolerances.toml`. What a decision on the
-border of a cell can move (response maps one 1/32 px cell apart, fits across a 0.1 px kernel cell) is judged by median,
-share and worst case, as spec 90.10 has it; everything else must hold in every value.
+Results are separated into named arrays, each with its tolerance in `tolerances.toml`. Arrays that a decision on the
+border of a cell can change (response maps one 1/32 px cell apart, fits across a 0.1 px kernel cell) are judged by
+median, share and worst case, as in spec 90.10; all other arrays must be within tolerance in every value.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ def check_stage(variant: Variant, taken: Capture) -> list[ComparisonRecord]:
 
     Raises
     ------
-    ContractError : no call of the stage was recorded; nothing would be proven.
+    ContractError : no call of the stage was captured, so nothing would be verified.
     """
     calls = taken.calls.get(variant.stage, [])
     served = [call for call in calls if variant.unavailable_reason(call.parts[:1]) is None]
     if not served:
-        raise ContractError("stage parity", "capture", f"calls of {variant.stage} that {variant.name} serves", "none")
+        raise ContractError("stage parity", "capture", f"calls of {variant.stage} that {variant.name} supports", "none")
     pairs: dict[str, list[Pair]] = defaultdict(list)
     for _, group in itertools.groupby(sorted(served, key=_instance), key=_instance):
         stage = None
@@ -107,7 +107,7 @@ def _records(variant: Variant, name: str, pairs: list[Pair]) -> list[ComparisonR
     records = []
     figures = list(STATISTICS.get(name, ((name, None),)))
     if name not in STATISTICS and is_stated("stage", f"{name}_worst", variant.precision):
-        figures.append((f"{name}_worst", None))  # the limit of those that a share leaves out
+        figures.append((f"{name}_worst", None))  # the limit of the values that a share leaves out
     for figure, statistic in figures:
         entry = tolerance("stage", figure, variant.precision)
         a, b = (reference, ours) if statistic is None else (np.zeros(1), np.zeros(1))

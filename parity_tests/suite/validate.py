@@ -1,4 +1,4 @@
-"""One call that says whether an accelerated pipeline may be used: how much faster, and as right as rounding allows."""
+"""One call that says whether an accelerated pipeline may be used: its speed, and its agreement with the reference."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from auparity.reference.results import FrameResult
 
 Array = npt.NDArray[Any]
 
-#: Frames of one pipeline before it is the other's turn: whatever else the machine does falls on both.
+#: Frames of one pipeline in a turn, so that other work of the machine affects both.
 TURN = 5
-SHORTEST = 5  # frames; correlations of fewer mean nothing
+SHORTEST = 5  # frames; correlations over fewer are meaningless
 
 
 @dataclass(frozen=True)
 class AccelerationReport:
-    """What `validate_acceleration` found."""
+    """The result of `validate_acceleration`."""
 
     frames: int
-    speed_up: float  #: time of the reference by time of the candidate, first frame left out
+    speed_up: float  #: time of the reference divided by time of the candidate, without the first frame
     reference_ms: float  #: a frame, mean, first frame left out
     candidate_ms: float
     flags_equal: float  #: share of the frames with equal success
@@ -68,18 +68,18 @@ def _r(correlation: float | None) -> str:
 def validate_acceleration(
     reference: StagedPipeline, candidate: StagedPipeline, frames: Sequence[Array]
 ) -> AccelerationReport:
-    """Run both over the same frames in turns and hold the candidate to the platform floor of these frames.
+    """Run both over the same frames in turns and compare the candidate with the platform floor of these frames.
 
     Parameters
     ----------
     reference : usually `ReferencePipeline(bundle)`.
     candidate : e.g. `Pipeline.best(bundle)`, on the same bundle.
-    frames : images (H, W, 3) uint8 of one clip, in order; the floor is measured on them with the reference's
-        perturbed precisions, so this takes about three times as long as the reference alone.
+    frames : images (H, W, 3) uint8 of one clip, in order; the floor is measured on them with perturbed
+        precisions of the reference, so this takes about three times as long as the reference alone.
 
     Raises
     ------
-    ContractError : pipelines of different bundles, fewer than five frames, or images of other shapes or types.
+    ContractError : pipelines have different bundles, there are fewer than five frames, or images are invalid.
     """
     if reference.bundle.content_hash != candidate.bundle.content_hash:
         expected = f"the reference's bundle, {reference.bundle.short_hash}"
@@ -114,7 +114,7 @@ def validate_acceleration(
 def _run_in_turns(
     pipelines: Sequence[StagedPipeline], frames: Sequence[Array]
 ) -> tuple[list[ClipRun], list[list[float]]]:
-    """Every pipeline over all frames, a few at a time each; the runs and seconds a frame."""
+    """Run every pipeline over all frames, a few at a time; the runs and seconds a frame."""
     sessions = [pipeline.start_video() for pipeline in pipelines]
     results: list[list[FrameResult]] = [[] for _ in pipelines]
     times: list[list[float]] = [[] for _ in pipelines]
@@ -125,14 +125,14 @@ def _run_in_turns(
                 results[k].append(session.process_frame(frames[index], index / 30))
                 times[k].append(time.perf_counter() - start)
     runs = []
-    for session, found in zip(sessions, results, strict=True):
+    for session, run in zip(sessions, results, strict=True):
         offline = session.finish()
         runs.append(
             ClipRun(
-                returned=np.array([r.success for r in found]), landmarks=np.stack([r.landmarks for r in found]),
-                au_r_online=np.stack([r.au_intensity for r in found]), au_r_offline=offline.intensity,
-                au_c_online=np.stack([r.au_presence for r in found]), au_c_offline=offline.presence,
-                pose=np.stack([r.pose for r in found]),
+                returned=np.array([r.success for r in run]), landmarks=np.stack([r.landmarks for r in run]),
+                au_r_online=np.stack([r.au_intensity for r in run]), au_r_offline=offline.intensity,
+                au_c_online=np.stack([r.au_presence for r in run]), au_c_offline=offline.presence,
+                pose=np.stack([r.pose for r in run]),
             )
         )  # fmt: skip
     return runs, times

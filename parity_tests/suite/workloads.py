@@ -1,7 +1,7 @@
-"""What the parity suite runs on: rendered clips with the embedded bundle, and the recorded clips where they are.
+"""Workloads of the parity suite: rendered clips with the embedded bundle, and the recorded clips if present.
 
-Rendered ones are chosen so that every stage meets what is hard for it: a face that looks into the camera, one in
-profile, a small and a large one, one that leaves the picture, pictures without a face.
+Rendered clips include the difficult cases of every stage: a face that looks into the camera, one in profile, a small
+and a large one, one that leaves the picture, and pictures without a face.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CANVAS = (320, 240)
 
 @dataclass(frozen=True, eq=False)
 class ParityWorkload:
-    """A bundle, short clips and photographs for the stages, and a longer clip for the chained run."""
+    """A bundle, short clips and images for the stages, and a longer clip for the chained run."""
 
     name: str
     bundle: Bundle
@@ -36,7 +36,7 @@ class ParityWorkload:
 
 
 def embedded(*, quick: bool) -> ParityWorkload:
-    """Rendered faces; half a minute of work for the reference when quick."""
+    """Rendered faces; with `quick` half a minute of work for the reference."""
     frames = [picture.image for picture in render_clip(CLIP_SEED, 60 if quick else 120, canvas=CANVAS)]
     empty = render_background(BACKGROUND_SEED, CANVAS).image
     leaving = [frames[0], *(_shifted(frames[k], 60 * k) for k in (1, 2, 3)), empty]
@@ -50,18 +50,18 @@ def embedded(*, quick: bool) -> ParityWorkload:
 
 
 def openface(*, quick: bool) -> list[ParityWorkload]:
-    """The recorded clips with OpenFace's own models; none where they are absent."""
+    """The recorded clips with OpenFace's own models; none if they are absent."""
     shared = golden_data.shared_dir()
     if shared is None:
         return []
     bundle = Bundle.from_openface(shared / "openface", landmark_model="clnf")
-    found = []
+    workloads = []
     for clip in ("video01",) if quick else ("video01", "default"):
         count = 40 if quick else 120
         frames = [golden_data.load_frame(clip, k) for k in range(count)]
         pictures = [golden_data.load_image(path.name) for path in golden_data.image_paths()[: 1 if quick else 2]]
-        found.append(ParityWorkload(f"openface-{clip}", bundle, [frames[:4], frames[-3:]], pictures, frames))
-    return found
+        workloads.append(ParityWorkload(f"openface-{clip}", bundle, [frames[:4], frames[-3:]], pictures, frames))
+    return workloads
 
 
 def _shifted(image: Array, pixels: int) -> Array:

@@ -90,23 +90,23 @@ def run(source: str, tasks: Sequence[Task], workspace: Workspace, jobs: int) -> 
         workspace.log(f"{len(missing)} of {len(tasks)} tasks to do, {jobs} at a time; Ctrl-C keeps what is done")
         # One BLAS thread in each fresh process: tasks run side by side, and sums must not depend on the cores.
         os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
-        start = said = time.monotonic()
+        start = last_report = time.monotonic()
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), end_with_parent) as pool:
             futures = {pool.submit(task.function, source, task.seed, task.count): task for task in missing}
             try:
                 for done, future in enumerate(as_completed(futures), 1):
                     workspace.save(futures[future].name, **future.result())
                     now = time.monotonic()
-                    if now - said > PROGRESS_EVERY or done == len(missing):
-                        said, left = now, (now - start) / done * (len(missing) - done)
+                    if now - last_report > PROGRESS_EVERY or done == len(missing):
+                        last_report, left = now, (now - start) / done * (len(missing) - done)
                         workspace.log(f"{done} of {len(missing)} tasks, about {left:.0f} s left")
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    found: dict[str, list[Arrays]] = {}
+    results: dict[str, list[Arrays]] = {}
     for task in tasks:
-        found.setdefault(task.kind, []).append(workspace.load(task.name))
-    return found
+        results.setdefault(task.kind, []).append(workspace.load(task.name))
+    return results
 
 
 def main(argv: Sequence[str] | None = None) -> int:

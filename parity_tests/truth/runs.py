@@ -166,10 +166,10 @@ def _detected(source: str, pictures: Any) -> Arrays:
     mtcnn = pipeline(source).bundle.detector
     boxes, scores, image, true, inside = [np.zeros((0, 4))], [np.zeros(0)], [np.zeros(0, int)], [], []
     for index, picture in enumerate(pictures):
-        found = detect_faces(picture.image, mtcnn)
-        boxes.append(found.boxes)
-        scores.append(found.scores)
-        image.append(np.full(len(found), index))
+        detections = detect_faces(picture.image, mtcnn)
+        boxes.append(detections.boxes)
+        scores.append(detections.scores)
+        image.append(np.full(len(detections), index))
         true.append(np.full(4, np.nan) if picture.truth is None else picture.truth.box)
         inside.append(metrics.share_inside(true[-1], (picture.image.shape[1], picture.image.shape[0])))
     return {
@@ -191,12 +191,12 @@ def on_face(faces: list[FrameResult], truth: synthetic.Truth) -> FrameResult | N
 
 def _stacked(results: list[FrameResult] | list[FrameResult | None], truths: list[synthetic.Truth]) -> Arrays:
     """Arrays by name; those of the truth begin with ``true_``. Zeros stand for a result that is None."""
-    known = next((result for result in results if result is not None), None)
+    example = next((result for result in results if result is not None), None)
     arrays: Arrays = {f"true_{name}": np.stack([getattr(t, name) for t in truths]) for name in _TRUTH_FIELDS}
     arrays["success"] = np.array([result is not None and result.success for result in results])
     arrays["confidence"] = np.array([0.0 if result is None else result.confidence for result in results])
     for name in _RESULT_FIELDS:
-        empty = np.zeros(_shape_of(name) if known is None else getattr(known, name).shape)
+        empty = np.zeros(_shape_of(name) if example is None else getattr(example, name).shape)
         arrays[name] = np.stack([empty if result is None else getattr(result, name) for result in results])
     return arrays
 

@@ -59,13 +59,13 @@ def detection_summary(photographs: Arrays, backgrounds: Arrays) -> Figures:
     all_hits, all_scores = hits + nothing, scores + _per_image(backgrounds, "scores")
     faces = int((~cut).sum())
     recall, score = metrics.recall_at_false_rate(all_hits, all_scores, faces, FALSE_RATE)
-    found, widths = np.array([hit.any() for hit in hits]), photographs["true"][:, 2]
+    any_hit, widths = np.array([hit.any() for hit in hits]), photographs["true"][:, 2]
     by_width = []
     for low, high in itertools.pairwise(WIDTHS):
         inside = (widths >= low) & (widths < high) & ~cut
         by_width.append({
             "from": low, "to": None if high == WIDTHS[-1] else high, "faces": int(inside.sum()),
-            "recall": float(found[inside].mean()) if inside.any() else None,
+            "recall": float(any_hit[inside].mean()) if inside.any() else None,
         })  # fmt: skip
     return {
         "all": asdict(metrics.detection_figures(all_hits, faces)),
@@ -80,13 +80,13 @@ def detection_summary(photographs: Arrays, backgrounds: Arrays) -> Figures:
 def face_summary(arrays: Arrays) -> Figures:
     """Landmarks, pose, gaze and AUs of a set of F pictures with one face each; all but failures where it was found."""
     good = arrays["success"]
-    found, true = arrays["landmarks"], arrays["true_landmarks"]
+    landmarks, true = arrays["landmarks"], arrays["true_landmarks"]
     pose, true_pose = arrays["pose"][good], arrays["true_pose"][good]
     gaze = metrics.gaze_errors(arrays["gaze"][good], arrays["true_gaze"][good])
-    visible = metrics.landmark_errors(found[good], true[good], arrays["true_visible"][good])
+    visible = metrics.landmark_errors(landmarks[good], true[good], arrays["true_visible"][good])
     distance = np.linalg.norm(pose[:, :3] - true_pose[:, :3], axis=1)
     return {
-        "landmarks": asdict(metrics.landmark_figures(metrics.landmark_errors(found, true), good)),
+        "landmarks": asdict(metrics.landmark_figures(metrics.landmark_errors(landmarks, true), good)),
         "visible_landmarks_mean": _mean(visible),
         "rotation": _mean(metrics.rotation_errors(pose[:, 3:], true_pose[:, 3:])),
         "axes": [_mean(axis) for axis in metrics.axis_errors(pose[:, 3:], true_pose[:, 3:]).T],
@@ -141,11 +141,11 @@ def summarise(clips: dict[int, Arrays], detection: Sequence[Arrays], photographs
     """Everything about one bundle: `clips` by seed; `detection` in photographs and in pictures without a face."""
     together = concatenated(list(clips.values()))
     on_clips = face_summary(together)
-    found = detection_summary(*detection)
+    detection_figures = detection_summary(*detection)
     validator = validator_summary(fits)
     follow = targets()[AU_CORRELATION]
     verdicts = judge({
-        "detection_recall": found["at_false_rate"]["recall"],
+        "detection_recall": detection_figures["at_false_rate"]["recall"],
         "landmark_error": on_clips["landmarks"]["mean"],
         "landmark_failures": on_clips["landmarks"]["failures"],
         "pose_error": on_clips["rotation"],
@@ -154,7 +154,7 @@ def summarise(clips: dict[int, Arrays], detection: Sequence[Arrays], photographs
     })  # fmt: skip
     return {
         "verdicts": [verdict.as_dict() for verdict in verdicts],
-        "detection": found,
+        "detection": detection_figures,
         "clips": on_clips | {
             "seconds_a_frame": float(np.median(together["seconds"])),
             "each": [{"seed": seed} | _one_clip(arrays) for seed, arrays in clips.items()],
@@ -184,5 +184,5 @@ def _hits(photographs: Arrays) -> list[Array]:
 
 
 def _mean(values: Array) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else None
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else None

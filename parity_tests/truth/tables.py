@@ -37,30 +37,30 @@ def _verdicts(verdicts: list[Figures]) -> list[str]:
     return [*lines, ""]
 
 
-def _detection(found: Figures) -> list[str]:
+def _detection(figures: Figures) -> list[str]:
     lines = [
         "### Detection", "",
         "A box counts from an intersection over union of 0.5 with the box of the true landmarks.", "",
         "| pictures | number | recall | precision | false boxes for 100 pictures |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for name, title in (("photographs", "with a face"), ("backgrounds", "without a face"), ("all", "all")):
-        f = found[name]
+        f = figures[name]
         lines.append(
             f"| {title} | {f['images']} | {_percent(f['recall'])} | {_percent(f['precision'])} "
             f"| {_number(f['false_per_100'])} |"
         )
-    at = found["at_false_rate"]
+    at = figures["at_false_rate"]
     parts = "; ".join(
         f"{_width(entry)} {_percent(entry['recall'])} of {entry['faces']}"
-        for entry in found["by_width"]
+        for entry in figures["by_width"]
         if entry["faces"]
     )
     return [
         *lines, "",
         f"At {at['false_per_100']:g} false box for 100 pictures (scores above {at['score_above']:.3g}): "
         f"{_percent(at['recall'])} found. By the width of the landmarks' box: {parts}. "
-        f"Of {found['cut']['faces']} faces of which the picture's edge leaves less than {metrics.WHOLE_FACE:.0%}, "
-        f"{found['cut']['found']} were found; they count nowhere above.",
+        f"Of {figures['cut']['faces']} faces of which the picture's edge leaves less than {metrics.WHOLE_FACE:.0%}, "
+        f"{figures['cut']['found']} were found; they count nowhere above.",
         "",
     ]  # fmt: skip
 

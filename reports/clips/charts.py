@@ -54,18 +54,18 @@ def au_charts(table: ResultTable, true: ResultTable | None, figures: TruthFigure
 
 def pose_charts(table: ResultTable, true: ResultTable | None, figures: TruthFigures | None, seconds: Array) -> str:
     good, charts = table.success, []
-    found = [None if table.pose is None else table.pose[:, 3:], table.get("gaze_angle_x", "gaze_angle_y")]
+    measured = [None if table.pose is None else table.pose[:, 3:], table.get("gaze_angle_x", "gaze_angle_y")]
     others = [None, None] if true is None else [true.pose, true.get("gaze_angle_x", "gaze_angle_y")]
     truths = [None if others[0] is None else others[0][:, 3:], others[1]]
     means = None if figures is None else figures.axis_errors
-    for values, reference, names in zip(found, truths, (_POSE_NAMES, _GAZE_NAMES), strict=True):
+    for values, reference, names in zip(measured, truths, (_POSE_NAMES, _GAZE_NAMES), strict=True):
         if values is None:
             continue
         degrees = np.where(good[:, None], np.degrees(values), np.nan)
-        known = [] if reference is None else [np.degrees(reference)]
-        axis = Axis.around(degrees, *known, least=10.0)
+        true_angles = [] if reference is None else [np.degrees(reference)]
+        axis = Axis.around(degrees, *true_angles, least=10.0)
         for k, name in enumerate(names):
-            lines = [Line("truth", some[:, k]) for some in known] + [Line("found", degrees[:, k])]
+            lines = [Line("truth", some[:, k]) for some in true_angles] + [Line("found", degrees[:, k])]
             note = f"off by {means[k]:.1f}° on average" if means is not None and names is _POSE_NAMES else "degrees"
             chart = line_chart(f"{name} in degrees over time; {note}.", seconds, lines, axis, lost=~good)
             charts.append(_chart(name.split(" (")[0], name.partition(" (")[2].rstrip(")"), note, chart))

@@ -62,10 +62,10 @@ def truth_figures(table: ResultTable, truth: ResultTable) -> TruthFigures:
             "or the extraction was stopped. Extract the clip again with --overwrite."
         )
     good = table.success
-    found, true = table.landmarks, truth.landmarks
-    assert found is not None  # both checked on reading
+    measured, true = table.landmarks, truth.landmarks
+    assert measured is not None  # both checked on reading
     assert true is not None
-    errors = np.where(good, metrics.landmark_errors(found, true), np.nan)
+    errors = np.where(good, metrics.landmark_errors(measured, true), np.nan)
     landmarks = metrics.landmark_figures(errors, good)
     rotation, axes, translation = _pose(table, truth, good)
     values = {"landmark_error": landmarks.mean, "landmark_failures": landmarks.failures}
@@ -90,12 +90,12 @@ def truth_figures(table: ResultTable, truth: ResultTable) -> TruthFigures:
 
 
 def _pose(table: ResultTable, truth: ResultTable, good: Array) -> tuple[Array | None, Array | None, float | None]:
-    found, true = table.pose, truth.pose
-    if found is None or true is None:
+    measured, true = table.pose, truth.pose
+    if measured is None or true is None:
         return None, None, None
-    rotation = np.where(good, metrics.rotation_errors(found[:, 3:], true[:, 3:]), np.nan)
-    axes = metrics.axis_errors(found[good, 3:], true[good, 3:])
-    distance = np.linalg.norm(found[good, :3] - true[good, :3], axis=1)
+    rotation = np.where(good, metrics.rotation_errors(measured[:, 3:], true[:, 3:]), np.nan)
+    axes = metrics.axis_errors(measured[good, 3:], true[good, 3:])
+    distance = np.linalg.norm(measured[good, :3] - true[good, :3], axis=1)
     return rotation, (axes.mean(axis=0) if len(axes) else None), _mean(distance)
 
 
@@ -109,12 +109,12 @@ def _intensities(
     table: ResultTable, truth: ResultTable, good: Array
 ) -> tuple[dict[str, metrics.IntensityFigures], tuple[str, ...]]:
     """Figures by AU, and the AUs that move."""
-    found, true = table.aus("r"), truth.aus("r")
+    measured, true = table.aus("r"), truth.aus("r")
     figures, moving = {}, []
-    for name in found:
+    for name in measured:
         if name not in true:
             continue
-        entry = metrics.intensity_figures(name, found[name][good], true[name][good], PRESENCE_FROM)
+        entry = metrics.intensity_figures(name, measured[name][good], true[name][good], PRESENCE_FROM)
         moves = bool(good.any() and np.ptp(true[name][good]) >= LEAST_RANGE)
         figures[name] = entry if moves else replace(entry, r=None)
         if moves:
@@ -128,15 +128,15 @@ def _following(intensities: dict[str, metrics.IntensityFigures], moving: Sequenc
 
 
 def _presences(table: ResultTable, truth: ResultTable, good: Array) -> dict[str, metrics.PresenceFigures]:
-    found, true = table.aus("c"), truth.aus("r")
+    measured, true = table.aus("c"), truth.aus("r")
     return {
-        name: metrics.presence_figures(name, found[name][good] >= 0.5, true[name][good] >= PRESENCE_FROM)
-        for name in found
+        name: metrics.presence_figures(name, measured[name][good] >= 0.5, true[name][good] >= PRESENCE_FROM)
+        for name in measured
         if name in true
     }
 
 
 def _mean(values: Array | Sequence[float]) -> float | None:
     """Mean of the values that are not None."""
-    known = np.asarray(values)[np.isfinite(values)]
-    return float(known.mean()) if known.size else None
+    finite = np.asarray(values)[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else None

@@ -187,11 +187,11 @@ def _first(frames: Iterable[Array], count: int) -> Iterator[Array]:
 
 def _open_writer(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
     """A writer of VP8 in WebM."""
-    with _captured_stderr() as said:
+    with _captured_stderr() as messages:
         writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*CODEC), fps, size)
     if not writer.isOpened():
         raise VariantUnavailable(
-            f"OpenCV cannot write VP8 video here ({' '.join(said) or 'it gives no reason'}). "
+            f"OpenCV cannot write VP8 video here ({' '.join(messages) or 'it gives no reason'}). "
             "pip install --force-reinstall opencv-python-headless brings one that can."
         )
     return writer
@@ -204,15 +204,15 @@ def _captured_stderr() -> Iterator[list[str]]:
     For every WebM file OpenCV prints a remark about a tag that the format does not have, which looks like an error. Its
     output is kept for the message of a real error.
     """
-    said: list[str] = []
+    messages: list[str] = []
     sys.stderr.flush()
     with tempfile.TemporaryFile() as file:
         kept = os.dup(2)
         try:
             os.dup2(file.fileno(), 2)
-            yield said
+            yield messages
         finally:
             os.dup2(kept, 2)
             os.close(kept)
             file.seek(0)
-            said += file.read().decode("utf-8", "replace").splitlines()
+            messages += file.read().decode("utf-8", "replace").splitlines()

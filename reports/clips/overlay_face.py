@@ -74,9 +74,9 @@ def draw_face(canvas: Array, table: ResultTable, row: int, display: Display, tru
     canvas : (H, W, 3) uint8 BGR.
     truth : (68, 2) true landmarks in px of the picture, drawn as rings into which the dots should fall.
     """
-    landmarks, found = table.landmarks, bool(table.success[row])
+    landmarks, tracked = table.landmarks, bool(table.success[row])
     assert landmarks is not None  # read_result_table asks for them
-    colour = MEASURED if found else LOST
+    colour = MEASURED if tracked else LOST
     points = display.points(landmarks[row])
     side = float(np.ptp(points, axis=0).min())
     radius, line = _DOT_SHARE * float(np.clip(side, *_DOT_FACES)), 1 if side < _LARGE_FACE else 2
@@ -87,7 +87,7 @@ def draw_face(canvas: Array, table: ResultTable, row: int, display: Display, tru
     _draw_curves(canvas, points, eyes, colour, line)
     for point in points:
         _dot(canvas, point, radius, colour)
-    if not found:
+    if not tracked:
         return
     _corners(canvas, points, colour, line)
     _draw_axes(canvas, table, row, points[NOSE_TIP], display, line)

@@ -113,14 +113,14 @@ def read_sidecar(table: Path) -> Sidecar:
         return Sidecar()
     sidecar = checked(content, path, "the description of a table", Sidecar, advice=ADVICE)
     try:
-        found = fingerprint_of_file(table).sha256
+        digest = fingerprint_of_file(table).sha256
     except OSError as error:
         raise AuparityError(f"{table}: cannot be read ({error.strerror}).") from error
-    if sidecar.get("table", {}).get("sha256") == found:
+    if sidecar.get("table", {}).get("sha256") == digest:
         return sidecar
-    known = Sidecar(warnings=[*sidecar.get("warnings", []), CHANGED])
+    reduced = Sidecar(warnings=[*sidecar.get("warnings", []), CHANGED])
     if "input" in sidecar:
-        known["input"] = sidecar["input"]
+        reduced["input"] = sidecar["input"]
     if "bundle" in sidecar:
-        known["bundle"] = sidecar["bundle"]
-    return known
+        reduced["bundle"] = sidecar["bundle"]
+    return reduced

@@ -50,8 +50,8 @@ class ResultTable:
 
     def points(self, prefix: str, axes: str, count: int) -> Array | None:
         """(R, count, len(axes)) of the columns `<prefix><axis>_<number>`, or None."""
-        found = self.get(*(f"{prefix}{axis}_{i}" for axis in axes for i in range(count)))
-        return None if found is None else np.swapaxes(found.reshape(len(found), len(axes), count), 1, 2)
+        columns = self.get(*(f"{prefix}{axis}_{i}" for axis in axes for i in range(count)))
+        return None if columns is None else np.swapaxes(columns.reshape(len(columns), len(axes), count), 1, 2)
 
     @property
     def success(self) -> Array:
@@ -88,8 +88,8 @@ class ResultTable:
 
     def aus(self, kind: str) -> dict[str, Array]:
         """Intensities ("r") or presences ("c") by the AU's name, in the table's order: name to (R,)."""
-        found = (name for name in self.columns if name.startswith("AU") and name.endswith(f"_{kind}"))
-        return {name.removesuffix(f"_{kind}"): self.columns[name] for name in found}
+        names = (name for name in self.columns if name.startswith("AU") and name.endswith(f"_{kind}"))
+        return {name.removesuffix(f"_{kind}"): self.columns[name] for name in names}
 
     def seconds(self, fps: float) -> Array:
         """(R,) time of every row: time stamps, or frame / fps where they are all 0 (image sequences)."""

@@ -21,21 +21,21 @@ _LONGEST = 46
 
 def ratio_bars(speeds: Sequence[Speed], run: Results) -> tuple[list[tuple[Speed, float, bool]], Scale] | None:
     """Pipelines with a ratio to the reference, fastest first, and a logarithmic scale about them; None without any."""
-    found = [(speed, *golden_ratio(speed, run)) for speed in speeds]
-    known = [(s, r, paired) for s, r, paired in found if r is not None and math.isfinite(r) and r > 0]
-    if not any(speed.pipeline != REFERENCE for speed, _, _ in known):
+    ratios = [(speed, *golden_ratio(speed, run)) for speed in speeds]
+    valid = [(s, r, paired) for s, r, paired in ratios if r is not None and math.isfinite(r) and r > 0]
+    if not any(speed.pipeline != REFERENCE for speed, _, _ in valid):
         return None
-    spread = [v for s, _, _ in known for v in s.golden_ratios if v > 0 and math.isfinite(v)]
-    values = [1.0, *(ratio for _, ratio, _ in known), *spread]
-    return sorted(known, key=lambda entry: -entry[1]), logarithmic(min(values), max(values), _LEFT, _RIGHT)
+    spread = [v for s, _, _ in valid for v in s.golden_ratios if v > 0 and math.isfinite(v)]
+    values = [1.0, *(ratio for _, ratio, _ in valid), *spread]
+    return sorted(valid, key=lambda entry: -entry[1]), logarithmic(min(values), max(values), _LEFT, _RIGHT)
 
 
 def speed_chart(key: str, workload: str, speeds: Sequence[Speed], run: Results) -> str:
     """Bars of times as fast as the reference, logarithmic, with the range over passes; empty without a ratio."""
-    found = ratio_bars(speeds, run)
-    if found is None:
+    bars_and_scale = ratio_bars(speeds, run)
+    if bars_and_scale is None:
         return ""
-    bars, scale = found
+    bars, scale = bars_and_scale
     bottom = _TOP + _ROW * len(bars)
     parts = _ticks(
         scale, bottom, TIMES, f"times as fast as the reference on the same frames (log), 1{TIMES} = reference"
@@ -53,10 +53,10 @@ def speed_chart(key: str, workload: str, speeds: Sequence[Speed], run: Results) 
         if len(some) > 1:
             parts.append(_whisker(scale.at(min(some)), scale.at(max(some)), y + 16 + _BAR / 2))
     parts.append(rule(one, _TOP, one, bottom, "edge"))
-    said = listed(
+    description_parts = listed(
         f"{speed.pipeline} {times(ratio)} at {milliseconds(speed.ms_median)} ms a frame" for speed, ratio, _ in bars
     )
-    description = f"Bars on a logarithmic axis of times as fast as the reference, fastest first: {said}."
+    description = f"Bars on a logarithmic axis of times as fast as the reference, fastest first: {description_parts}."
     return drawing(key, f"Speed of every pipeline on {workload}", description, (WIDTH, int(bottom) + _FOOT), parts)
 
 
@@ -77,13 +77,15 @@ def stage_chart(key: str, speed: Speed) -> str:
         if stage.floor_ms is not None:
             mark = scale.at(stage.floor_ms)
             parts.append(rule(mark, y + 13, mark, y + 19 + _BAR, "edge"))
-    said = listed(
+    description_parts = listed(
         f"{stage.stage} {milliseconds(stage.ms)} ms"
         + ("" if stage.floor_ms is None else f" (floor {milliseconds(stage.floor_ms)} ms)")
         for stage in stages
     )
     title = f"Time of each stage of {speed.pipeline} on {speed.workload}"
-    return drawing(key, title, f"Bars of milliseconds a frame: {said}.", (WIDTH, int(bottom) + _FOOT), parts)
+    return drawing(
+        key, title, f"Bars of milliseconds a frame: {description_parts}.", (WIDTH, int(bottom) + _FOOT), parts
+    )
 
 
 def _ticks(scale: Scale, bottom: float, unit: str, title: str) -> list[str]:

@@ -74,51 +74,52 @@ def bin_of(share: float) -> int:
 
 def face_charts(key: str, series: Series) -> str:
     """Two figures (HTML) side by side; empty without landmarks."""
-    found = face_errors(series)
-    if found is None:
+    face = face_errors(series)
+    if face is None:
         return ""
     name = f"{series.pipeline} on {series.workload}"
-    mean, most = float(found.errors.mean()), found.worst
+    mean, most = float(face.errors.mean()), face.worst
     place = f"landmark {most}{f' ({part_of(most)})' if part_of(most) else ''}"
-    said = f"mean {short(mean)} px, largest {short(float(found.errors[most]))} px at {place}"
+    description = f"mean {short(mean)} px, largest {short(float(face.errors[most]))} px at {place}"
     figures = [
         _figure(
             f"{key}-error",
             "Error",
             name,
-            f"{said}",
+            f"{description}",
             f"Landmark error of {name}, reference as truth",
-            found,
-            found.errors,
+            face,
+            face.errors,
         )
     ]
-    if len(found.floor):
-        ratio = (
-            f"; the error's mean is {short(mean / float(found.floor.mean()))} times that" if found.floor.any() else ""
-        )
-        said = f"mean {short(float(found.floor.mean()))} px, largest {short(float(found.floor.max()))} px{ratio}"
+    if len(face.floor):
+        ratio = f"; the error's mean is {short(mean / float(face.floor.mean()))} times that" if face.floor.any() else ""
+        description = f"mean {short(float(face.floor.mean()))} px, largest {short(float(face.floor.max()))} px{ratio}"
         title = f"Floor on {series.workload}: the reference against itself with other roundings"
-        figures.append(_figure(f"{key}-floor", "Floor", "reference, other roundings", said, title, found, found.floor))
+        figures.append(
+            _figure(f"{key}-floor", "Floor", "reference, other roundings", description, title, face, face.floor)
+        )
     else:
         figures.append("<p>No floor was measured for these landmarks.</p>")
     return f'<div class="duo">{"".join(figures)}</div>'
 
 
-def _figure(key: str, what: str, name: str, said: str, title: str, found: FaceErrors, values: Array) -> str:
+def _figure(key: str, what: str, name: str, description: str, title: str, face: FaceErrors, values: Array) -> str:
     height = WIDTH
-    points = fitted(found.points, WIDTH, height, _MARGIN)
+    points = fitted(face.points, WIDTH, height, _MARGIN)
     parts = _outline(points)
     # The large ones first, so that no small one is hidden under them.
     for k in np.argsort(-values, kind="stable"):
-        parts.append(_mark(points[k, 0], points[k, 1], float(values[k]) / found.top))
-    parts += _legend(found.top, height)
+        parts.append(_mark(points[k, 0], points[k, 1], float(values[k]) / face.top))
+    parts += _legend(face.top, height)
     described = (
         f"{len(points)} landmarks on a face, each a disc whose size and darkness grow with its mean error from 0 to "
-        f"{short(found.top)} px: {said}."
+        f"{short(face.top)} px: {description}."
     )
     label = f"<span><b>{safe(what)}</b> {safe(name)}</span>"
     chart = drawing(key, title, described, (WIDTH, height + _LEGEND), parts)
-    return f"<figure><figcaption>{label}</figcaption>{chart}<p>{safe(said[0].upper() + said[1:])}.</p></figure>"
+    sentence = safe(description[0].upper() + description[1:])
+    return f"<figure><figcaption>{label}</figcaption>{chart}<p>{sentence}.</p></figure>"
 
 
 def _outline(points: Array) -> list[str]:

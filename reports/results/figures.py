@@ -61,11 +61,11 @@ class Verdict:
 
 def verdict(results: Sequence[Results]) -> Verdict:
     """Over all runs; the failures with the largest share of their tolerance first."""
-    found = [(run, error) for run in results for error in run.errors]
-    failed = [(run, error) for run, error in found if failed_because(error)]
+    pairs = [(run, error) for run in results for error in run.errors]
+    failed = [(run, error) for run, error in pairs if failed_because(error)]
     failed.sort(key=lambda pair: -severity(pair[1]))
     return Verdict(
-        len(found), failed, sum(len(run.speeds) for run in results), sum(len(run.skipped) for run in results)
+        len(pairs), failed, sum(len(run.speeds) for run in results), sum(len(run.skipped) for run in results)
     )
 
 
@@ -144,28 +144,28 @@ def matrix(results: Sequence[Results]) -> Matrix:
     """The worst figure of every variant of every stage over all workloads and runs, and what was skipped."""
     errors = [error for run in results for error in run.errors if error.way == "stage"]
     skipped = [entry for run in results for entry in run.skipped]
-    known = ordered_stages(
+    stages = ordered_stages(
         [*(e.stage for e in errors), *(word for s in skipped for word in _words(s) if word in STAGES)]
     )
     pairs = {(e.stage, e.variant) for e in errors}
     for entry in skipped:
-        pairs |= _pairs_named(entry, known)
+        pairs |= _pairs_named(entry, stages)
     variants = list(dict.fromkeys(e.variant for e in errors))
     variants += sorted({name for _, name in pairs} - set(variants))
     cells = {}
-    for stage in known:
+    for stage in stages:
         for name in variants:
             some = [e for e in errors if (e.stage, e.variant) == (stage, name)]
-            whys = [entry.why for entry in skipped if (stage, name) in _pairs_named(entry, known)]
+            whys = [entry.why for entry in skipped if (stage, name) in _pairs_named(entry, stages)]
             if some or whys:
                 cells[stage, name] = Cell(worst(some), len(some), "; ".join(dict.fromkeys(whys)))
-    return Matrix(known, variants, cells)
+    return Matrix(stages, variants, cells)
 
 
 def ordered_stages(names: Iterable[str]) -> list[str]:
     """Each once, in the order of a frame."""
-    found = list(dict.fromkeys(names))
-    return sorted(found, key=lambda name: STAGES.index(name) if name in STAGES else len(STAGES))
+    unique = list(dict.fromkeys(names))
+    return sorted(unique, key=lambda name: STAGES.index(name) if name in STAGES else len(STAGES))
 
 
 def _words(entry: Skipped) -> list[str]:

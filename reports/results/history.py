@@ -82,28 +82,28 @@ def history_section(results: Sequence[Results], history: Sequence[Results]) -> s
 
 
 def _share_points(runs: Sequence[Results]) -> dict[str, list[Point]]:
-    found: dict[str, list[Point]] = defaultdict(list)
+    points: dict[str, list[Point]] = defaultdict(list)
     for run in runs:
         used = [value for error in run.errors if (value := share_used(error)) is not None]
         if used:
-            found[machine_name(run)].append(Point(run_label(run), 100 * max(used)))
-    return found
+            points[machine_name(run)].append(Point(run_label(run), 100 * max(used)))
+    return points
 
 
 def _speed_points(runs: Sequence[Results]) -> dict[tuple[str, str, str], list[Point]]:
-    found: dict[tuple[str, str, str], list[Point]] = defaultdict(list)
+    points: dict[tuple[str, str, str], list[Point]] = defaultdict(list)
     for run in runs:
         for speed in run.speeds:
             key = (machine_name(run), speed.workload, speed.pipeline)
-            found[key].append(Point(run_label(run), speed.ms_median))
-    return found
+            points[key].append(Point(run_label(run), speed.ms_median))
+    return points
 
 
 def _chart(key: str, title: str, unit: str, points: Sequence[Point], limit: float | None = None) -> str:
     points = points[-MOST_RUNS:]
     values = np.array([point.value for point in points])
-    known = values[np.isfinite(values)]
-    top = max([*known.tolist(), limit or 0.0, 1e-9])
+    finite = values[np.isfinite(values)]
+    top = max([*finite.tolist(), limit or 0.0, 1e-9])
     x = Scale(0.0, max(len(points) - 1.0, 1.0), 34.0, _SIZE[0] - 10.0, ())
     y = linear(0.0, top, _SIZE[1] - 34.0, 20.0, 4)
     places = x(np.arange(len(points), dtype=np.float64))
@@ -117,12 +117,14 @@ def _chart(key: str, title: str, unit: str, points: Sequence[Point], limit: floa
     parts.append(line(places, levels, "found"))
     for place, level, point in zip(places, levels, points, strict=True):
         if math.isfinite(level):
-            said = safe(f"{point.label}: {short(point.value)} {unit}")
-            parts.append(f'<circle class="run" cx="{place:.1f}" cy="{level:.1f}" r="3"><title>{said}</title></circle>')
+            tooltip = safe(f"{point.label}: {short(point.value)} {unit}")
+            parts.append(
+                f'<circle class="run" cx="{place:.1f}" cy="{level:.1f}" r="3"><title>{tooltip}</title></circle>'
+            )
     described = (
         f"{len(points)} runs from {points[0].label} to {points[-1].label}, {unit}: first {_said(values[0])}, last "
         f"{_said(values[-1])}"
-        + (f", smallest {short(float(known.min()))}, largest {short(float(known.max()))}." if len(known) else ".")
+        + (f", smallest {short(float(finite.min()))}, largest {short(float(finite.max()))}." if len(finite) else ".")
     )
     note = f"{_said(values[0])} → {_said(values[-1])}"
     label = f"<span><b>{safe(title)}</b></span><span>{note}</span>"

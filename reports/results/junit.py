@@ -54,9 +54,9 @@ def _case(suite: ET.Element, error: MeasuredError) -> None:
     case = ET.SubElement(suite, "testcase", classname=_clean(group), name=_clean(figure_name(error)), time="0")
     why = failed_because(error)
     if why:
-        said = f"{why}: {short(error.error)} {error.unit}".strip()
-        said += f", tolerance {short(error.tolerance)}, baseline {short(error.baseline)}"
-        failure = ET.SubElement(case, "failure", message=_clean(said), type=_clean(why))
+        message = f"{why}: {short(error.error)} {error.unit}".strip()
+        message += f", tolerance {short(error.tolerance)}, baseline {short(error.baseline)}"
+        failure = ET.SubElement(case, "failure", message=_clean(message), type=_clean(why))
         failure.text = _clean(error.reason)
 
 

@@ -25,18 +25,18 @@ MOST_FAILED = 20  #: figures that are listed one by one
 
 def results_markdown(results: Results) -> str:
     """One run."""
-    found, where = verdict([results]), results.provenance
+    judged, where = verdict([results]), results.provenance
     machine = where.machine.get("cpu", "unknown machine")
     lines = [
-        f"### auparity {plain(results.kind)}: {found.word}",
+        f"### auparity {plain(results.kind)}: {judged.word}",
         "",
-        f"{found.sentence().capitalize()} {plain(day(where.date))}, {plain(machine)}, commit "
+        f"{judged.sentence().capitalize()} {plain(day(where.date))}, {plain(machine)}, commit "
         f"{plain(where.commit or 'unknown')}, {code(where.command)}",
     ]
-    if found.failed:
+    if judged.failed:
         lines += ["", "| failed | error | tolerance | baseline | why |", "|---|---|---|---|---|"]
-        lines += [_failed(error) for _, error in found.failed[:MOST_FAILED]]
-        left = len(found.failed) - MOST_FAILED
+        lines += [_failed(error) for _, error in judged.failed[:MOST_FAILED]]
+        left = len(judged.failed) - MOST_FAILED
         lines += [f"\nand {left} more"] if left > 0 else []
     lines += [f"\n{plain(note)}" for note in baseline_notes([results])]
     lines += _parity(results.errors)
@@ -73,9 +73,11 @@ def _parity(errors: list[MeasuredError]) -> list[str]:
         for key in dict.fromkeys((e.workload, e.way, e.variant) for e in whole)
     ]
     for name, some in groups:
-        found = worst(some)
-        if found is not None:
-            lines.append(f"| {plain(name)} | {len(some)} | {share(share_used(found))} | {plain(figure_name(found))} |")
+        largest = worst(some)
+        if largest is not None:
+            lines.append(
+                f"| {plain(name)} | {len(some)} | {share(share_used(largest))} | {plain(figure_name(largest))} |"
+            )
     return lines
 
 

@@ -35,23 +35,23 @@ MOST_LISTED = 4000
 
 def head(results: Sequence[Results]) -> str:
     """The verdict in words, followed by the failed figures."""
-    found = verdict(results)
-    style = "bad" if found.failed else "good" if found.figures else "faint"
+    judged = verdict(results)
+    style = "bad" if judged.failed else "good" if judged.figures else "faint"
     notes = "".join(f"<p>{safe(note)}</p>\n" for note in baseline_notes(results))
     return (
-        f'<p class="verdict"><strong class="{style}">{found.word}</strong>: {safe(found.sentence())}</p>\n'
-        f"{notes}{_failed(found)}"
+        f'<p class="verdict"><strong class="{style}">{judged.word}</strong>: {safe(judged.sentence())}</p>\n'
+        f"{notes}{_failed(judged)}"
     )
 
 
 def tiles(results: Sequence[Results]) -> str:
     """The most important figures, as (value, what it is)."""
-    found, errors = verdict(results), [error for run in results for error in run.errors]
+    judged, errors = verdict(results), [error for run in results for error in run.errors]
     items = []
-    if found.figures:
+    if judged.figures:
         items.append(
             (
-                f"{found.figures - len(found.failed)} of {found.figures}",
+                f"{judged.figures - len(judged.failed)} of {judged.figures}",
                 "figures within tolerance, and baseline where there is one",
             )
         )
@@ -80,8 +80,8 @@ def tiles(results: Sequence[Results]) -> str:
     return f'<ul class="tiles">\n{inner}\n</ul>'
 
 
-def _failed(found: Verdict) -> str:
-    if not found.failed:
+def _failed(judged: Verdict) -> str:
+    if not judged.failed:
         return ""
     rows = [
         row(
@@ -94,9 +94,9 @@ def _failed(found: Verdict) -> str:
                 *_numbers(error),
             ],
         )
-        for _, error in found.failed[:MOST_FAILED]
+        for _, error in judged.failed[:MOST_FAILED]
     ]
-    rest = len(found.failed) - MOST_FAILED
+    rest = len(judged.failed) - MOST_FAILED
     more = f"<p>{rest} more are in the list of every figure.</p>" if rest > 0 else ""
     return table("Figures that failed", ["figure", "workload", "way", "stage", "variant", *_NUMBERS], rows,
                  "Failed, worst first", "words") + more  # fmt: skip
@@ -111,10 +111,10 @@ def _numbers(error: MeasuredError) -> list[str]:
     if error.baseline is not None and error.margin is not None:
         baseline += f" + {short(error.margin)}"
     why = failed_because(error)
-    said = f'<strong class="bad">failed</strong>: {safe(why)}' if why else "passed"
+    outcome = f'<strong class="bad">failed</strong>: {safe(why)}' if why else "passed"
     return [
         "not finite" if error.error is None else f"{short(error.error, 4)}{unit}",
-        "any" if error.tolerance is None else short(error.tolerance), _share_cell(error), baseline, said,
+        "any" if error.tolerance is None else short(error.tolerance), _share_cell(error), baseline, outcome,
     ]  # fmt: skip
 
 
@@ -124,18 +124,18 @@ def _share_cell(error: MeasuredError, more: str = "") -> str:
     style = "over" if failed else "none" if used is None else f"h{min(4, int(5 * used))}"
     width = 100.0 if failed else 100 * min(used or 0.0, 1.0)
     mark = "\N{MULTIPLICATION X} " if failed else ""
-    said = f"<b>{mark}{share(used)}</b>{more}"
-    return f'<td class="cell {style}" style="--used:{width:.1f}%">{said}</td>'
+    content = f"<b>{mark}{share(used)}</b>{more}"
+    return f'<td class="cell {style}" style="--used:{width:.1f}%">{content}</td>'
 
 
 def matrix_table(results: Sequence[Results]) -> str:
     """Variants by stage."""
-    found = matrix(results)
-    if not found.cells:
+    cells_by_variant = matrix(results)
+    if not cells_by_variant.cells:
         return "<p>No stage was compared with the reference.</p>"
     rows = [
-        row(safe(stage), [_cell(found.cells.get((stage, variant))) for variant in found.variants])
-        for stage in found.stages
+        row(safe(stage), [_cell(cells_by_variant.cells.get((stage, variant))) for variant in cells_by_variant.variants])
+        for stage in cells_by_variant.stages
     ]
     caption = (
         "Each stage on inputs of a reference run. In every cell: the largest share of its tolerance that any figure "
@@ -146,7 +146,7 @@ def matrix_table(results: Sequence[Results]) -> str:
         for k, words in enumerate(("below 20 %", "below 40 %", "below 60 %", "below 80 %", "up to 100 %"))
     )
     legend = f'<p class="legend">{key} <span class="swatch over">\N{MULTIPLICATION X} failed</span></p>'
-    heads = ["stage", *map(safe, found.variants)]
+    heads = ["stage", *map(safe, cells_by_variant.variants)]
     return legend + table("Parity of variants by stage", heads, rows, caption, "matrix")
 
 
@@ -175,10 +175,16 @@ def pipelines_table(results: Sequence[Results]) -> str:
 
     rows = []
     for _, some in groupby(sorted(errors, key=group), key=group):
-        found = list(some)
-        most = worst(found)
+        errors_of_group = list(some)
+        most = worst(errors_of_group)
         assert most is not None  # groups are not empty
-        cells = [safe(most.way), safe(most.variant), str(len(found)), safe(figure_name(most)), *_numbers(most)]
+        cells = [
+            safe(most.way),
+            safe(most.variant),
+            str(len(errors_of_group)),
+            safe(figure_name(most)),
+            *_numbers(most),
+        ]
         rows.append(row(safe(most.workload), cells))
     caption = (
         "One step: every frame from the reference state of the frame before. Chained: the clip from the pipeline's own "

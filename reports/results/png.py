@@ -46,10 +46,10 @@ def write_plots(results: Sequence[Results], folder: Path) -> list[Path]:
     ]
     if speeds:
         made.append(("speed", bars("Times as fast as the reference", "times (logarithmic)", speeds, least=1.0)))
-    found = matrix(results)
+    cells_by_variant = matrix(results)
     shares = [
         (f"{stage} {variant}", share_used(cell.worst), bool(failed_because(cell.worst)))
-        for (stage, variant), cell in found.cells.items()
+        for (stage, variant), cell in cells_by_variant.cells.items()
         if cell.worst is not None
     ]
     finite = [(name, value, bad) for name, value, bad in shares if value is not None and math.isfinite(value)]
@@ -112,8 +112,8 @@ def bars(
 
 def face(series: Series) -> Image | None:
     """The mean landmarks, each as large as its mean error; None where the series has none."""
-    found = face_errors(series)
-    if found is None:
+    face_figures = face_errors(series)
+    if face_figures is None:
         return None
     image = np.full((640, 640, 3), 255, np.uint8)
     points = np.asarray(series.face, np.float64)

@@ -81,28 +81,28 @@ def au_section(series: Sequence[Series]) -> str:
 def _both(series: Series, name: str) -> tuple[Array, Array]:
     """Pairs of known values (N,)."""
     reference, candidate = au_values(series, name)
-    known = np.isfinite(reference)
-    return reference[known], candidate[known]
+    finite = np.isfinite(reference)
+    return reference[finite], candidate[finite]
 
 
 def _table(k: int, series: Series) -> str:
     rows = []
     for name in au_names(series):
-        found = agreement(*_both(series, name))
+        agreed = agreement(*_both(series, name))
         head = f"<b>{safe(name)}</b> {safe(ACTION_UNITS.get(name, ''))}"
-        if found is None:
+        if agreed is None:
             rows.append(row(head, ["0", *["–"] * 9]))
             continue
         floor = series.au_floor.get(name)
-        over = None if not floor else found.mean_distance / floor
+        over = None if not floor else agreed.mean_distance / floor
         rows.append(
             row(
                 head,
                 [
-                    str(found.frames), short(found.mean_reference), short(found.mean_candidate),
-                    short(found.mean_distance), short(floor), "–" if over is None else f"{short(over, 2)}{TIMES}",
-                    short(found.largest), short(found.bias),
-                    f"{short(found.limits[0])} to {short(found.limits[1])}", _r(found),
+                    str(agreed.frames), short(agreed.mean_reference), short(agreed.mean_candidate),
+                    short(agreed.mean_distance), short(floor), "–" if over is None else f"{short(over, 2)}{TIMES}",
+                    short(agreed.largest), short(agreed.bias),
+                    f"{short(agreed.limits[0])} to {short(agreed.limits[1])}", _r(agreed),
                 ],
             )
         )  # fmt: skip
@@ -120,28 +120,28 @@ def _table(k: int, series: Series) -> str:
     return table(f"Agreement of AUs, series {k + 1}", heads, rows, caption)
 
 
-def _r(found: Agreement) -> str:
-    if found.r is None:
+def _r(agreed: Agreement) -> str:
+    if agreed.r is None:
         return "–"
     # 0.99998 must not read as 1.
-    return "1" if found.r >= 1 - 1e-9 else f"{min(found.r, 0.99999):.5f}".rstrip("0").replace("-", "\N{MINUS SIGN}")
+    return "1" if agreed.r >= 1 - 1e-9 else f"{min(agreed.r, 0.99999):.5f}".rstrip("0").replace("-", "\N{MINUS SIGN}")
 
 
 def _card(key: str, series: Series, name: str, most: int) -> str:
     reference, candidate = au_values(series, name)
-    known = np.isfinite(reference)
-    found = agreement(reference[known], candidate[known])
+    finite = np.isfinite(reference)
+    agreed = agreement(reference[finite], candidate[finite])
     title = f"<b>{safe(name)}</b> {safe(ACTION_UNITS.get(name, ''))}"
-    if found is None:
+    if agreed is None:
         return f"<figure><figcaption><span>{title}</span><span>no pairs of values</span></figcaption></figure>"
     full = max(FULL_INTENSITY, float(np.nanmax(reference)), float(np.nanmax(candidate)))
     plain = f"{name} of {series.pipeline} and reference on {series.workload}"
-    note = f"r {_r(found)} · bias {short(found.bias, 2)}"
+    note = f"r {_r(agreed)} · bias {short(agreed.bias, 2)}"
     charts = [
         _over_time(f"{key}-t", plain, series, reference, candidate, full, most),
         '<div class="pair">',
-        _scatter(f"{key}-s", plain, reference[known], candidate[known], found, full, most),
-        _bland_altman(f"{key}-b", plain, reference[known], candidate[known], found, full, most),
+        _scatter(f"{key}-s", plain, reference[finite], candidate[finite], agreed, full, most),
+        _bland_altman(f"{key}-b", plain, reference[finite], candidate[finite], agreed, full, most),
         "</div>",
     ]
     return f"<figure><figcaption><span>{title}</span><span>{note}</span></figcaption>{''.join(charts)}</figure>\n"
@@ -177,7 +177,9 @@ def _lost(x: Scale, seconds: Array, lost: Array) -> list[str]:
     return [box(x.at(edges[a]), 18, x.at(edges[b]) - x.at(edges[a]), _TIME[1] - 50, "lost") for a, b in spans]
 
 
-def _scatter(key: str, plain: str, reference: Array, candidate: Array, found: Agreement, full: float, most: int) -> str:
+def _scatter(
+    key: str, plain: str, reference: Array, candidate: Array, agreed: Agreement, full: float, most: int
+) -> str:
     x = linear(0.0, full, 24.0, _SQUARE[0] - 8.0, 5)
     y = linear(0.0, full, _SQUARE[1] - 32.0, 18.0, 5)
     kept = thin_points(np.abs(candidate - reference), most)
@@ -187,27 +189,27 @@ def _scatter(key: str, plain: str, reference: Array, candidate: Array, found: Ag
     ]
     parts.append(dots(x(reference[kept]), y(candidate[kept])))
     description = (
-        f"{found.frames} frames, reference across, candidate upward; the line is equality. r {_r(found)}, mean "
-        f"distance {short(found.mean_distance)}."
+        f"{agreed.frames} frames, reference across, candidate upward; the line is equality. r {_r(agreed)}, mean "
+        f"distance {short(agreed.mean_distance)}."
     )
     return drawing(key, f"{plain}, against each other", description, _SQUARE, parts)
 
 
 def _bland_altman(
-    key: str, plain: str, reference: Array, candidate: Array, found: Agreement, full: float, most: int
+    key: str, plain: str, reference: Array, candidate: Array, agreed: Agreement, full: float, most: int
 ) -> str:
     mean, difference = (reference + candidate) / 2, candidate - reference
-    low, high = found.limits
+    low, high = agreed.limits
     reach = max(float(np.abs(difference).max()), abs(low), abs(high))
     x = linear(0.0, full, 42.0, _SQUARE[0] - 8.0, 5)
     y = linear(-reach, reach, _SQUARE[1] - 32.0, 18.0, 4)
     kept = thin_points(np.abs(difference), most)
     parts = axes(x, y, "mean of both, intensity", "difference, intensity")
     parts.append(dots(x(mean[kept]), y(difference[kept])))
-    for level, style in ((found.bias, "line bias"), (low, "line limit"), (high, "line limit")):
+    for level, style in ((agreed.bias, "line bias"), (low, "line limit"), (high, "line limit")):
         parts.append(rule(x.start, y.at(level), x.end, y.at(level), style))
     description = (
-        f"{found.frames} frames, mean of both across, candidate minus reference upward. Mean difference "
-        f"{short(found.bias)}; 1.96 standard deviations reach from {short(low)} to {short(high)}."
+        f"{agreed.frames} frames, mean of both across, candidate minus reference upward. Mean difference "
+        f"{short(agreed.bias)}; 1.96 standard deviations reach from {short(low)} to {short(high)}."
     )
     return drawing(key, f"{plain}, Bland-Altman", description, _SQUARE, parts)

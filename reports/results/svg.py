@@ -119,11 +119,11 @@ def axes(x: Scale, y: Scale, x_title: str, y_title: str, *, x_ticks: bool = True
 
 def line(x: Array, y: Array, style: str) -> str:
     """A line with gaps where y is not finite, and a dot where a value stands alone."""
-    known, pieces, drawing_on = np.isfinite(y), [], False
-    for k, good in enumerate(known):
+    finite, pieces, drawing_on = np.isfinite(y), [], False
+    for k, good in enumerate(finite):
         if good:
             pieces.append(f"{'L' if drawing_on else 'M'}{x[k]:.1f} {y[k]:.1f}")
-            if not drawing_on and (k + 1 == len(known) or not known[k + 1]):
+            if not drawing_on and (k + 1 == len(finite) or not finite[k + 1]):
                 pieces.append("h.5")
         drawing_on = bool(good)
     return f'<path class="line {style}" d="{"".join(pieces)}"/>'
@@ -141,10 +141,12 @@ def thin_line(values: Array, most: int) -> Array:
         return np.arange(len(values))
     kept: set[int] = set()
     for some in np.array_split(np.arange(len(values)), max(most // 2, 1)):
-        known = some[np.isfinite(values[some])]
+        finite = some[np.isfinite(values[some])]
         # A bin without a value keeps one of its places, which is a gap.
         kept |= (
-            {int(known[values[known].argmin()]), int(known[values[known].argmax()])} if len(known) else {int(some[0])}
+            {int(finite[values[finite].argmin()]), int(finite[values[finite].argmax()])}
+            if len(finite)
+            else {int(some[0])}
         )
     return np.array(sorted(kept))
 

@@ -98,8 +98,8 @@ def _variants(speed: Speed) -> str:
 
 
 def _range(values: Iterable[float]) -> str:
-    found = list(values)
-    return f" ({times(min(found))} to {times(max(found))})" if len(found) > 1 else ""
+    numbers = list(values)
+    return f" ({times(min(numbers))} to {times(max(numbers))})" if len(numbers) > 1 else ""
 
 
 def _passes(values: Sequence[float]) -> str:
@@ -176,13 +176,13 @@ def reproduce_section(results: Sequence[Results]) -> str:
     parts = []
     for run in results:
         gives = [
-            counted(len(found), one)
-            for found, one in (
+            counted(len(entries), one)
+            for entries, one in (
                 (run.errors, "parity figure"),
                 (run.speeds, "speed"),
                 (run.series, "clip beside the reference"),
             )
-            if found
+            if entries
         ]
         what = f"{listed(gives) or 'No numbers'} ({run.kind}, {run_label(run)}, {machine_name(run)})"
         command = run.provenance.command or "no command was recorded"
@@ -211,8 +211,8 @@ def provenance_section(results: Sequence[Results]) -> str:
 
 
 def _workloads(results: Sequence[Results]) -> str:
-    found = list(dict.fromkeys(work for run in results for work in run.workloads))
-    if not found:
+    workloads = list(dict.fromkeys(work for run in results for work in run.workloads))
+    if not workloads:
         return ""
     rows = [
         row(
@@ -222,7 +222,7 @@ def _workloads(results: Sequence[Results]) -> str:
                 f"<code>{safe(work.bundle_hash)}</code>", safe(work.landmark_model), safe(work.description) or NONE,
             ],
         )
-        for work in found
+        for work in workloads
     ]  # fmt: skip
     heads = ["workload", "kind", "frames", "size, px", "bundle", "bundle's hash", "landmark model", "description"]
     return table("Workloads", heads, rows, "What the pipelines were run on", "words")

@@ -90,16 +90,16 @@ def listed(items: Iterable[str]) -> str:
 def moment(date: str) -> datetime | None:
     """A date of a provenance; None if it is not ISO 8601. A date without a zone counts as UTC, to be comparable."""
     try:
-        found = datetime.fromisoformat(date)
+        parsed = datetime.fromisoformat(date)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def day(date: str) -> str:
     """Date and minute of an ISO 8601 date as it was written; other text as it is."""
-    found = moment(date)
-    return date if found is None else f"{found:%Y-%m-%d} {found:%H:%M}"
+    parsed = moment(date)
+    return date if parsed is None else f"{parsed:%Y-%m-%d} {parsed:%H:%M}"
 
 
 def table(label: str, heads: Sequence[str], rows: Sequence[str], caption: str = "", style: str = "") -> str:

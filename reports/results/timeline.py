@@ -48,12 +48,12 @@ def timeline(frames: Sequence[Sequence[Bar]], title: str) -> str:
     axis = 40 + len(frames) * row
     legend = axis + 46
     height = legend + LEGEND_ROW * -(-len(names) // LEGEND_COLUMNS) + 8
-    said = ", ".join(f"{name} {totals[name] / len(frames):.3f} ms" for name in names[:6]) if frames else "no frames"
+    ranking = ", ".join(f"{name} {totals[name] / len(frames):.3f} ms" for name in names[:6]) if frames else "no frames"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="t d" viewBox="0 0 {WIDTH} {height}" '
         f'width="{WIDTH}" height="{height}">',
         f'<title id="t">{escape(title)}</title>',
-        f'<desc id="d">Mean of {len(frames)} frames, longest first: {escape(said)}.</desc>',
+        f'<desc id="d">Mean of {len(frames)} frames, longest first: {escape(ranking)}.</desc>',
         "<style>text{font:13px system-ui,sans-serif;fill:#222}.in{fill:#111;font-size:11px}.bg{fill:#fff}"
         ".ax{stroke:#777;stroke-width:1}"
         "@media(prefers-color-scheme:dark){text{fill:#eee}.in{fill:#111}.bg{fill:#181818}}</style>",

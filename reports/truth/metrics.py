@@ -1,7 +1,7 @@
-"""How far measured faces are from the truth: detection, landmarks, pose, gaze, AUs, validator.
+"""Metrics of measured faces against the truth: detection, landmarks, pose, gaze, AUs, validator.
 
 Pure functions of arrays, with the definitions of the field's benchmarks (each names its source), so that figures can be
-set beside published ones. Frames are the first axis, F. A figure that has no value (the correlation with a constant,
+compared with published ones. Frames are the first axis, F. A figure that has no value (the correlation with a constant,
 the F1 of an AU that never occurs and is never predicted) is None, never 0.
 """
 
@@ -26,8 +26,8 @@ DETECTION_IOU = 0.5
 LANDMARK_FAILURE = 0.10
 #: Outer corners of the eyes among the 68 landmarks.
 OUTER_EYE_CORNERS = (36, 45)
-#: A face of which the picture shows less is counted by itself, neither as found nor as missed: what is left of it is no
-#: longer a face of the size that the recall is asked for (as the "difficult" objects of the VOC challenge).
+#: Least share of a face inside the picture. A face with less is counted separately, neither as found nor as missed,
+#: because its visible part is too small for the required recall (like the "difficult" objects of the VOC challenge).
 WHOLE_FACE = 0.85
 
 
@@ -42,7 +42,7 @@ class DetectionFigures:
     faces: int
     recall: float | None  #: share of the true faces that were found
     precision: float | None  #: share of the boxes that are faces
-    false_per_100: float | None  #: boxes that are no face, for 100 images
+    false_per_100: float | None  #: boxes without a face, for 100 images
 
 
 def iou(a: Array, b: Array) -> Array:
@@ -59,7 +59,7 @@ def matched(boxes: Array, scores: Array, true: Array, threshold: float = DETECTI
     """Which boxes (N, 4) of one image are faces: (N,) bool.
 
     As in the VOC challenge: in the order of falling scores (N,), a box takes the true box (M, 4) that it overlaps most;
-    if that overlap is below `threshold`, or the face is taken already, the box is a false one.
+    if that overlap is below `threshold`, or the face already has a box, the box is false.
     """
     overlap, taken = iou(boxes, true), set[int]()
     hit = np.zeros(len(overlap), bool)
@@ -73,24 +73,24 @@ def matched(boxes: Array, scores: Array, true: Array, threshold: float = DETECTI
 
 
 def detection_figures(hits: Sequence[Array], faces: int) -> DetectionFigures:
-    """Figures of a set of images from the `matched` arrays of all of them and the number of true faces in all."""
-    boxes, found = sum(len(hit) for hit in hits), int(sum(hit.sum() for hit in hits))
+    """Figures of a set of images from the `matched` arrays of all of them and the total number of true faces."""
+    boxes, hit_count = sum(len(hit) for hit in hits), int(sum(hit.sum() for hit in hits))
     return DetectionFigures(
         images=len(hits),
         faces=faces,
-        recall=_ratio(found, faces),
-        precision=_ratio(found, boxes),
-        false_per_100=_ratio(100 * (boxes - found), len(hits)),
+        recall=_ratio(hit_count, faces),
+        precision=_ratio(hit_count, boxes),
+        false_per_100=_ratio(100 * (boxes - hit_count), len(hits)),
     )
 
 
 def recall_at_false_rate(
     hits: Sequence[Array], scores: Sequence[Array], faces: int, false_per_100: float = 1.0
 ) -> tuple[float | None, float]:
-    """Recall at the lowest score at which at most so many false boxes remain for 100 images, and that score.
+    """Recall at the lowest score at which at most `per_100` false boxes remain for 100 images, and that score.
 
-    One point of the receiver operating characteristic that FDDB draws (Jain and Learned-Miller, 2010). Where few enough
-    boxes are false already it is the detector's own operating point: all boxes, a score above 0.
+    One point of the receiver operating characteristic that FDDB draws (Jain and Learned-Miller, 2010). If few enough
+    boxes are false anyway, it is the detector's own operating point: all boxes, a score above 0.
     """
     allowed = int(np.floor(false_per_100 * len(hits) / 100 + 1e-9))
     hit = np.concatenate(hits) if len(hits) else np.zeros(0, bool)
@@ -192,13 +192,13 @@ def axis_errors(found: Array, true: Array) -> Array:
 def gaze_errors(found: Array, true: Array) -> Array:
     """Angle in degrees between gaze vectors (..., 3): the measure of MPIIGaze (Zhang et al., CVPR 2015).
 
-    NaN where a vector is zero, as the pipeline says it of frames without a face.
+    NaN where a vector is zero, as it is in frames without a face.
     """
     found, true = np.asarray(found, np.float64), np.asarray(true, np.float64)
     cross = np.linalg.norm(np.cross(found, true), axis=-1)
     dot = np.sum(found * true, axis=-1)
-    known = (np.linalg.norm(found, axis=-1) > 0) & (np.linalg.norm(true, axis=-1) > 0)
-    return np.where(known, np.degrees(np.arctan2(cross, dot)), np.nan)
+    both_known = (np.linalg.norm(found, axis=-1) > 0) & (np.linalg.norm(true, axis=-1) > 0)
+    return np.where(both_known, np.degrees(np.arctan2(cross, dot)), np.nan)
 
 
 # -- action units ------------------------------------------------------------------------------------------------------

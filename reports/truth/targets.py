@@ -77,8 +77,8 @@ def parse(text: str) -> dict[str, Target]:
 
 def judge(values: dict[str, float | None]) -> list[TargetResult]:
     """The figures held against their targets, in the file's order; figures of `values` that have none are an error."""
-    known = {name: target for name, target in targets().items() if name != AU_CORRELATION}
-    unknown = set(values) - set(known)
+    chosen = {name: target for name, target in targets().items() if name != AU_CORRELATION}
+    unknown = set(values) - set(chosen)
     if unknown:
         raise AuparityError(f"{FILE.name} has no entry {', '.join(sorted(unknown))}; add it with its reason.")
-    return [TargetResult(target, values[name]) for name, target in known.items() if name in values]
+    return [TargetResult(target, values[name]) for name, target in chosen.items() if name in values]

@@ -177,14 +177,14 @@ def describe_clip(tracked: Iterator[tuple[Picture, Array | None]], pdm: PDM, tri
     # A clip that was never tracked leaves no rows: nothing to learn from.
     nothing = [np.zeros((0, n)) for n in (*width, *width)] + [np.zeros((0, 68, 2))] * 2 + [np.zeros((0, 18))]
     columns = [np.stack(column) for column in zip(*rows, strict=True)] if rows else nothing
-    hog, geometry, hog_running, geometry_running, found, truth, aus = columns
+    hog, geometry, hog_running, geometry_running, success, truth, aus = columns
     last = [m.median[None] if len(m.median) else np.zeros((1, n)) for m, n in zip(medians, width, strict=True)]
     return {
         "hog": np.concatenate([hog, last[0]]).astype(np.float16),
         "geometry": np.concatenate([geometry, last[1]]).astype(np.float32),
         "hog_medians": np.concatenate([hog_running, last[0]]).astype(np.float16),
         "geometry_medians": np.concatenate([geometry_running, last[1]]).astype(np.float32),
-        "landmarks": found.astype(np.float32),
+        "landmarks": success.astype(np.float32),
         "true_landmarks": truth.astype(np.float32),
         "aus": aus.astype(np.float32),
         "index": np.array(kept, np.int64),

@@ -30,21 +30,23 @@ def correlations(values: Array, truth: Array) -> Array:
     """(K,) Pearson correlations of columns (N, K); 0 where one of them does not vary."""
     a, b = values - values.mean(axis=0), truth - truth.mean(axis=0)
     power = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
-    found: Array = np.divide((a * b).sum(axis=0), power, out=np.zeros(a.shape[1]), where=power > 0)
-    return found
+    result: Array = np.divide((a * b).sum(axis=0), power, out=np.zeros(a.shape[1]), where=power > 0)
+    return result
 
 
-def f1_scores(said: Array, truth: Array) -> Array:
+def f1_scores(predicted: Array, truth: Array) -> Array:
     """(K,) harmonic means of precision and recall of columns (N, K) bool; 0 where nothing was present or predicted."""
-    right, wrong = (said & truth).sum(axis=0), (said ^ truth).sum(axis=0)
-    scores: Array = np.divide(2 * right, 2 * right + wrong, out=np.zeros(said.shape[1]), where=2 * right + wrong > 0)
+    right, wrong = (predicted & truth).sum(axis=0), (predicted ^ truth).sum(axis=0)
+    scores: Array = np.divide(
+        2 * right, 2 * right + wrong, out=np.zeros(predicted.shape[1]), where=2 * right + wrong > 0
+    )
     return scores
 
 
 def clip_figures(predictors: AUPredictors, clips: list[ClipFeatures], frames: int) -> dict[str, Any]:
     """Figures of post-processed intensities and presences over all tracked frames of all clips."""
     models = ActionUnitModels(predictors)
-    found, truths = [], []
+    measured, truths = [], []
     for clip in clips:
         if not len(clip.aus):
             continue
@@ -52,9 +54,9 @@ def clip_figures(predictors: AUPredictors, clips: list[ClipFeatures], frames: in
         medians = np.broadcast_to(clip.final_medians.astype(np.float64), features.shape)
         parts = [a[:, where] for a in (features, medians) for where in (slice(HOG_SIZE), slice(HOG_SIZE, None))]
         raw = models.predict(parts[0], parts[1], parts[2], parts[3])
-        found.append(postprocess(*raw, np.ones(len(features), np.bool_), models.cutoffs))
+        measured.append(postprocess(*raw, np.ones(len(features), np.bool_), models.cutoffs))
         truths.append(clip.aus)
-    intensity, presence = (np.concatenate([getattr(f, what) for f in found]) for what in ("intensity", "presence"))
+    intensity, presence = (np.concatenate([getattr(f, what) for f in measured]) for what in ("intensity", "presence"))
     truth = np.concatenate(truths)
     return {"frames": frames, "tracked_frames": len(truth), **_figures(intensity, presence, truth)}
 

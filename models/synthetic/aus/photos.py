@@ -82,11 +82,11 @@ def describe_photos(
 def describe_part(workspace: Workspace, task: PhotoTask) -> None:
     """Features of a part of the images, stored under the task's name."""
     photos = PhotoSet.open(task.source) if isinstance(task.source, Path) else task.source
-    found = _landmarks(photos, task)
+    suitable = _landmarks(photos, task)
     describer = FaceDescriber(AUPredictors((), task.pdm, task.triangulation))
     shape_model = ShapeModel(task.pdm)
     rows: list[tuple[Array, Array, Array, int, bool]] = []
-    for k, landmarks in found:
+    for k, landmarks in suitable:
         image = np.asarray(photos.images[k])
         turned = landmarks[MIRROR_68] * [-1, 1] + [image.shape[1] - 1, 0]
         for mirrored, seen, points in ((False, image, landmarks), (True, image[:, ::-1], turned.astype(np.float32))):

@@ -50,16 +50,16 @@ def calibrate(nets: list[Any], photos: PhotoSet, empty: Array, rows: range) -> d
     counted = [bool(wanted[k]) for k in rows]
     squares = [propose(pnet, image) for image in images]
     scores = [
-        _best(judge(rnet, image, found, SIDES["rnet"])[0], found, face, PART)
-        for image, found, face, counts in zip(images, squares, faces, counted, strict=True)
+        _best(judge(rnet, image, proposed, SIDES["rnet"])[0], proposed, face, PART)
+        for image, proposed, face, counts in zip(images, squares, faces, counted, strict=True)
         if counts
     ]
     reached = [score for score in scores if score is not None]
     passing = min(float(np.quantile(reached, 1 - PASSING_RNET)), RNET_THRESHOLD) if reached else RNET_THRESHOLD
     _shift(rnet, passing, RNET_THRESHOLD)
     true, false = [], []
-    for image, found, face, counts in zip(images, squares, faces, counted, strict=True):
-        chance, boxes = judge(onet, image, refine(rnet, image, found), SIDES["onet"])
+    for image, proposed, face, counts in zip(images, squares, faces, counted, strict=True):
+        chance, boxes = judge(onet, image, refine(rnet, image, proposed), SIDES["onet"])
         score = _best(chance, boxes, face, FOUND)
         if counts and score is not None:
             true.append(score)

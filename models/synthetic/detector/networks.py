@@ -140,7 +140,7 @@ def propose(pnet: torch.nn.Sequential, image: Array, threshold: float = THRESHOL
     import torch
 
     height, width = image.shape[:2]
-    found, scores = [], []
+    proposals, scores = [], []
     scale = 12 / MIN_FACE
     while min(height, width) * scale >= 12:
         small = cv2.resize(
@@ -163,12 +163,12 @@ def propose(pnet: torch.nn.Sequential, image: Array, threshold: float = THRESHOL
             1,
         )
         kept = suppress(boxes, p[y, x_], 0.5)
-        found.append(moved_boxes(boxes[kept], out[2:6, y[kept], x_[kept]].T))
+        proposals.append(moved_boxes(boxes[kept], out[2:6, y[kept], x_[kept]].T))
         scores.append(p[y[kept], x_[kept]])
         scale *= PYRAMID
-    if not found:
+    if not proposals:
         return np.zeros((0, 4))
-    boxes, values = np.concatenate(found), np.concatenate(scores)
+    boxes, values = np.concatenate(proposals), np.concatenate(scores)
     return samples.squared(boxes[suppress(boxes, values, 0.7)])
 
 

@@ -126,8 +126,8 @@ def fit(workspace: Workspace, name: str, crops: Crops, seed: int, epochs: int | 
         x, target = _augment(inputs_of(crops.pixels[pick.numpy()]), box[pick], generator)
         out = net(x).flatten(1)
         what = label[pick]
-        known = what >= 0
-        loss = torch.nn.functional.cross_entropy(out[known][:, :2], what[known])
+        labelled = what >= 0
+        loss = torch.nn.functional.cross_entropy(out[labelled][:, :2], what[labelled])
         faced = what != 0
         loss = loss + 4.0 * torch.nn.functional.smooth_l1_loss(out[faced][:, 2:6], target[faced], beta=0.1)
         optimiser.zero_grad(set_to_none=True)

@@ -49,14 +49,14 @@ def _hypotheses(
     # Inter-ocular distance of the same head from the front, because that in the picture vanishes in profile.
     across = np.linalg.norm(landmarks_3d[36] - landmarks_3d[45])
     eyes = across * np.sqrt(np.prod(size) / np.prod(np.ptp(landmarks_3d[:, :2], axis=0)))
-    found, state = [], detector.initial_state()
+    hypotheses, state = [], detector.initial_state()
     for rotation in MULTI_VIEW:
         state = detector.detect(
             gray, start_state(detector, box, rotation, state), windows, refine_parts=False, validate=False
         )
         error = np.linalg.norm(state.landmarks - landmarks, axis=1).mean() / eyes
-        found.append((state.view, float(state.likelihood), float(error)))
-    return found
+        hypotheses.append((state.view, float(state.likelihood), float(error)))
+    return hypotheses
 
 
 def train(workspace: Workspace, face: FaceModel, validation: PhotoSet) -> None:
@@ -69,7 +69,7 @@ def train(workspace: Workspace, face: FaceModel, validation: PhotoSet) -> None:
     context = multiprocessing.get_context("spawn")  # a forked process may inherit locks of PyTorch's threads
     with ProcessPoolExecutor(2, context, end_with_parent) as pool:
         rows = list(pool.map(partial(_hypotheses, face), *columns, chosen, chunksize=16))
-    view, likelihood, error = np.array([h for found in rows for h in found]).T
+    view, likelihood, error = np.array([h for hypotheses in rows for h in hypotheses]).T
     weights, biases, cutoffs = np.ones(7), np.zeros(7), np.zeros(7)
     right, wrong = error <= RIGHT, error >= WRONG
     for v in range(7):

@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 def build(pdm: PDM) -> Callable[[Array], Array]:
     """Stage `geometry` of one shape model, see auparity.reference.stages."""
-    modes = np.asarray(pdm.components, np.float32).astype(np.float64)  # float32 is what the reference program keeps
+    modes = np.asarray(pdm.components, np.float32).astype(np.float64)  # float32 is what the C++ program keeps
 
     def geometry(params_local: Array) -> Array:
         check_array("geometry", "params_local", params_local, ("N", pdm.n_modes))
