@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from auparity.accelerated.pipeline import Pipeline as Pipeline
     from auparity.models.bundle import Bundle as Bundle
     from auparity.parity_tests.suite.validate import validate_acceleration as validate_acceleration
+    from auparity.reference.options import PipelineOptions as PipelineOptions
     from auparity.reference.pipeline import ReferencePipeline as ReferencePipeline
 
 
@@ -44,6 +45,7 @@ _LAZY = {
     "select_best_backend": "auparity.accelerated.integration",
     "validate_acceleration": "auparity.parity_tests.suite.validate",
     "Bundle": "auparity.models.bundle",
+    "PipelineOptions": "auparity.reference.options",
     "ReferencePipeline": "auparity.reference.pipeline",
 }
 
@@ -58,6 +60,7 @@ __all__ = [
     "ModelFormatError",
     "PatchExpertBackend",
     "Pipeline",
+    "PipelineOptions",
     "ReferencePipeline",
     "VariantUnavailable",
     "VideoError",
