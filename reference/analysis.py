@@ -1,5 +1,5 @@
 """Face analysis from frame to action units (spec 60.1, 60.7, 60.9): alignment, FHOG, geometry, running medians,
-prediction and history, one frame after the other for videos; the static path for photographs. An image (H, W, 3) uint8
+prediction and history, one frame after the other for videos; the static path for single images. An image (H, W, 3) uint8
 BGR, its landmarks (68, 2) px and their fit (spec 30.7) in; intensities (17,) and presences (18,) float64 out.
 """
 
@@ -166,7 +166,7 @@ class VideoAnalyser:
 
 
 class ImageAnalyser:
-    """The AUs of a face in a photograph: static models, no medians, no history (spec 60.1, "image path").
+    """The AUs of a face in a single image: static models, no medians, no history (spec 60.1, "image path").
 
     Raises
     ------

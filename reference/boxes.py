@@ -54,7 +54,7 @@ def correct_boxes(boxes: Array) -> Array:
 
 
 def suppress(boxes: Array, scores: Array, threshold: float, minimum: bool = False) -> I64:
-    """Non-maximum suppression (spec 20.5).
+    """Non-maximum suppression: of boxes that overlap, the one with the highest score (spec 20.5).
 
     Parameters
     ----------

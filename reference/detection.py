@@ -114,7 +114,7 @@ class DetectionTrace:
 def detect_faces(
     image: Array, mtcnn: MTCNN, dtype: npt.DTypeLike = np.float32, run: RunNetwork = forward
 ) -> Detections:
-    """All faces in an image (spec 20).
+    """All faces in an image, by a cascade of three networks (Zhang et al., SPL 2016; spec 20).
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def trace_detection(
 
 
 def select_face(detections: Detections, preference: tuple[float, float] | None = None) -> Face | None:
-    """The face to track in a video (spec 20.10).
+    """The face to track in a video: the widest, or the one nearest to a given point (spec 20.10).
 
     Parameters
     ----------

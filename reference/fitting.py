@@ -36,7 +36,7 @@ LIKELIHOOD_SCALE = 0.30  # px/mm; below it every scale computes the likelihood (
 
 @dataclass(frozen=True)
 class FittingParameters:
-    """The knobs of spec 50.1. `windows` has one entry a scale; 0 skips the scale."""
+    """How a landmark model is fitted (spec 50.1). `windows` has one entry for each scale; 0 skips the scale."""
 
     windows: tuple[int, ...] = (11, 9, 7, 5)
     iterations: int = 5
@@ -161,7 +161,7 @@ class LandmarkFitter:
 
 @dataclass(frozen=True, eq=False)
 class MeanShiftProblem:
-    """The response maps of one scale and what it takes to climb them (spec 50.3)."""
+    """The fit of one face to the response maps of one scale (spec 50.3)."""
 
     model: ShapeModel
     maps: Array  #: (n, w, w)

@@ -48,7 +48,7 @@ class _Scored:
 def detect_in_box(
     detector: LandmarkDetector, gray: Array, box: Array, state: ClmState, *, multi_view: bool
 ) -> tuple[bool, ClmState]:
-    """Detect landmarks in a face box (spec 50.9 "DetectLandmarksInImage").
+    """Fit a face in a box from several head orientations, and keep the likeliest fit (spec 50.9).
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ MAX_FAILURES = 100  # in a row; after more the tracker starts anew
 
 
 class VideoTracker:
-    """The video state machine of spec 50.10 for one stream and one face.
+    """Follows one face through one stream, and looks for it again after failures: the state machine of spec 50.10.
 
     Parameters
     ----------
