@@ -116,7 +116,7 @@ class ActionUnitModels:
         return intensity, presence
 
     def predict_static(self, hog: Array, geometry: Array) -> tuple[F64, F64]:
-        """Intensities (N, 17) clamped to 0 to 5 and presences (N, 18) of photographs: static models, no medians."""
+        """Intensities (N, 17) clamped to 0 to 5 and presences (N, 18) of single images: static models, no medians."""
         intensity, presence = self.predict(hog, geometry)
         return clamp_intensity(intensity), presence
 

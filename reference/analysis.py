@@ -1,6 +1,6 @@
 """Face analysis from frame to action units (spec 60.1, 60.7, 60.9): alignment, FHOG, geometry, running medians,
-prediction and history, one frame after the other for videos; the static path for single images. An image (H, W, 3) uint8
-BGR, its landmarks (68, 2) px and their fit (spec 30.7) in; intensities (17,) and presences (18,) float64 out.
+prediction and history, one frame after the other for videos; the static path for single images. An image (H, W, 3)
+uint8 BGR, its landmarks (68, 2) px and their fit (spec 30.7) in; intensities (17,) and presences (18,) float64 out.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class FrameResult:
     """One face in one frame. Pixels for 2D, millimetres in camera space for 3D, radians for angles."""
 
     index: int  #: frame index from 0 (the CSV's `frame` is index + 1)
-    face_id: int  #: 0 in videos; index of the detected face in photographs
+    face_id: int  #: 0 in videos; index of the detected face in single images
     timestamp: float  #: seconds
     success: bool  #: what the tracker returned (CSV column `success`, spec 50.11)
     detection_success: bool  #: the model's own flag (spec 50.10); decides whether AUs are computed
