@@ -29,7 +29,7 @@ from auparity.reference.fitting import (
 from auparity.reference.head_pose import Camera
 from auparity.reference.landmarks import PART_PARAMETERS, DetectorParameters, LandmarkDetector
 from auparity.reference.patch_experts import ResponseMaps
-from auparity.reference.stages import golden_stages
+from auparity.reference.stages import reference_stages
 
 pytest.importorskip("numba")
 
@@ -225,7 +225,7 @@ def test_pose_and_gaze_of_recorded_states_are_the_recorded_ones(openface_bundle,
 def test_one_step_with_golden_patch_experts(openface_bundle, clip):
     """Only fitting, shapes and CalcParams are compiled; patch experts stay the reference's."""
     own = {"pdm": pdm.build, "fitting": fitting.build, "fit_shape": fit_shape.build}
-    stages = replace(golden_stages(), **own)
+    stages = replace(reference_stages(), **own)
     detector, state = LandmarkDetector(openface_bundle.face, stages=stages), golden_data.load_state(clip)
     errors = []
     for k in range(1, 80, 8):
