@@ -46,12 +46,38 @@ def shared() -> Path | None:
     return folder if (folder / "golden").is_dir() else None
 
 
+#: Processes that the tests run in at most: each loads models, compiled kernels and frameworks of its own.
+MOST_WORKERS = 4
+#: Beginnings of pytest's arguments that say how many processes there are, or that want the terminal for themselves.
+OWN_WISHES = ("-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--trace")
+
+
+def workers(arguments: list[str], cores: int) -> list[str]:
+    """Options of pytest-xdist: one process for each core, and all tests of a file in the same one, in order.
+
+    None of them where the arguments of pytest decide that themselves (`OWN_WISHES`, ``-p no:xdist``), name tests of a
+    single file, or where there is one core.
+    """
+    files = {word.partition("::")[0] for word in arguments if word.partition("::")[0].endswith(".py")}
+    decided = any(word.startswith(OWN_WISHES) or word.endswith("no:xdist") for word in arguments)
+    if decided or len(files) == 1 or cores < 2:
+        return []
+    # In the order of folders, because the longest files are in the first ones, and not by the number of tests.
+    return ["-n", str(min(cores, MOST_WORKERS)), "--dist", "loadfile", "--no-loadscope-reorder"]
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, where the system says so; else those that there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit, property and golden tests (arguments go to pytest), including those of the extras `fast` and `coreml`."""
-    # There are no wheels of coremltools for Windows.
+    """Unit, property and reference tests on all cores (arguments go to pytest, -n 0 for one process)."""
+    # With the extras `fast` and `coreml`; there are no wheels of coremltools for Windows.
     session.install("-e", ".[test,fast]" if sys.platform == "win32" else ".[test,fast,coreml]")
-    session.run("python", "-m", "pytest", *session.posargs, env=ONE_THREAD)
+    shared_out = workers(session.posargs, usable_cores())
+    session.run("python", "-m", "pytest", *shared_out, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session

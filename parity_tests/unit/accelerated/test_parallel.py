@@ -126,7 +126,7 @@ _PARENT = """
 import sys
 from pathlib import Path
 from auparity.accelerated.parallel.workers import Workers
-from auparity.parity_tests.unit import factories
+from auparity.parity_tests.unit.helpers import factories
 from auparity.parity_tests.unit.accelerated.test_parallel import SPEC, tells_and_goes_on
 
 if __name__ == "__main__":

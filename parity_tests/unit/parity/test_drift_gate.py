@@ -16,10 +16,14 @@ from auparity.accelerated.hardware import hardware
 from auparity.accelerated.registry import EMULATED, REFERENCE, TECHNOLOGIES, Variant, registry
 from auparity.cli import parity as cli_parity
 from auparity.errors import AuparityError
+from auparity.models.bundle import Bundle
+from auparity.models.synthetic.clips import render_clip
 from auparity.parity_tests.compare import baseline_keys, drift
 from auparity.parity_tests.compare.drift import Baseline, Figure
+from auparity.parity_tests.suite import clip_parity
 from auparity.parity_tests.suite import run as suite
 from auparity.parity_tests.suite.report import Report
+from auparity.reference import hypotheses
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.stages import reference_stages
 from auparity.reports.results.records import MeasuredError, Provenance, WorkloadRecord, load
@@ -137,12 +141,33 @@ def variants():
 PROVENANCE = Provenance("2026-11-21T09:00:00+0000", "auparity parity", "abc", "0.1.0", {"id": "x"})
 
 
+FRAMES = 4
+
+
+@pytest.fixture(scope="module")
+def few_hypotheses():
+    """Three rotations of a face to begin with instead of eleven, which take most of the time of a short clip."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hypotheses, "MULTI_VIEW", hypotheses.MULTI_VIEW[:3])
+        yield
+
+
+@pytest.fixture(scope="module")
+def short(few_hypotheses):
+    """A short workload and what the reference does on it, which no test here changes: computed once."""
+    frames = [picture.image for picture in render_clip(3_300_000, FRAMES, canvas=(320, 240))]
+    work = suite.workloads.ParityWorkload("embedded", Bundle.embedded(), [frames[:3]], [], frames)
+    taken = suite.capture(work.bundle, work.clips, work.photographs)
+    return work, taken, clip_parity.prepare(work.name, work.bundle, work.chained)
+
+
 @pytest.fixture
-def gate(tmp_path, monkeypatch):
-    """The suite on the drifting variant, its reference runs kept short; returns the exit code."""
-    work = suite.workloads.embedded(quick=True)
-    short = suite.workloads.ParityWorkload("embedded", work.bundle, [work.clips[0][:3]], [], work.chained[:6])
-    monkeypatch.setattr(suite.workloads, "embedded", lambda quick: short)
+def gate(short, tmp_path, monkeypatch):
+    """The suite on the drifting variant; returns the exit code."""
+    work, taken, clip = short
+    monkeypatch.setattr(suite.workloads, "embedded", lambda quick: work)
+    monkeypatch.setattr(suite, "capture", lambda *_: taken)
+    monkeypatch.setattr(clip_parity, "prepare", lambda *_: clip)
     monkeypatch.setattr(suite.workloads, "openface", lambda quick: [])
     spec = "auparity.parity_tests.unit.parity.test_drift_gate:variants"
     common = ["--variant", spec, "--quick", "--baselines", str(tmp_path), "-o", str(tmp_path / "out.json")]
@@ -174,7 +199,7 @@ def test_the_gate_catches_drift_inside_the_tolerance(gate, tmp_path, capsys):
     assert wrong.baseline is not None
     assert wrong.baseline_key == baseline_keys.baseline_key("drifting")
     assert wrong.reason
-    assert [len(series.reference["AU12"]) for series in results.series] == [6]
+    assert [len(series.reference["AU12"]) for series in results.series] == [FRAMES]
 
 
 def test_without_baselines_the_tolerances_alone_decide(gate, tmp_path, capsys):

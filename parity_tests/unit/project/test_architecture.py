@@ -129,9 +129,16 @@ def _within(module: str, prefixes: tuple[str, ...]) -> bool:
     return any(module == prefix or module.startswith(prefix + ".") for prefix in prefixes)
 
 
+def folder_of(name: str) -> Path:
+    """Where a folder of the package really is: behind its link, or beside the package in a checkout without links."""
+    linked = (PACKAGE / name).resolve()
+    return linked if linked.is_dir() else ROOT / name
+
+
 def sources(folder: str) -> dict[str, str]:
-    base = (PACKAGE / folder).resolve()
+    base = folder_of(folder)
     paths = {path.relative_to(base): path for path in base.rglob("*.py")}
+    assert paths, f"{base} holds no sources"
     own = {k: path for k, path in paths.items() if k.parts[0] not in LAYERS_WITHIN.get(folder, ())}
     return {str(k): path.read_text(encoding="utf-8") for k, path in own.items()}
 
@@ -271,7 +278,7 @@ HOME = re.compile("/" + r"(?:home|Users)/\w|[A-Za-z]:\\\\?" + r"Users\\|/" + r"r
 
 def test_no_file_of_the_package_mentions_a_home_folder():
     for name in (".", *FOLDERS):
-        folder = (PACKAGE / name).resolve()
+        folder = folder_of(name)
         for path in folder.glob("*") if name == "." else folder.rglob("*"):
             if path.is_file() and path.suffix in {".py", ".toml", ".json", ".txt"}:
                 assert not HOME.search(path.read_text(encoding="utf-8")), f"{path} names a home folder"

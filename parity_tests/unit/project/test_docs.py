@@ -1,4 +1,6 @@
-"""Every example of README and docs runs: Python blocks and the tutorial as they stand, other commands parsed.
+"""Every example of README and docs runs: Python blocks as they stand, commands parsed.
+
+The commands of the tutorial run in test_tutorial.py.
 
 Blocks run in processes of their own, in a folder that holds what the examples name: a face on video and on a
 photograph, and an OpenFace installation (the embedded models, exported). Downloads and cameras are parsed only.
@@ -6,15 +8,9 @@ photograph, and an OpenFace installation (the embedded models, exported). Downlo
 
 from __future__ import annotations
 
-import ast
-import os
-import re
 import shlex
-import subprocess
 import sys
-import types
 from importlib.util import find_spec
-from pathlib import Path
 
 import cv2
 import pytest
@@ -23,29 +19,13 @@ from auparity import cli
 from auparity.cli import dev
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
+from auparity.parity_tests.unit.helpers import noxfile
+from auparity.parity_tests.unit.helpers.documentation import PAGES, ROOT, blocks, commands, run
 
-ROOT = Path(__file__).resolve().parents[3]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 #: What the snippets take for granted: frames of a clip.
 PRELUDE = "import cv2, pathlib\nframes = [cv2.imread(str(p)) for p in sorted(pathlib.Path('clip').glob('*.png'))]\n"
-NOT_OURS = ("pip", "git", "python -m pip")
 
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="installed without its documentation")
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """Fenced blocks of a page; those without a language are commands."""
-    return [text for kind, text in FENCE.findall(page.read_text(encoding="utf-8")) if kind == language]
-
-
-def commands(page: Path) -> list[str]:
-    """Command lines of a page, without comments; also the indented ones."""
-    text = page.read_text(encoding="utf-8")
-    lines = [line for block in blocks(page, "") for line in block.splitlines()]
-    lines += [line[4:] for line in FENCE.sub("", text).splitlines() if line.startswith("    ")]
-    found = [re.sub(r"\s\s+#.*", "", line).strip() for line in lines]
-    return [line for line in found if re.match(r"(auparity|nox|python -m (auparity|nox|pip)|pip|git|pytest)\s", line)]
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +46,6 @@ def folder(tmp_path_factory):
     return place
 
 
-def run(arguments: list[str], place: Path) -> subprocess.CompletedProcess[str]:
-    """A command in the folder, with the package that is under test."""
-    source = str(ROOT / "dev") if (ROOT / "dev").is_dir() else ""
-    paths = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))
-    where = os.environ | {"PYTHONPATH": paths}
-    return subprocess.run(arguments, cwd=place, capture_output=True, text=True, check=False, timeout=600, env=where)
-
-
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.stem)
 def test_python_of_a_page_runs(page, folder):
     for block in blocks(page, "python"):
@@ -81,20 +53,9 @@ def test_python_of_a_page_runs(page, folder):
         assert done.returncode == 0, f"{page.name}:\n{block}\n{done.stderr}"
 
 
-def test_the_tutorial_is_true(tmp_path):
-    lines = [line for line in commands(ROOT / "docs" / "tutorial.md") if not line.startswith(NOT_OURS)]
-    assert len(lines) >= 9
-    for line in lines:
-        done = run([sys.executable, "-m", *shlex.split(line)], tmp_path)
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    for made in ("out/clip.csv", "out/clip.html", "results/parity.html", "results/report.html", "results/profile.svg"):
-        assert (tmp_path / made).stat().st_size > 1000, made
-    assert list((tmp_path / "baselines").glob("*.json"))
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_commands_of_a_page_are_understood(page):
-    parser, sessions = cli.build_parser(), session_names()
+    parser, sessions = cli.build_parser(), noxfile.read()[1]
     for line in commands(page):
         for part in line.split("&&"):
             words = shlex.split(part)
@@ -112,46 +73,6 @@ def test_commands_of_a_page_are_understood(page):
                 assert not (words[:2] == ["python", "-m"] and words[2].startswith("auparity.")), f"{part}: auparity dev"
 
 
-def session_names() -> set[str]:
-    """Names of the sessions that the noxfile defines, without nox."""
-    found: set[str] = set()
-
-    def session(function=None, *, name=None, **options):
-        def take(inner):
-            found.add(name or inner.__name__)
-            return inner
-
-        return take if function is None else take(function)
-
-    fake = types.ModuleType("nox")
-    fake.session, fake.Session, fake.options = session, object, types.SimpleNamespace()  # type: ignore[attr-defined]
-    before = sys.modules.get("nox")
-    sys.modules["nox"] = fake
-    try:
-        exec(
-            compile((ROOT / "noxfile.py").read_text(encoding="utf-8"), "noxfile.py", "exec"),
-            {"__file__": str(ROOT / "noxfile.py"), "__name__": "noxfile"},
-        )
-    finally:
-        sys.modules.pop("nox")
-        if before is not None:
-            sys.modules["nox"] = before
-    return found
-
-
-def test_the_sessions_that_the_design_names_are_there():
-    assert {
-        "tests",
-        "lint",
-        "types",
-        "demo",
-        "parity-cpu",
-        "bench-cpu",
-        "bench-numba",
-        "bench-parallel",
-    } <= session_names()
-
-
 @pytest.mark.parametrize("command", ["extract", "models", "report", "doctor", "parity", "bench", "profile", "dev"])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -162,16 +83,3 @@ def test_every_command_explains_itself(command, capsys):
     if command in ("parity", "bench", "report", "profile"):
         assert "examples:" in said
         assert "exit status:" in said
-
-
-def test_no_session_takes_a_failure_for_success():
-    """Exit status 5 says that nothing could run here; any other but 0 is a failure and must end its session as one."""
-    tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
-    accepted = [
-        ast.unparse(keyword.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        for keyword in node.keywords
-        if keyword.arg == "success_codes"
-    ]
-    assert set(accepted) <= {"[0, EXIT_NOTHING]"}
