@@ -109,8 +109,8 @@ def _folder(folder: Path, photographs: bool) -> Iterator[Input]:
         yield Input(
             "problem",
             folder,
-            problem=f"{shown}: holds {len(content.videos)} videos ({names_of(content.videos)}){beside}. Add --recursive "
-            "to measure each video as a clip, or name the files.",
+            problem=f"{shown}: holds {len(content.videos)} videos ({names_of(content.videos)}){beside}. Add "
+            "--recursive to measure each video as a clip, or name the files.",
         )
         return
     if content.images:

@@ -91,7 +91,7 @@ def test_processors_are_served_by_numba_and_openvino_is_offered_to_intels():
         assert advise(each, BARE).technology == "numba"
         assert advise(each, BARE).install == "pip install 'auparity[fast]'"
         assert advise(each, EVERYTHING).install is None
-    assert "auparity.benchmarks.runtimes" in " ".join(advise(INTEL, EVERYTHING).also)
+    assert "auparity dev runtimes" in " ".join(advise(INTEL, EVERYTHING).also)
     assert not advise(AMD, EVERYTHING).also
 
 

@@ -141,7 +141,7 @@ PROVENANCE = Provenance("2026-11-21T09:00:00+0000", "auparity parity", "abc", "0
 def gate(tmp_path, monkeypatch):
     """The suite on the drifting variant, its reference runs kept short; returns the exit code."""
     work = suite.workloads.embedded(quick=True)
-    short = suite.workloads.WorkloadRecord("embedded", work.bundle, [work.clips[0][:3]], [], work.chained[:6])
+    short = suite.workloads.ParityWorkload("embedded", work.bundle, [work.clips[0][:3]], [], work.chained[:6])
     monkeypatch.setattr(suite.workloads, "embedded", lambda quick: short)
     monkeypatch.setattr(suite.workloads, "openface", lambda quick: [])
     spec = "auparity.parity_tests.unit.parity.test_drift_gate:variants"
