@@ -107,7 +107,7 @@ def test_doctor_goes_on_where_the_models_that_it_finds_are_damaged(caches, monke
     monkeypatch.setenv("OPENFACE_MODELS_DIR", str(tmp_path))
     assert main(["doctor"]) == 1
     assert "main_static_svms" in (said := capsys.readouterr().out)
-    assert "\nmodels     the embedded ones, because " in said
+    assert "\nmodels     the embedded models, because " in said
     assert "Traceback" not in said
 
 

@@ -67,7 +67,7 @@ def test_an_unreachable_server_is_one_line_and_no_traceback(cache, tiny, monkeyp
 
 def test_list_path_and_verify_of_an_empty_cache(cache, capsys):
     assert main(["models", "list"]) == 0
-    assert "not here" in capsys.readouterr().out
+    assert "not installed" in capsys.readouterr().out
     assert main(["models", "path"]) == 1
     assert main(["models", "verify"]) == 1
     assert "missing: lib/local/LandmarkDetector/model/main_clnf_general.txt" in capsys.readouterr().out

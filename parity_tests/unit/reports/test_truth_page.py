@@ -74,7 +74,7 @@ def test_a_good_run_reaches_its_targets_and_says_so_first(clip):
     assert figures.landmarks.mean == pytest.approx(0.01, abs=1e-3)
     assert figures.intensities["AU12"].r == pytest.approx(1, abs=1e-3)
     _, text = read(clip / "clip.html")
-    assert text.index("All 4 targets that one clip can be held to are reached.") < text.index("Action units over time")
+    assert text.index("All 4 targets that apply to one clip are reached.") < text.index("Action units over time")
     assert "1 % mean landmark error" in text
 
 
@@ -135,7 +135,7 @@ def test_light_dark_and_paper_are_styled(clip):
 def test_without_a_truth_nothing_is_compared(clip):
     assert write_page(clip / "clip.csv", clip / "clip.html", fps=30.0) is None
     _, text = read(clip / "clip.html")
-    assert "What was measured" in text
+    assert "Measurements" in text
     assert "truth" not in text
     assert "MAE" not in text
 
