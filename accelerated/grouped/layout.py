@@ -1,7 +1,7 @@
-"""Stage `patch_experts` for runtimes that want few large products: all experts of a view at once.
+"""Stage `patch_experts` for runtimes that are fast with few large products: all experts of a view at once.
 
-A technology says how it evaluates the networks of CEN experts, or the neurons of CCNF experts; what is around that is
-grouped_experts.py and grouped_ccnf.py.
+A technology evaluates the networks of CEN experts, or the neurons of CCNF experts; experts.py and ccnf.py of this folder
+do the rest.
 """
 
 from __future__ import annotations

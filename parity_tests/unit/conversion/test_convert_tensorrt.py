@@ -165,7 +165,7 @@ def test_damaged_and_foreign_engines_are_refused(machine, tmp_path):
         (lambda: beside.write_text("[]"), "an engine: an object, found a list"),
         (lambda: beside.write_text(said.replace('"stage"', '"age"')), 'the field "stage"'),
         (lambda: beside.write_text(said.replace('"version_of_format": 1', '"version_of_format": 2')), "not of format"),
-        (lambda: beside.unlink(), "json: is missing, so that nothing says"),
+        (lambda: beside.unlink(), "json: is missing, and only it describes"),
     ):
         damage()
         with pytest.raises(AuparityError, match=f"{words}.*[Ee]xport it again"):
