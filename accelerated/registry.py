@@ -140,7 +140,7 @@ class Registry:
 
         Raises
         ------
-        VariantUnavailable : there is none of that name; the message lists those that there are.
+        VariantUnavailable : no variant has that name; the message lists the names.
         """
         known = self.of_stage(stage)
         if name not in known:

@@ -192,7 +192,7 @@ class _SingleImages:
         gray = to_gray(self._device, images)
         found: list[Detections] = self._shared.locator.detect(images)
         results: list[list[FrameResult]] = [[] for _ in found]
-        # A box without width is no face for the reference program, which then goes on with the face before it: a state
+        # A box without width is no face for the C++ program, which then goes on with the face before it: a state
         # that batches do not have. No detector was seen to give one; such a photograph is measured on the host.
         odd = [k for k, one in enumerate(found) if (one.boxes[:, 2] <= 0).any()]
         for k in odd:

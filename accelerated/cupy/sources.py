@@ -35,7 +35,7 @@ def source_text(source: str, folder: Path = FOLDER) -> str:
 
     Raises
     ------
-    ContractError : there is none of that name.
+    ContractError : there is no such source.
     """
     path = folder / f"{source}.cu"
     if not path.is_file():

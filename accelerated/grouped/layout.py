@@ -1,7 +1,7 @@
 """Stage `patch_experts` for runtimes that are fast with few large products: all experts of a view at once.
 
-A technology evaluates the networks of CEN experts, or the neurons of CCNF experts; experts.py and ccnf.py of this folder
-do the rest.
+A technology evaluates the networks of CEN experts, or the neurons of CCNF experts; experts.py and ccnf.py of this
+folder do the rest.
 """
 
 from __future__ import annotations

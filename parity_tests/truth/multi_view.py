@@ -1,6 +1,6 @@
-"""``auparity dev multi-view``: are eleven starting orientations of a photograph better than one?
+"""``auparity dev multi-view``: compares eleven starting orientations of an image with one.
 
-Rendered photographs that training never saw are measured by the fastest pipeline, once from eleven head orientations
+Rendered images that training never saw are measured by the fastest pipeline, once from eleven head orientations
 and once from the frontal one alone, as OpenFace's FaceLandmarkImg does by default (spec 50.9). Landmarks are compared
 with the known ones by the mean error of the 68 points in percent of the distance of the outer eye corners (that of
 300-W), for all photographs and by how far the head is turned and tilted. In: a bundle, a number of photographs; out: a
@@ -41,7 +41,7 @@ YAW, ROLL = (0, 15, 30, 45, 70), (0, 10, 20, 30)
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Photographs (P,) in which the detector found the face, measured in both ways."""
+    """Images (P,) in which the detector found the face, measured in both ways."""
 
     rotation: Array  #: (P, 3) true pitch, yaw, roll in degrees
     success: dict[bool, Array]  #: by `multi_view`: (P,) the fit passed the validator
@@ -49,7 +49,7 @@ class Measured:
 
 
 def measure(pipeline: Pipeline, photographs: int) -> Measured:
-    """Measure that many photographs in both ways; those in which the face is not detected are left out."""
+    """Measure that many images in both ways; those in which the face is not detected are left out."""
     rotation: list[Array] = []
     success: dict[bool, list[bool]] = {True: [], False: []}
     errors: dict[bool, list[float]] = {True: [], False: []}
@@ -59,7 +59,7 @@ def measure(pipeline: Pipeline, photographs: int) -> Measured:
         ways = {}
         for multi_view in (True, False):
             faces = pipeline.process_image(picture.image, camera=camera_of(truth), multi_view=multi_view)
-            # A fit that went astray may lie beside the face, so the face is chosen by the fit of the other way, too.
+            # A failed fit may be beside the face, so the face is also chosen by the fit of the other way.
             ways[multi_view] = faces, on_face(faces, truth)
         chosen = next((face for _, face in ways.values() if face is not None), None)
         if chosen is None:
@@ -77,7 +77,7 @@ def measure(pipeline: Pipeline, photographs: int) -> Measured:
 
 
 def render(measured: Measured) -> str:
-    """The Markdown table: a row for all photographs, then one for each group of yaw and of roll."""
+    """The Markdown table: a row for all images, then one for each group of yaw and of roll."""
     yaw, roll = np.abs(measured.rotation[:, 1]), np.abs(measured.rotation[:, 2])
     groups = [("all", np.ones(len(yaw), bool))]
     for name, angles, bounds in (("yaw", yaw, YAW), ("roll", roll, ROLL)):

@@ -1,10 +1,10 @@
-"""``auparity dev truth``: holds a bundle against rendered faces whose truth is known.
+"""``auparity dev truth``: compares a bundle with rendered faces whose truth is known.
 
-The reference pipeline runs with the bundle on clips, photographs and pictures without a face that no training has seen
-(seeds from 3,000,000 on); the figures are held against `targets.toml`, written to a JSON file and, with
-``--page docs/embedded.md``, into the documentation. Every finished task is kept under ``--work``, so that the same
-command goes on where it was stopped; results of other weights, another renderer or another pipeline are never mixed in.
-The exit status is 1 when a target is missed.
+The reference pipeline runs with the bundle on clips, images and images without a face that no training has seen (seeds
+from 3,000,000 on); the figures are compared with `targets.toml`, written to a JSON file and, with ``--page
+docs/embedded.md``, into the documentation. Every finished task is kept under ``--work``, so that the same command
+resumes an interrupted run; results of other weights, another renderer or another pipeline are never mixed in. The exit
+status is 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from auparity.parity_tests.truth.summary import Arrays, concatenated, summarise
 
 #: 17 clips of 120 frames are the 2,000 frames on which AUs are judged.
 CLIPS, CLIP_FRAMES, PHOTOGRAPHS = 17, 120, 300
-#: Pictures of one task: what a stopped run loses at most.
+#: Pictures of one task, which an interrupted run loses at most.
 PICTURES_IN_A_TASK, SLOW_IN_A_TASK = 50, 10
-#: Photographs measured whole, and fits for the validator, take a second a picture: a quarter of them will do.
+#: Images measured whole, and fits for the validator, take a second each, so a quarter of them is used.
 SLOW_SHARE = 4
-#: A line of progress at most so often, s.
+#: Least seconds between two lines of progress.
 PROGRESS_EVERY = 10.0
 
 
 @dataclass(frozen=True)
 class Task:
-    """One call of a function of `truth_runs` and the name under which its arrays are kept."""
+    """One call of a function of `truth.runs` and the name under which its arrays are kept."""
 
     name: str
     kind: str
@@ -84,7 +84,7 @@ def code_version() -> str:
 
 
 def run(source: str, tasks: Sequence[Task], workspace: Workspace, jobs: int) -> dict[str, list[Arrays]]:
-    """Do what is not done yet; the arrays of all tasks by kind, in the order of `tasks`."""
+    """Run the tasks that are not finished; the arrays of all tasks by kind, in the order of `tasks`."""
     missing = [task for task in tasks if not workspace.has(task.name)]
     if missing:
         workspace.log(f"{len(missing)} of {len(tasks)} tasks to do, {jobs} at a time; Ctrl-C keeps what is done")
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"truth: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("truth: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        print("truth: interrupted; the same command resumes.", file=sys.stderr)
         return 130
 
 

@@ -1,4 +1,4 @@
-"""From what `truth_runs` stored to figures: per set of pictures, per AU, and the verdicts on the targets.
+"""Figures from the arrays of `truth.runs`: for each set of pictures, for each AU, and the verdicts on the targets.
 
 Arrays with a first axis over frames, boxes or fits in; plain dictionaries for JSON out, None for what has no value.
 """
@@ -25,14 +25,14 @@ Figures = dict[str, Any]
 
 #: False boxes for 100 images at which the recall is judged.
 FALSE_RATE = 1.0
-#: Widths of the landmarks' box (px) between which recall is told apart.
+#: Widths of the landmarks' box (px) of the groups for which recall is stated.
 WIDTHS = (0.0, 80.0, 160.0, 1e9)
-#: A fit is good up to this error, and a miss above `metrics.LANDMARK_FAILURE`; what lies between is neither.
+#: A fit is good up to this error, and a miss above `metrics.LANDMARK_FAILURE`; errors between are neither.
 GOOD_FIT = 0.05
 
 
 def concatenated(parts: Sequence[Arrays]) -> Arrays:
-    """The arrays of several tasks one after the other; image numbers go on counting."""
+    """The arrays of several tasks one after the other; image numbers are continued."""
     joined: Arrays = {}
     for name in parts[0]:
         if name == "seconds":
@@ -46,7 +46,7 @@ def concatenated(parts: Sequence[Arrays]) -> Arrays:
 
 
 def detection_summary(photographs: Arrays, backgrounds: Arrays) -> Figures:
-    """Detection over photographs (one face each) and pictures without a face.
+    """Detection over images (one face each) and pictures without a face.
 
     Faces cut by the picture's edge are told apart: boxes on them are neither found faces nor false ones.
     """
@@ -122,7 +122,7 @@ def presences(arrays: Arrays) -> list[metrics.PresenceFigures]:
 
 
 def validator_summary(fits: Arrays) -> Figures:
-    """How well the validator's confidence tells fits from misses."""
+    """How well the validator's confidence separates fits from misses."""
     confidence, error = fits["confidence"], fits["error"]
     good, missed = error <= GOOD_FIT, error > metrics.LANDMARK_FAILURE
     accepted = confidence > float(VALIDATION_BOUNDARY)
@@ -138,7 +138,7 @@ def validator_summary(fits: Arrays) -> Figures:
 
 
 def summarise(clips: dict[int, Arrays], detection: Sequence[Arrays], photographs: Arrays, fits: Arrays) -> Figures:
-    """Everything about one bundle: `clips` by seed; `detection` in photographs and in pictures without a face."""
+    """Everything about one bundle: `clips` by seed; `detection` in images with and without a face."""
     together = concatenated(list(clips.values()))
     on_clips = face_summary(together)
     detection_figures = detection_summary(*detection)
@@ -165,7 +165,7 @@ def summarise(clips: dict[int, Arrays], detection: Sequence[Arrays], photographs
 
 
 def _one_clip(arrays: Arrays) -> Figures:
-    """The figures by which a clip is found again that went wrong."""
+    """The figures of single clips, which show a clip that went wrong."""
     good = arrays["success"]
     errors = metrics.landmark_errors(arrays["landmarks"], arrays["true_landmarks"])
     figures = metrics.landmark_figures(errors, good)

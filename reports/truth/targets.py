@@ -1,4 +1,4 @@
-"""Reads `targets.toml`, what a bundle must reach against the truth, and holds figures against it."""
+"""Reads `targets.toml`, the targets of a bundle against the truth, and compares figures with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from auparity.json_files import checked, parse_toml
 
 FILE = Path(__file__).with_name("targets.toml")
 ADVICE = "A target has a title, a limit, a side and a reason."
-#: The entry that says when an AU counts as following the truth.
+#: The entry from which an AU counts as following the truth.
 AU_CORRELATION = "au_correlation"
 
 
@@ -37,7 +37,7 @@ class Target:
 
 @dataclass(frozen=True)
 class TargetResult:
-    """A figure held against its target."""
+    """A figure compared with its target."""
 
     target: Target
     value: float | None
@@ -76,7 +76,7 @@ def parse(text: str) -> dict[str, Target]:
 
 
 def judge(values: dict[str, float | None]) -> list[TargetResult]:
-    """The figures held against their targets, in the file's order; figures of `values` that have none are an error."""
+    """The figures compared with their targets, in the file's order; each of `values` must have a target."""
     chosen = {name: target for name, target in targets().items() if name != AU_CORRELATION}
     unknown = set(values) - set(chosen)
     if unknown:
