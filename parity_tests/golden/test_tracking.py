@@ -74,7 +74,7 @@ def test_the_likeliest_hypothesis_is_the_one_that_was_kept():
             likelihoods = [h.of("main")[-1].model_likelihood for h in hypotheses]
             kept = hypotheses[int(np.argmax(likelihoods))]
             assert state.likelihood[k] == np.float32(max(likelihoods))
-            assert state.certainty[k] == np.float32(kept.confidence)
+            assert state.certainty[k] == np.float32(kept.certainty)
             np.testing.assert_array_equal(state.landmarks[k], kept.landmarks_final)
             checked += 1
     assert checked >= 3
