@@ -24,11 +24,12 @@ Array = npt.NDArray[Any]
 MAX_DISTANCE = 1500.0
 #: Ratio of the two scales (px/mm): by how much a person may have come nearer or gone away.
 MAX_SCALE_RATIO = 2.0
-#: Difference of the mean shapes: standard deviations of the shape model, root mean square over its modes. Measured with
-#: OpenFace's and the embedded models on pieces of 0.7 to 2 s of footage of two people, photographs of three, and
-#: rendered clips of eight: 95 % of the pairs of pieces of one person are closer than 0.32, 95 % of the pairs of
-#: different people farther apart. In millimetres the shapes of different people are not told apart nearly as well.
-MAX_SHAPE_DIFFERENCE = 0.36
+#: Difference of the mean shapes: standard deviations of the shape model, root mean square over its modes. A lower limit
+#: takes more people who come back for new ones, a higher one more strangers for them, which is worse. Measured by shape
+#: alone on pairs of pieces of 0.7 to 2 s. Footage and photographs of five people: 16 % of the pairs of one person are
+#: beyond the limit, no pair of different people within it. Twice eight rendered people, embedded and OpenFace's models:
+#: 0 to 29 % and 1 to 16 %. In millimetres people are told apart less well.
+MAX_SHAPE_DIFFERENCE = 0.25
 
 
 @dataclass(frozen=True)
