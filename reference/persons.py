@@ -45,10 +45,10 @@ class Appearance:
 
     first_frame: int  #: of the stretch, believed or not
     last_frame: int = field(init=False)
-    _entered: _Place | None = None  # first frame that counts
-    _left: _Place | None = None  # last frame that counts
-    _shapes: Array | None = None  # (m,) sum of the local parameters, mm
-    _counted: int = 0
+    entered: _Place | None = field(init=False, default=None)  #: in the first frame that counts
+    left: _Place | None = field(init=False, default=None)  #: in the last one
+    shapes: Array | None = field(init=False, default=None)  #: (m,) sum of the local parameters, mm
+    counted: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.last_frame = self.first_frame
@@ -59,11 +59,11 @@ class Appearance:
         if not state.detection_success:
             return
         scale, _, _, _, x, y = (float(v) for v in state.params_global)
-        self._left = _Place(x, y, scale)
-        self._entered = self._entered or self._left
+        self.left = _Place(x, y, scale)
+        self.entered = self.entered or self.left
         shape = state.params_local.astype(np.float64)
-        self._shapes = shape if self._shapes is None else self._shapes + shape
-        self._counted += 1
+        self.shapes = shape if self.shapes is None else self.shapes + shape
+        self.counted += 1
 
 
 class _Person:
@@ -71,26 +71,26 @@ class _Person:
 
     def __init__(self, number: int, appearance: Appearance) -> None:
         self.number, self._latest = number, appearance
-        self._shapes, self._counted = appearance._shapes, appearance._counted
+        self.shapes, self.counted = appearance.shapes, appearance.counted
 
     @property
     def last_frame(self) -> int:
         return self._latest.last_frame
 
     def add(self, appearance: Appearance) -> None:
-        assert self._shapes is not None
-        assert appearance._shapes is not None
+        assert self.shapes is not None
+        assert appearance.shapes is not None
         self._latest = appearance
-        self._shapes, self._counted = self._shapes + appearance._shapes, self._counted + appearance._counted
+        self.shapes, self.counted = self.shapes + appearance.shapes, self.counted + appearance.counted
 
     def difference(self, appearance: Appearance, variances: Array) -> float | None:
         """How far a stretch is from this person, 0 for equal, 1 at the limit; None where one of them was never seen."""
-        lost, found = self._latest._left, appearance._entered
-        if lost is None or found is None or self._shapes is None or appearance._shapes is None:
+        lost, found = self._latest.left, appearance.entered
+        if lost is None or found is None or self.shapes is None or appearance.shapes is None:
             return None
         distance = math.hypot(found.x - lost.x, found.y - lost.y) / math.sqrt(found.scale * lost.scale)
         size = abs(math.log(found.scale / lost.scale))
-        means = self._shapes / self._counted, appearance._shapes / appearance._counted
+        means = self.shapes / self.counted, appearance.shapes / appearance.counted
         shape = math.sqrt(float(np.mean((means[0] - means[1]) ** 2 / variances)))
         return math.hypot(distance / MAX_DISTANCE, size / math.log(MAX_SCALE_RATIO), shape / MAX_SHAPE_DIFFERENCE)
 

@@ -196,8 +196,8 @@ class StagedPipeline:
         if many is None:
             return VideoSession(self, camera, online)
         tracker = SlotTracker(self.locator, self.landmarker, many[0])
-        aus = self._aus_of_faces(many[1], online)
-        return ManyFacesSession(tracker, aus, self.results, self.landmarker.shape, camera)
+        of_faces = self._aus_of_faces(many[1], online)
+        return ManyFacesSession(tracker, of_faces, self.results, self.landmarker.shape, camera)
 
     def _aus_of_faces(self, mode: AUMode, online: bool) -> FaceAUs:
         if mode == "static":

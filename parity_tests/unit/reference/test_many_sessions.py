@@ -31,7 +31,7 @@ def pipeline():
 @pytest.fixture(scope="module")
 def scene():
     """Frames (240, 640, 3)."""
-    left, right = ([f.image for f in render_clip(seed, FRAMES)] for seed in (3_450_000, 3_450_001))
+    left, right = ([f.image for f in render_clip(seed, FRAMES)] for seed in (3_450_000, 3_450_002))
     empty = np.full_like(right[0], 96)
     shown = [right[k] if k <= LEAVES or k >= BACK else empty for k in range(FRAMES)]
     return [np.hstack(pair) for pair in zip(left, shown, strict=True)]
