@@ -56,9 +56,9 @@ class Appearance:
     def see(self, frame: int, state: FaceState) -> None:
         """Take in the face of a frame of the stretch; frames come in order."""
         self.last_frame = frame
-        if not state.detection_success:
-            return
         scale, _, _, _, x, y = (float(v) for v in state.params_global)
+        if not state.detection_success or scale <= 0:  # a face turned inside out has no size
+            return
         self.left = _Place(x, y, scale)
         self.entered = self.entered or self.left
         shape = state.params_local.astype(np.float64)

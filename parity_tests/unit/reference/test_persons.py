@@ -116,6 +116,10 @@ def test_a_stretch_that_never_succeeds_is_a_person_of_its_own():
     assert ids(appearance(0, face()), *failed, appearance(12, face())) == [0, 1, 2, 0]
 
 
+def test_a_face_without_size_says_nothing():
+    assert ids(appearance(0, face(), face(scale=-1.0)), appearance(5, face(scale=0.0), face())) == [0, 0]
+
+
 def test_the_shape_is_the_mean_of_all_frames_of_the_person():
     step = MAX_SHAPE_DIFFERENCE * 0.9
     first = appearance(0, face())
