@@ -20,6 +20,7 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from auparity.reference.analysis import Descriptors
+from auparity.reference.many_sessions import FaceStretch, ManyFacesSession, TrackedFaces
 from auparity.reference.pipeline import TrackedFrame, VideoSession
 from auparity.reference.results import FrameResult, OfflineAUs
 
@@ -129,6 +130,36 @@ class OneThreadSession:
 
     @in_one_thread
     def finish(self) -> OfflineAUs:
+        return self.session.finish()
+
+    def close(self) -> None:
+        self.session.close()
+
+
+class OneThreadFacesSession:
+    """A clip of several people in the same way; see `reference.many_sessions.ManyFacesSession` for its methods."""
+
+    def __init__(self, session: ManyFacesSession) -> None:
+        self.session = session
+
+    @in_one_thread
+    def process_frame(self, image: Array, timestamp: float) -> list[FrameResult]:
+        return self.session.process_frame(image, timestamp)
+
+    @in_one_thread
+    def track(self, image: Array, timestamp: float) -> TrackedFaces:
+        return self.session.track(image, timestamp)
+
+    @in_one_thread
+    def describe(self, image: Array, tracked: TrackedFaces) -> list[Any]:
+        return self.session.describe(image, tracked)
+
+    @in_one_thread
+    def measure(self, tracked: TrackedFaces, described: list[Any]) -> list[FrameResult]:
+        return self.session.measure(tracked, described)
+
+    @in_one_thread
+    def finish(self) -> list[FaceStretch]:
         return self.session.finish()
 
     def close(self) -> None:

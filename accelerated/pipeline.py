@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ from auparity.accelerated.processor import ProcessorPipeline
 from auparity.accelerated.registry import REFERENCE
 from auparity.errors import AuparityWarning, ContractError
 from auparity.reference.head_pose import Camera
+from auparity.reference.many_faces import Faces
+from auparity.reference.many_sessions import AUMode, FacesSession, check_many
 from auparity.reference.options import PipelineOptions
 from auparity.reference.pipeline import ClipSession, StagedPipeline, VideoPipeline
 from auparity.reference.results import FrameResult, OfflineAUs
@@ -164,9 +166,22 @@ class Pipeline:
             raise ContractError("pipeline", "backend", "a pipeline made of variants", type(self.backend).__name__)
         return self.backend
 
-    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> ClipSession:
-        """Begin a clip. `camera`: None for OpenFace's guess from the first frame; `online`: a live camera."""
-        return self.backend.start_video(camera=camera, online=online)
+    @overload
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None
+    ) -> ClipSession: ...
+    @overload
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None
+    ) -> FacesSession: ...
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
+        aus: AUMode | None = None,
+    ) -> ClipSession | FacesSession:  # fmt: skip
+        """Begin a clip of one face, or of several; see `VideoPipeline.start_video`."""
+        if check_many(faces, aus) is None or faces is None:
+            return self.backend.start_video(camera=camera, online=online)
+        return self.backend.start_video(camera=camera, online=online, faces=faces, aus=aus)
 
     def process_image(
         self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy.typing as npt
 
 from auparity.accelerated.choices import Choice, coarsest, stages_of
-from auparity.accelerated.one_thread import OneThreadSession, find_libraries, one_blas_thread
+from auparity.accelerated.one_thread import OneThreadFacesSession, OneThreadSession, find_libraries, one_blas_thread
 from auparity.accelerated.registry import STAGES
 from auparity.errors import ContractError
 from auparity.reference.head_pose import Camera
+from auparity.reference.many_faces import Faces
+from auparity.reference.many_sessions import AUMode, check_many
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.options import PipelineOptions
 from auparity.reference.pipeline import StagedPipeline
@@ -61,9 +63,23 @@ class ProcessorPipeline:
     def options(self) -> PipelineOptions:
         return self.staged.options
 
-    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> OneThreadSession:
+    @overload
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None
+    ) -> OneThreadSession: ...
+    @overload
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None
+    ) -> OneThreadFacesSession: ...
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
+        aus: AUMode | None = None,
+    ) -> OneThreadSession | OneThreadFacesSession:  # fmt: skip
         """Begin a clip; see `VideoPipeline.start_video`."""
-        return OneThreadSession(self.staged.start_video(camera=camera, online=online))
+        if check_many(faces, aus) is None or faces is None:
+            return OneThreadSession(self.staged.start_video(camera=camera, online=online))
+        with one_blas_thread():
+            return OneThreadFacesSession(self.staged.start_video(camera=camera, online=online, faces=faces, aus=aus))
 
     def process_image(
         self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None

@@ -8,6 +8,7 @@ a batch of them would gain nothing on a processor, while the first hypothesis th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from auparity.models.types import PDM, FaceModel
 from auparity.reference.contracts import check_array
 from auparity.reference.face_states import FaceState, FaceStates
 from auparity.reference.grayscale import ToGray
-from auparity.reference.hypotheses import detect_in_box
+from auparity.reference.hypotheses import FRONTAL, detect_in_box, start_state
 from auparity.reference.images import Images
 from auparity.reference.landmarker import Indices
 from auparity.reference.landmarks import ClmState, DetectorParameters, LandmarkDetector
@@ -91,6 +92,20 @@ class ClmLandmarker:
             states.append(state)
             accepted.append(found)
         return FaceStates(states, accepted)
+
+    def place(self, boxes: Array) -> FaceStates:
+        """The mean shape upright in each box, everything else as in a state that was reset (spec 85.2 step 3b).
+
+        Raises
+        ------
+        ContractError : boxes that are not (K, 4) finite numbers.
+        """
+        check_array("landmarker", "boxes", boxes, ("K", 4))
+        states, shape = [], self.detector.main.shape
+        for box in boxes:
+            state = start_state(self.detector, box, FRONTAL[0], self.initial())
+            states.append(replace(state, landmarks=shape.shape_2d(state.params_global, state.params_local)))
+        return FaceStates(states)
 
     def follow(self, images: Images, image_index: Indices, states: Sequence[FaceState]) -> FaceStates:
         """Fit from where the faces were: in small windows after a success, in large ones after a failure (50.10)."""

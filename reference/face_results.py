@@ -46,11 +46,11 @@ class FaceResults:
 
     def of_frame(
         self, state: FaceState, camera: Camera, success: bool, *, index: int, timestamp: float, au_intensity: Array,
-        au_presence: Array,
+        au_presence: Array, face_id: int = 0,
     ) -> FrameResult:  # fmt: skip
-        """The result of the face in a frame of a clip; gaze is 0 where the tracker did not succeed."""
+        """The result of a face in a frame of a clip; gaze is 0 where the tracker did not succeed."""
         return self._result(
-            state, camera, success, with_gaze=success, index=index, face_id=0, timestamp=timestamp,
+            state, camera, success, with_gaze=success, index=index, face_id=face_id, timestamp=timestamp,
             au_intensity=au_intensity, au_presence=au_presence,
         )  # fmt: skip
 

@@ -60,5 +60,12 @@ class Landmarker(Protocol):
         K states; `accepted` says in which boxes there is a face.
         """
 
+    def place(self, boxes: Array) -> FaceStates:
+        """States of new faces in boxes (K, 4) x, y, w, h px, before anything is looked for in an image.
+
+        `follow` may begin with them: it then finds the landmarks of a face whose box is known, without the search that
+        `start` makes. The shape is the mean one, upright in the box; `detection_success` is False.
+        """
+
     def follow(self, images: Images, image_index: Indices, states: Sequence[FaceState]) -> FaceStates:
-        """Landmarks of faces that were at `states` (K) in the frame before."""
+        """Landmarks of faces that were at `states` (K) in the frame before, or were placed there."""

@@ -1,8 +1,9 @@
 """The reference pipeline, end to end: a colour frame in, everything OpenFace says of the face in it out (spec 00).
 
 Videos go frame by frame through a `VideoSession` (tracking, pose, gaze, dynamic AUs; the AUs of the whole clip after
-post-processing at the end); single images through `process_image` (every face by itself, static AUs). A pipeline is
-composed: a locator and a landmarker made of the bundle's models, and one implementation of every stage.
+post-processing at the end), those of several people through a `ManyFacesSession` (many_sessions.py); single images
+through `process_image` (every face by itself, static AUs). A pipeline is composed: a locator and a landmarker made of
+the bundle's models, and one implementation of every stage.
 """
 
 from __future__ import annotations
@@ -10,19 +11,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, overload
 
 import numpy.typing as npt
 
 from auparity.errors import ContractError
 from auparity.reference.analysis import Descriptors, ImageAnalyser, VideoAnalyser
+from auparity.reference.clip_frames import ClipFrames
 from auparity.reference.clm import ClmLandmarker
-from auparity.reference.contracts import check_image, check_timestamp
+from auparity.reference.contracts import check_image
 from auparity.reference.face_results import FaceResults
 from auparity.reference.face_states import FaceState
 from auparity.reference.head_pose import Camera, check_camera
 from auparity.reference.images import Images
 from auparity.reference.landmarks import LandmarkDetector
+from auparity.reference.many_faces import Faces, SlotTracker
+from auparity.reference.many_sessions import (
+    AUMode,
+    CalibratedAUs,
+    FaceAUs,
+    FacesSession,
+    ManyFacesSession,
+    StaticAUs,
+    check_many,
+)
 from auparity.reference.model_families import landmarker_of, locator_of
 from auparity.reference.numerics import PRECISIONS, Numerics, Precision
 from auparity.reference.options import PipelineOptions
@@ -77,8 +89,33 @@ class VideoPipeline(Protocol):
     def advances_together(self) -> bool:
         """Whether clips that are open in several threads go through it together, frame by frame."""
 
-    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> ClipSession:
-        """Begin a clip. `camera`: None for OpenFace's guess from the first frame; `online`: a live camera."""
+    @overload
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None
+    ) -> ClipSession: ...
+    @overload
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None
+    ) -> FacesSession: ...
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
+        aus: AUMode | None = None,
+    ) -> ClipSession | FacesSession:  # fmt: skip
+        """Begin a clip.
+
+        Parameters
+        ----------
+        camera : None for OpenFace's guess from the first frame.
+        online : a live camera.
+        faces : None for a clip of one person. A number of slots, or "all", for several: the session's results are then
+            lists of the faces of a frame (`many_sessions.ManyFacesSession`).
+        aus : of several faces: "static" (the default, as OpenFace has them) or "calibrated" for each stretch.
+
+        Raises
+        ------
+        ContractError : `faces` or `aus` is none of these.
+        VariantUnavailable : a pipeline that does not follow several faces.
+        """
 
     def process_image(
         self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None
@@ -142,9 +179,35 @@ class StagedPipeline:
         """What fits the constrained local models; errors as of `clm`."""
         return self.clm.detector
 
-    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> VideoSession:
-        """Begin a clip. `camera`: None for OpenFace's guess from the first frame; `online`: a live camera."""
-        return VideoSession(self, camera, online)
+    @overload
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None
+    ) -> VideoSession: ...
+    @overload
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None
+    ) -> ManyFacesSession: ...
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
+        aus: AUMode | None = None,
+    ) -> VideoSession | ManyFacesSession:  # fmt: skip
+        """Begin a clip; see `VideoPipeline.start_video`."""
+        many = check_many(faces, aus)
+        if many is None:
+            return VideoSession(self, camera, online)
+        tracker = SlotTracker(self.locator, self.landmarker, many[0])
+        of_faces = self._aus_of_faces(many[1], online)
+        return ManyFacesSession(tracker, of_faces, self.results, self.landmarker.shape, camera)
+
+    def _aus_of_faces(self, mode: AUMode, online: bool) -> FaceAUs:
+        if mode == "static":
+            analyser = ImageAnalyser(self.bundle.image_aus, self.numerics, self.stages)
+            return StaticAUs(analyser, self.fit_image_shape)
+
+        def begin() -> VideoAnalyser:
+            return VideoAnalyser(self.bundle.video_aus, self.numerics, self.stages, online=online)
+
+        return CalibratedAUs(begin, self.fit_video_shape)
 
     def process_image(
         self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None
@@ -237,9 +300,7 @@ class VideoSession:
 
     def __init__(self, pipeline: StagedPipeline, camera: Camera | None, online: bool) -> None:
         self._pipeline = pipeline
-        self._camera = check_camera("pipeline", camera)
-        self._shape: tuple[int, ...] | None = None
-        self._seconds: float | None = None  # time stamp of the frame before
+        self._clip = ClipFrames(camera)
         self._frames = 0
         self.tracker = VideoTracker(pipeline.locator, pipeline.landmarker, pipeline.options.reinit_every)
         self.analyser = VideoAnalyser(pipeline.bundle.video_aus, pipeline.numerics, pipeline.stages, online=online)
@@ -262,15 +323,10 @@ class VideoSession:
 
     def track(self, image: Array, timestamp: float) -> TrackedFrame:
         """Step 1, which needs the frames before: follow the face; arguments and errors of `process_frame`."""
-        check_image("pipeline", image)
-        self._shape = self._shape or image.shape
-        if image.shape != self._shape:
-            raise ContractError("pipeline", "image", f"the size of the first frame, {self._shape}", str(image.shape))
-        self._seconds = check_timestamp("pipeline", timestamp, self._seconds)
-        camera = self._camera = self._camera or Camera.for_image(image.shape[1], image.shape[0])
+        seconds, camera = self._clip.accept(image, timestamp)
         success = self.tracker.track(image)
         self._frames += 1
-        return TrackedFrame(self._frames - 1, self._seconds, self.tracker.state, success, camera)
+        return TrackedFrame(self._frames - 1, seconds, self.tracker.state, success, camera)
 
     def describe(self, image: Array, tracked: TrackedFrame) -> Descriptors:
         """Step 2, which needs the image and no other frame: the descriptors of the AU models."""

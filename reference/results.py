@@ -25,7 +25,8 @@ class FrameResult:
     """One face in one frame. Pixels for 2D, millimetres in camera space for 3D, radians for angles."""
 
     index: int  #: frame index from 0 (the CSV's `frame` is index + 1)
-    face_id: int  #: 0 in videos; index of the detected face in single images
+    #: 0 in videos of one face, the number of the slot in videos of several; index of the detected face in photographs
+    face_id: int
     timestamp: float  #: seconds
     success: bool  #: what the tracker returned (CSV column `success`, spec 50.11)
     detection_success: bool  #: the model's own flag (spec 50.10); decides whether AUs are computed
@@ -39,7 +40,7 @@ class FrameResult:
     eye_landmarks_3d: Array  #: (2, 28, 3) mm
     gaze: Array  #: (2, 3) unit vectors: left eye, right eye; zeros on failed frames
     gaze_angles: Array  #: (2,) rad
-    au_intensity: Array  #: (17,) in the order of INTENSITY_AUS, as predicted online (video: not clamped)
+    au_intensity: Array  #: (17,) in the order of INTENSITY_AUS; of dynamic models as predicted online, not clamped
     au_presence: Array  #: (18,) in the order of PRESENCE_AUS, 0 or 1
 
     @property

@@ -12,14 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
 import numpy.typing as npt
 
 from auparity.accelerated.cupy.device import shared_device
-from auparity.accelerated.cupy.pipeline import DevicePipeline
+from auparity.accelerated.cupy.pipeline import DevicePipeline, refuse_many
 from auparity.accelerated.cupy.sessions import DeviceSession
 from auparity.reference.head_pose import Camera
+from auparity.reference.many_faces import Faces
+from auparity.reference.many_sessions import AUMode
 from auparity.reference.options import PipelineOptions
 from auparity.reference.pipeline import VideoPipeline
 from auparity.reference.results import FrameResult
@@ -54,8 +56,20 @@ class ManyDevices:
     def variants(self) -> dict[str, str]:
         return self.pipelines[0].variants
 
-    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> DeviceSession:
-        """Begin a clip on the device that has the fewest."""
+    @overload
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None
+    ) -> DeviceSession: ...
+    @overload
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None
+    ) -> NoReturn: ...
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
+        aus: AUMode | None = None,
+    ) -> DeviceSession:  # fmt: skip
+        """Begin a clip on the device that has the fewest; errors as of `DevicePipeline.start_video`."""
+        refuse_many(faces, aus)
         with self._sharing:
             number = min(range(len(self._open)), key=self._open.__getitem__)
             self._open[number] += 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +25,14 @@ from auparity.accelerated.cupy.hypotheses import detect_in_boxes
 from auparity.accelerated.cupy.models import DeviceModels
 from auparity.accelerated.cupy.readback import read_back
 from auparity.accelerated.cupy.sessions import DeviceSession, Streams
-from auparity.errors import ContractError
+from auparity.errors import ContractError, VariantUnavailable
 from auparity.reference.action_units import clamp_intensity
 from auparity.reference.contracts import check_image
 from auparity.reference.detection import Detections
 from auparity.reference.fitting import INITIAL_LIKELIHOOD
 from auparity.reference.head_pose import Camera, check_camera
+from auparity.reference.many_faces import Faces
+from auparity.reference.many_sessions import AUMode, check_many
 from auparity.reference.options import PipelineOptions
 from auparity.reference.results import INTENSITY_AUS, FrameResult
 
@@ -88,8 +90,25 @@ class DevicePipeline:
     def options(self) -> PipelineOptions:
         return self.models.options
 
-    def start_video(self, *, camera: Camera | None = None, online: bool = False) -> DeviceSession:
-        """Begin a clip; any number may be open, each used by one thread at a time."""
+    @overload
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None
+    ) -> DeviceSession: ...
+    @overload
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None
+    ) -> NoReturn: ...
+    def start_video(
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
+        aus: AUMode | None = None,
+    ) -> DeviceSession:  # fmt: skip
+        """Begin a clip; any number may be open, each used by one thread at a time.
+
+        Raises
+        ------
+        ContractError, VariantUnavailable : as of `refuse_many`.
+        """
+        refuse_many(faces, aus)
         return DeviceSession(self.streams, camera, online)
 
     def advance(
@@ -172,6 +191,21 @@ class _Face:
     image: int
     face_id: int
     box: Array
+
+
+def refuse_many(faces: Any, aus: Any) -> None:
+    """Return for a clip of one face; the GPU does not follow several yet.
+
+    Raises
+    ------
+    ContractError : `faces` or `aus` is none that any pipeline takes.
+    VariantUnavailable : several faces are asked for.
+    """
+    if check_many(faces, aus) is not None:
+        raise VariantUnavailable(
+            "the pipeline that stays on the GPU follows one face in a clip; for several take a pipeline of the "
+            'processor: Pipeline.best(options=PipelineOptions(device="cpu"))'
+        )
 
 
 class _SingleImages:

@@ -26,9 +26,9 @@ class MeanShape:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Followed(FaceState):
-    """What this landmarker carries from frame to frame: the picture in which it last saw the face."""
+    """What this landmarker carries from frame to frame: the picture in which it last saw the face, None before."""
 
-    seen: np.ndarray
+    seen: np.ndarray | None
 
 
 class MeanShapeLandmarker:
@@ -37,22 +37,24 @@ class MeanShapeLandmarker:
         self.pdm, self.to_gray = stages.pdm(weights.pdm), stages.grayscale()
 
     def initial(self):
-        return self._state(np.array([1, 0, 0, 0, 0, 0]), np.zeros((1, 1)), success=False)
+        return self._state(np.array([1, 0, 0, 0, 0, 0]), None, success=False)
 
     def start(self, images, image_index, boxes, before=None, *, multi_view=True):
+        return self.follow(images, image_index, self.place(boxes))
+
+    def place(self, boxes):
         zeros = self.numerics.cast(np.zeros(self.shape.n_modes))
         upright = self.numerics.cast(np.zeros(3))
-        faces = []
-        for index, box in zip(image_index, boxes, strict=True):
-            params = self.pdm.params_from_box(box, zeros, upright)
-            faces.append(self._state(params, images.derived(self.to_gray, index)))
-        return FaceStates(faces)
+        boxed = [self.pdm.params_from_box(box, zeros, upright) for box in boxes]
+        return FaceStates([self._state(params, None, success=False) for params in boxed])
 
     def follow(self, images, image_index, states):
         faces = []
         for index, state in zip(image_index, states, strict=True):
             gray = images.derived(self.to_gray, index)
-            moved, _ = cv2.phaseCorrelate(state.seen.astype(np.float64), gray.astype(np.float64))
+            moved = (0, 0)  # where nothing was seen before
+            if state.seen is not None:
+                moved, _ = cv2.phaseCorrelate(state.seen.astype(np.float64), gray.astype(np.float64))
             params = state.params_global + self.numerics.cast([0, 0, 0, 0, *moved])
             faces.append(self._state(params, gray))
         return FaceStates(faces)

@@ -130,8 +130,9 @@ def _number(cell: str) -> float:
 
 
 @lru_cache(maxsize=8)
-def load_csv(clip: str, kind: Literal["online", "offline"]) -> Table:
-    """The official CSV of a clip: "online" before the post-processing of AUs, "offline" after it."""
+def load_csv(clip: str, kind: Literal["online", "offline", "multi"]) -> Table:
+    """The official CSV of a clip: "online" before the post-processing of AUs, "offline" after it; "multi" is that of
+    the program for several faces (`several`), which processes nothing at the end."""
     with gzip.open(require_shared() / "golden" / clip / f"{kind}.csv.gz", "rt", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     return Table([name.strip() for name in rows[0]], np.array([[_number(cell) for cell in row] for row in rows[1:]]))
