@@ -248,7 +248,13 @@ class OnGpu(Pipeline):
     advances_together = True
 
 
-ON_PROCESSOR, ON_GPU = Pipeline.__new__(Pipeline), OnGpu.__new__(OnGpu)
+class OnProcessor(Pipeline):
+    """Stands for a pipeline whose clips are measured one by one, without one."""
+
+    advances_together = False
+
+
+ON_PROCESSOR, ON_GPU = OnProcessor.__new__(OnProcessor), OnGpu.__new__(OnGpu)
 
 
 @pytest.mark.parametrize(
