@@ -28,6 +28,7 @@ TOOLS = {
     "parallel": Tool("parity_tests.suite.parallel", "processes and threads against one process"),
     "fuzz": Tool("parity_tests.fuzz.command", "damaged files and arguments into everything that reads them"),
     "kills": Tool("parity_tests.kills", "kill extractions at random moments and look at what they leave"),
+    "mutants": Tool("parity_tests.mutants", "change the code in small ways and see whether its tests notice"),
     "bench-device": Tool("benchmarks.device.command", "the pipeline that stays on a GPU: streams, stages, floors"),
     "throughput": Tool("benchmarks.throughput", "frames a second of processes, and of one stream over two threads"),
     "runtimes": Tool("benchmarks.runtimes", "exported models in the runtimes that are here"),
