@@ -114,6 +114,15 @@ def test_dynamic_models_without_medians_are_refused(predictors: AUPredictors) ->
         ImageAnalyser(predictors)
 
 
+@pytest.mark.parametrize("task", ["intensity", "presence"])
+def test_one_dynamic_model_of_either_task_is_enough_to_need_medians(task: str) -> None:
+    static = make_predictors(dynamic=())
+    one = next(m for m in static.models if m.task == task)
+    models = tuple(replace(m, dynamic=True, cutoff=0.5) if m is one else m for m in static.models)
+    assert ActionUnitModels(replace(static, models=models)).needs_medians
+    assert not ActionUnitModels(static).needs_medians
+
+
 def test_bundles_that_cannot_fill_the_output_are_refused_at_once(predictors: AUPredictors) -> None:
     without = [m for m in predictors.models if m.au_names != ("AU12",)]
     presence_only = [m for m in predictors.models if m.au_names != ("AU12",) or m.task == "presence"]
