@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from auparity.errors import AuparityError, ContractError
 from auparity.extraction.engines import BUILT_IN, PROCESSES, SERIAL, STREAMS, choose
 from auparity.extraction.engines.choose import EngineTable, built_in, choose_engine
 from auparity.extraction.engines.serial import SerialEngine
+from auparity.extraction.engines.streams import StreamEngine
 from auparity.extraction.engines.types import Engine, EngineSpec
 from auparity.extraction.jobs import EXIT_FAILED, EXIT_INTERRUPTED, Job, exit_code
 from auparity.extraction.progress import QuietReporter
@@ -189,6 +191,30 @@ def test_an_interruption_inside_an_input_ends_a_serial_run(tmp_path):
     done = SerialEngine(pipeline).run(jobs, ExtractionSettings(tmp_path / "out"), Recorder(), never)
     assert [outcome.status for outcome in done] == ["interrupted"]
     assert exit_code(jobs, done) == EXIT_INTERRUPTED
+
+
+def test_an_interruption_at_once_halts_the_streams_that_are_under_way_and_begins_no_other(tmp_path):
+    jobs = [Job("clip", write_video(tmp_path / f"{letter}.avi", 8), letter) for letter in "abc"]
+    begun, raised, out = threading.Event(), threading.Event(), tmp_path / "out"
+    pipeline = FakePipeline()
+
+    class Impatient(Recorder):
+        def job_done(self, outcome):
+            begun.wait(10.0)
+            raised.set()
+            raise KeyboardInterrupt
+
+    def wait_in_the_second_clip(_):
+        if len(pipeline.sessions) == 2:
+            begun.set()
+            raised.wait(10.0)
+            time.sleep(0.05)  # the caller needs a moment to halt the streams
+
+    pipeline.before_frame = wait_in_the_second_clip
+    with pytest.raises(KeyboardInterrupt):
+        StreamEngine(pipeline, 1).run(jobs, ExtractionSettings(out), Impatient(), never)
+    assert sorted(tables(out)) == ["a.csv", "b.incomplete.csv"]
+    assert len(pipeline.sessions) == 2
 
 
 @pytest.mark.parametrize(
