@@ -508,6 +508,17 @@ def test_a_photograph_without_faces_is_a_table_without_rows(photograph, out):
     assert (out / "group.csv").read_text() == header("photograph") + "\n"
 
 
+def test_folders_above_a_table_are_made_if_they_are_missing_and_used_if_they_are_there(clip, photograph, out):
+    settings = ExtractionSettings(out / "study")
+    for name in ("sub-01/ses-1/face", "sub-01/ses-1/again"):
+        with open_clip(clip) as source:
+            outcome = extract_clip(FakePipeline(), source, settings, name=name)
+        assert outcome.table == out / "study" / f"{name}.csv"
+        assert outcome.table.is_file()
+    for name in ("sub-02/ses-1/group", "sub-02/ses-1/again"):
+        assert extract_photograph(FakePipeline(), photograph, settings, name=name).table.is_file()
+
+
 def test_parquet_tables_are_named_so(clip, photograph, out):
     parquet = pytest.importorskip("pyarrow.parquet")
     run(clip, out, table_format="parquet")

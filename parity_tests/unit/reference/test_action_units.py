@@ -155,6 +155,17 @@ def test_the_online_correction_waits_for_ten_faces_then_takes_off_the_lowest_ten
     assert correction.correct(raw + 2, True)[0] == pytest.approx(2.0, abs=1e-12)
 
 
+def test_the_online_correction_takes_off_the_border_of_the_bin_at_the_lowest_tenth_of_each_au() -> None:
+    """By the definition (spec 60.8): of n values in order the one at index trunc(n / 10), lowered to its bin's end."""
+    correction = OnlineCorrection()
+    bins = np.random.default_rng(0).integers(0, 200, (45, len(INTENSITY_AUS)))
+    raw = -3 + (bins + 0.5) * 8 / 200
+    raw[bins == 0], raw[bins == 199] = -50, 50  # beyond the histogram: counted in its ends
+    for n in range(1, len(raw) + 1):
+        zero = -3 + np.sort(bins[:n], axis=0)[n // 10] * 8 / 200 if n >= 10 else 0.0
+        np.testing.assert_allclose(correction.correct(raw[n - 1], True), np.clip(raw[n - 1] - zero, 0, 5), atol=1e-12)
+
+
 def test_the_online_correction_leaves_failed_frames_uncounted_and_clamps() -> None:
     correction = OnlineCorrection()
     raw = np.linspace(-2, 8, len(INTENSITY_AUS))
