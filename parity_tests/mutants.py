@@ -319,14 +319,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "auparity"
         shutil.copytree(ROOT, copy, symlinks=True, ignore=_ignored)
-        for verdict in verdicts(Workshop(copy, arguments.deselect), files, arguments.sample, arguments.seed):
-            found.append(verdict)
-            print(f"{verdict.outcome:<10}{verdict.file}:{verdict.line} {verdict.operator}", file=sys.stderr, flush=True)
-            if arguments.output:
-                with arguments.output.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(asdict(verdict)) + "\n")
+        try:
+            for verdict in verdicts(Workshop(copy, arguments.deselect), files, arguments.sample, arguments.seed):
+                found.append(verdict)
+                _tell(verdict, arguments.output)
+        except KeyboardInterrupt:
+            print("Stopped; the score is that of the mutants judged so far.", file=sys.stderr)
     print("\n\n".join([table(found), *(verdict.diff for verdict in found if verdict.outcome == SURVIVED)]))
     return 0
+
+
+def _tell(verdict: Verdict, output: Path | None) -> None:
+    print(f"{verdict.outcome:<10}{verdict.file}:{verdict.line} {verdict.operator}", file=sys.stderr, flush=True)
+    if output is not None:
+        with output.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(verdict)) + "\n")
 
 
 def _default_files() -> list[str]:

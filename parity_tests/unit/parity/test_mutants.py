@@ -64,9 +64,10 @@ def test_a_sample_is_in_proportion_and_repeats_whatever_other_files_there_are():
     ("file", "tests"),
     [
         ("reference/geometry.py", ["reference/test_geometry.py"]),  # the mirror
-        ("reference/tracking.py", ["reference/test_tracking.py"]),  # and not test_pipeline.py, which is slow
-        ("auparity/extraction/engines/streams.py", ["extraction/test_engines.py"]),  # by what imports it
-        ("reference/images.py", ["reference/test_model_families.py"]),  # where there is nothing quicker
+        # The mirror and what else imports it, but not test_pipeline.py, which is slow
+        ("reference/tracking.py", ["reference/test_constants.py", "reference/test_tracking.py"]),
+        ("auparity/extraction/engines/processes.py", ["extraction/test_engines.py"]),  # by what imports it
+        ("reference/model_families.py", ["reference/test_model_families.py"]),  # where there is nothing quicker
     ],
 )
 def test_a_file_is_judged_by_the_tests_that_are_about_it(file, tests):
@@ -129,6 +130,17 @@ def test_verdicts_are_printed_and_written_one_by_one(monkeypatch, tmp_path, caps
     assert "| reference/gaze.py | 1 | 2 | 50% |" in printed
     assert "SURVIVED" in printed
     assert "KILLED" not in printed
+
+
+def test_a_run_that_is_stopped_says_what_it_has_found_so_far(monkeypatch, capsys):
+    def stopped(*_):
+        yield Verdict("reference/gaze.py", 7, "AddNot", KILLED, 1.0, "")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mutants, "verdicts", stopped)
+    monkeypatch.setattr(mutants.shutil, "copytree", lambda *_, **__: None)
+    assert mutants.main([]) == 0
+    assert "| all | 1 | 1 | 100% |" in capsys.readouterr().out
 
 
 def test_a_file_that_is_not_there_is_an_error():

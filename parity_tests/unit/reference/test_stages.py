@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -56,6 +57,16 @@ def test_functions_are_called_themselves_and_objects_by_their_public_methods():
     assert not table["head_pose"].is_function
     assert table["head_pose"].methods == ("pose", "landmarks_in_camera")
     assert table["running_median"].methods == ("step",)
+
+
+def test_methods_that_are_private_are_none_of_a_stages():
+    class Made:
+        def __init__(self): ...
+        def shown(self): ...
+        def also_shown_(self): ...
+        def _hidden(self): ...
+
+    assert replace(stage_table()["head_pose"], contract=Made).methods == ("shown", "also_shown_")
 
 
 def test_the_reference_builds_each_stage_in_the_working_precision():
