@@ -78,6 +78,10 @@ def test_the_eyes_are_the_left_and_then_the_right_one_wherever_their_parts_stand
     assert result.eye_landmarks_3d.shape == (2, 28, 3)
 
 
+def test_a_model_whose_only_parts_are_the_eyes_has_eyes():
+    assert results({"right_eye_28": 2, "left_eye_28": 4})[0].eyes == (1, 0)
+
+
 def test_gaze_is_asked_with_the_face_both_eyes_and_the_heads_rotation():
     made, asked = results()
     result = of_frame(made)
