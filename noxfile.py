@@ -89,6 +89,13 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Change the code in small ways and see whether its tests notice: ``-- [FILES] [--sample N --seed S]``."""
+    session.install("-e", ".[mutants,fast]")
+    session.run("python", "-m", "auparity", "dev", "mutants", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """ruff: rules and formatting."""
     session.install("ruff>=0.8")

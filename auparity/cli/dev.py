@@ -26,6 +26,7 @@ TOOLS = {
     "truth": Tool("parity_tests.truth.run", "the embedded bundle against rendered ground truth"),
     "multi-view": Tool("parity_tests.truth.multi_view", "images: eleven starting orientations against one"),
     "parallel": Tool("parity_tests.suite.parallel", "processes and threads against one process"),
+    "mutants": Tool("parity_tests.mutants", "change the code in small ways and see whether its tests notice"),
     "fuzz": Tool("parity_tests.fuzz.command", "give damaged files and arguments to everything that reads them"),
     "kills": Tool("parity_tests.kills", "kill extractions at random moments and check what they leave behind"),
     "bench-device": Tool("benchmarks.device.command", "the pipeline that stays on a GPU: streams, stages, floors"),

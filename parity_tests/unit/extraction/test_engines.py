@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from auparity.accelerated.hardware import usable_cores
+from auparity.accelerated.parallel.workers import Failed, Interrupted
 from auparity.accelerated.pipeline import Pipeline, open_pipeline
 from auparity.cli import extract as cli_extract
 from auparity.cli import main
 from auparity.errors import AuparityError, ContractError
 from auparity.extraction.engines import BUILT_IN, PROCESSES, SERIAL, STREAMS, choose
 from auparity.extraction.engines.choose import EngineTable, built_in, choose_engine
+from auparity.extraction.engines.processes import ProcessEngine
 from auparity.extraction.engines.serial import SerialEngine
+from auparity.extraction.engines.streams import StreamEngine
 from auparity.extraction.engines.types import Engine, EngineSpec
 from auparity.extraction.jobs import EXIT_FAILED, EXIT_INTERRUPTED, Job, exit_code
 from auparity.extraction.progress import QuietReporter
@@ -191,6 +196,59 @@ def test_an_interruption_inside_an_input_ends_a_serial_run(tmp_path):
     assert exit_code(jobs, done) == EXIT_INTERRUPTED
 
 
+def test_a_job_whose_process_died_has_failed_and_one_that_had_not_begun_has_no_outcome(monkeypatch, tmp_path):
+    class Scripted:
+        """Stands for the workers of two processes: one dies, one is stopped before its job begins."""
+
+        frames = 0
+
+        def __init__(self, bundle, variants, count, options):
+            assert count == 2
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def as_completed(self, function, items, meanwhile):
+            yield 1, Failed(Interrupted())
+            yield 0, Failed(AuparityError("the process died"))
+
+    monkeypatch.setattr("auparity.extraction.engines.processes.Workers", Scripted)
+    jobs = [Job("clip", tmp_path / f"{letter}.avi", letter) for letter in "ab"]
+    pipeline = SimpleNamespace(bundle=None, variants={}, options=None)
+    recorder = Recorder()
+    done = ProcessEngine(pipeline, 5).run(jobs, ExtractionSettings(tmp_path), recorder, never)
+    assert [(outcome.input, outcome.status) for outcome in done] == [(str(jobs[0].path), "failed")]
+    assert "the process died" in done[0].message
+    assert recorder.outcomes == done
+
+
+def test_an_interruption_at_once_halts_the_streams_that_are_under_way_and_begins_no_other(tmp_path):
+    jobs = [Job("clip", write_video(tmp_path / f"{letter}.avi", 8), letter) for letter in "abc"]
+    begun, raised, out = threading.Event(), threading.Event(), tmp_path / "out"
+    pipeline = FakePipeline()
+
+    class Impatient(Recorder):
+        def job_done(self, outcome):
+            begun.wait(10.0)
+            raised.set()
+            raise KeyboardInterrupt
+
+    def wait_in_the_second_clip(_):
+        if len(pipeline.sessions) == 2:
+            begun.set()
+            raised.wait(10.0)
+            time.sleep(0.05)  # the caller needs a moment to halt the streams
+
+    pipeline.before_frame = wait_in_the_second_clip
+    with pytest.raises(KeyboardInterrupt):
+        StreamEngine(pipeline, 1).run(jobs, ExtractionSettings(out), Impatient(), never)
+    assert sorted(tables(out)) == ["a.csv", "b.incomplete.csv"]
+    assert len(pipeline.sessions) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "jobs", "chosen"),
     [
@@ -248,7 +306,13 @@ class OnGpu(Pipeline):
     advances_together = True
 
 
-ON_PROCESSOR, ON_GPU = Pipeline.__new__(Pipeline), OnGpu.__new__(OnGpu)
+class OnProcessor(Pipeline):
+    """Stands for a pipeline whose clips are measured one by one, without one."""
+
+    advances_together = False
+
+
+ON_PROCESSOR, ON_GPU = OnProcessor.__new__(OnProcessor), OnGpu.__new__(OnGpu)
 
 
 @pytest.mark.parametrize(

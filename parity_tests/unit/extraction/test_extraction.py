@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import signal
+from itertools import count
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -506,6 +508,25 @@ def test_a_photograph_without_faces_is_a_table_without_rows(photograph, out):
     pipeline.faces_per_image = 0
     assert "no faces" in extract_photograph(pipeline, photograph, ExtractionSettings(out)).message
     assert (out / "group.csv").read_text() == header("photograph") + "\n"
+
+
+def test_folders_above_a_table_are_made_if_they_are_missing_and_used_if_they_are_there(clip, photograph, out):
+    settings = ExtractionSettings(out / "study")
+    for name in ("sub-01/ses-1/face", "sub-01/ses-1/again"):
+        with open_clip(clip) as source:
+            outcome = extract_clip(FakePipeline(), source, settings, name=name)
+        assert outcome.table == out / "study" / f"{name}.csv"
+        assert outcome.table.is_file()
+    for name in ("sub-02/ses-1/group", "sub-02/ses-1/again"):
+        assert extract_photograph(FakePipeline(), photograph, settings, name=name).table.is_file()
+
+
+def test_sidecars_say_how_long_it_took_to_the_millisecond(clip, photograph, out, monkeypatch):
+    ticks = count(0.0, 1.23456)
+    monkeypatch.setattr("auparity.extraction.clips.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    run(clip, out)
+    extract_photograph(FakePipeline(), photograph, ExtractionSettings(out))
+    assert [sidecar(out / name)["seconds"] for name in ("face.csv.json", "group.csv.json")] == [1.235, 1.235]
 
 
 def test_parquet_tables_are_named_so(clip, photograph, out):

@@ -68,6 +68,14 @@ def test_a_recursive_search_finds_all_clips_and_keeps_where_they_lay(place):
     assert [item.kind for item in find_inputs(["data"], recursive=True, photographs=True)].count("photograph") == 2
 
 
+def test_a_named_folder_of_images_or_of_videos_alone_is_no_problem_to_a_recursive_search(place):
+    write_images(place / "images", 1)
+    (place / "videos").mkdir()
+    write_video(place / "videos" / "a.avi", 2)
+    assert short(find_inputs(["images"], recursive=True)) == [("clip", "images")]
+    assert short(find_inputs(["videos"], recursive=True)) == [("clip", "videos/a.avi")]
+
+
 def test_folders_below_are_mentioned(place):
     write_images(place / "a" / "b", 1)
     (found,) = find_inputs(["a"])

@@ -263,7 +263,7 @@ def test_a_circle_is_seen():
 
 
 #: What a wheel leaves out (pyproject.toml).
-NOT_SHIPPED = tuple(f"auparity.parity_tests.{name}" for name in ("fuzz", "golden", "kills", "unit"))
+NOT_SHIPPED = tuple(f"auparity.parity_tests.{name}" for name in ("fuzz", "golden", "kills", "mutants", "unit"))
 
 
 def test_what_is_shipped_stands_without_what_is_not(arrows):

@@ -114,6 +114,15 @@ def test_dynamic_models_without_medians_are_refused(predictors: AUPredictors) ->
         ImageAnalyser(predictors)
 
 
+@pytest.mark.parametrize("task", ["intensity", "presence"])
+def test_one_dynamic_model_of_either_task_is_enough_to_need_medians(task: str) -> None:
+    static = make_predictors(dynamic=())
+    one = next(m for m in static.models if m.task == task)
+    models = tuple(replace(m, dynamic=True, cutoff=0.5) if m is one else m for m in static.models)
+    assert ActionUnitModels(replace(static, models=models)).needs_medians
+    assert not ActionUnitModels(static).needs_medians
+
+
 def test_bundles_that_cannot_fill_the_output_are_refused_at_once(predictors: AUPredictors) -> None:
     without = [m for m in predictors.models if m.au_names != ("AU12",)]
     presence_only = [m for m in predictors.models if m.au_names != ("AU12",) or m.task == "presence"]
@@ -144,6 +153,17 @@ def test_the_online_correction_waits_for_ten_faces_then_takes_off_the_lowest_ten
     assert shown[:9] == [1.0] * 9
     assert shown[9:] == pytest.approx([0.0] * 3, abs=1e-12)  # bin 100 starts at 1.0 = -3 + 100 * 8 / 200
     assert correction.correct(raw + 2, True)[0] == pytest.approx(2.0, abs=1e-12)
+
+
+def test_the_online_correction_takes_off_the_border_of_the_bin_at_the_lowest_tenth_of_each_au() -> None:
+    """By the definition (spec 60.8): of n values in order the one at index trunc(n / 10), lowered to its bin's end."""
+    correction = OnlineCorrection()
+    bins = np.random.default_rng(0).integers(0, 200, (45, len(INTENSITY_AUS)))
+    raw = -3 + (bins + 0.5) * 8 / 200
+    raw[bins == 0], raw[bins == 199] = -50, 50  # beyond the histogram: counted in its ends
+    for n in range(1, len(raw) + 1):
+        zero = -3 + np.sort(bins[:n], axis=0)[n // 10] * 8 / 200 if n >= 10 else 0.0
+        np.testing.assert_allclose(correction.correct(raw[n - 1], True), np.clip(raw[n - 1] - zero, 0, 5), atol=1e-12)
 
 
 def test_the_online_correction_leaves_failed_frames_uncounted_and_clamps() -> None:

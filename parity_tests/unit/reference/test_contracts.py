@@ -105,3 +105,10 @@ def test_what_is_no_camera_is_refused():
     assert check_camera("pipeline", None) is None
     with pytest.raises(ContractError, match="a Camera or None"):
         check_camera("pipeline", (500, 500, 320, 240))
+
+
+def test_an_image_that_is_right_is_handed_through():
+    image = np.zeros((4, 5, 3), np.uint8)
+    assert check_image("detection", image) is image
+    with pytest.raises(ContractError, match="'image'"):
+        check_image("detection", image[:, :, :2])

@@ -121,7 +121,11 @@ def test_parameters_of_the_command_line_programs():
     assert (plain.fitting.sigma, plain.fitting.reg_factor) == (2.25, 22.5)
     assert (wild.fitting.sigma, wild.fitting.reg_factor) == (1.875, 31.5)
     assert (wild.init_windows, wild.fitting.iterations) == ((15, 13, 11, 11), 10)
+    assert (plain.init_windows, plain.track_windows, plain.fitting.iterations) == ((11, 9, 7, 5), (0, 9, 7, 0), 5)
     assert DetectorParameters.for_model(clnf).fitting.sigma == 1.5
+    assert DetectorParameters.for_model(clnf) == DetectorParameters()
+    assert FittingParameters() == FittingParameters((11, 9, 7, 5), 5, 1.5, 25.0, 0.0, True)
+    assert (wild.fitting.weight_factor, wild.track_windows) == (2.5, (0, 9, 7, 0))
 
 
 @pytest.fixture(scope="module")

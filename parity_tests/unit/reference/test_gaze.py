@@ -71,6 +71,8 @@ def test_a_ray_enters_the_eyeball_on_its_near_side(x, y, depth, aside):
 def test_a_ray_that_misses_ends_before_the_camera():
     ray = np.array([0, 0, 1.0])
     assert (ray_sphere_intersection(ray, np.array([12.1, 0, 600.0])) == [0, 0, -1]).all()
+    assert (ray_sphere_intersection(ray, np.array([12.005, 0, 600.0])) == [0, 0, -1]).all()
+    assert (ray_sphere_intersection(ray, np.array([12.0, 0, 600.0])) == [0, 0, 600]).all()  # touches
     assert ray_sphere_intersection(ray, np.array([11.9, 0, 600.0]))[2] > 590
     face, eyes = eyes_looking((0, 0, -1))
     eyes[0, :, :8, 0] += 40

@@ -41,6 +41,14 @@ def test_before_the_first_face_the_median_is_the_lowest_bin() -> None:
     assert np.allclose(geometry_median().update(nothing, update=False), -59.994, rtol=0, atol=1e-12)
 
 
+def test_a_median_has_no_dimensions_before_its_first_descriptor() -> None:
+    state = geometry_median()
+    assert state.median.shape == (0,)
+    state.frames = 1  # the next frame is an even one, which is compared with the median and not counted
+    with pytest.raises(ContractError, match=r"shape \(0,\)"):
+        state.step(np.zeros(1), success=True)
+
+
 def test_the_first_face_is_its_own_median_exactly() -> None:
     face = np.array([0.1234567, 0.0, 0.39])
     assert np.array_equal(hog_median().update(face, update=True), face)
