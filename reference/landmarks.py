@@ -28,6 +28,9 @@ Array = npt.NDArray[Any]
 #: A part is fitted when the face's scale exceeds this share of the part's first patch scale (spec 50.7 c).
 PART_SCALE_SHARE = 0.9
 
+#: The face model whose sigma and regularisation the command-line programs multiply by these factors (spec 50.1).
+CECLM, CECLM_SIGMA, CECLM_REG = "main_ceclm_general", 1.5, 0.9
+
 _EYE = FittingParameters(windows=(3, 5, 9), reg_factor=0.5, sigma=1.0, refine_parameters=False)
 _INNER = FittingParameters(windows=(9,), reg_factor=2.5, sigma=1.75, weight_factor=2.5, refine_parameters=False)
 _LEGACY_EYE = FittingParameters(windows=(5, 3), reg_factor=0.1, sigma=2.0, refine_parameters=False)
@@ -86,8 +89,9 @@ class DetectorParameters:
             "iterations": iterations, "sigma": sigma, "reg_factor": reg_factor, "weight_factor": weight_factor
         }  # fmt: skip
         fitting = replace(fitting, **{name: value for name, value in given.items() if value is not None})
-        if model.name == "main_ceclm_general":
-            fitting = replace(fitting, sigma=fitting.sigma * 1.5, reg_factor=fitting.reg_factor * 0.9)
+        if model.name == CECLM:
+            sigma, reg_factor = fitting.sigma * CECLM_SIGMA, fitting.reg_factor * CECLM_REG
+            fitting = replace(fitting, sigma=sigma, reg_factor=reg_factor)
         windows = (15, 13, 11, 11) if wild else (11, 9, 7, 5)
         return cls(init_windows=windows, fitting=fitting, validate=validate)
 
