@@ -115,7 +115,7 @@ def extract_clip(
             writer.keep_part() if table.n_rows else writer.discard_part()
         raise
     if complete:
-        _remove_superseded(paths, settings, "clip")
+        _remove_superseded(paths, "clip")
     return _clip_outcome(source, run, complete, target, table.n_rows, time.monotonic() - started)
 
 
@@ -173,7 +173,7 @@ def extract_photograph(
     finally:  # one image: nothing worth keeping
         table.discard_part()
         outputs.discard_part()
-    _remove_superseded(paths, settings, "photograph")
+    _remove_superseded(paths, "photograph")
     count = "1 face" if len(faces) == 1 else f"{len(faces) or 'no'} faces"
     message = f"{printable(path)}: {count} -> {printable(paths.table)}"
     return Outcome(str(path), "done", message, paths.table, len(faces), tuple(complaints), without_face=not faces)
@@ -345,12 +345,12 @@ def _earlier_table(
     return Outcome(name, "failed", f"{shown}: {table} exists, but {problem}. {advice}", paths.table)
 
 
-def _remove_superseded(paths: OutputPaths, settings: ExtractionSettings, layout: Layout) -> None:
+def _remove_superseded(paths: OutputPaths, layout: Layout) -> None:
     """Remove what earlier runs left behind for this input, now that its table is complete."""
     incomplete = look_for_earlier(paths.incomplete)
-    if incomplete.state == "ours":
+    if incomplete.state in ("ours", "nothing", "unfinished"):  # a killed run may have left outputs without a table
         remove_outputs(paths.incomplete, incomplete.outputs)
-    remove_abandoned_outputs(paths, settings.outputs, layout)
+    remove_abandoned_outputs(paths, layout)
     remove_superseded(paths)
 
 

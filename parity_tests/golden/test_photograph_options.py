@@ -18,6 +18,7 @@ from auparity.parity_tests.fidelity import recordings as golden_data
 from auparity.parity_tests.fidelity.recordings import Table, require_shared
 from auparity.parity_tests.suite.platform_floor import PUBLISHED_FLOORS
 from auparity.reference.landmarks import DetectorParameters
+from auparity.reference.options import PipelineOptions
 from auparity.reference.pipeline import ReferencePipeline
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
 
@@ -46,7 +47,8 @@ def recorded(folder: str, photograph: str) -> Table:
 )
 def test_photographs_are_measured_as_the_official_program_does_with_this_option(folder, multi_view, wild, photographs):
     bundle = Bundle.from_openface(require_shared() / "openface", landmark_model="clnf")
-    pipeline = ReferencePipeline(bundle, parameters=DetectorParameters.for_model(bundle.face, wild=wild))
+    parameters = DetectorParameters.for_model(bundle.face, wild=wild)
+    pipeline = ReferencePipeline(bundle, options=PipelineOptions(landmarks=parameters))
     distances, intensities, presences = [], [], []
     for photograph in photographs:
         table = recorded(folder, photograph)

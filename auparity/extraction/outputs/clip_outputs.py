@@ -200,10 +200,11 @@ def remove_outputs(paths: OutputPaths, described: Mapping[str, Any]) -> None:
             target.unlink(missing_ok=True)
 
 
-def remove_abandoned_outputs(paths: OutputPaths, settings: OutputSettings, layout: Layout) -> None:
-    """Remove what killed programs left behind of the outputs of a table."""
-    for target in output_paths(paths, settings, layout).values():
-        remove_abandoned(target)
+def remove_abandoned_outputs(paths: OutputPaths, layout: Layout) -> None:
+    """Remove what killed programs left behind of any output of a table."""
+    for at in (paths, paths.incomplete):
+        for output in OUTPUTS:
+            remove_abandoned(output_path(at.directory, at.name, output, layout))
 
 
 def _encoded(text: str) -> bytes:

@@ -11,7 +11,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from auparity.atomic_files import abandoned_beside, create_beside, flush_folder, flush_to_disk
+from auparity.atomic_files import TEMPORARY, abandoned_beside, create_beside, flush_folder, flush_to_disk
 from auparity.errors import AuparityError
 from auparity.extraction.table_writers import PART
 
@@ -97,7 +97,7 @@ class PartFolder:
 
 def remove_abandoned(target: Path) -> None:
     """Remove what programs that were killed left behind beside `target`."""
-    for path in [*abandoned_beside(target, PART), *abandoned_beside(target, VIDEO_PART)]:
+    for path in [path for suffix in (PART, VIDEO_PART, TEMPORARY) for path in abandoned_beside(target, suffix)]:
         with suppress(OSError):  # on Windows another program still writes to it
             path.unlink()
     for lock in abandoned_beside(target, LOCK):
