@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auparity.cli.types import not_negative, positive, whole
+from auparity.cli.types import faces, not_negative, positive, whole
 from auparity.errors import AuparityError
 from auparity.extraction.engines import BUILT_IN, PROCESSES, SERIAL, STREAMS
 
@@ -242,6 +242,19 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     ):
         group.add_argument(f"--{name}", type=not_negative, metavar="V", help=f"{meaning}, OpenFace's -{name}")
     group.add_argument(
+        "--faces",
+        type=faces,
+        metavar="N",
+        help="follow N faces in each clip, or all; one row for each face of a frame, with its slot (face_id) and a "
+        "person_id that survives a loss. Default: one face, as OpenFace's FeatureExtraction",
+    )
+    group.add_argument(
+        "--aus",
+        choices=("static", "calibrated"),
+        help="with --faces: AUs of the static models, as OpenFace's FaceLandmarkVidMulti (default), or calibrated to "
+        "each face while it is followed",
+    )
+    group.add_argument(
         "--precision",
         choices=("float32", "float64"),
         default="float32",
@@ -369,6 +382,8 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     fx, fy, cx, cy = arguments.fx, arguments.fy, arguments.cx, arguments.cy
     if fx is None and fy is not None:
         parser.error("--fy needs --fx")
+    if arguments.aus is not None and arguments.faces is None:
+        parser.error("--aus is for several faces: add --faces N")
     if (cx is None) != (cy is None):
         parser.error("--cx and --cy go together")
     if arguments.output.exists() and not arguments.output.is_dir():
@@ -384,6 +399,8 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         fps=arguments.fps,
         max_pixels=MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels,
         multi_view=arguments.multi_view,
+        faces=arguments.faces,
+        aus=arguments.aus,
         outputs=_outputs(arguments, parser),
     )
 

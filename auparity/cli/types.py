@@ -42,3 +42,8 @@ def not_negative(text: str) -> float:
     if not (math.isfinite(number) and number >= 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
     return number
+
+
+def faces(text: str) -> int | str:
+    """A number of faces, at least 1, or "all"."""
+    return text if text == "all" else whole(1)(text)

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from auparity.errors import VideoError
 from auparity.extraction.outputs.clip_outputs import (
     ClipOutputs,
@@ -38,8 +40,9 @@ from auparity.extraction.types import ClipProgress, ExtractionSettings, NoProgre
 from auparity.fingerprints import Fingerprint, fingerprint_of_file, fingerprint_of_files
 from auparity.media import FrameSource, Image, ImageSequence, printable, read_photograph
 from auparity.reference.head_pose import Camera
+from auparity.reference.many_sessions import FacesSession, FaceStretch
 from auparity.reference.pipeline import ClipSession, VideoPipeline
-from auparity.reference.results import OfflineAUs
+from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, FrameResult, OfflineAUs
 
 
 def extract_clip(
@@ -74,7 +77,12 @@ def extract_clip(
     settings, progress = settings or ExtractionSettings(), progress or NoProgress()
     paths = OutputPaths(settings.output_dir, name or source.name, settings.table_format)
     content = None if source.live else _Content(files_of(source))
-    request = replace(_request(pipeline, settings, content), static_aus=pipeline.options.static_aus)
+    request = replace(
+        _request(pipeline, settings, content),
+        static_aus=pipeline.options.static_aus,
+        faces=settings.faces,
+        aus=settings.aus,
+    )
     if not source.live:
         stated = settings.fps if source.timestamps == "index" else None
         request = replace(request, timestamps=source.timestamps, fps=stated)
@@ -84,7 +92,8 @@ def extract_clip(
     started = time.monotonic()
     outputs = ClipOutputs(pipeline, settings.outputs, paths, "clip", source.path, source.fps)
     paths.table.parent.mkdir(parents=True, exist_ok=True)
-    table = open_table(paths.table, "clip", settings.table_format, settings.outputs.columns)
+    layout: Layout = "clip" if settings.faces is None else "faces"
+    table = open_table(paths.table, layout, settings.table_format, settings.outputs.columns)
     try:
         progress.started(_expected_frames(source, settings))
         run = _track(pipeline, source, table, outputs, settings, progress, stop)
@@ -93,15 +102,15 @@ def extract_clip(
             outputs.discard_part()
             return _nothing_done(source, run)
         progress.finishing()
-        offline = run.session.finish()
+        ended = run.session.finish()
         run.problems = [*source.problems, *([] if content is None else content.changes())]
         complete = run.is_complete(source)
         target = paths if complete else paths.incomplete
         if run.ending != "limit":
             request = replace(request, max_frames=None)
-        facts = _clip_facts(source, run, table.n_rows, time.monotonic() - started, settings, content)
+        facts = _clip_facts(source, run, run.frames, time.monotonic() - started, settings, content)
         outputs.finish(table.n_rows, run.camera)
-        finished = table.finish(_first_rows(offline, table.n_rows))
+        finished = table.finish(*_final_rows(ended, run, table.n_rows, settings))
         try:
             publish(
                 finished, target, request=request, bundle=pipeline.bundle.meta, complete=complete,
@@ -116,7 +125,7 @@ def extract_clip(
         raise
     if complete:
         _remove_superseded(paths, "clip")
-    return _clip_outcome(source, run, complete, target, table.n_rows, time.monotonic() - started)
+    return _clip_outcome(source, run, complete, target, run.frames, time.monotonic() - started)
 
 
 def extract_photograph(
@@ -226,13 +235,23 @@ class _Content:
 class _Run:
     """The course of one clip."""
 
-    session: ClipSession | None = None  # None until the first frame
+    session: ClipSession | FacesSession | None = None  # None until the first frame
     camera: Camera | None = None
     image_size: tuple[int, ...] = (0, 0)  # height, width
-    successes: int = 0
+    frames: int = 0
+    successes: int = 0  # frames with a face
+    rows: list[tuple[int, int]] = field(default_factory=list)  # frame and face_id of each row, of several faces
     ending: Literal["end", "limit", "interrupted", "unreadable"] = "end"
     error: VideoError | None = None
     problems: list[str] = field(default_factory=list)  # frames that could not be decoded without errors, and the like
+
+    def take(self, session: ClipSession | FacesSession, faces: Sequence[FrameResult], *, several: bool) -> None:
+        """A frame was measured, and its rows are in the table."""
+        self.session = session
+        if several:
+            self.rows += [(self.frames, face.face_id) for face in faces]
+        self.frames += 1
+        self.successes += any(face.success for face in faces)
 
     def is_complete(self, source: FrameSource) -> bool:
         """Whether the table is complete."""
@@ -266,17 +285,18 @@ def _track(
             if stop():
                 run.ending = "interrupted"
                 break
-            if _limit_reached(settings, table.n_rows, frame.timestamp):
+            if _limit_reached(settings, run.frames, frame.timestamp):
                 run.ending = "limit"
                 break
             if run.session is None:
                 run.camera, run.image_size = camera_for(settings.intrinsics, frame.image), frame.image.shape[:2]
-                session = pipeline.start_video(camera=run.camera, online=source.live)
-            result = session.process_frame(frame.image, frame.timestamp)
-            outputs.append(frame.image, [result])
-            table.append(result)
-            run.session = session
-            run.successes += result.success
+                session = _start(pipeline, run.camera, source, settings)
+            measured = session.process_frame(frame.image, frame.timestamp)
+            faces = measured if isinstance(measured, list) else [measured]
+            outputs.append(frame.image, faces)
+            for face in faces:
+                table.append(face)
+            run.take(session, faces, several=settings.faces is not None)
             progress.frame_done()
     except VideoError as error:
         run.ending, run.error = "unreadable", error
@@ -292,9 +312,33 @@ def _limit_reached(settings: ExtractionSettings, n_rows: int, timestamp: float) 
     return by_count or (settings.max_seconds is not None and timestamp >= settings.max_seconds)
 
 
-def _first_rows(offline: OfflineAUs, n_rows: int) -> OfflineAUs:
-    """Handle an interruption after a frame has entered the AU history but before it is in the table."""
-    return OfflineAUs(offline.intensity[:n_rows], offline.presence[:n_rows])
+def _start(
+    pipeline: VideoPipeline, camera: Camera, source: FrameSource, settings: ExtractionSettings
+) -> ClipSession | FacesSession:
+    if settings.faces is None:
+        return pipeline.start_video(camera=camera, online=source.live)
+    return pipeline.start_video(camera=camera, online=source.live, faces=settings.faces, aus=settings.aus)
+
+
+def _final_rows(
+    finished: OfflineAUs | list[FaceStretch], run: _Run, n_rows: int, settings: ExtractionSettings
+) -> tuple[OfflineAUs | None, list[int] | None]:
+    """What is known of the rows at the end: post-processed AUs, None where they stay as they are; persons of several.
+
+    An interruption may come after a frame has entered the AU history, and before it is in the table.
+    """
+    if isinstance(finished, OfflineAUs):
+        return OfflineAUs(finished.intensity[:n_rows], finished.presence[:n_rows]), None
+    places = {
+        (int(frame), stretch.face_id): (stretch, k) for stretch in finished for k, frame in enumerate(stretch.frames)
+    }
+    found = [places[row] for row in run.rows[:n_rows]]
+    persons = [stretch.person_id for stretch, _ in found]
+    if settings.aus != "calibrated":
+        return None, persons
+    intensity = np.array([stretch.aus.intensity[k] for stretch, k in found]).reshape(n_rows, len(INTENSITY_AUS))
+    presence = np.array([stretch.aus.presence[k] for stretch, k in found]).reshape(n_rows, len(PRESENCE_AUS))
+    return OfflineAUs(intensity, presence), persons
 
 
 def _nothing_done(source: FrameSource, run: _Run) -> Outcome:

@@ -52,6 +52,8 @@ class Request:
     columns: Groups = None  #: groups of columns; None for all of them
     landmarks: Mapping[str, Any] | None = None  #: fields of `DetectorParameters`; None for those of the programs
     static_aus: bool | None = None  #: AUs of a clip by the static models; None for images
+    faces: int | str | None = None  #: faces followed in a clip; None for one
+    aus: str | None = None  #: which AUs several faces have
     aligned: Mapping[str, Any] | None = None  #: how aligned faces were cut out; None if they were not asked for
 
 

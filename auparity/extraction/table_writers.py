@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -75,8 +75,9 @@ class TableWriter(Protocol):
 
     def append(self, result: FrameResult) -> None: ...
 
-    def finish(self, offline: OfflineAUs | None) -> Finished:
+    def finish(self, offline: OfflineAUs | None, persons: Sequence[int] | None = None) -> Finished:
         """The whole table in a file of its own, AU columns replaced where `offline` is given and there are any.
+        `persons` has the `person_id` of each row of a table of several people, and is None for others.
 
         Raises
         ------
@@ -116,17 +117,22 @@ class CSVTable:
         self._file.flush()
         self.n_rows += 1
 
-    def finish(self, offline: OfflineAUs | None) -> Finished:
+    def finish(self, offline: OfflineAUs | None, persons: Sequence[int] | None = None) -> Finished:
         offline = _checked(offline, self.n_rows, self._groups)
+        _check_persons(persons, self.n_rows, self._layout)
         out, temporary = create_beside(self._table, TEMPORARY)
         with _removed_on_error(out, temporary):
             self._file.seek(0)
             out.write(next(self._file))
             for index, line in enumerate(self._file):
+                text = line.decode("ascii").rstrip("\n")
+                if persons is not None:  # the last column; what is before it is a row of one person
+                    text = text.rpartition(",")[0]
                 if offline is not None:
-                    text = rewrite_aus(line.decode("ascii"), offline.intensity[index], offline.presence[index])
-                    line = text.encode("ascii") + b"\n"
-                out.write(line)
+                    text = rewrite_aus(text, offline.intensity[index], offline.presence[index])
+                if persons is not None:
+                    text = f"{text},{persons[index]}"
+                out.write(text.encode("ascii") + b"\n")
             flush_to_disk(out)
             finished, lines = _read_back(out, temporary, self.n_rows)
             _check_count(temporary, lines - 1, self.n_rows)
@@ -160,9 +166,10 @@ class ParquetTable:
         if len(self._rows) == ROWS_PER_BATCH:
             self._write_batch()
 
-    def finish(self, offline: OfflineAUs | None) -> Finished:
+    def finish(self, offline: OfflineAUs | None, persons: Sequence[int] | None = None) -> Finished:
         parquet = import_module("pyarrow.parquet")
         offline = _checked(offline, self.n_rows, self._groups)
+        _check_persons(persons, self.n_rows, self._layout)
         self._end_stream()
         out, temporary = create_beside(self._table, TEMPORARY)
         with _removed_on_error(out, temporary):
@@ -170,7 +177,7 @@ class ParquetTable:
             with self._pa.ipc.open_stream(self._file) as batches, parquet.ParquetWriter(out, self._schema) as writer:
                 start = 0
                 for batch in batches:
-                    writer.write_batch(batch if offline is None else self._with_aus(batch, offline, start))
+                    writer.write_batch(self._final(batch, offline, persons, start))
                     start += batch.num_rows
             flush_to_disk(out)
             finished, _ = _read_back(out, temporary, self.n_rows)
@@ -211,12 +218,18 @@ class ParquetTable:
         self._file.flush()
         self._rows = []
 
-    def _with_aus(self, batch: Any, offline: OfflineAUs, start: int) -> Any:
+    def _final(self, batch: Any, offline: OfflineAUs | None, persons: Sequence[int] | None, start: int) -> Any:
+        """The rows of a batch with what is known at the end of the clip."""
         rows = slice(start, start + batch.num_rows)
-        values = [*offline.intensity[rows].T, *offline.presence[rows].T]
-        fields = list(self._schema)[-N_AU_COLUMNS:]
-        aus = [self._pa.array(column).cast(field.type) for column, field in zip(values, fields, strict=True)]
-        return self._pa.record_batch(batch.columns[:-N_AU_COLUMNS] + aus, schema=self._schema)
+        columns, end = list(batch.columns), len(batch.columns) - (persons is not None)
+        if offline is not None:
+            values = [*offline.intensity[rows].T, *offline.presence[rows].T]
+            fields = list(self._schema)[end - N_AU_COLUMNS : end]
+            aus = [self._pa.array(column).cast(field.type) for column, field in zip(values, fields, strict=True)]
+            columns[end - N_AU_COLUMNS : end] = aus
+        if persons is not None:
+            columns[-1] = self._pa.array(persons[rows]).cast(self._schema[-1].type)
+        return self._pa.record_batch(columns, schema=self._schema)
 
 
 def require_pyarrow() -> Any:
@@ -238,6 +251,12 @@ def _checked(offline: OfflineAUs | None, n_rows: int, groups: Groups) -> Offline
         if shape != (n_rows, len(aus)):
             raise ContractError("postprocessing", f"OfflineAUs.{name}", f"shape {(n_rows, len(aus))}", f"{shape}")
     return offline if has_aus(groups) else None
+
+
+def _check_persons(persons: Sequence[int] | None, n_rows: int, layout: Layout) -> None:
+    if (persons is None) == (layout == "faces") or (persons is not None and len(persons) != n_rows):
+        expected = f"{n_rows} for a table of several people, else None"
+        raise ContractError("table", "persons", expected, "None" if persons is None else str(len(persons)))
 
 
 def _read_back(out: IO[bytes], temporary: Path, rows: int) -> tuple[Finished, int]:

@@ -24,7 +24,8 @@ N_FACE = 68  # landmarks of the face
 N_EYES = 56  # landmarks of both eye models, left first
 N_LOCAL = 34  # local parameters of the face model
 
-Layout = Literal["clip", "photograph"]
+#: Rows are frames of a clip of one face, faces of an image, or faces of the frames of a clip of several people.
+Layout = Literal["clip", "photograph", "faces"]
 
 
 class Column(NamedTuple):
@@ -71,12 +72,17 @@ _CLIP_HEADER = [
 ]
 _PHOTOGRAPH_HEADER = [Column("face", "int"), Column("confidence", "float", 3)]
 
-#: The columns of each layout, in order: 714 and 711.
+#: Who a face is, across the stretches in which slots followed it (`reference/persons.py`); known at the end of a clip.
+_PERSON = Column("person_id", "int")
+NO_PERSON = -1  # until then
+
+#: The columns of each layout, in order: 714, 711 and 715.
 COLUMNS: dict[Layout, tuple[Column, ...]] = {
     "clip": (*_CLIP_HEADER, *_measures(), *_action_units()),
     "photograph": (*_PHOTOGRAPH_HEADER, *_measures(), *_action_units()),
+    "faces": (*_CLIP_HEADER, *_measures(), *_action_units(), _PERSON),
 }
-#: The last columns of either layout: 17 intensities, then 18 presences.
+#: The last columns of each layout, but for `person_id`: 17 intensities, then 18 presences.
 N_AU_COLUMNS = len(INTENSITY_AUS) + len(PRESENCE_AUS)
 
 #: The group of the AUs, which alone are rewritten at the end of a clip.
@@ -167,7 +173,7 @@ def _all_values(result: FrameResult, layout: Layout) -> tuple[Value, ...]:
         float(result.confidence),
         int(result.success),
     )
-    return (*head, *measures)
+    return (*head, *measures, NO_PERSON) if layout == "faces" else (*head, *measures)
 
 
 def format_row(result: FrameResult, layout: Layout, groups: Groups = None) -> str:
@@ -180,7 +186,7 @@ def rewrite_aus(line: str, intensity: Array, presence: Array) -> str:
 
     Parameters
     ----------
-    line : one line as `format_row` made it, with AUs, with or without line end.
+    line : one line as `format_row` made it, with AUs in its last columns, with or without line end.
     intensity, presence : (17,) and (18,), in the order of INTENSITY_AUS and PRESENCE_AUS.
     """
     kept = line.rstrip().rsplit(",", N_AU_COLUMNS)[0]

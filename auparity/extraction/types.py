@@ -10,6 +10,8 @@ from auparity.extraction.outputs.settings import OutputSettings
 from auparity.extraction.sidecars import Intrinsics
 from auparity.extraction.table_writers import TableFormat
 from auparity.media import MAX_PIXELS, Timestamps
+from auparity.reference.many_faces import Faces
+from auparity.reference.many_sessions import AUMode
 
 
 class ClipProgress(Protocol):
@@ -45,6 +47,8 @@ class ExtractionSettings:
     fps: float | None = None  #: frames per second of a folder of images
     max_pixels: int = MAX_PIXELS  #: larger images are refused before they are decoded
     multi_view: bool = True  #: for images: fit each face from several head orientations, and keep the likeliest
+    faces: Faces | None = None  #: faces followed in each clip, or "all"; None for one, as FeatureExtraction does
+    aus: AUMode | None = None  #: of several faces: static ones (None), or calibrated to each
     outputs: OutputSettings = field(default_factory=OutputSettings)  #: groups of columns, and files beside the table
     warnings: tuple[str, ...] = ()  #: what readers of the results must know; stored in every sidecar
 
