@@ -2,8 +2,9 @@
 
 A run over several rendered clips, serial or in processes, is killed repeatedly (by SIGKILL, sometimes by SIGTERM), each
 time at a random moment, and started again. After every kill none of its processes may run, no shared memory may be
-left, and every table under its final name must be whole: its sidecar, if there is one, describes it, and it is equal
-byte for byte to that of an undisturbed run. At the end there must be one table for every clip.
+left, and every table under its final name must be whole: its sidecar, if there is one, describes it and the outputs
+beside it, and it is equal byte for byte to that of an undisturbed run. At the end there must be one table for every
+clip.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from auparity.errors import AuparityError
 from auparity.fingerprints import fingerprint_of_file
@@ -83,9 +85,23 @@ class Study:
                 tally.problems.append(f"{table.name} is not the table of an undisturbed run")
             elif not sidecar.is_file() or json.loads(sidecar.read_text())["table"]["sha256"] != digest:
                 tally.problems.append(f"{sidecar.name} does not describe its table")
+            elif problem := _fault_of_outputs(out, json.loads(sidecar.read_text()).get("outputs", {})):
+                tally.problems.append(problem)
             else:
                 whole += 1
         return whole
+
+
+def _fault_of_outputs(out: Path, described: dict[str, dict[str, Any]]) -> str | None:
+    """What is wrong with the files beside a whole table; None if they are those that its sidecar describes."""
+    for facts in described.values():
+        path = out / facts["name"]
+        if "files" in facts:
+            if not path.is_dir() or len(list(path.iterdir())) != facts["files"]:
+                return f"{path.name} does not hold {facts['files']} files"
+        elif not path.is_file() or fingerprint_of_file(path).sha256 != facts["sha256"]:
+            return f"{path.name} is not the file that its sidecar describes"
+    return None
 
 
 def kill_again_and_again(study: Study, count: int, seed: int) -> Tally:
@@ -118,7 +134,8 @@ def kill_again_and_again(study: Study, count: int, seed: int) -> Tally:
         study.run(out).wait(LONGEST)
         if study.check_tables(out, tally) != len(study.names):
             tally.problems.append("the last run did not finish the study")
-        if stray := [path.name for path in out.iterdir() if path.suffix in (".part", ".tmp")]:
+        stray = [path.name for path in out.iterdir() if {".part", ".tmp", ".lock", ".replaced"} & set(path.suffixes)]
+        if stray:
             tally.problems.append(f"left after the last run: {', '.join(sorted(stray))}")
     return tally
 

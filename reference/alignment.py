@@ -8,6 +8,7 @@ fused multiply-add, in the translation and in the side tests of the mask.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,37 @@ SCALE = 0.7  # px per mm of the mean shape
 RIGID_POINTS = (1, 2, 3, 4, 12, 13, 14, 15, 27, 28, 29, 31, 32, 33, 34, 35, 36, 39, 40, 41, 42, 45, 46, 47)
 #: The ends of the jaw line and the brows are lifted by this much, so that the mask keeps the forehead, px.
 FOREHEAD_POINTS = (0, 16, *range(17, 27))
-FOREHEAD_SHIFT = 30 / 0.7 * SCALE
+FOREHEAD_LIFT = 30 / 0.7  # mm
+FOREHEAD_SHIFT = FOREHEAD_LIFT * SCALE
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What is cut out of a frame; the defaults are what the AU models look at, and nothing else influences AUs.
+
+    Raises
+    ------
+    ContractError : the side or the scale is not positive.
+    """
+
+    size: int = SIZE  #: side of the aligned face, px
+    scale: float = SCALE  #: px per mm of the mean shape
+    masked: bool = True  #: pixels outside the triangulated landmarks are 0
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ContractError(STAGE, "crop.size", "at least 1 px", f"{self.size}")
+        if not 0 < self.scale < float("inf"):
+            raise ContractError(STAGE, "crop.scale", "a positive number of px per mm", f"{self.scale}")
+
+
+AU_CROP = Crop()
+
+
+def scale_for(size: int) -> float:
+    """The scale at which an aligned face of another size shows as much of the face (spec 60.2), px per mm."""
+    return SCALE if size == SIZE else size * SCALE / SIZE
+
 
 #: The three side tests of a triangle: vertex, start and end of the edge opposite to it, and which of the two products
 #: the C++ build keeps exact in the side of the pixel and in that of the vertex (0: neither). GCC's contraction is
@@ -55,7 +86,9 @@ def _two_products(a: Array, b: Array, c: Array, d: Array, numerics: Numerics, fu
     return numerics.cast(first + second)
 
 
-def alignment_matrix(landmarks: Array, params_global: Array, pdm: PDM, numerics: Numerics = FLOAT32) -> Array:
+def alignment_matrix(
+    landmarks: Array, params_global: Array, pdm: PDM, numerics: Numerics = FLOAT32, crop: Crop = AU_CROP
+) -> Array:
     """The forward warp (2, 3) from the frame to the aligned face (spec 60.2).
 
     Parameters
@@ -64,33 +97,33 @@ def alignment_matrix(landmarks: Array, params_global: Array, pdm: PDM, numerics:
 
     Returns
     -------
-    (2, 3) in the working dtype : [A | 56 - A (tx, ty)]; the origin of the shape model, not the centre of the
-    landmarks, lands in the middle of the aligned face.
+    (2, 3) in the working dtype : [A | size // 2 - A (tx, ty)], where size // 2 is 56 for the AUs; the origin of the
+    shape model, not the centre of the landmarks, lands in the middle of the aligned face.
     """
     n = pdm.n_points
-    mean_shape = numerics.cast(numerics.cast(pdm.mean) * numerics.cast(SCALE))[: 2 * n].reshape(2, n).T
+    mean_shape = numerics.cast(numerics.cast(pdm.mean) * numerics.cast(crop.scale))[: 2 * n].reshape(2, n).T
     rigid = list(RIGID_POINTS)
     dtype = np.float64 if numerics.dtype == np.float64 else np.float32
     linear = align_with_scale(numerics.cast(landmarks)[rigid], mean_shape[rigid], dtype=dtype)
     tx, ty = params_global[4], params_global[5]
     origin = _two_products(linear[:, 0], tx, linear[:, 1], ty, numerics, fused=2)
-    return np.column_stack([linear, numerics.cast(SIZE // 2) - origin])
+    return np.column_stack([linear, numerics.cast(crop.size // 2) - origin])
 
 
-def mask_polygon(landmarks: Array, matrix: Array, numerics: Numerics = FLOAT32) -> Array:
+def mask_polygon(landmarks: Array, matrix: Array, numerics: Numerics = FLOAT32, scale: float = SCALE) -> Array:
     """The landmarks (68, 2) in the aligned face, px, with brows and jaw ends lifted to include the forehead."""
     moved = numerics.matmul_f64(numerics.cast(landmarks), np.ascontiguousarray(matrix[:, :2].T)) + matrix[:, 2]
-    moved[list(FOREHEAD_POINTS), 1] -= numerics.cast(FOREHEAD_SHIFT)
+    moved[list(FOREHEAD_POINTS), 1] -= numerics.cast(FOREHEAD_LIFT * scale)
     return numerics.cast(moved)
 
 
-def _inside_triangles(vertices: Array, numerics: Numerics) -> Bool:
-    """Whether each pixel of the aligned face passes the three side tests of each triangle (T, 3, 2): (T, 112, 112).
+def _inside_triangles(vertices: Array, numerics: Numerics, size: int) -> Bool:
+    """Whether each pixel of the aligned face passes the three side tests of each triangle (T, 3, 2): (T, size, size).
 
     For each vertex, pixel and vertex must lie on the same side of, or on, the line through the other two.
     """
-    row, column = (numerics.cast(v) for v in np.ogrid[0:SIZE, 0:SIZE])
-    inside = np.ones((len(vertices), SIZE, SIZE), dtype=bool)
+    row, column = (numerics.cast(v) for v in np.ogrid[0:size, 0:size])
+    inside = np.ones((len(vertices), size, size), dtype=bool)
     for vertex, start, end, fused_of_pixel, fused_of_vertex in SIDE_TESTS:
         x0, y0 = vertices[:, vertex, 0], vertices[:, vertex, 1]
         x2, y2 = vertices[:, start, 0], vertices[:, start, 1]
@@ -103,41 +136,48 @@ def _inside_triangles(vertices: Array, numerics: Numerics) -> Bool:
     return inside
 
 
-def _in_bounding_boxes(vertices: Array) -> Bool:
-    """Whether each pixel lies in the bounding box, borders included, of each triangle (T, 3, 2): (T, 112, 112)."""
-    pixel = np.arange(SIZE)
+def _in_bounding_boxes(vertices: Array, size: int) -> Bool:
+    """Whether each pixel lies in the bounding box, borders included, of each triangle (T, 3, 2): (T, size, size)."""
+    pixel = np.arange(size)
     low, high = vertices.min(axis=1), vertices.max(axis=1)
     in_x, in_y = ((pixel >= low[:, k, None]) & (pixel <= high[:, k, None]) for k in (0, 1))
     inside: Bool = in_y[:, :, None] & in_x[:, None, :]
     return inside
 
 
-def face_mask(polygon: Array, triangulation: npt.NDArray[np.int32], numerics: Numerics = FLOAT32) -> Bool:
+def face_mask(
+    polygon: Array, triangulation: npt.NDArray[np.int32], numerics: Numerics = FLOAT32, size: int = SIZE
+) -> Bool:
     """Which pixels of the aligned face lie in a triangle of the landmarks (spec 60.2).
 
     Parameters
     ----------
     polygon : (68, 2) px, of `mask_polygon`.
     triangulation : (T, 3) landmark indices.
+    size : side of the aligned face, px.
 
     Returns
     -------
-    (112, 112) bool.
+    (size, size) bool.
 
     The C++ program walks the pixels in raster order and first asks the triangle of the pixel before, by its side tests
     alone; only then the list, each triangle behind its bounding box. That matters for a triangle without area, whose
     side tests all hold everywhere on its line or in the whole plane, and only then is the walk repeated here.
     """
     vertices = polygon[triangulation]
-    passes = _inside_triangles(vertices, numerics)
-    contains = passes & _in_bounding_boxes(vertices)
-    mask: Bool = np.asarray(contains.any(axis=0))
-    if not (passes & ~contains).any():
+    first, outside_box = np.full((size, size), -1), False  # which triangle contains a pixel, by the order of the list
+    for k in range(len(vertices)):  # one by one, or large pictures would need gigabytes
+        passes = _inside_triangles(vertices[k : k + 1], numerics, size)[0]
+        contains = passes & _in_bounding_boxes(vertices[k : k + 1], size)[0]
+        outside_box |= bool((passes & ~contains).any())
+        first[contains & (first < 0)] = k
+    mask: Bool = first >= 0
+    if not outside_box:
         return mask
-    first = np.where(mask, contains.argmax(axis=0), -1)
+    walked = _inside_triangles(vertices, numerics, size)
     current = -1
-    for y, x in np.ndindex(SIZE, SIZE):
-        if current < 0 or not passes[current, y, x]:
+    for y, x in np.ndindex(size, size):
+        if current < 0 or not walked[current, y, x]:
             current = int(first[y, x])
         mask[y, x] = current >= 0
     return mask
@@ -150,8 +190,9 @@ def align_faces(
     pdm: PDM,
     triangulation: npt.NDArray[np.int32],
     numerics: Numerics = FLOAT32,
+    crop: Crop = AU_CROP,
 ) -> U8:
-    """Masked aligned faces, one for each frame (spec 60.2).
+    """Aligned faces, one for each frame (spec 60.2).
 
     Parameters
     ----------
@@ -159,10 +200,11 @@ def align_faces(
     landmarks : (N, 68, 2) px. params_global : (N, 6), the fit of `pdm` to these landmarks (spec 30.7).
     pdm, triangulation : of the AU predictors; triangulation (T, 3).
     numerics : working precision of the warp matrix and the mask.
+    crop : side, scale and mask; the AU models' own unless given.
 
     Returns
     -------
-    (N, 112, 112, 3) uint8 BGR, 0 outside the mask.
+    (N, size, size, 3) uint8 BGR, 0 outside the mask; (N, 112, 112, 3) for the AUs.
 
     Raises
     ------
@@ -176,11 +218,13 @@ def align_faces(
         raise ContractError(
             STAGE, "triangulation", f"landmark indices 0 to {pdm.n_points - 1}", f"up to {triangulation.max()}"
         )
-    aligned = np.zeros((len(images), SIZE, SIZE, 3), np.uint8)
+    aligned = np.zeros((len(images), crop.size, crop.size, 3), np.uint8)
     for k, image in enumerate(images):
-        matrix = alignment_matrix(landmarks[k], params_global[k], pdm, numerics)
-        mask = face_mask(mask_polygon(landmarks[k], matrix, numerics), triangulation, numerics)
-        aligned[k] = warp_affine_u8(image, matrix, (SIZE, SIZE)) * mask[:, :, None]
+        matrix = alignment_matrix(landmarks[k], params_global[k], pdm, numerics, crop)
+        aligned[k] = warp_affine_u8(image, matrix, (crop.size, crop.size))
+        if crop.masked:
+            polygon = mask_polygon(landmarks[k], matrix, numerics, crop.scale)
+            aligned[k] *= face_mask(polygon, triangulation, numerics, crop.size)[:, :, None]
     return aligned
 
 

@@ -28,6 +28,9 @@ Array = npt.NDArray[Any]
 #: A part is fitted when the face's scale exceeds this share of the part's first patch scale (spec 50.7 c).
 PART_SCALE_SHARE = 0.9
 
+#: The face model whose sigma and regularisation the command-line programs multiply by these factors (spec 50.1).
+CECLM, CECLM_SIGMA, CECLM_REG = "main_ceclm_general", 1.5, 0.9
+
 _EYE = FittingParameters(windows=(3, 5, 9), reg_factor=0.5, sigma=1.0, refine_parameters=False)
 _INNER = FittingParameters(windows=(9,), reg_factor=2.5, sigma=1.75, weight_factor=2.5, refine_parameters=False)
 _LEGACY_EYE = FittingParameters(windows=(5, 3), reg_factor=0.1, sigma=2.0, refine_parameters=False)
@@ -57,17 +60,40 @@ class DetectorParameters:
     validate: bool = True
 
     @classmethod
-    def for_model(cls, model: FaceModel, *, wild: bool = False) -> DetectorParameters:
-        """Defaults for a model; `wild` is OpenFace's option for images in difficult conditions."""
+    def for_model(
+        cls,
+        model: FaceModel,
+        *,
+        wild: bool = False,
+        validate: bool = True,
+        iterations: int | None = None,
+        sigma: float | None = None,
+        reg_factor: float | None = None,
+        weight_factor: float | None = None,
+    ) -> DetectorParameters:
+        """Settings for a model (spec 80.5); without any option those of the command-line programs.
+
+        Parameters
+        ----------
+        wild : OpenFace's settings for images in difficult conditions: larger windows, and other fitting parameters.
+        validate : whether the validator judges each fit; without it every fit that stays in the image is a success.
+        iterations, sigma, reg_factor, weight_factor : of `FittingParameters`; None for those above. CE-CLM multiplies
+            sigma by 1.5 and reg_factor by 0.9 after that, as the C++ program does.
+        """
         fitting = (
             FittingParameters(sigma=1.25, reg_factor=35.0, weight_factor=2.5, iterations=10)
             if wild
             else FittingParameters()
         )
-        if model.name == "main_ceclm_general":
-            fitting = replace(fitting, sigma=fitting.sigma * 1.5, reg_factor=fitting.reg_factor * 0.9)
+        given: dict[str, Any] = {
+            "iterations": iterations, "sigma": sigma, "reg_factor": reg_factor, "weight_factor": weight_factor
+        }  # fmt: skip
+        fitting = replace(fitting, **{name: value for name, value in given.items() if value is not None})
+        if model.name == CECLM:
+            sigma, reg_factor = fitting.sigma * CECLM_SIGMA, fitting.reg_factor * CECLM_REG
+            fitting = replace(fitting, sigma=sigma, reg_factor=reg_factor)
         windows = (15, 13, 11, 11) if wild else (11, 9, 7, 5)
-        return cls(init_windows=windows, fitting=fitting)
+        return cls(init_windows=windows, fitting=fitting, validate=validate)
 
     def with_windows(self, windows: tuple[int, ...]) -> FittingParameters:
         return replace(self.fitting, windows=windows)

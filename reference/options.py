@@ -20,6 +20,9 @@ class PipelineOptions:
         option -multi_view or -wild says otherwise. Eleven is our default because it was measured to be better
         (docs/fidelity.md).
     reinit_every : frames between attempts to find a lost face again.
+    static_aus : the AUs of clips are those of the static models, as with OpenFace's option -au_static: without running
+        medians, without re-prediction and calibration at the end, but smoothed (spec 60.7). Pipelines on a GPU refuse
+        it.
     device : None for the fastest of what is there; "cpu" for the processor alone; "cuda" for the pipeline that stays on
         the GPU, also where the parity suite has not passed on it yet (docs/gpu.md); "mps", "coreml" or "directml" for
         the float32 variants that compute there, which some stages have; the other stages then run on the processor.
@@ -29,5 +32,6 @@ class PipelineOptions:
     landmarks: DetectorParameters | None = None
     multi_view: bool = True
     reinit_every: int = REINIT_EVERY
+    static_aus: bool = False
     device: str | None = None
     streams: int = 1

@@ -303,7 +303,10 @@ class VideoSession:
         self._clip = ClipFrames(camera)
         self._frames = 0
         self.tracker = VideoTracker(pipeline.locator, pipeline.landmarker, pipeline.options.reinit_every)
-        self.analyser = VideoAnalyser(pipeline.bundle.video_aus, pipeline.numerics, pipeline.stages, online=online)
+        static = pipeline.options.static_aus
+        predictors = pipeline.bundle.image_aus if static else pipeline.bundle.video_aus
+        self.analyser = VideoAnalyser(predictors, pipeline.numerics, pipeline.stages, online=online, dynamic=not static)
+        self._fit_shape = pipeline.fit_image_shape if static else pipeline.fit_video_shape
 
     def process_frame(self, image: Array, timestamp: float) -> FrameResult:
         """Track and measure the next frame (spec 00).
@@ -333,7 +336,7 @@ class VideoSession:
         state, g, p = tracked.state, None, None
         # The AUs follow the model's own flag, not what the tracker returned (spec 00, step 4).
         if state.detection_success:
-            globals_, locals_ = self._pipeline.fit_video_shape(state.landmarks[None])
+            globals_, locals_ = self._fit_shape(state.landmarks[None])
             g, p = globals_[0], locals_[0]
         return self.analyser.describe(image, state.landmarks, g, p)
 

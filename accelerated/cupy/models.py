@@ -36,7 +36,7 @@ class DeviceModels:
 
     Raises
     ------
-    VariantUnavailable : the bundle has models of another kind.
+    VariantUnavailable : the bundle has models of another kind, or clips shall have static AUs.
     DeviceError : the device's memory does not suffice.
     """
 
@@ -47,6 +47,11 @@ class DeviceModels:
                     f"the pipeline that stays on the GPU has no {role} for a model of kind "
                     f"{type(bundle.serving(role)).__name__}; take the processor's: PipelineOptions(device='cpu')"  # type: ignore[arg-type]
                 )
+        if options is not None and options.static_aus:
+            raise VariantUnavailable(
+                "the pipeline that stays on the GPU has no static AUs in clips; take the processor's: "
+                "PipelineOptions(device='cpu'), or --variants numba on the command line"
+            )
         self.bundle, self.device = bundle, device
         #: Head pose and gaze, a few small numbers a face, are computed on the host by the fastest variants there.
         self.host = ProcessorPipeline(bundle, choose_best(bundle, "cpu"), options)

@@ -9,14 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auparity.cli.types import positive, whole
+from auparity.cli.types import not_negative, positive, whole
 from auparity.errors import AuparityError
 from auparity.extraction.engines import BUILT_IN, PROCESSES, SERIAL, STREAMS
 
 if TYPE_CHECKING:
     from auparity.extraction.engines.choose import EngineChoice
     from auparity.extraction.jobs import Job
+    from auparity.extraction.outputs.settings import OutputSettings
     from auparity.extraction.types import ExtractionSettings
+    from auparity.models.bundle import Bundle
+    from auparity.reference.options import PipelineOptions
     from auparity.reference.pipeline import VideoPipeline
 
 _DESCRIPTION = """\
@@ -27,11 +30,13 @@ Measure faces: head pose, gaze, 68 landmarks, shape parameters and facial action
   --recursive FOLDER                                              every video and every folder of images below it
   --camera 0                                                      until Ctrl-C, --max-frames or --seconds
 
-Writes DIR/NAME.csv and DIR/NAME.csv.json, which says what it was made from and how. A table under that name is whole;
-clips that were interrupted or damaged go to NAME.incomplete.csv. Inputs whose table exists are skipped when the
-content of the input and the settings are the same, so the same command resumes a run over many files. Ctrl-C once (or
-SIGTERM, SIGHUP) finishes the frames that are done, Ctrl-C twice stops at once (the rows so far stay in a file
-NAME.csv.*.part). Exit status: 0 all good, 1 some inputs failed or are not whole, 2 wrong usage, 130 interrupted."""
+Writes DIR/NAME.csv and DIR/NAME.csv.json, which says what it was made from and how; on request also HOG descriptors
+(NAME.hog), aligned faces (NAME_aligned), NAME_of_details.txt and an overlay video (NAME.tracked.webm). A table under
+that name is whole; clips that were interrupted or damaged go to NAME.incomplete.csv. Inputs whose table exists are
+skipped when the content of the input and the settings are the same, so the same command resumes a run over many files.
+Ctrl-C once (or SIGTERM, SIGHUP) finishes the frames that are done, Ctrl-C twice stops at once (the rows so far stay in
+a file NAME.csv.*.part). Exit status: 0 all good, 1 some inputs failed or are not whole, 2 wrong usage,
+130 interrupted."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -59,12 +64,14 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     """Carry out `auparity extract`; returns the exit code. `AuparityError` means that nothing was begun."""
     from auparity.accelerated.one_thread import find_libraries, one_blas_thread
     from auparity.extraction.jobs import EXIT_INTERRUPTED, StopSwitch, exit_code, summary
+    from auparity.extraction.outputs.clip_outputs import check_pipeline
     from auparity.extraction.progress import choose_reporter
     from auparity.extraction.table_writers import require_pyarrow
     from auparity.media import prestart, printable
 
     jobs, notices = _plan(arguments, parser)
     settings = _settings(arguments, parser)
+    _check_outputs(jobs, settings, parser)
     choice = _choose_engine(arguments, parser, len(jobs))
     if settings.table_format == "parquet":
         require_pyarrow()
@@ -77,6 +84,7 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
         # A first Ctrl-C while models are loaded or kernels compiled ends the run without a traceback.
         with StopSwitch() as stop, reporter:
             pipeline, warnings = build_pipeline(arguments)
+            check_pipeline(pipeline, settings.outputs)
             settings = replace(settings, warnings=tuple(warnings))
             find_libraries()
             engine = choice.engine(pipeline)
@@ -97,7 +105,6 @@ def build_pipeline(arguments: argparse.Namespace) -> tuple[VideoPipeline, list[s
     from auparity.accelerated.choices import BEST
     from auparity.accelerated.pipeline import open_pipeline
     from auparity.models.sources import EMBEDDED_NOTICE, is_embedded, open_bundle
-    from auparity.reference.options import PipelineOptions
     from auparity.reference.pipeline import ReferencePipeline
 
     bundle = open_bundle(arguments.models, arguments.landmark_model)
@@ -109,15 +116,38 @@ def build_pipeline(arguments: argparse.Namespace) -> tuple[VideoPipeline, list[s
         source = bundle.meta.source
         place = source.get("directory", bundle.meta.name)
         print(f"Models: {place}, {source['landmark_model']} ({source['reason']})", file=sys.stderr)
+    options = _pipeline_options(arguments, bundle)
     if arguments.precision != "float32":
         if arguments.variants not in (None, "reference"):
             raise AuparityError(f"--precision {arguments.precision} is the reference's: leave --variants out.")
-        return ReferencePipeline(bundle, precision=arguments.precision), warnings
-    chosen = open_pipeline(bundle, arguments.variants or BEST, PipelineOptions(streams=arguments.streams or 1))
+        return ReferencePipeline(bundle, precision=arguments.precision, options=options), warnings
+    chosen = open_pipeline(bundle, arguments.variants or BEST, options)
     if not arguments.quiet:
         used = ", ".join(sorted(set(chosen.variants.values())))
         print(f"Variants: {used} (`auparity doctor` says which and why)", file=sys.stderr)
     return chosen, warnings
+
+
+def _pipeline_options(arguments: argparse.Namespace, bundle: Bundle) -> PipelineOptions:
+    """What the pipeline is told besides its models; AuparityError for options that the models do not have."""
+    from auparity.models.types import FaceModel
+    from auparity.reference.landmarks import DetectorParameters
+    from auparity.reference.options import PipelineOptions
+
+    given = {
+        "iterations": arguments.iterations, "sigma": arguments.sigma, "reg_factor": arguments.reg,
+        "weight_factor": arguments.w_reg,
+    }  # fmt: skip
+    landmarks = None
+    if arguments.wild or not arguments.validate or any(value is not None for value in given.values()):
+        model: object = bundle.serving("landmarker")
+        if not isinstance(model, FaceModel):
+            raise AuparityError(
+                "--wild, --no-validate, --iterations, --sigma, --reg and --w-reg are for constrained local models; "
+                f"the landmark model of this bundle is a {type(model).__name__}."
+            )
+        landmarks = DetectorParameters.for_model(model, wild=arguments.wild, validate=arguments.validate, **given)
+    return PipelineOptions(landmarks=landmarks, static_aus=arguments.static_aus, streams=arguments.streams or 1)
 
 
 def _add_input_options(parser: argparse.ArgumentParser) -> None:
@@ -189,6 +219,29 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "frontal one alone, as OpenFace's FaceLandmarkImg does without -multi_view 1",
     )
     group.add_argument(
+        "--static-aus",
+        action="store_true",
+        help="AUs of clips by the static models, not calibrated to the person (OpenFace's -au_static)",
+    )
+    group.add_argument(
+        "--wild",
+        action="store_true",
+        help="larger search windows and other settings of the fit, for images in difficult conditions",
+    )
+    group.add_argument(
+        "--validate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="judge each fit of landmarks by the validator (default)",
+    )
+    group.add_argument("--iterations", type=whole(1), metavar="N", help="iterations of each step of the fit")
+    for name, meaning in (
+        ("sigma", "width in px of the kernel that smooths response maps"),
+        ("reg", "weight of the shape model against the image"),
+        ("w-reg", "weight of each landmark's own confidence; 0: all count the same"),
+    ):
+        group.add_argument(f"--{name}", type=not_negative, metavar="V", help=f"{meaning}, OpenFace's -{name}")
+    group.add_argument(
         "--precision",
         choices=("float32", "float64"),
         default="float32",
@@ -236,6 +289,33 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         metavar="TEMPLATE",
         help='name of each table, without suffix, e.g. "{parent}_{stem}"; fields: {stem} (name without suffix), '
         "{name} (with suffix), {parent} (the folder's name), {tree} (folders below the common one), {number} (from 1)",
+    )
+    group.add_argument(
+        "--columns",
+        metavar="GROUPS",
+        help="groups of columns after the first ones, separated by commas: gaze (with eye landmarks), pose, 2d, 3d, "
+        "params, aus; default: all",
+    )
+    group.add_argument("--hog", action="store_true", help="write the faces' FHOG descriptors to NAME.hog")
+    group.add_argument("--aligned", action="store_true", help="write the aligned faces to the folder NAME_aligned")
+    group.add_argument("--aligned-format", choices=("bmp", "png"), help="default: bmp, as OpenFace")
+    group.add_argument("--aligned-size", type=whole(1), metavar="PX", help="side of an aligned face; default: 112")
+    group.add_argument(
+        "--aligned-scale",
+        type=positive,
+        metavar="S",
+        help="px per mm of the mean face; default: 0.7 at 112 px, and in proportion at other sizes",
+    )
+    group.add_argument("--aligned-gray", action="store_true", help="gray pictures")
+    group.add_argument("--aligned-no-mask", action="store_true", help="keep what is around the face")
+    group.add_argument(
+        "--aligned-skip-failed", action="store_true", help="write no picture of frames in which tracking failed"
+    )
+    group.add_argument("--details", action="store_true", help="write OpenFace's NAME_of_details.txt")
+    group.add_argument(
+        "--tracked",
+        action="store_true",
+        help="write a video with the measurements drawn over it, NAME.tracked.webm; of an image NAME.tracked.jpg",
     )
     group.add_argument("--overwrite", action="store_true", help="do inputs again whose table exists")
     group.add_argument("--quiet", action="store_true", help="report problems and warnings only")
@@ -304,4 +384,44 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         fps=arguments.fps,
         max_pixels=MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels,
         multi_view=arguments.multi_view,
+        outputs=_outputs(arguments, parser),
     )
+
+
+def _outputs(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> OutputSettings:
+    """Columns and files beside the table; ends the program with the usage where the options make no sense."""
+    from auparity.extraction.outputs.settings import AlignedFaces, OutputSettings
+    from auparity.extraction.tables import check_groups
+    from auparity.reference.alignment import SIZE, Crop, scale_for
+
+    columns, aligned = None, None
+    if arguments.columns is not None:
+        try:
+            columns = check_groups([name.strip() for name in arguments.columns.split(",")])
+        except AuparityError as error:
+            parser.error(f"--columns {arguments.columns}: {error}")
+    if arguments.aligned:
+        size = arguments.aligned_size or SIZE
+        crop = Crop(size, arguments.aligned_scale or scale_for(size), not arguments.aligned_no_mask)
+        aligned = AlignedFaces(
+            arguments.aligned_format or "bmp", crop, arguments.aligned_gray, arguments.aligned_skip_failed
+        )
+    else:
+        asked = vars(arguments).items()
+        if names := [name for name, value in asked if name.startswith("aligned_") and value]:
+            parser.error(f"--{names[0].replace('_', '-')} needs --aligned")
+    return OutputSettings(columns, arguments.hog, aligned, arguments.details, arguments.tracked)
+
+
+def _check_outputs(jobs: list[Job], settings: ExtractionSettings, parser: argparse.ArgumentParser) -> None:
+    """End the program with the usage where an output would be written over another one or over an input."""
+    from auparity.extraction.outputs.settings import check_collisions
+
+    named = [(job.name, job.kind, job.path) for job in jobs if job.kind in ("clip", "photograph")]
+    try:
+        check_collisions(
+            [(name, "photograph" if kind == "photograph" else "clip") for name, kind, _ in named],
+            settings.outputs, settings.output_dir, [path for *_, path in named],
+        )  # fmt: skip
+    except AuparityError as error:
+        parser.error(str(error))

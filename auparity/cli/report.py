@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from auparity.errors import AuparityError
 
 if TYPE_CHECKING:
-    from auparity.reports.clips.sidecar import Sidecar
+    from auparity.reports.clips.sidecar import Landmarks, Sidecar
 
 ASSUMED_FPS = 30.0
 _EPILOG = """\
@@ -222,6 +222,11 @@ def _commands(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> 
         options += " --timestamps index"
     if request.get("multi_view") is False:
         options += " --no-multi-view"
+    if request.get("columns") is not None:
+        options += f" --columns {','.join(request.get('columns') or [])}"
+    if request.get("static_aus"):
+        options += " --static-aus"
+    options += _landmark_options(request.get("landmarks"), bundle.get("source", {}).get("landmark_model"))
     models, which = "embedded", ""
     if bundle.get("name") != models:
         models, kind = "DIR", bundle.get("source", {}).get("landmark_model", "unknown")
@@ -229,3 +234,26 @@ def _commands(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> 
     commands.append(f"auparity extract {shlex.quote(name)} --models {models}{options} -o .{which}")
     commands.append(f"auparity report {shlex.quote(table.name)}")
     return commands
+
+
+def _landmark_options(landmarks: Landmarks | None, model: str | None) -> str:
+    """The options of `auparity extract` that give these settings of landmark detection; "" for the usual ones."""
+    if landmarks is None:
+        return ""
+    from auparity.reference.landmarks import CECLM, CECLM_REG, CECLM_SIGMA, DetectorParameters
+
+    usual = DetectorParameters().init_windows
+    windows, fitting = landmarks.get("init_windows", list(usual)), landmarks.get("fitting", {})
+    # The factors of CE-CLM come on top of what the options say.
+    sigma, reg = (CECLM_SIGMA, CECLM_REG) if model == CECLM else (1.0, 1.0)
+    numbers = {
+        "iterations": fitting.get("iterations"), "sigma": _over(fitting.get("sigma"), sigma),
+        "reg": _over(fitting.get("reg_factor"), reg), "w-reg": fitting.get("weight_factor"),
+    }  # fmt: skip
+    options = "" if tuple(windows) == usual else " --wild"
+    options += "" if landmarks.get("validate", True) else " --no-validate"
+    return options + "".join(f" --{name} {value:g}" for name, value in numbers.items() if value is not None)
+
+
+def _over(value: float | None, factor: float) -> float | None:
+    return None if value is None else value / factor

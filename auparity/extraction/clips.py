@@ -16,6 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from auparity.errors import VideoError
+from auparity.extraction.outputs.clip_outputs import (
+    ClipOutputs,
+    changed_outputs,
+    check_outputs_replaceable,
+    remove_abandoned_outputs,
+    remove_outputs,
+)
 from auparity.extraction.sidecars import (
     Intrinsics,
     OutputPaths,
@@ -26,6 +33,7 @@ from auparity.extraction.sidecars import (
     remove_superseded,
 )
 from auparity.extraction.table_writers import TableWriter, open_table
+from auparity.extraction.tables import Layout
 from auparity.extraction.types import ClipProgress, ExtractionSettings, NoProgress, Outcome, never
 from auparity.fingerprints import Fingerprint, fingerprint_of_file, fingerprint_of_files
 from auparity.media import FrameSource, Image, ImageSequence, printable, read_photograph
@@ -66,21 +74,23 @@ def extract_clip(
     settings, progress = settings or ExtractionSettings(), progress or NoProgress()
     paths = OutputPaths(settings.output_dir, name or source.name, settings.table_format)
     content = None if source.live else _Content(files_of(source))
-    request = _request(pipeline, settings, content)
+    request = replace(_request(pipeline, settings, content), static_aus=pipeline.options.static_aus)
     if not source.live:
         stated = settings.fps if source.timestamps == "index" else None
         request = replace(request, timestamps=source.timestamps, fps=stated)
-    earlier = _earlier_table(source.path, paths, request, settings)
+    earlier = _earlier_table(source.path, paths, request, settings, "clip")
     if earlier is not None:
         return earlier
     started = time.monotonic()
+    outputs = ClipOutputs(pipeline, settings.outputs, paths, "clip", source.path, source.fps)
     paths.table.parent.mkdir(parents=True, exist_ok=True)
-    table = open_table(paths.table, "clip", settings.table_format)
+    table = open_table(paths.table, "clip", settings.table_format, settings.outputs.columns)
     try:
         progress.started(_expected_frames(source, settings))
-        run = _track(pipeline, source, table, settings, progress, stop)
-        if run.session is None:
+        run = _track(pipeline, source, table, outputs, settings, progress, stop)
+        if run.session is None or run.camera is None:
             table.discard_part()
+            outputs.discard_part()
             return _nothing_done(source, run)
         progress.finishing()
         offline = run.session.finish()
@@ -90,20 +100,22 @@ def extract_clip(
         if run.ending != "limit":
             request = replace(request, max_frames=None)
         facts = _clip_facts(source, run, table.n_rows, time.monotonic() - started, settings, content)
+        outputs.finish(table.n_rows, run.camera)
         finished = table.finish(_first_rows(offline, table.n_rows))
         try:
             publish(
                 finished, target, request=request, bundle=pipeline.bundle.meta, complete=complete,
-                facts=facts | {"variants": pipeline.variants},
+                facts=facts | {"variants": pipeline.variants}, beside=outputs,
             )  # fmt: skip
         finally:
             finished.discard()
         table.discard_part()
     except BaseException:
-        table.keep_part() if table.n_rows else table.discard_part()
+        for writer in (table, outputs):
+            writer.keep_part() if table.n_rows else writer.discard_part()
         raise
     if complete:
-        remove_superseded(paths)
+        _remove_superseded(paths, "clip")
     return _clip_outcome(source, run, complete, target, table.n_rows, time.monotonic() - started)
 
 
@@ -123,10 +135,11 @@ def extract_photograph(
     paths = OutputPaths(settings.output_dir, name or path.stem, settings.table_format)
     content = _Content([path])
     request = replace(_request(pipeline, settings, content), max_frames=None, multi_view=settings.multi_view)
-    earlier = _earlier_table(str(path), paths, request, settings)
+    earlier = _earlier_table(str(path), paths, request, settings, "photograph")
     if earlier is not None:
         return earlier
     started = time.monotonic()
+    outputs = ClipOutputs(pipeline, settings.outputs, paths, "photograph", str(path))
     image, complaints = read_photograph(path, max_pixels=settings.max_pixels)
     camera = camera_for(settings.intrinsics, image)
     faces = pipeline.process_image(image, camera=camera, multi_view=settings.multi_view)
@@ -143,18 +156,24 @@ def extract_photograph(
         "variants": pipeline.variants,
     }  # fmt: skip
     paths.table.parent.mkdir(parents=True, exist_ok=True)
-    table = open_table(paths.table, "photograph", settings.table_format)
+    table = open_table(paths.table, "photograph", settings.table_format, settings.outputs.columns)
     try:
+        outputs.append(image, faces)
         for face in faces:
             table.append(face)
+        outputs.finish(table.n_rows, camera)
         finished = table.finish(None)
         try:
-            publish(finished, paths, request=request, bundle=pipeline.bundle.meta, complete=True, facts=facts)
+            publish(
+                finished, paths, request=request, bundle=pipeline.bundle.meta, complete=True, facts=facts,
+                beside=outputs,
+            )  # fmt: skip
         finally:
             finished.discard()
-    finally:
-        table.discard_part()  # one image: nothing worth keeping
-    remove_superseded(paths)
+    finally:  # one image: nothing worth keeping
+        table.discard_part()
+        outputs.discard_part()
+    _remove_superseded(paths, "photograph")
     count = "1 face" if len(faces) == 1 else f"{len(faces) or 'no'} faces"
     message = f"{printable(path)}: {count} -> {printable(paths.table)}"
     return Outcome(str(path), "done", message, paths.table, len(faces), tuple(complaints), without_face=not faces)
@@ -235,6 +254,7 @@ def _track(
     pipeline: VideoPipeline,
     source: FrameSource,
     table: TableWriter,
+    outputs: ClipOutputs,
     settings: ExtractionSettings,
     progress: ClipProgress,
     stop: Callable[[], bool],
@@ -253,6 +273,7 @@ def _track(
                 run.camera, run.image_size = camera_for(settings.intrinsics, frame.image), frame.image.shape[:2]
                 session = pipeline.start_video(camera=run.camera, online=source.live)
             result = session.process_frame(frame.image, frame.timestamp)
+            outputs.append(frame.image, [result])
             table.append(result)
             run.session = session
             run.successes += result.success
@@ -286,16 +307,28 @@ def _nothing_done(source: FrameSource, run: _Run) -> Outcome:
 
 
 def _request(pipeline: VideoPipeline, settings: ExtractionSettings, content: _Content | None) -> Request:
+    landmarks, aligned = pipeline.options.landmarks, settings.outputs.aligned
     return Request(
         None if content is None else content.fingerprint.sha256, pipeline.bundle.content_hash, pipeline.precision,
-        settings.intrinsics, settings.max_frames,
+        settings.intrinsics, settings.max_frames, columns=settings.outputs.columns,
+        landmarks=None if landmarks is None else asdict(landmarks),
+        aligned=None if aligned is None else asdict(aligned),
     )  # fmt: skip
 
 
-def _earlier_table(name: str, paths: OutputPaths, request: Request, settings: ExtractionSettings) -> Outcome | None:
-    """The outcome if the table exists already; None if the clip has to be measured."""
+def _earlier_table(
+    name: str, paths: OutputPaths, request: Request, settings: ExtractionSettings, layout: Layout
+) -> Outcome | None:
+    """The outcome if the table exists already; None if the clip has to be measured.
+
+    Raises
+    ------
+    AuparityError : a file of others would be overwritten.
+    """
     earlier = look_for_earlier(paths)
-    look_for_earlier(paths.incomplete)  # raises if it would overwrite a file of others
+    incomplete = look_for_earlier(paths.incomplete)
+    for made, at in ((earlier, paths), (incomplete, paths.incomplete)):
+        check_outputs_replaceable(at, settings.outputs, layout, made.outputs, overwrite=settings.overwrite)
     if settings.overwrite or earlier.state in ("nothing", "unfinished"):
         return None
     shown, table = printable(name), printable(paths.table)
@@ -305,10 +338,20 @@ def _earlier_table(name: str, paths: OutputPaths, request: Request, settings: Ex
     elif earlier.state == "changed":
         problem = f"it is not the table that {printable(paths.sidecar.name)} describes; it was changed or copied there"
     else:
-        problem = "; ".join(differences(earlier.content or {}, request))
+        changed = changed_outputs(paths, settings.outputs, layout, earlier.outputs)
+        problem = "; ".join([*differences(earlier.content or {}, request), *changed])
         if not problem:
             return Outcome(name, "skipped", f"{shown}: skipped, {table} exists.", paths.table)
     return Outcome(name, "failed", f"{shown}: {table} exists, but {problem}. {advice}", paths.table)
+
+
+def _remove_superseded(paths: OutputPaths, layout: Layout) -> None:
+    """Remove what earlier runs left behind for this input, now that its table is complete."""
+    incomplete = look_for_earlier(paths.incomplete)
+    if incomplete.state in ("ours", "nothing", "unfinished"):  # a killed run may have left outputs without a table
+        remove_outputs(paths.incomplete, incomplete.outputs)
+    remove_abandoned_outputs(paths, layout)
+    remove_superseded(paths)
 
 
 def _expected_frames(source: FrameSource, settings: ExtractionSettings) -> int | None:

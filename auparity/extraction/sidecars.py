@@ -14,12 +14,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import auparity
 from auparity.atomic_files import TEMPORARY, abandoned_beside, flush_folder, write_text_atomically
 from auparity.errors import AuparityError, FileFormatError
 from auparity.extraction.table_writers import PART, Finished, TableFormat
+from auparity.extraction.tables import Groups
 from auparity.fingerprints import fingerprint_of_file
 from auparity.json_files import load_json
 from auparity.models.types import BundleMeta
@@ -48,6 +49,10 @@ class Request:
     timestamps: str | None = None  #: where the times of a clip come from; None for images and cameras
     fps: float | None = None  #: frames per second stated for a folder of images
     multi_view: bool | None = None  #: several orientations tried for each face of an image; None for clips
+    columns: Groups = None  #: groups of columns; None for all of them
+    landmarks: Mapping[str, Any] | None = None  #: fields of `DetectorParameters`; None for those of the programs
+    static_aus: bool | None = None  #: AUs of a clip by the static models; None for images
+    aligned: Mapping[str, Any] | None = None  #: how aligned faces were cut out; None if they were not asked for
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,16 @@ class OutputPaths:
         return OutputPaths(self.directory, f"{self.name}.incomplete", self.table_format)
 
 
+class Beside(Protocol):
+    """Finished files beside a table; see `extraction.outputs`."""
+
+    def describe(self, paths: OutputPaths) -> Mapping[str, Any]:
+        """What the sidecar says of them, by the kind of output; empty without any."""
+
+    def put(self, paths: OutputPaths) -> None:
+        """Give them their names; raises `OSError`."""
+
+
 @dataclass(frozen=True)
 class Earlier:
     """What an earlier run left behind under the name of a table."""
@@ -80,6 +95,12 @@ class Earlier:
     #: nothing: there is no table. ours: the sidecar describes it. unfinished: the table that a killed run was about to
     #: replace. foreign: it has no sidecar. changed: it is not the table that its sidecar describes.
     content: Mapping[str, Any] | None = None  #: of the sidecar
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """What the sidecar says of the files beside the table, by the kind of output."""
+        described = (self.content or {}).get("outputs")
+        return described if isinstance(described, dict) else {}
 
 
 def look_for_earlier(paths: OutputPaths) -> Earlier:
@@ -134,8 +155,10 @@ def publish(
     bundle: BundleMeta,
     complete: bool,
     facts: Mapping[str, Any],
+    beside: Beside,
 ) -> None:
-    """Put a finished table and its sidecar in place; `facts` are the fields that describe this run.
+    """Put a finished table, its sidecar and the files `beside` it in place; `facts` are the fields that describe this
+    run. The table comes last: where a run was killed before, the next one measures the clip again.
 
     Raises
     ------
@@ -153,12 +176,14 @@ def publish(
         },
         "complete": complete,
         **facts,
+        **({"outputs": outputs} if (outputs := beside.describe(paths)) else {}),
         # str() converts the paths and dates that a bundle's source may hold.
         "bundle": {**json.loads(json.dumps(asdict(bundle), default=str)), "content_hash": request.bundle},
         "request": asdict(request),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_text_atomically(paths.sidecar, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    beside.put(paths)
     finished.put(paths.table)
     flush_folder(paths.table.parent)
 
@@ -198,6 +223,17 @@ def differences(content: Mapping[str, Any], request: Request) -> list[str]:
         reasons.append("with other time stamps")
     if made.get("multi_view") != request.multi_view:
         reasons.append("with another choice of --multi-view")
+    asked = json.loads(json.dumps(asdict(request)))  # lists where a sidecar has them
+    if made.get("columns") != asked["columns"]:
+        of = "all columns" if made.get("columns") is None else f"the columns of {', '.join(made['columns'])} only"
+        reasons.append(f"with {of}")
+    if made.get("landmarks") != asked["landmarks"]:
+        reasons.append("with other settings of landmark detection (--wild, --validate, --iterations, --sigma, --reg or "
+                       "--w-reg)")  # fmt: skip
+    if bool(made.get("static_aus")) != bool(request.static_aus):
+        reasons.append(f"{'with' if made.get('static_aus') else 'without'} --static-aus")
+    if None not in (made.get("aligned"), request.aligned) and made["aligned"] != asked["aligned"]:
+        reasons.append("with another choice of aligned faces")
     limit, frames = made.get("max_frames"), content.get("frames")
     whole_and_short = (
         limit is None and request.max_frames is not None and isinstance(frames, int) and frames <= request.max_frames

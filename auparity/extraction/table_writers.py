@@ -22,15 +22,17 @@ from typing import IO, Any, Literal, Protocol
 from auparity.atomic_files import TEMPORARY, create_beside, flush_to_disk
 from auparity.errors import AuparityError, ContractError, VariantUnavailable
 from auparity.extraction.tables import (
-    COLUMNS,
     N_AU_COLUMNS,
     Column,
+    Groups,
     Layout,
     Value,
     format_row,
+    has_aus,
     header,
     rewrite_aus,
     row_values,
+    select,
 )
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, FrameResult, OfflineAUs
 
@@ -74,7 +76,7 @@ class TableWriter(Protocol):
     def append(self, result: FrameResult) -> None: ...
 
     def finish(self, offline: OfflineAUs | None) -> Finished:
-        """The whole table in a file of its own, AU columns replaced where `offline` is given.
+        """The whole table in a file of its own, AU columns replaced where `offline` is given and there are any.
 
         Raises
         ------
@@ -89,32 +91,33 @@ class TableWriter(Protocol):
         """Close and remove the part file; does nothing the second time."""
 
 
-def open_table(table: Path, layout: Layout, table_format: TableFormat) -> TableWriter:
+def open_table(table: Path, layout: Layout, table_format: TableFormat, groups: Groups = None) -> TableWriter:
     """Start a table that will be called `table`; rows go to a part file beside it that belongs to this writer alone.
+    `groups` are those of its columns, None for all.
 
     Raises
     ------
     VariantUnavailable : Parquet without pyarrow. OSError : the folder cannot be written to.
     """
-    return CSVTable(table, layout) if table_format == "csv" else ParquetTable(table, layout)
+    return CSVTable(table, layout, groups) if table_format == "csv" else ParquetTable(table, layout, groups)
 
 
 class CSVTable:
     """The OpenFace CSV: comma-separated, "\\n" line ends, one header line (spec 80.1, 80.3)."""
 
-    def __init__(self, table: Path, layout: Layout) -> None:
+    def __init__(self, table: Path, layout: Layout, groups: Groups = None) -> None:
         self.n_rows = 0
-        self._table, self._layout = table, layout
+        self._table, self._layout, self._groups = table, layout, groups
         self._file, self.part = create_beside(table, PART)
-        self._file.write(header(layout).encode("ascii") + b"\n")
+        self._file.write(header(layout, groups).encode("ascii") + b"\n")
 
     def append(self, result: FrameResult) -> None:
-        self._file.write(format_row(result, self._layout).encode("ascii") + b"\n")
+        self._file.write(format_row(result, self._layout, self._groups).encode("ascii") + b"\n")
         self._file.flush()
         self.n_rows += 1
 
     def finish(self, offline: OfflineAUs | None) -> Finished:
-        _check_rows(offline, self.n_rows)
+        offline = _checked(offline, self.n_rows, self._groups)
         out, temporary = create_beside(self._table, TEMPORARY)
         with _removed_on_error(out, temporary):
             self._file.seek(0)
@@ -140,24 +143,26 @@ class CSVTable:
 class ParquetTable:
     """The same columns as the CSV, unrounded: counts and flags int32, presences int8, the rest float64."""
 
-    def __init__(self, table: Path, layout: Layout) -> None:
+    def __init__(self, table: Path, layout: Layout, groups: Groups = None) -> None:
         self._pa = require_pyarrow()
         self.n_rows = 0
-        self._table, self._layout = table, layout
+        self._table, self._layout, self._groups = table, layout, groups
         self._rows: list[tuple[Value, ...]] = []
-        self._schema = self._pa.schema([(column.name, self._type_of(column)) for column in COLUMNS[layout]])
+        self._schema = self._pa.schema(
+            [(column.name, self._type_of(column)) for column in select(layout, groups).columns]
+        )
         self._file, self.part = create_beside(table, PART)
         self._stream = self._pa.ipc.new_stream(self._file, self._schema)
 
     def append(self, result: FrameResult) -> None:
-        self._rows.append(row_values(result, self._layout))
+        self._rows.append(row_values(result, self._layout, self._groups))
         self.n_rows += 1
         if len(self._rows) == ROWS_PER_BATCH:
             self._write_batch()
 
     def finish(self, offline: OfflineAUs | None) -> Finished:
         parquet = import_module("pyarrow.parquet")
-        _check_rows(offline, self.n_rows)
+        offline = _checked(offline, self.n_rows, self._groups)
         self._end_stream()
         out, temporary = create_beside(self._table, TEMPORARY)
         with _removed_on_error(out, temporary):
@@ -224,14 +229,15 @@ def require_pyarrow() -> Any:
         ) from error
 
 
-def _check_rows(offline: OfflineAUs | None, n_rows: int) -> None:
-    """The post-processed AUs must be those of the rows written."""
+def _checked(offline: OfflineAUs | None, n_rows: int, groups: Groups) -> OfflineAUs | None:
+    """The post-processed AUs, which must be those of the rows written; None for a table without AUs."""
     if offline is None:
-        return
+        return None
     for name, aus in (("intensity", INTENSITY_AUS), ("presence", PRESENCE_AUS)):
         shape = getattr(offline, name).shape
         if shape != (n_rows, len(aus)):
             raise ContractError("postprocessing", f"OfflineAUs.{name}", f"shape {(n_rows, len(aus))}", f"{shape}")
+    return offline if has_aus(groups) else None
 
 
 def _read_back(out: IO[bytes], temporary: Path, rows: int) -> tuple[Finished, int]:

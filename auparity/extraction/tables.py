@@ -1,21 +1,24 @@
 """The columns of a result table and the text of its rows (spec 80.1 to 80.3).
 
 One row is one face in one frame: a `FrameResult` goes in, a tuple of 714 values (711 for images) or a CSV line
-comes out. Names and order of the columns are those of OpenFace 2.2's FeatureExtraction and FaceLandmarkImg. A fork of
-OpenFace writes an empty column `frame_name` after `face_id`; readers therefore find columns by name, never by position.
+comes out; fewer where only some groups of columns are asked for. Names and order of the columns are those of OpenFace
+2.2's FeatureExtraction and FaceLandmarkImg. A fork of OpenFace writes an empty column `frame_name` after `face_id`;
+readers therefore find columns by name, never by position.
 Numbers are printed as C prints a double with a fixed number of decimals: the correctly rounded decimal of the binary
 value (float32 is promoted to double first), so a negative value that rounds to zero keeps its sign ("-0.0").
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from auparity.errors import ContractError
+from auparity.errors import AuparityError, ContractError
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, Array, FrameResult
+from auparity.reports.clips.column_groups import GROUPS, group_of
 
 N_FACE = 68  # landmarks of the face
 N_EYES = 56  # landmarks of both eye models, left first
@@ -76,10 +79,11 @@ COLUMNS: dict[Layout, tuple[Column, ...]] = {
 #: The last columns of either layout: 17 intensities, then 18 presences.
 N_AU_COLUMNS = len(INTENSITY_AUS) + len(PRESENCE_AUS)
 
-_ROW_FORMAT = {
-    layout: ",".join("%d" if column.kind == "int" else f"%.{column.decimals}f" for column in columns)
-    for layout, columns in COLUMNS.items()
-}
+#: The group of the AUs, which alone are rewritten at the end of a clip.
+AUS = "aus"
+#: Names of groups of columns, in the order of the table; None for all of them.
+Groups = tuple[str, ...] | None
+
 _REWRITTEN_AUS_FORMAT = ",".join(["%.2f"] * N_AU_COLUMNS)  # spec 80.2
 
 #: The arrays of a FrameResult and their shapes: the contract of a row.
@@ -100,18 +104,59 @@ _SHAPES: dict[str, tuple[int, ...]] = {
 Value = int | float
 
 
-def header(layout: Layout) -> str:
+class Selection(NamedTuple):
+    """The columns of a table of some groups."""
+
+    columns: tuple[Column, ...]
+    indices: tuple[int, ...]  #: of the columns among those of the whole layout
+    row_format: str  #: C format of a CSV line
+
+
+@lru_cache(maxsize=64)
+def select(layout: Layout, groups: Groups = None) -> Selection:
+    """The columns of some groups, after those that every table begins with (spec 80.1); of all of them with None.
+
+    Raises
+    ------
+    AuparityError : there is no group of that name.
+    """
+    chosen = GROUPS if groups is None else check_groups(groups)
+    kept = [(k, column) for k, column in enumerate(COLUMNS[layout]) if group_of(column.name) in (None, *chosen)]
+    formats = ("%d" if column.kind == "int" else f"%.{column.decimals}f" for _, column in kept)
+    return Selection(tuple(column for _, column in kept), tuple(k for k, _ in kept), ",".join(formats))
+
+
+def check_groups(groups: Collection[str]) -> tuple[str, ...]:
+    """The groups in the order of the table, each once; AuparityError names one that does not exist, and the list."""
+    unknown = [group for group in groups if group not in GROUPS]
+    if unknown or not groups:
+        problem = f"there is no group of columns {unknown[0]!r}" if unknown else "no group of columns is named"
+        raise AuparityError(f"{problem}; there are {', '.join(GROUPS)}.")
+    return tuple(group for group in GROUPS if group in groups)
+
+
+def has_aus(groups: Groups) -> bool:
+    """Whether a table of these groups ends with AUs, and is rewritten at the end of a clip (spec 80.2)."""
+    return groups is None or AUS in groups
+
+
+def header(layout: Layout, groups: Groups = None) -> str:
     """The header line, without line end."""
-    return ",".join(column.name for column in COLUMNS[layout])
+    return ",".join(column.name for column in select(layout, groups).columns)
 
 
-def row_values(result: FrameResult, layout: Layout) -> tuple[Value, ...]:
+def row_values(result: FrameResult, layout: Layout, groups: Groups = None) -> tuple[Value, ...]:
     """One value for each column of the layout, unrounded.
 
     Raises
     ------
     ContractError : an array of `result` does not have its shape.
     """
+    values = _all_values(result, layout)
+    return values if groups is None else tuple(values[k] for k in select(layout, groups).indices)
+
+
+def _all_values(result: FrameResult, layout: Layout) -> tuple[Value, ...]:
     measures = np.concatenate([_columns_of(name, result).astype(np.float64) for name in _SHAPES]).tolist()
     if layout == "photograph":
         return (result.face_id, float(result.confidence), *measures)
@@ -125,9 +170,9 @@ def row_values(result: FrameResult, layout: Layout) -> tuple[Value, ...]:
     return (*head, *measures)
 
 
-def format_row(result: FrameResult, layout: Layout) -> str:
+def format_row(result: FrameResult, layout: Layout, groups: Groups = None) -> str:
     """The CSV line of one result, without line end (spec 80.1, 80.3)."""
-    return _ROW_FORMAT[layout] % row_values(result, layout)
+    return select(layout, groups).row_format % row_values(result, layout, groups)
 
 
 def rewrite_aus(line: str, intensity: Array, presence: Array) -> str:
@@ -135,7 +180,7 @@ def rewrite_aus(line: str, intensity: Array, presence: Array) -> str:
 
     Parameters
     ----------
-    line : one line as `format_row` made it, with or without line end.
+    line : one line as `format_row` made it, with AUs, with or without line end.
     intensity, presence : (17,) and (18,), in the order of INTENSITY_AUS and PRESENCE_AUS.
     """
     kept = line.rstrip().rsplit(",", N_AU_COLUMNS)[0]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from auparity.extraction.outputs.settings import OutputSettings
 from auparity.extraction.sidecars import Intrinsics
 from auparity.extraction.table_writers import TableFormat
 from auparity.media import MAX_PIXELS, Timestamps
@@ -44,6 +45,7 @@ class ExtractionSettings:
     fps: float | None = None  #: frames per second of a folder of images
     max_pixels: int = MAX_PIXELS  #: larger images are refused before they are decoded
     multi_view: bool = True  #: for images: fit each face from several head orientations, and keep the likeliest
+    outputs: OutputSettings = field(default_factory=OutputSettings)  #: groups of columns, and files beside the table
     warnings: tuple[str, ...] = ()  #: what readers of the results must know; stored in every sidecar
 
 

@@ -45,17 +45,20 @@ class Overlay:
     table : as `read_result_table` gives it.
     size : (width, height) of the pictures in px.
     truth : the table of ``truth.csv``; its landmarks and AUs are drawn beside ours.
+    whole : False where the table has the rows of one frame only; `draw_frame` takes those of the next.
     """
 
     def __init__(
-        self, table: ResultTable, size: tuple[int, int], *, fps: float = ASSUMED_FPS, truth: ResultTable | None = None
-    ) -> None:
+        self, table: ResultTable, size: tuple[int, int], *, fps: float = ASSUMED_FPS, truth: ResultTable | None = None,
+        whole: bool = True,
+    ) -> None:  # fmt: skip
         self.table, self._picture = table, size
         self._shown, self._display = _shown(*size)
         # A panel lower than its own height would be illegible: low pictures get a margin instead.
         tall = max(self._shown[1], HEIGHT)
         self._truth = None if truth is None else truth.landmarks
-        self.panel = Panel(table, tall + tall % 2, fps=fps, truth=None if truth is None else truth.aus("r"))
+        true_aus = None if truth is None else truth.aus("r")
+        self.panel = Panel(table, tall + tall % 2, fps=fps, truth=true_aus, whole=whole)
         columns = self._shown[0] + self.panel.width
         self.size = columns + columns % 2, self.panel.height
 
@@ -71,6 +74,18 @@ class Overlay:
         shown = _resized(image, self._shown)
         truth = self._truth[row] if self._truth is not None and row < len(self._truth) else None
         draw_face(shown, self.table, row, self._display, truth)
+        return self._with_panel(shown, row)
+
+    def draw_frame(self, image: Array, table: ResultTable) -> Array:
+        """The picture of a frame with every face of `table`, which holds its rows; the panel shows the first one."""
+        self.table = table
+        self.panel.show(table)
+        shown = _resized(image, self._shown)
+        for row in range(len(table)):
+            draw_face(shown, table, row, self._display)
+        return self._with_panel(shown, 0 if len(table) else None)
+
+    def _with_panel(self, shown: Array, row: int | None) -> Array:
         canvas = np.full((self.size[1], self.size[0], 3), BACKGROUND, np.uint8)
         top = (self.size[1] - self._shown[1]) // 2
         canvas[top : top + self._shown[1], : self._shown[0]] = shown
@@ -119,7 +134,7 @@ def write_overlay(
                 if overlay is None or writer is None:
                     size = (image.shape[1], image.shape[0])
                     overlay = Overlay(table, size, fps=rate, truth=None if truth is None else read_result_table(truth))
-                    writer = _open_writer(part, rate, overlay.size)
+                    writer = open_webm(part, rate, overlay.size)
                 drawn = overlay.draw(image, row - 1)
                 writer.write(drawn)
                 if poster is not None and row - 1 == shown:
@@ -146,12 +161,17 @@ def write_photograph(image: Array, csv: Path, out_path: Path) -> int:
     table = read_result_table(csv)
     if not table.photograph:
         raise AuparityError(f"{csv}: is the table of a clip; draw it with write_overlay.")
+    write_bytes_atomically(out_path, photograph_jpeg(image, table))
+    return len(table)
+
+
+def photograph_jpeg(image: Array, table: ResultTable) -> bytes:
+    """A JPEG of an image (H, W, 3) uint8 BGR with every face of its table drawn onto it."""
     size, display = _shown(image.shape[1], image.shape[0])
     canvas = _resized(image, size)
     for row in range(len(table)):
         draw_face(canvas, table, row, display)
-    write_jpeg(out_path, canvas)
-    return len(table)
+    return _jpeg(canvas)
 
 
 def _shown(width: int, height: int) -> tuple[tuple[int, int], Display]:
@@ -175,9 +195,13 @@ def most_expressive(table: ResultTable) -> int:
 
 def write_jpeg(path: Path, image: Array) -> None:
     """Write a picture atomically."""
+    write_bytes_atomically(path, _jpeg(image))
+
+
+def _jpeg(image: Array) -> bytes:
     good, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, POSTER_QUALITY])
     assert good  # encoding to memory an array of the right type does not fail
-    write_bytes_atomically(path, data.tobytes())
+    return data.tobytes()
 
 
 def _first(frames: Iterable[Array], count: int) -> Iterator[Array]:
@@ -185,8 +209,8 @@ def _first(frames: Iterable[Array], count: int) -> Iterator[Array]:
         yield image
 
 
-def _open_writer(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
-    """A writer of VP8 in WebM."""
+def open_webm(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
+    """A writer of VP8 in WebM, to a file whose name ends in ``.webm``; VariantUnavailable without that encoder."""
     with _captured_stderr() as messages:
         writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*CODEC), fps, size)
     if not writer.isOpened():

@@ -35,24 +35,40 @@ _BAR_HALF = 5
 
 
 class Panel:
-    """The panel of one table, `height` px high; its width follows."""
+    """The panel of one table, `height` px high; its width follows.
 
-    def __init__(self, table: ResultTable, height: int, *, fps: float, truth: dict[str, Array] | None = None) -> None:
-        self._table, self._truth = table, truth or {}
-        self._intensity, self._presence = table.aus("r"), table.aus("c")
-        self._seconds = table.seconds(fps)
+    `whole` is False for a table that holds the rows of one frame only, with `show` for those of the next frame.
+    """
+
+    def __init__(
+        self, table: ResultTable, height: int, *, fps: float, truth: dict[str, Array] | None = None, whole: bool = True
+    ) -> None:
+        self._truth, self._fps, self._whole = truth or {}, fps, whole
+        self.show(table)
         self._scale = height / HEIGHT
         self._k = self._scale * _SUPERSAMPLING
         self.height, self.width = height, 2 * round(WIDTH * self._scale / 2)
         self._base = self._draw_base()
 
-    def draw(self, row: int) -> Array:
-        """(H, W, 3) uint8 BGR of one row."""
+    def show(self, table: ResultTable) -> None:
+        """Draw rows of this table, which has the same columns, from now on."""
+        self._table = table
+        self._intensity, self._presence = table.aus("r"), table.aus("c")
+        self._seconds = table.seconds(self._fps)
+
+    def draw(self, row: int | None) -> Array:
+        """(H, W, 3) uint8 BGR of one row; with None, of a frame that has none."""
         canvas = self._base.copy()
+        if row is not None:
+            self._draw_row(canvas, row)
+        return cv2.resize(canvas, (self.width, self.height), interpolation=cv2.INTER_AREA)
+
+    def _draw_row(self, canvas: Array, row: int) -> None:
         good = bool(self._table.success[row])
         frames = self._table.columns.get("frame")
         number = row + 1 if frames is None else int(frames[row])
-        self._text(canvas, f"frame {number} of {len(self._table)}", _MARGIN, 26, TEXT, 10.5)
+        of = f" of {len(self._table)}" if self._whole else ""
+        self._text(canvas, f"frame {number}{of}", _MARGIN, 26, TEXT, 10.5)
         self._text(canvas, f"{self._seconds[row]:.2f} s", WIDTH - _MARGIN, 26, TEXT, 10.5, right=True)
         state = "face tracked" if good else "no face tracked"
         confidence = self._table.columns.get("confidence")
@@ -62,7 +78,6 @@ class Panel:
         self._text(canvas, state, _MARGIN + 16, 46.5, TEXT if good else LOST, _LETTER)
         for index, name in enumerate(self._intensity):
             self._row(canvas, index, name, row, good)
-        return cv2.resize(canvas, (self.width, self.height), interpolation=cv2.INTER_AREA)
 
     def _draw_base(self) -> Array:
         size = (self.height * _SUPERSAMPLING, self.width * _SUPERSAMPLING, 3)

@@ -55,6 +55,23 @@ class Intrinsics(TypedDict, total=False):
     cy: float | None
 
 
+class Fitting(TypedDict, total=False):
+    """Settings of the fit of landmarks."""
+
+    iterations: int
+    sigma: float
+    reg_factor: float
+    weight_factor: float
+
+
+class Landmarks(TypedDict, total=False):
+    """Settings of landmark detection."""
+
+    init_windows: list[int]
+    validate: bool
+    fitting: Fitting
+
+
 class Request(TypedDict, total=False):
     """The request of an extraction."""
 
@@ -63,6 +80,9 @@ class Request(TypedDict, total=False):
     timestamps: str | None
     fps: float | None
     multi_view: bool | None
+    columns: list[str] | None
+    landmarks: Landmarks | None
+    static_aus: bool | None
 
 
 class Table(TypedDict, total=False):

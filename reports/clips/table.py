@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import FileFormatError
+from auparity.reports.clips.column_groups import missing_groups
 from auparity.reports.clips.table_files import PARQUET, read_csv_columns, read_parquet_columns
 
 Array = npt.NDArray[Any]
@@ -117,6 +118,11 @@ def read_result_table(path: Path, needed: Collection[str] = LANDMARKS) -> Result
     missing = [name for name in needed if name not in columns]
     if missing:
         advice = "It is not a table written by `auparity extract`."
+        if {"frame", "face"} & set(columns) and (groups := missing_groups(needed, columns)):
+            advice = (
+                f"The table was written without the columns of {', '.join(groups)}. Extract it again with these in "
+                "--columns, or without --columns."
+            )
         raise FileFormatError(path, "the columns", f"a column {missing[0]}", "no such column", advice)
     for name, values in columns.items():
         limit = LARGEST_PIXEL if name.startswith(_PIXELS) else LARGEST_NUMBER

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from auparity.models.types import BundleMeta
+from auparity.reference.options import PipelineOptions
 from auparity.reference.results import FrameResult, OfflineAUs
 
 META = BundleMeta(
@@ -75,6 +76,7 @@ class FakePipeline:
         self.bundle = SimpleNamespace(meta=META, content_hash="0123456789abcdef")
         self.precision, self.variants = "float32", {"fhog": "fake"}
         self.fail_at, self.failure, self.before_frame = fail_at, failure, before_frame
+        self.options = PipelineOptions()
         self.sessions: list[dict[str, Any]] = []
         self.faces_per_image = 2
         self.success = True  # False: no frame has a face
