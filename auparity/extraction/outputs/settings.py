@@ -29,7 +29,7 @@ class AlignedFaces:
     file_format: FaceFormat = "bmp"
     crop: Crop = field(default_factory=Crop)
     gray: bool = False
-    skip_failed: bool = False  #: write no picture of a row without success; else a black one, or of where the face was
+    skip_failed: bool = False  #: leave out the pictures of rows without success, which are black otherwise
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from auparity.accelerated.cupy.models import DeviceModels
 from auparity.cli import extract as cli_extract
 from auparity.cli import report as cli_report
 from auparity.errors import AuparityError, VariantUnavailable
@@ -448,6 +449,11 @@ def test_static_aus_of_a_clip_are_those_of_an_image_before_smoothing():
     again = session.analyser.step(image, LANDMARKS, g[0], p[0])
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)  # nothing of the frames before is left in it
+
+
+def test_the_pipeline_on_a_gpu_refuses_static_aus_before_it_uses_the_device():
+    with pytest.raises(VariantUnavailable, match="no static AUs"):
+        DeviceModels(STAGED.bundle, None, PipelineOptions(static_aus=True))
 
 
 def test_a_folder_of_images_is_a_clip_with_outputs_too(tmp_path, out):
