@@ -135,6 +135,10 @@ def report_clip(table: Path, *, clip: Path | None = None, truth: Path | None = N
     if not len(result):
         print(f"{table}: has no rows, so there is nothing to draw.", file=sys.stderr)
         return None
+    if result.persons is not None:
+        raise AuparityError(
+            f"{table}: has several people, for whom there is no page yet. `auparity summary` has figures of each."
+        )
     clip = clip or _clip_of(table, sidecar)
     if result.photograph:
         picture = _beside(table, ".overlay.jpg")

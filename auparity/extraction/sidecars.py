@@ -234,6 +234,11 @@ def differences(content: Mapping[str, Any], request: Request) -> list[str]:
                        "--w-reg)")  # fmt: skip
     if bool(made.get("static_aus")) != bool(request.static_aus):
         reasons.append(f"{'with' if made.get('static_aus') else 'without'} --static-aus")
+    if made.get("faces") != request.faces:
+        of = "of one face" if made.get("faces") is None else f"with --faces {made['faces']}"
+        reasons.append(of)
+    if (made.get("aus") or "static") != (request.aus or "static"):
+        reasons.append(f"with {made.get('aus') or 'static'} AUs of several faces")
     if None not in (made.get("aligned"), request.aligned) and made["aligned"] != asked["aligned"]:
         reasons.append("with another choice of aligned faces")
     limit, frames = made.get("max_frames"), content.get("frames")

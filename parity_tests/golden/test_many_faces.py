@@ -10,12 +10,17 @@ and to what follows from it for pose and gaze, plus the rounding of the printed 
 
 from __future__ import annotations
 
+import csv
+import gzip
+
 import numpy as np
 import pytest
 
 from auparity.accelerated.pipeline import Pipeline
+from auparity.cli import main
 from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.fidelity import recordings as golden_data
+from auparity.parity_tests.fidelity.recordings import require_shared
 from auparity.parity_tests.suite.platform_floor import PUBLISHED_FLOORS
 from auparity.reference.pipeline import ReferencePipeline
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
@@ -138,3 +143,18 @@ def test_the_reference_itself_places_and_follows_them_alike(openface_bundle, tab
     assert keys(rows) == recorded_keys(table)[: len(rows)]
     assert len(rows) == 2 * REFERENCE_FRAMES
     assert landmark_errors(rows, table).mean() <= DRIFT + LANDMARK_MEAN
+
+
+def test_the_command_line_writes_the_rows_of_the_official_program(tmp_path):
+    """FaceLandmarkVidMulti's rows: frames, slots and flags, over twenty frames."""
+    frames, place = 20, require_shared() / "clips" / "several"
+    models = str(require_shared() / "openface")
+    arguments = ["extract", str(place), "--models", models, "--landmark-model", "clnf", "--faces", "4", "--quiet"]
+    assert main([*arguments, "--max-frames", str(frames), "-o", str(tmp_path)]) == 0
+    with gzip.open(require_shared() / "golden" / "several" / "multi.csv.gz", "rt", encoding="utf-8") as file:
+        recorded = [row for row in csv.DictReader(file) if int(row["frame"]) <= frames]
+    with (tmp_path / "several.csv").open(newline="") as file:
+        ours = list(csv.DictReader(file))
+    for column in ("frame", "face_id", "success", "confidence"):
+        assert [row[column] for row in ours] == [row[column] for row in recorded]
+    assert list(ours[0])[:-1] == list(recorded[0])

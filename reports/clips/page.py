@@ -64,6 +64,8 @@ def write_page(
         raise AuparityError(
             f"{csv}: {'is of an image' if table.photograph else 'has no rows'}; pages are made of clips."
         )
+    if table.persons is not None:
+        raise AuparityError(f"{csv}: has several people; pages are made of clips of one face. See `auparity summary`.")
     true = None if truth is None else read_result_table(truth)
     figures = None if true is None else truth_figures(table, true)
     sidecar, seconds = read_sidecar(csv), table.seconds(fps)

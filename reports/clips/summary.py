@@ -12,7 +12,7 @@ import numpy as np
 
 from auparity.reports.action_units import ACTION_UNITS, WITH_INTENSITY
 from auparity.reports.clips.sidecar import read_sidecar
-from auparity.reports.clips.table import read_result_table
+from auparity.reports.clips.table import ResultTable, read_result_table
 from auparity.reports.markdown import plain
 
 ROTATION = ("pose_Rx", "pose_Ry", "pose_Rz")
@@ -31,15 +31,24 @@ def summarise(path: Path) -> str:
     table = read_result_table(path, needed)
     lines = [f"## {plain(path.stem)}", ""]
     lines += [f"**Warning:** {plain(text)}\n" for text in read_sidecar(path).get("warnings", [])]
+    if table.persons is None:
+        return "\n".join([*lines, *_figures(table)])
+    for person in np.unique(table.persons):
+        lines += [f"### Person {person:.0f}", "", *_figures(table.of_person(person))]
+    return "\n".join(lines if len(table) else [*lines, "No face was found.", ""])
+
+
+def _figures(table: ResultTable) -> list[str]:
+    """Lines of the rows of one person, or of all faces of an image."""
     if not len(table):
-        return "\n".join([*lines, "No face was found.", ""])
-    found, column = table.success, table.columns
-    lines.append(f"{len(table)} {'faces' if table.photograph else 'frames'}, face tracked in {found.mean():.1%}.")
-    if not found.any():
-        return "\n".join([*lines, "", "**No face was found in this clip: its rows hold no measurements.**", ""])
-    rotation = [np.degrees(column[name][found]) for name in ROTATION]
+        return ["No face was found.", ""]
+    success, column = table.success, table.columns
+    lines = [f"{len(table)} {'faces' if table.photograph else 'frames'}, face tracked in {success.mean():.1%}."]
+    if not success.any():
+        return [*lines, "", "**No face was found in this clip: its rows hold no measurements.**", ""]
+    rotation = [np.degrees(column[name][success]) for name in ROTATION]
     lines += [
-        f"Mean confidence {column['confidence'][found].mean():.3f}; head pitch, yaw, roll "
+        f"Mean confidence {column['confidence'][success].mean():.3f}; head pitch, yaw, roll "
         + ", ".join(f"{angle.mean():.0f} ({angle.min():.0f} to {angle.max():.0f})" for angle in rotation)
         + " degrees.",
         "",
@@ -47,11 +56,11 @@ def summarise(path: Path) -> str:
         "|---|---|---|---|---|",
     ]
     for name in ACTION_UNITS:
-        present = column[f"{name}_c"][found].mean()
+        present = column[f"{name}_c"][success].mean()
         if name in WITH_INTENSITY:
-            intensity = column[f"{name}_r"][found]
+            intensity = column[f"{name}_r"][success]
             bar = "#" * round(min(max(intensity.mean() / 5, 0), 1) * BAR)
             lines.append(f"| {name} | {intensity.mean():.2f} | {intensity.max():.2f} | {present:.0%} | {bar} |")
         else:
             lines.append(f"| {name} | no intensity model | | {present:.0%} | |")
-    return "\n".join([*lines, ""])
+    return [*lines, ""]

@@ -55,6 +55,17 @@ class ResultTable:
         return None if columns is None else np.swapaxes(columns.reshape(len(columns), len(axes), count), 1, 2)
 
     @property
+    def persons(self) -> Array | None:
+        """(R,) who the face of each row is, of a clip of several people; None for other tables."""
+        return self.columns.get("person_id")
+
+    def of_person(self, person: float) -> ResultTable:
+        """The rows of one person."""
+        assert self.persons is not None
+        rows = self.persons == person
+        return ResultTable(self.path, self.photograph, {name: values[rows] for name, values in self.columns.items()})
+
+    @property
     def success(self) -> Array:
         """(R,) bool; rows of tables without such a column (images, truth) are all good."""
         column = self.columns.get("success")

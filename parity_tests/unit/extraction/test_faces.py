@@ -1,0 +1,132 @@
+"""Several faces on the command line and in tables (`auparity extract --faces`)."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from auparity import cli
+from auparity.extraction.sidecars import Intrinsics, Request, differences
+from auparity.models.synthetic.clips import render_clip
+from auparity.reports.clips.summary import summarise
+
+FRAMES = 10
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Two people side by side."""
+    folder = tmp_path_factory.mktemp("two") / "pair"
+    folder.mkdir()
+    left, right = (list(render_clip(seed, FRAMES, canvas=(240, 200))) for seed in (3_460_000, 3_460_003))
+    for k, (a, b) in enumerate(zip(left, right, strict=True)):
+        cv2.imwrite(str(folder / f"{k:03}.png"), np.hstack([a.image, b.image]))
+    return folder
+
+
+def extract(clip, out, *more) -> int:
+    return cli.main(["extract", str(clip), "--models", "embedded", "--quiet", "-o", str(out), *more])
+
+
+@pytest.fixture(scope="module")
+def tables(clip, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    assert extract(clip, out / "static", "--faces", "2") == 0
+    assert extract(clip, out / "calibrated", "--faces", "all", "--aus", "calibrated", "--format", "parquet") == 0
+    return out
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_face_of_a_frame_has_a_row_and_a_person(tables):
+    rows = rows_of(tables / "static" / "pair.csv")
+    assert list(rows[0])[-2:] == ["AU45_c", "person_id"]
+    assert [(row["frame"], row["face_id"]) for row in rows] == [
+        (str(frame), face) for frame in range(1, FRAMES + 1) for face in ("0", "1")
+    ]
+    persons = {face: {row["person_id"] for row in rows if row["face_id"] == face} for face in ("0", "1")}
+    assert sorted(map(tuple, persons.values())) == [("0",), ("1",)]
+    sides = {face: {float(row["x_30"]) > 240 for row in rows if row["face_id"] == face} for face in ("0", "1")}
+    assert [len(side) for side in sides.values()] == [1, 1], "each slot stays with its person"
+    assert sides["0"] != sides["1"]
+    assert rows[0]["AU12_c"] in ("0.0", "1.0"), "static AUs are not written again (spec 85.2 step 4)"
+
+
+def test_calibrated_aus_are_written_at_the_end_for_each_stretch(tables):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(str(tables / "calibrated" / "pair.parquet"))
+    assert table.num_rows == 2 * FRAMES
+    assert set(table["person_id"].to_pylist()) == {0, 1}
+    intensity = np.array(table["AU12_r"].to_pylist())
+    assert intensity.min() >= 0
+    static = [float(row["AU12_r"]) for row in rows_of(tables / "static" / "pair.csv")]
+    assert np.abs(intensity - static).max() > 0.01
+    sidecar = json.loads((tables / "calibrated" / "pair.parquet.json").read_text())
+    assert (sidecar["frames"], sidecar["frames_with_success"]) == (FRAMES, FRAMES)
+
+
+def test_another_number_of_faces_is_another_table(tables, clip, capsys):
+    assert extract(clip, tables / "static", "--faces", "2") == 0
+    for more, reason in (
+        (["--faces", "3"], "with --faces 2"),
+        ([], "with --faces 2"),
+        (["--faces", "2", "--aus", "calibrated"], "with static AUs of several faces"),
+    ):
+        assert extract(clip, tables / "static", *more) == 1
+        assert reason in capsys.readouterr().err
+
+
+OTHERS = {
+    "input_sha256": "1", "bundle": "b", "precision": "float64", "intrinsics": Intrinsics(fx=5.0), "max_frames": 3,
+    "timestamps": "index", "fps": 25.0, "multi_view": True, "columns": ("pose",), "landmarks": {"validate": False},
+    "static_aus": True, "faces": 2, "aus": "calibrated", "aligned": {"size": 10},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Request)])
+def test_a_resumed_run_compares_everything_that_decides_a_table(name):
+    request = Request("0", "a", "float32", Intrinsics(), aligned={"size": 112})
+    made = {"request": json.loads(json.dumps(dataclasses.asdict(request))), "frames": 9}
+    assert differences(made, request) == []
+    assert differences(made, dataclasses.replace(request, **{name: OTHERS[name]})) != []
+
+
+def test_frames_are_counted_not_rows(clip, tmp_path):
+    assert extract(clip, tmp_path, "--faces", "2", "--max-frames", "3") == 0
+    assert len(rows_of(tmp_path / "pair.csv")) == 6
+
+
+def test_processes_give_the_same_table(tables, clip, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in clip.iterdir():
+        (other / file.name).write_bytes(file.read_bytes())
+    arguments = ["extract", str(clip), str(other), "--models", "embedded", "--quiet", "-o", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--faces", "2", "--processes", "2"]) == 0
+    expected = (tables / "static" / "pair.csv").read_bytes()
+    for name in ("pair", "other"):
+        assert (tmp_path / "out" / f"{name}.csv").read_bytes() == expected
+
+
+def test_a_summary_is_by_person_and_a_page_is_refused(tables, capsys):
+    text = summarise(tables / "static" / "pair.csv")
+    assert text.index("### Person 0") < text.index("### Person 1")
+    assert text.count("face tracked in 100.0%") == 2
+    assert cli.main(["report", str(tables / "static" / "pair.csv")]) == 1
+    assert "has several people" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [["--faces", "0"], ["--faces", "some"], ["--aus", "calibrated"]])
+def test_wrong_arguments_are_refused_before_anything_is_begun(clip, tmp_path, wrong):
+    with pytest.raises(SystemExit) as stopped:
+        extract(clip, tmp_path / "out", *wrong)
+    assert stopped.value.code == 2
+    assert not (tmp_path / "out").exists()
