@@ -31,7 +31,7 @@ class OutOfMemoryError(MemoryError):
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
-        (OutOfMemoryError("Out of memory"), DeviceError, r"3\.000 GiB more was asked for; 0\.500 GiB are free.*fewer"),
+        (OutOfMemoryError("Out of memory"), DeviceError, r"3\.000 GiB more was requested; 0\.500 GiB are free.*fewer"),
         (CUDARuntimeError(2, "cudaErrorMemoryAllocation"), DeviceError, "out of memory"),
         (CUDARuntimeError(35, "cudaErrorInsufficientDriver"), VariantUnavailable, "cuda12.*525.*cuda13.*580"),
         (CUDARuntimeError(100, "cudaErrorNoDevice"), VariantUnavailable, "nvidia-smi"),
@@ -226,10 +226,10 @@ def test_memory_is_told_and_pinned(cupy):
 def test_running_out_of_memory_says_how_much_was_free(cupy):
     gpu = CudaDevice()
     cupy.fails = OutOfMemoryError("Out of memory")
-    with pytest.raises(DeviceError, match=r"3\.000 GiB more was asked for; 1\.500 GiB are free"):
+    with pytest.raises(DeviceError, match=r"3\.000 GiB more was requested; 1\.500 GiB are free"):
         gpu.empty(3, np.float32)
     cupy.cuda.runtime.memGetInfo = lambda: (_ for _ in ()).throw(CUDARuntimeError(700, "cudaErrorIllegalAddress"))
-    with pytest.raises(DeviceError, match=r"asked for\. Use fewer"):
+    with pytest.raises(DeviceError, match=r"was requested\. Use fewer"):
         gpu.empty(3, np.float32)
 
 
@@ -246,7 +246,7 @@ def test_a_process_has_one_shared_device_for_a_gpu(cupy, monkeypatch):
 
 @pytest.mark.parametrize(
     ("driver", "says"),
-    [(0, "no NVIDIA driver"), (12040, r"serves CUDA 12\.4.*needs 13\.0.*cuda12"), (13010, "no NVIDIA GPU is visible")],
+    [(0, "no NVIDIA driver"), (12040, r"supports CUDA 12\.4.*needs 13\.0.*cuda12"), (13010, "no NVIDIA GPU is visible")],
 )
 def test_why_there_is_no_gpu(cupy, driver, says):
     assert unavailable_reason() is None
