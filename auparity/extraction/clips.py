@@ -31,7 +31,7 @@ from auparity.fingerprints import Fingerprint, fingerprint_of_file, fingerprint_
 from auparity.media import FrameSource, Image, ImageSequence, printable, read_photograph
 from auparity.reference.head_pose import Camera
 from auparity.reference.pipeline import ClipSession, VideoPipeline
-from auparity.reference.results import OfflineAUs
+from auparity.reference.results import FrameResult, OfflineAUs
 
 
 def extract_clip(
@@ -42,6 +42,7 @@ def extract_clip(
     name: str | None = None,
     progress: ClipProgress | None = None,
     stop: Callable[[], bool] = never,
+    observer: Callable[[FrameResult], None] | None = None,
 ) -> Outcome:
     """Run the pipeline over a clip and write its table.
 
@@ -52,6 +53,7 @@ def extract_clip(
     name : of the table in the output folder, without suffix; may hold folders. The source's own name unless given.
     progress : called after every frame.
     stop : called between frames; when it returns true, the clip ends there, as after Ctrl-C.
+    observer : called with the result of every frame, once it is in the table.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def extract_clip(
     table = open_table(paths.table, "clip", settings.table_format)
     try:
         progress.started(_expected_frames(source, settings))
-        run = _track(pipeline, source, table, settings, progress, stop)
+        run = _track(pipeline, source, table, settings, progress, stop, observer)
         if run.session is None:
             table.discard_part()
             return _nothing_done(source, run)
@@ -238,6 +240,7 @@ def _track(
     settings: ExtractionSettings,
     progress: ClipProgress,
     stop: Callable[[], bool],
+    observer: Callable[[FrameResult], None] | None,
 ) -> _Run:
     """Frame after frame into the table, until the clip ends, a limit is reached, it is stopped or cannot be read."""
     run = _Run()
@@ -257,6 +260,8 @@ def _track(
             run.session = session
             run.successes += result.success
             progress.frame_done()
+            if observer is not None:
+                observer(result)
     except VideoError as error:
         run.ending, run.error = "unreadable", error
     except KeyboardInterrupt:
