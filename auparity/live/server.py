@@ -12,6 +12,9 @@ import asyncio
 import secrets
 import socket
 import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from importlib.resources import files
 from typing import Any, Protocol
@@ -136,17 +139,19 @@ class _Page:
     async def serve(self, hello: dict[str, Any]) -> None:
         """Send and listen until the end is told or the page is closed."""
         gone = _import("starlette.websockets").WebSocketDisconnect
+        async with _import("anyio").create_task_group() as tasks:  # Starlette itself stands on anyio
+
+            async def until_over(work: Callable[[], Awaitable[None]]) -> None:
+                with suppress(gone):  # the page was closed while something was sent
+                    await work()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(until_over, partial(self._send, hello))
+            tasks.start_soon(until_over, self._listen)
+
+    async def _send(self, hello: dict[str, Any]) -> None:
         await self._socket.send_json(hello)
         self._commands.opened()
-        tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._listen())]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        for problem in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(problem, BaseException) and not isinstance(problem, gone | asyncio.CancelledError):
-                raise problem
-
-    async def _send(self) -> None:
         number = 0
         while True:
             number, message = await self._broadcast.after(number)
@@ -166,7 +171,10 @@ class _Page:
 
     async def _listen(self) -> None:
         while True:
-            text = await self._socket.receive_text()
+            received = await self._socket.receive()
+            if received["type"] == "websocket.disconnect":
+                return
+            text = received.get("text")
             if text == "ready":
                 self._ready.set()
             elif text == "record":

@@ -43,6 +43,8 @@ class NewestFrame:
         self._received = self._dropped = 0
         #: Why the source gives no more frames; None while it runs, and where it simply ended.
         self.error: Exception | None = None
+        #: What the frames are read from, for its notes about damage; None before the first frame.
+        self.source: FrameSource | None = None
 
     @property
     def counts(self) -> Counts:
@@ -115,7 +117,7 @@ def feed(
     offset, start = 0.0, clock()
     try:
         while True:
-            last = offset
+            last, slot.source = offset, source
             try:
                 for timestamp, image in ((offset + frame.timestamp, frame.image) for frame in source):
                     if stop.is_set() or (not source.live and stop.wait(max(0.0, start + timestamp - clock()))):
@@ -149,19 +151,24 @@ class RecordedFrames:
 
     def __init__(self, slot: NewestFrame, until: Callable[[], bool], *, name: str, path: str, kind: str) -> None:
         self.name, self.path, self.kind = name, path, kind
-        self.problems: list[str] = []
         self.damaged_frames: list[int] = []
         self.current: LiveFrame | None = None  #: the frame that is being measured
         self._slot, self._until = slot, until
         self._before = slot.counts
 
     @property
+    def problems(self) -> list[str]:
+        """Those of the source, also if it was damaged before the recording: its frames are read ahead."""
+        return [] if self._slot.source is None else list(self._slot.source.problems)
+
+    @property
     def warnings(self) -> list[str]:
+        notes = [] if self._slot.source is None else list(self._slot.source.warnings)
         now = self._slot.counts
         dropped, received = now.dropped - self._before.dropped, now.received - self._before.received
         if not dropped:
-            return []
-        return [f"{dropped} of {received} frames were dropped: they came faster than they could be measured"]
+            return notes
+        return [*notes, f"{dropped} of {received} frames were dropped: they came faster than they could be measured"]
 
     def __iter__(self) -> Iterator[Frame]:
         start: float | None = None

@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
+from urllib.request import urlopen
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 #: Seconds that a browser may take to start, and a page to become what a test waits for.
@@ -36,12 +37,12 @@ class Browser:
         )
 
     def __enter__(self) -> Self:
-        import httpx
         from websockets.sync.client import connect
 
         try:
             port = self._port()
-            (tab, *_) = [t for t in httpx.get(f"http://127.0.0.1:{port}/json").json() if t["type"] == "page"]
+            with urlopen(f"http://127.0.0.1:{port}/json", timeout=60) as answer:
+                (tab, *_) = [each for each in json.load(answer) if each["type"] == "page"]
             self._tab = self._open.enter_context(connect(tab["webSocketDebuggerUrl"], max_size=None))
         except BaseException:
             self._process.kill()

@@ -18,8 +18,8 @@ from auparity.parity_tests.unit.helpers.browser import CHROMIUM, Browser
 from auparity.parity_tests.unit.helpers.documentation import ROOT
 from auparity.reports.clips.table import read_result_table
 
-for name in ("starlette", "uvicorn", "websockets", "httpx"):
-    pytest.importorskip(name, reason=f"the extra live, or httpx, is not installed: {name}")
+for name in ("starlette", "uvicorn", "websockets"):
+    pytest.importorskip(name, reason=f"the extra live is not installed: {name}")
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
     pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as POSIX sends it"),

@@ -191,6 +191,16 @@ def test_a_recording_begins_at_time_zero_and_says_how_many_frames_were_dropped()
     assert frames.warnings == ["1 of 2 frames were dropped: they came faster than they could be measured"]
 
 
+def test_a_recording_of_a_damaged_file_says_so():
+    slot, source = NewestFrame(), Source(2, live=True)
+    source.problems, source.warnings = ["frame 1 decoded with errors"], ["no rate is stated"]
+    feed(slot, source, threading.Event())
+    frames = recorded(slot)
+    assert len(list(frames)) == 1
+    assert frames.problems == ["frame 1 decoded with errors"]
+    assert frames.warnings == ["no rate is stated"]
+
+
 def test_a_recording_of_a_camera_that_fails_raises_its_error():
     slot = NewestFrame()
     slot.put(frame(0))
