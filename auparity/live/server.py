@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 #: Bytes of the longest message that a page may send.
 LONGEST_MESSAGE = 1024
 #: Seconds that pages have to draw the last message before the server stops.
-FAREWELL = 2.0
+FAREWELL = 1.0
 #: The page loads nothing and connects to nothing but this server.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
