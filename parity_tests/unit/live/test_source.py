@@ -23,12 +23,12 @@ def image(k):
 class Source:
     """Frames k at k / 10 s, and then the end or an error."""
 
-    warnings, problems, damaged_frames = [], [], []
     name, path, kind, n_frames, size_bytes, timestamps = "s", "s", "video", None, None, "container"
 
     def __init__(self, count, *, live=False, fps=10.0, error=None, between=None):
         self.count, self.live, self.fps, self.error, self.between = count, live, fps, error, between
         self.closed = False
+        self.warnings, self.problems, self.damaged_frames = [], [], []
 
     def __iter__(self):
         for k in range(self.count):
