@@ -15,7 +15,7 @@ import pytest
 from auparity import cli
 from auparity.errors import VideoError
 from auparity.extraction.types import ExtractionSettings
-from auparity.live import server
+from auparity.live import run, server
 from auparity.live.measure import Origin
 from auparity.live.run import Live, run_live
 from auparity.parity_tests.unit.helpers.documentation import ROOT
@@ -81,7 +81,8 @@ def test_an_internal_error_ends_everything(tmp_path):
     view.close()
 
 
-def test_a_recording_is_finished_before_the_end(tmp_path):
+def test_a_recording_is_finished_before_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "PATIENCE", 0)  # which is for frames, not for recordings
     view = live(None, tmp_path)
     seen = threading.Event()
     publish = view.broadcast.publish

@@ -111,16 +111,25 @@ def receive_frame(page):
     return fields["measured"]
 
 
+def ask(page, commands, word):
+    """Press a button and wait until it has been noticed."""
+    commands.changed.clear()
+    page.send_text(word)
+    assert commands.changed.wait(60)
+
+
 def test_a_page_gets_the_newest_frame_whenever_it_is_ready(client, broadcast, commands):
     with connect(client) as page:
         assert page.receive_json() == {"type": "hello"}
         broadcast.publish(message(1))
         assert receive_frame(page) == 1
         assert commands.asked == ["opened"]
-        broadcast.publish(message(2))
-        broadcast.publish(message(3))
-        page.send_text("ready")
-        assert receive_frame(page) == 3
+        for k in (2, 4):
+            broadcast.publish(message(k))
+            ask(page, commands, "record")  # after which the server has seen the frame
+            broadcast.publish(message(k + 1))
+            page.send_text("ready")
+            assert receive_frame(page) == k + 1
 
 
 def test_the_end_is_told_to_pages_that_are_there_and_to_those_that_come_later(client, broadcast):
@@ -142,9 +151,7 @@ def test_buttons_reach_the_measurer(client, commands):
     with connect(client) as page:
         page.receive_json()
         for word in ("record", "stop"):
-            commands.changed.clear()
-            page.send_text(word)
-            assert commands.changed.wait(60)
+            ask(page, commands, word)
     assert commands.asked == ["opened", "record", "stop"]
 
 

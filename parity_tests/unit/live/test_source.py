@@ -144,6 +144,13 @@ def test_a_file_is_put_in_by_its_time_stamps_and_closed():
     assert slot.error is None
 
 
+def test_a_camera_sets_its_own_pace():
+    slot, clock = NewestFrame(), Clock()
+    feed(slot, Source(4, live=True), clock, clock=clock)
+    assert clock.now == 0
+    assert slot.counts.received == 4
+
+
 def test_time_goes_on_in_a_loop():
     slot, clock, times, opened = NewestFrame(), Clock(), [], []
 
