@@ -53,6 +53,7 @@ def extract_clip(
     name: str | None = None,
     progress: ClipProgress | None = None,
     stop: Callable[[], bool] = never,
+    observer: Callable[[FrameResult], None] | None = None,
 ) -> Outcome:
     """Run the pipeline over a clip and write its table.
 
@@ -63,6 +64,8 @@ def extract_clip(
     name : of the table in the output folder, without suffix; may hold folders. The source's own name unless given.
     progress : called after every frame.
     stop : called between frames; when it returns true, the clip ends there, as after Ctrl-C.
+    observer : called with the result of every frame, once it is in the table; of the first face where several are
+        measured.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def extract_clip(
     table = open_table(paths.table, layout, settings.table_format, settings.outputs.columns)
     try:
         progress.started(_expected_frames(source, settings))
-        run = _track(pipeline, source, table, outputs, settings, progress, stop)
+        run = _track(pipeline, source, table, outputs, settings, progress, stop, observer)
         if run.session is None or run.camera is None:
             table.discard_part()
             outputs.discard_part()
@@ -277,6 +280,7 @@ def _track(
     settings: ExtractionSettings,
     progress: ClipProgress,
     stop: Callable[[], bool],
+    observer: Callable[[FrameResult], None] | None,
 ) -> _Run:
     """Frame after frame into the table, until the clip ends, a limit is reached, it is stopped or cannot be read."""
     run = _Run()
@@ -298,6 +302,8 @@ def _track(
                 table.append(face)
             run.take(session, faces, several=settings.faces is not None)
             progress.frame_done()
+            if observer is not None:
+                observer(faces[0])
     except VideoError as error:
         run.ending, run.error = "unreadable", error
     except KeyboardInterrupt:

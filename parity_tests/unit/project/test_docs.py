@@ -73,7 +73,9 @@ def test_commands_of_a_page_are_understood(page):
                 assert not (words[:2] == ["python", "-m"] and words[2].startswith("auparity.")), f"{part}: auparity dev"
 
 
-@pytest.mark.parametrize("command", ["extract", "models", "report", "doctor", "parity", "bench", "profile", "dev"])
+@pytest.mark.parametrize(
+    "command", ["extract", "live", "models", "report", "doctor", "parity", "bench", "profile", "dev"]
+)
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, "--help"])
