@@ -246,7 +246,11 @@ def test_a_process_has_one_shared_device_for_a_gpu(cupy, monkeypatch):
 
 @pytest.mark.parametrize(
     ("driver", "says"),
-    [(0, "no NVIDIA driver"), (12040, r"supports CUDA 12\.4.*needs 13\.0.*cuda12"), (13010, "no NVIDIA GPU is visible")],
+    [
+        (0, "no NVIDIA driver"),
+        (12040, r"supports CUDA 12\.4.*needs 13\.0.*cuda12"),
+        (13010, "no NVIDIA GPU is visible"),
+    ],
 )
 def test_why_there_is_no_gpu(cupy, driver, says):
     assert unavailable_reason() is None

@@ -263,7 +263,7 @@ def test_every_output_is_compared():
     assert item.error(path, arrays, [features, wrong]) == pytest.approx(0.1)
     wrong[0, 0] = np.nan
     assert np.isnan(item.error(path, arrays, [features, wrong]))
-    with pytest.raises(AuparityError, match=r"gives \(4, 4464\), the reference \(4, 4464\) and \(4, 35\)"):
+    with pytest.raises(AuparityError, match=r"returns \(4, 4464\), the reference \(4, 4464\) and \(4, 35\)"):
         item.error(path, arrays, [features])
 
 

@@ -67,11 +67,22 @@ def test_a_sample_is_in_proportion_and_repeats_whatever_other_files_there_are():
         # The mirror and what else imports it, but not test_pipeline.py, which is slow
         ("reference/tracking.py", ["reference/test_constants.py", "reference/test_tracking.py"]),
         ("auparity/extraction/engines/processes.py", ["extraction/test_engines.py"]),  # by what imports it
-        ("reference/model_families.py", ["reference/test_model_families.py"]),  # where there is nothing quicker
+        # Where there is nothing quicker
+        ("reference/model_families.py", ["reference/test_many_faces.py", "reference/test_model_families.py"]),
     ],
 )
 def test_a_file_is_judged_by_the_tests_that_are_about_it(file, tests):
     assert mutants.mirrored_tests(file) == [f"parity_tests/unit/{name}" for name in tests]
+
+
+def test_every_file_that_may_be_drawn_is_judged_by_some_test():
+    without = []
+    for file in mutants._default_files():
+        try:
+            mutants.mirrored_tests(file)
+        except AuparityError:
+            without.append(file)
+    assert without == []
 
 
 @pytest.fixture
