@@ -8,7 +8,6 @@ import pytest
 from auparity.models.bundle import Bundle
 from auparity.reference.alignment import Crop, scale_for
 from auparity.reference.face_crops import FaceCrops, gray_face
-from auparity.reference.fit_shape import fit_shape
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.stages import Stages, reference_stages
 
@@ -38,7 +37,7 @@ def image() -> np.ndarray:
 
 
 def test_the_usual_face_is_the_stages_and_the_mask_is_black(faces, image, landmarks):
-    params, _ = fit_shape(landmarks[None], PREDICTORS.pdm)
+    params, _ = stages().fit_shape(PREDICTORS.pdm)(landmarks[None])
     expected = stages().alignment(PREDICTORS)(image[None], landmarks[None], params)[0]
     aligned = faces.aligned(image, landmarks)
     np.testing.assert_array_equal(aligned, expected)
