@@ -33,11 +33,8 @@ def face_crops(pipeline: VideoPipeline, layout: Layout) -> FaceCrops:
     ------
     VariantUnavailable : it is not made of stages.
     """
-    try:
-        staged: Any = getattr(pipeline, "staged", pipeline)
-    except ContractError:
-        staged = None
-    if not isinstance(staged, StagedPipeline):
+    staged = staged_pipeline(pipeline)
+    if staged is None:
         raise VariantUnavailable(
             "HOG files and aligned faces need a pipeline that computes stage by stage; this one keeps faces on the "
             "GPU. Choose another with --variants, e.g. --variants numba, or leave --hog and --aligned out."
@@ -45,6 +42,15 @@ def face_crops(pipeline: VideoPipeline, layout: Layout) -> FaceCrops:
     static = layout == "photograph" or staged.options.static_aus
     predictors = staged.bundle.image_aus if static else staged.bundle.video_aus
     return FaceCrops(predictors, staged.stages, staged.numerics)
+
+
+def staged_pipeline(pipeline: VideoPipeline) -> StagedPipeline | None:
+    """What computes stage by stage behind a pipeline; None where it does not."""
+    try:
+        staged: Any = getattr(pipeline, "staged", pipeline)
+    except ContractError:
+        return None
+    return staged if isinstance(staged, StagedPipeline) else None
 
 
 def check_pipeline(pipeline: VideoPipeline, settings: OutputSettings) -> None:
