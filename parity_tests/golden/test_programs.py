@@ -45,9 +45,9 @@ def run(program: str, *options: object) -> None:
 
 def table(path: Path, frames: int | None = None) -> Table:
     """A table, ours or a recorded one; of a clip its first frames."""
-    opened = gzip.open(path, "rt", encoding="ascii") if path.suffix == ".gz" else path.open(encoding="ascii")
-    with opened as file:
-        names, *rows = csv.reader(file)
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("ascii")
+    names, *rows = csv.reader(text.splitlines())
     values = np.array(rows, np.float64)
     return Table(names, values if frames is None else values[values[:, 0] <= frames])
 

@@ -184,7 +184,7 @@ def test_the_settings_of_the_fit_and_of_aus_reach_the_pipeline():
 
 
 def test_a_camera_has_the_size_and_the_name_that_are_asked_for():
-    (job,) = translation.inputs_of(parse("FeatureExtraction", "-device 1 -cam_width 800 -of me".split())).jobs
+    (job,) = translation.inputs_of(parse("FeatureExtraction", ["-device", "1", "-cam_width", "800", "-of", "me"])).jobs
     assert (job.kind, job.camera, job.camera_size, job.name) == ("camera", 1, (800, 480), "me")
     (job,) = translation.inputs_of(parse("FeatureExtraction", ["-device", "0"])).jobs
     assert (job.camera, job.camera_size, job.name) == (0, None, "")
