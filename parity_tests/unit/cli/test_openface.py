@@ -29,6 +29,7 @@ from auparity.extraction.outputs.settings import AlignedFaces
 from auparity.extraction.tables import header, select
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
+from auparity.parity_tests.unit.helpers.documentation import ROOT
 from auparity.reference.alignment import Crop
 
 FRAMES = 4
@@ -334,6 +335,13 @@ def test_help_lists_the_options_of_the_program(capsys):
     text = capsys.readouterr().out
     assert "-bboxdir DIR" in text
     assert "-au_static" not in text
+
+
+def test_the_page_lists_every_option():
+    page = (ROOT / "docs" / "openface.md").read_text(encoding="utf-8")
+    table = page[page.index("## Options") : page.index("## What is different")]
+    listed = re.findall(r"`(-[^ `]+)[^`]*`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line))
+    assert sorted(listed) == sorted(option.name for option in OPTIONS)
 
 
 def test_usage_errors_are_errors_of_auparity():
