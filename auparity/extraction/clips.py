@@ -91,7 +91,8 @@ def extract_clip(
     if earlier is not None:
         return earlier
     started = time.monotonic()
-    outputs = ClipOutputs(pipeline, settings.outputs, paths, "clip", source.path, source.fps)
+    measured: Layout = "clip" if settings.faces is None or settings.aus == "calibrated" else "faces"
+    outputs = ClipOutputs(pipeline, settings.outputs, paths, measured, source.path, source.fps)
     paths.table.parent.mkdir(parents=True, exist_ok=True)
     layout: Layout = "faces" if settings.faces is not None and settings.person_ids else "clip"
     table = open_table(paths.table, layout, settings.table_format, settings.outputs.columns)

@@ -239,6 +239,19 @@ def test_the_program_for_several_faces_has_the_columns_of_openface(place, tmp_pa
     assert (request["faces"], request["person_ids"]) == (4, False)
 
 
+def test_frames_without_a_face_have_no_row_among_several(place, tmp_path):
+    late = tmp_path / "late"
+    late.mkdir()
+    faces = [cv2.imread(str(path)) for path in sorted((place / "clip").iterdir())[:2]]
+    for k, frame in enumerate([np.zeros_like(faces[0])] * 8 + faces):
+        cv2.imwrite(str(late / f"{k:03}.png"), frame)
+    assert run(place, "FaceLandmarkVidMulti", "-fdir", late, "-out_dir", tmp_path / "out") == 0
+    assert [row["frame"] for row in rows_of(tmp_path / "out" / "late.csv")] == ["9", "10"]
+    assert names(tmp_path / "out" / "late_aligned") == ["frame_det_00_000009.bmp", "frame_det_00_000010.bmp"]
+    outputs = json.loads((tmp_path / "out" / "late.csv.json").read_text())["outputs"]
+    assert (outputs["hog"]["records"], outputs["tracked"]["frames"]) == (2, 10)
+
+
 def test_images_are_measured_one_by_one(place, tmp_path):
     assert run(place, "FaceLandmarkImg", "-fdir", place / "images", "-out_dir", tmp_path) == 0
     written = [f"{name}{end}" for name in "ab" for end in (".csv", ".csv.json", ".hog", ".tracked.jpg")]
@@ -248,6 +261,14 @@ def test_images_are_measured_one_by_one(place, tmp_path):
     rows = rows_of(tmp_path / "a.csv")
     assert ",".join(rows[0]) == header("photograph")
     assert rows == rows_of(tmp_path / "b.csv")
+
+
+def test_an_image_without_a_face_has_outputs_without_rows(place, tmp_path):
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((200, 240, 3), np.uint8))
+    assert run(place, "FaceLandmarkImg", "-f", tmp_path / "black.png", "-out_dir", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "black.csv").read_text() == header("photograph") + "\n"
+    assert (tmp_path / "out" / "black.hog").read_bytes() == b""
+    assert cv2.imread(str(tmp_path / "out" / "black.tracked.jpg")) is not None
 
 
 def test_boxes_from_files_take_the_place_of_the_detector(place, tmp_path, capsys):
