@@ -12,6 +12,7 @@ import gzip
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -29,10 +30,11 @@ FRAMES, SEVERAL_FRAMES = 8, 9
 #: The last frames are smoothed over frames that were not measured here (spec 60.7).
 SMOOTHED = 3
 FACTOR = tolerance("chained", "floor_factor").tolerance
+FLOORS = PUBLISHED_FLOORS.values()
 #: px: mean over the points, with a quarter of the unit of the printed decimal.
-LANDMARKS = FACTOR * max(floor.landmarks_mean for floor in PUBLISHED_FLOORS.values()) + 0.025
+LANDMARKS = FACTOR * max(floor.landmarks_mean for floor in FLOORS) + 0.025
 #: Mean of intensities of static models, likewise.
-INTENSITIES = FACTOR * max(floor.au_online_mean for floor in PUBLISHED_FLOORS.values()) + 0.0025
+INTENSITIES = FACTOR * max(floor.au_online_mean for floor in FLOORS if floor.au_online_mean is not None) + 0.0025
 #: Mean difference of printed poses, mm and rad, and of a HOG value, as in test_outputs.py.
 TRANSLATION, ROTATION, HOG_MEAN = 0.2, 1e-3, 0.005
 POINTS = [f"{axis}_{i}" for axis in "xy" for i in range(68)]
@@ -150,3 +152,13 @@ def test_face_landmark_img_writes_the_recorded_tables(tmp_path, folder, options,
         intensities.append(np.abs(ours.columns(*columns) - theirs.columns(*columns)))
     assert np.concatenate(points).mean() <= LANDMARKS
     assert np.concatenate(intensities).mean() <= INTENSITIES
+
+
+def test_a_haar_cascade_starts_the_fit_where_the_face_is(tmp_path):
+    """Not recorded: from the box of the other detector, with OpenFace's correction, the fit ends at the same face."""
+    cascade = Path(cv2.data.haarcascades) / "haarcascade_frontalface_alt.xml"
+    options = ("-root", require_shared() / "clips" / "images", "-f", "sample.jpg", "-2Dfp", "-out_dir", tmp_path)
+    run("FaceLandmarkImg", *options, "-fdloc", cascade)
+    ours, theirs = table(tmp_path / "sample.csv"), recorded("options", "images", "sample.csv.gz")
+    # Measured: 0.32 px. The box itself begins 12 px further left than MTCNN's, and is 10 px wider.
+    assert mean_difference(ours, theirs, *POINTS) <= 1
