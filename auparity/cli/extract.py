@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,42 +61,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> int:
     """Carry out `auparity extract`; returns the exit code. `AuparityError` means that nothing was begun."""
-    from auparity.accelerated.one_thread import find_libraries, one_blas_thread
-    from auparity.extraction.jobs import EXIT_INTERRUPTED, StopSwitch, exit_code, summary
-    from auparity.extraction.outputs.clip_outputs import check_pipeline
+    from auparity.cli.measure import measure
     from auparity.extraction.progress import choose_reporter
     from auparity.extraction.table_writers import require_pyarrow
-    from auparity.media import prestart, printable
 
     jobs, notices = _plan(arguments, parser)
     settings = _settings(arguments, parser)
-    _check_outputs(jobs, settings, parser)
+    check_jobs(jobs, settings, parser)
     choice = _choose_engine(arguments, parser, len(jobs))
     if settings.table_format == "parquet":
         require_pyarrow()
     reporter = choose_reporter(arguments.quiet)
     for notice in notices:
         reporter.say(f"note: {notice}")
-    try:
-        if choice.spec.option != "--processes":  # processes of jobs each start their own
-            prestart()  # the process that decodes, while models are read and kernels compiled
-        # A first Ctrl-C while models are loaded or kernels compiled ends the run without a traceback.
-        with StopSwitch() as stop, reporter:
-            pipeline, warnings = build_pipeline(arguments)
-            check_pipeline(pipeline, settings.outputs)
-            settings = replace(settings, warnings=tuple(warnings))
-            find_libraries()
-            engine = choice.engine(pipeline)
-            with one_blas_thread():
-                outcomes = engine.run(jobs, settings, reporter, stop)
-    except KeyboardInterrupt:
-        reporter.say(
-            f"Stopped. Rows of an unfinished clip are in {printable(settings.output_dir)}, in the file that ends in "
-            ".part."
-        )
-        return EXIT_INTERRUPTED
-    reporter.finished(summary(jobs, outcomes))
-    return exit_code(jobs, outcomes)
+    return measure(
+        jobs, settings, reporter, lambda: build_pipeline(arguments), choice.engine,
+        decode_here=choice.spec.option != "--processes",  # processes of jobs each start their own
+    )  # fmt: skip
 
 
 def build_pipeline(arguments: argparse.Namespace) -> tuple[VideoPipeline, list[str]]:
@@ -430,7 +410,7 @@ def _outputs(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
     return OutputSettings(columns, arguments.hog, aligned, arguments.details, arguments.tracked)
 
 
-def _check_outputs(jobs: list[Job], settings: ExtractionSettings, parser: argparse.ArgumentParser) -> None:
+def check_jobs(jobs: list[Job], settings: ExtractionSettings, parser: argparse.ArgumentParser) -> None:
     """End the program with the usage where an output would be written over another one or over an input."""
     from auparity.extraction.outputs.settings import check_collisions
 

@@ -85,6 +85,7 @@ def extract_clip(
         static_aus=pipeline.options.static_aus,
         faces=settings.faces,
         aus=settings.aus,
+        person_ids=None if settings.faces is None or settings.person_ids else False,
     )
     if not source.live:
         stated = settings.fps if source.timestamps == "index" else None
@@ -93,9 +94,10 @@ def extract_clip(
     if earlier is not None:
         return earlier
     started = time.monotonic()
-    outputs = ClipOutputs(pipeline, settings.outputs, paths, "clip", source.path, source.fps)
+    measured: Layout = "clip" if settings.faces is None or settings.aus == "calibrated" else "faces"
+    outputs = ClipOutputs(pipeline, settings.outputs, paths, measured, source.path, source.fps)
     paths.table.parent.mkdir(parents=True, exist_ok=True)
-    layout: Layout = "clip" if settings.faces is None else "faces"
+    layout: Layout = "faces" if settings.faces is not None and settings.person_ids else "clip"
     table = open_table(paths.table, layout, settings.table_format, settings.outputs.columns)
     try:
         progress.started(_expected_frames(source, settings))
@@ -339,7 +341,7 @@ def _final_rows(
         (int(frame), stretch.face_id): (stretch, k) for stretch in finished for k, frame in enumerate(stretch.frames)
     }
     found = [places[row] for row in run.rows[:n_rows]]
-    persons = [stretch.person_id for stretch, _ in found]
+    persons = [stretch.person_id for stretch, _ in found] if settings.person_ids else None
     if settings.aus != "calibrated":
         return None, persons
     intensity = np.array([stretch.aus.intensity[k] for stretch, k in found]).reshape(n_rows, len(INTENSITY_AUS))

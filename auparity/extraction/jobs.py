@@ -38,6 +38,7 @@ class Job:
     path: Path  #: "camera:0" for cameras
     name: str = ""  #: of the table in the output folder, without suffix; cameras name theirs by the time
     camera: int | None = None
+    camera_size: tuple[int, int] | None = None  #: width and height in px asked of the camera; None for its own
     problem: str = ""  #: why it cannot be measured
 
 
@@ -51,9 +52,9 @@ class Reporter(Protocol):
     def job_done(self, outcome: Outcome) -> None: ...
 
 
-def camera_job(camera: int) -> Job:
-    """The job of a live camera."""
-    return Job("camera", Path(f"camera:{camera}"), camera=camera)
+def camera_job(camera: int, *, name: str = "", size: tuple[int, int] | None = None) -> Job:
+    """The job of a live camera. `name` is that of its table; `size` in px is asked of the camera."""
+    return Job("camera", Path(f"camera:{camera}"), name, camera=camera, camera_size=size)
 
 
 def plan_jobs(
@@ -185,5 +186,5 @@ def _run_job(
 
 def _open(job: Job, settings: ExtractionSettings) -> Any:
     if job.camera is not None:
-        return CameraStream(job.camera)
+        return CameraStream(job.camera, size=job.camera_size)
     return open_clip(job.path, timestamps=settings.timestamps, fps=settings.fps, max_pixels=settings.max_pixels)

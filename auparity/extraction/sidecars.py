@@ -54,6 +54,7 @@ class Request:
     static_aus: bool | None = None  #: AUs of a clip by the static models; None for images
     faces: int | str | None = None  #: faces followed in a clip; None for one
     aus: str | None = None  #: which AUs several faces have
+    person_ids: bool | None = None  #: False where several faces have no column `person_id`
     aligned: Mapping[str, Any] | None = None  #: how aligned faces were cut out; None if they were not asked for
 
 
@@ -227,7 +228,11 @@ def differences(content: Mapping[str, Any], request: Request) -> list[str]:
         reasons.append("with another choice of --multi-view")
     asked = json.loads(json.dumps(asdict(request)))  # lists where a sidecar has them
     if made.get("columns") != asked["columns"]:
-        of = "all columns" if made.get("columns") is None else f"the columns of {', '.join(made['columns'])} only"
+        of = (
+            "all columns"
+            if made.get("columns") is None
+            else f"the columns of {', '.join(made['columns']) or 'no group'} only"
+        )
         reasons.append(f"with {of}")
     if made.get("landmarks") != asked["landmarks"]:
         reasons.append("with other settings of landmark detection (--wild, --validate, --iterations, --sigma, --reg or "
@@ -239,6 +244,8 @@ def differences(content: Mapping[str, Any], request: Request) -> list[str]:
         reasons.append(of)
     if (made.get("aus") or "static") != (request.aus or "static"):
         reasons.append(f"with {made.get('aus') or 'static'} AUs of several faces")
+    if (made.get("person_ids") is False) != (request.person_ids is False):
+        reasons.append(f"{'without' if made.get('person_ids') is False else 'with'} the column person_id")
     if None not in (made.get("aligned"), request.aligned) and made["aligned"] != asked["aligned"]:
         reasons.append("with another choice of aligned faces")
     limit, frames = made.get("max_frames"), content.get("frames")

@@ -120,13 +120,14 @@ class Selection(NamedTuple):
 
 @lru_cache(maxsize=64)
 def select(layout: Layout, groups: Groups = None) -> Selection:
-    """The columns of some groups, after those that every table begins with (spec 80.1); of all of them with None.
+    """The columns of some groups, after those that every table begins with (spec 80.1); of all of them with None, and
+    only the first ones with an empty tuple.
 
     Raises
     ------
     AuparityError : there is no group of that name.
     """
-    chosen = GROUPS if groups is None else check_groups(groups)
+    chosen = GROUPS if groups is None else check_groups(groups) if groups else ()
     kept = [(k, column) for k, column in enumerate(COLUMNS[layout]) if group_of(column.name) in (None, *chosen)]
     formats = ("%d" if column.kind == "int" else f"%.{column.decimals}f" for _, column in kept)
     return Selection(tuple(column for _, column in kept), tuple(k for k, _ in kept), ",".join(formats))

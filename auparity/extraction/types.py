@@ -49,6 +49,7 @@ class ExtractionSettings:
     multi_view: bool = True  #: for images: fit each face from several head orientations, and keep the likeliest
     faces: Faces | None = None  #: faces followed in each clip, or "all"; None for one, as FeatureExtraction does
     aus: AUMode | None = None  #: of several faces: static ones (None), or calibrated to each
+    person_ids: bool = True  #: of several faces: a column `person_id`, which FaceLandmarkVidMulti has not
     outputs: OutputSettings = field(default_factory=OutputSettings)  #: groups of columns, and files beside the table
     warnings: tuple[str, ...] = ()  #: what readers of the results must know; stored in every sidecar
 

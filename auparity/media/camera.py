@@ -12,7 +12,17 @@ from auparity.media.types import Closing, Frame, Image
 
 
 class CameraStream(Closing):
-    """A camera; time stamps are seconds since its first frame."""
+    """A camera; time stamps are seconds since its first frame.
+
+    Parameters
+    ----------
+    size : width and height in px that are asked of it; None for what it gives by itself. A camera that gives another
+        size is used all the same, with a warning.
+
+    Raises
+    ------
+    VideoError : it cannot be opened.
+    """
 
     kind = "camera"
     live = True
@@ -21,7 +31,9 @@ class CameraStream(Closing):
     size_bytes: int | None = None
     fps: float | None = None
 
-    def __init__(self, index: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, index: int, *, size: tuple[int, int] | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         import cv2
 
         self.path = f"camera:{index}"
@@ -36,6 +48,8 @@ class CameraStream(Closing):
                 f"camera {index}: cannot be opened. Check that it is connected, that no other program uses it and that "
                 "this one may; cameras are numbered from 0."
             )
+        if size is not None:
+            self._ask_for(size)
 
     def __iter__(self) -> Iterator[Frame]:
         start: float | None = None
@@ -47,6 +61,16 @@ class CameraStream(Closing):
 
     def close(self) -> None:
         self._capture.release()
+
+    def _ask_for(self, size: tuple[int, int]) -> None:
+        import cv2
+
+        sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        for side, pixels in zip(sides, size, strict=True):
+            self._capture.set(side, pixels)
+        given = tuple(int(self._capture.get(side)) for side in sides)
+        if given != size:
+            self.warnings.append(f"{self.path}: was asked for {size[0]}x{size[1]} pixels, gives {given[0]}x{given[1]}")
 
     def _next_image(self) -> Image | None:
         """The next frame as (H, W, 3) uint8 BGR, or None at the end."""

@@ -16,12 +16,13 @@ class SerialEngine:
     Parameters
     ----------
     pipeline : goes through all jobs.
+    before : called with each job before it is run.
     """
 
     name = SERIAL
 
-    def __init__(self, pipeline: VideoPipeline) -> None:
-        self._pipeline = pipeline
+    def __init__(self, pipeline: VideoPipeline, before: Callable[[Job], None] | None = None) -> None:
+        self._pipeline, self._before = pipeline, before
 
     def run(
         self,
@@ -35,6 +36,8 @@ class SerialEngine:
         for number, job in enumerate(jobs, 1):
             if stop():
                 break
+            if self._before is not None:
+                self._before(job)
             outcome = run_job(self._pipeline, job, settings, reporter.job_started(number, len(jobs), job), stop)
             outcomes.append(outcome)
             reporter.job_done(outcome)

@@ -33,18 +33,24 @@ def face_crops(pipeline: VideoPipeline, layout: Layout) -> FaceCrops:
     ------
     VariantUnavailable : it is not made of stages.
     """
-    try:
-        staged: Any = getattr(pipeline, "staged", pipeline)
-    except ContractError:
-        staged = None
-    if not isinstance(staged, StagedPipeline):
+    staged = staged_pipeline(pipeline)
+    if staged is None:
         raise VariantUnavailable(
             "HOG files and aligned faces need a pipeline that computes stage by stage; this one keeps faces on the "
             "GPU. Choose another with --variants, e.g. --variants numba, or leave --hog and --aligned out."
         )
-    static = layout == "photograph" or staged.options.static_aus
+    static = layout != "clip" or staged.options.static_aus
     predictors = staged.bundle.image_aus if static else staged.bundle.video_aus
     return FaceCrops(predictors, staged.stages, staged.numerics)
+
+
+def staged_pipeline(pipeline: VideoPipeline) -> StagedPipeline | None:
+    """What computes stage by stage behind a pipeline; None where it does not."""
+    try:
+        staged: Any = getattr(pipeline, "staged", pipeline)
+    except ContractError:
+        return None
+    return staged if isinstance(staged, StagedPipeline) else None
 
 
 def check_pipeline(pipeline: VideoPipeline, settings: OutputSettings) -> None:
@@ -59,6 +65,7 @@ class ClipOutputs:
     Parameters
     ----------
     pipeline : what measures; its stages align the faces.
+    layout : "faces" for those of a clip whose AUs are static, "clip" for other clips.
     paths : of the table when it is complete.
     source : the input as it was named.
     fps : frames a second of the overlay video.
@@ -137,7 +144,7 @@ class ClipOutputs:
         if output == "details":  # written when it is known how the clip ended
             return None
         if output == "tracked":
-            return TrackedVideo(target, self._fps) if self._layout == "clip" else TrackedImage(target)
+            return TrackedImage(target) if self._layout == "photograph" else TrackedVideo(target, self._fps)
         assert self._faces is not None  # as `needs_faces` says
         if output == "hog":
             return HogWriter(target, self._faces, self._layout)

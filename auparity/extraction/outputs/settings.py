@@ -63,7 +63,7 @@ def output_path(directory: Path, name: str, output: Output, layout: Layout) -> P
 
 def _ending(output: Output, layout: Layout) -> str:
     if output == "tracked":
-        return ".tracked.webm" if layout == "clip" else ".tracked.jpg"
+        return ".tracked.jpg" if layout == "photograph" else ".tracked.webm"
     return {"hog": ".hog", "aligned": "_aligned", "details": "_of_details.txt"}[output]
 
 

@@ -92,7 +92,8 @@ class TrackedImage:
 
 def _table(path: Path, results: list[FrameResult], layout: Layout) -> ResultTable:
     """The rows of one frame as a table, with all columns whatever the table on disk has."""
-    rows = np.array([row_values(result, layout) for result in results], np.float64).reshape(len(results), -1)
+    rows = np.array([row_values(result, layout) for result in results], np.float64)
+    rows = rows.reshape(len(results), len(COLUMNS[layout]))  # also where there are none
     columns = {column.name: rows[:, k] for k, column in enumerate(COLUMNS[layout])}
     return ResultTable(path, layout == "photograph", columns)
 

@@ -45,13 +45,16 @@ class OutputWriter(Protocol):
     def discard(self) -> None: ...
 
 
-def landmarks_of(result: FrameResult) -> Any:
-    """The landmarks that the AUs were measured with; None where the model's own flag says that there is no face."""
-    return result.landmarks if result.detection_success else None
+def landmarks_of(result: FrameResult, layout: Layout) -> Any:
+    """The landmarks that the AUs were measured with; None in a clip of one face where the model's own flag says that
+    there is none. FaceLandmarkImg and FaceLandmarkVidMulti measure also faces whose fit was rejected (spec 60.1, 85.2).
+    """
+    return result.landmarks if layout != "clip" or result.detection_success else None
 
 
 class HogWriter:
-    """``NAME.hog``: a record for each row, failed ones with flag -1 and the descriptor of a black face."""
+    """``NAME.hog``: a record for each row. Failed ones have the flag -1, and in a clip of one face the descriptor of a
+    black face."""
 
     def __init__(self, target: Path, faces: FaceCrops, layout: Layout) -> None:
         self._part, self._faces, self._layout = PartFile(target), faces, layout
@@ -59,8 +62,7 @@ class HogWriter:
 
     def append(self, image: Image, results: list[FrameResult]) -> None:
         for result in results:
-            # FaceLandmarkImg measures every face of an image, also those whose fit was rejected (spec 60.1).
-            face = result.landmarks if self._layout == "photograph" else landmarks_of(result)
+            face = landmarks_of(result, self._layout)
             record = fhog_record(self._faces.descriptor(image, face), result.detection_success)
             self._record_size = len(record)
             self._part.file.write(record)
@@ -118,8 +120,7 @@ class AlignedWriter:
         return f"frame_det_{result.face_id:02d}_{result.index + 1:06d}.{suffix}"
 
     def _picture(self, image: Image, result: FrameResult) -> bytes:
-        face = result.landmarks if self._layout == "photograph" else landmarks_of(result)
-        aligned = self._faces.aligned(image, face, self._settings.crop)
+        aligned = self._faces.aligned(image, landmarks_of(result, self._layout), self._settings.crop)
         good, data = cv2.imencode(
             f".{self._settings.file_format}", gray_face(aligned) if self._settings.gray else aligned
         )
@@ -139,7 +140,7 @@ def details_text(
     intrinsics = ",".join(f"{value:g}" for value in (camera.fx, camera.fy, camera.cx, camera.cy))
     lines = [f"Input:{path}", f"Input full path:{_full(path)}", f"Camera parameters:{intrinsics}"]
     labels: dict[Output, str] = {
-        "hog": "Output HOG", "tracked": "Output video" if layout == "clip" else "Output image",
+        "hog": "Output HOG", "tracked": "Output image" if layout == "photograph" else "Output video",
         "aligned": "Output aligned directory",
     }  # fmt: skip
     lines += [f"{label}:{written[output].name}" for output, label in labels.items() if output in written]

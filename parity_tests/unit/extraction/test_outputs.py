@@ -20,7 +20,7 @@ from auparity.cli import report as cli_report
 from auparity.errors import AuparityError, VariantUnavailable
 from auparity.extraction.clips import extract_clip, extract_photograph
 from auparity.extraction.outputs import writers
-from auparity.extraction.outputs.clip_outputs import check_pipeline
+from auparity.extraction.outputs.clip_outputs import check_pipeline, face_crops
 from auparity.extraction.outputs.settings import AlignedFaces, OutputSettings, check_collisions
 from auparity.extraction.tables import COLUMNS, check_groups, header
 from auparity.extraction.types import ExtractionSettings
@@ -28,7 +28,13 @@ from auparity.media import open_clip
 from auparity.models.formats.fhog_file import read_fhog
 from auparity.parity_tests.unit.cli.test_extract import parse
 from auparity.parity_tests.unit.helpers import factories
-from auparity.parity_tests.unit.helpers.fake_pipeline import FakePipeline, FakeSession, write_images, write_video
+from auparity.parity_tests.unit.helpers.fake_pipeline import (
+    FakePipeline,
+    FakeSession,
+    result,
+    write_images,
+    write_video,
+)
 from auparity.reference.alignment import Crop, align_faces, scale_for
 from auparity.reference.face_crops import FaceCrops
 from auparity.reference.landmarks import CECLM, CECLM_SIGMA
@@ -195,6 +201,20 @@ def test_the_outputs_of_an_image_have_its_faces(tmp_path, out):
     assert read_fhog(out / "two.hog").good.tolist() == [True, False]
     assert cv2.imread(str(out / "two.tracked.jpg")) is not None
     assert "Output image:two.tracked.jpg" in (out / "two_of_details.txt").read_text()
+
+
+@pytest.mark.parametrize("layout", ["clip", "faces", "photograph"])
+def test_static_aus_look_at_rejected_faces_too(layout, tmp_path):
+    image = np.random.default_rng(3_470_000).integers(0, 255, (200, 240, 3), dtype=np.uint8)
+    rejected = result(success=False, landmarks=LANDMARKS)
+    described = []
+    for face in (rejected, replace(rejected, success=True, detection_success=True)):
+        writer = writers.HogWriter(tmp_path / "a.hog", face_crops(FacePipeline(), layout), layout)
+        writer.append(image, [face])
+        writer.finish(1)
+        writer.put(tmp_path / "a.hog")
+        described.append(read_fhog(tmp_path / "a.hog").descriptors[0])
+    assert np.array_equal(*described) == (layout != "clip")
 
 
 @pytest.mark.parametrize("layout", ["clip", "photograph"])

@@ -177,6 +177,17 @@ def test_a_camera_is_timed_from_its_first_frame(monkeypatch):
     assert camera.name.startswith("camera1_")
 
 
+@pytest.mark.parametrize(("gives", "warnings"), [((640, 480), 0), ((320, 240), 1)])
+def test_a_camera_is_asked_for_a_size_and_may_give_another(monkeypatch, gives, warnings):
+    sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+    device, asked = FakeCapture(1, dict(zip(sides, gives, strict=True))), {}
+    device.set = asked.__setitem__
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: device)
+    with CameraStream(0, size=(640, 480)) as camera:
+        assert asked == dict(zip(sides, (640, 480), strict=True))
+        assert len(camera.warnings) == warnings
+
+
 def test_a_camera_that_is_not_there_says_what_to_check(monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", lambda *_: FakeCapture(0, opens=False))
     with pytest.raises(VideoError, match=r"camera 7: cannot be opened\. Check"):

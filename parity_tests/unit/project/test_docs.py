@@ -17,6 +17,7 @@ import pytest
 
 from auparity import cli
 from auparity.cli import dev
+from auparity.extraction.openface.options import parse
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
 from auparity.parity_tests.unit.helpers import noxfile
@@ -63,6 +64,8 @@ def test_commands_of_a_page_are_understood(page):
                 words = ["nox", *words[3:]]
             if words[0] == "auparity":
                 parser.parse_args(words[1:])  # leaves with its usage where it does not understand
+                if words[1] == "openface":
+                    assert set(parse(words[2], words[3:]).unknown) <= {"-h"}, part
                 if words[1] == "dev":
                     assert find_spec(f"auparity.{dev.TOOLS[words[2]].module}"), part
             elif words[0] == "nox":
@@ -74,7 +77,7 @@ def test_commands_of_a_page_are_understood(page):
 
 
 @pytest.mark.parametrize(
-    "command", ["extract", "live", "models", "report", "doctor", "parity", "bench", "profile", "dev"]
+    "command", ["extract", "openface", "live", "models", "report", "doctor", "parity", "bench", "profile", "dev"]
 )
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stopped:
