@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from auparity.cli.pipeline_options import add_pipeline_options, build_pipeline
 from auparity.cli.types import whole
 from auparity.errors import VideoError
 
@@ -50,18 +51,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="of recordings; default: ./processed",
     )
     parser.add_argument("--format", choices=("csv", "parquet"), default="csv", help="of recordings; default: csv")
-    parser.add_argument("--models", metavar="SOURCE", help="as `auparity extract`")
-    parser.add_argument("--landmark-model", default="auto", choices=("auto", "clnf", "ceclm"), help="default: auto")
-    parser.add_argument("--variants", metavar="SPEC", help="as `auparity extract`; default: best")
     parser.add_argument("--quiet", action="store_true", help="print the address and warnings only")
-    # What `auparity extract` offers besides, at its defaults: both open their pipelines in the same way.
-    parser.set_defaults(run=partial(run, parser=parser), precision="float32", streams=None)
+    add_pipeline_options(parser)
+    parser.set_defaults(run=partial(run, parser=parser), streams=None)
 
 
 def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> int:
     """Carry out `auparity live`; returns the exit code."""
     from auparity.accelerated.one_thread import find_libraries, one_blas_thread
-    from auparity.cli.extract import build_pipeline
     from auparity.extraction.jobs import StopSwitch
     from auparity.extraction.table_writers import require_pyarrow
     from auparity.extraction.types import ExtractionSettings

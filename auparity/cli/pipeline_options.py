@@ -1,0 +1,119 @@
+"""The options of commands that measure with one pipeline, and the pipeline that they name."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from auparity.cli.types import not_negative, whole
+from auparity.errors import AuparityError
+
+if TYPE_CHECKING:
+    from auparity.models.bundle import Bundle
+    from auparity.reference.options import PipelineOptions
+    from auparity.reference.pipeline import VideoPipeline
+
+
+def add_pipeline_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the group of options from which `build_pipeline` builds; returned for what else belongs to it."""
+    group = parser.add_argument_group("models")
+    group.add_argument(
+        "--models",
+        metavar="SOURCE",
+        help='folder of OpenFace 2.2\'s models, "openface" for those fetched by `auparity models`, or "embedded" for '
+        "those that come with auparity (for rendered faces only); default: OpenFace's where they were fetched",
+    )
+    group.add_argument(
+        "--landmark-model",
+        choices=("auto", "ceclm", "clnf"),
+        default="auto",
+        help="landmark detector of OpenFace's models; auto: CE-CLM where its files are there, else CLNF",
+    )
+    group.add_argument(
+        "--variants",
+        metavar="SPEC",
+        help='implementations of the stages: "best" (default: the fastest that run here), "reference" (the reference '
+        'one), "gpu" (all of it on an NVIDIA GPU), another name for all stages that have it, or single ones: '
+        '"numba,fhog=reference"',
+    )
+    group.add_argument(
+        "--static-aus",
+        action="store_true",
+        help="AUs of clips by the static models, not calibrated to the person (OpenFace's -au_static)",
+    )
+    group.add_argument(
+        "--wild",
+        action="store_true",
+        help="larger search windows and other settings of the fit, for images in difficult conditions",
+    )
+    group.add_argument(
+        "--validate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="judge each fit of landmarks by the validator (default)",
+    )
+    group.add_argument("--iterations", type=whole(1), metavar="N", help="iterations of each step of the fit")
+    for name, meaning in (
+        ("sigma", "width in px of the kernel that smooths response maps"),
+        ("reg", "weight of the shape model against the image"),
+        ("w-reg", "weight of each landmark's own confidence; 0: all count the same"),
+    ):
+        group.add_argument(f"--{name}", type=not_negative, metavar="V", help=f"{meaning}, OpenFace's -{name}")
+    group.add_argument(
+        "--precision",
+        choices=("float32", "float64"),
+        default="float32",
+        help="float64 mode separates rounding from real errors (the reference only)",
+    )
+    return group
+
+
+def build_pipeline(arguments: argparse.Namespace) -> tuple[VideoPipeline, list[str]]:
+    """The pipeline that the arguments name, and what a reader of its results must know; raises `AuparityError`."""
+    from auparity.accelerated.choices import BEST
+    from auparity.accelerated.pipeline import open_pipeline
+    from auparity.models.sources import EMBEDDED_NOTICE, is_embedded, open_bundle
+    from auparity.reference.pipeline import ReferencePipeline
+
+    bundle = open_bundle(arguments.models, arguments.landmark_model)
+    warnings = []
+    if arguments.models is None and is_embedded(bundle):
+        warnings.append(EMBEDDED_NOTICE)
+        print(f"warning: {EMBEDDED_NOTICE}", file=sys.stderr)  # also with --quiet: the numbers may be of no use
+    if not arguments.quiet:
+        source = bundle.meta.source
+        place = source.get("directory", bundle.meta.name)
+        print(f"Models: {place}, {source['landmark_model']} ({source['reason']})", file=sys.stderr)
+    options = _pipeline_options(arguments, bundle)
+    if arguments.precision != "float32":
+        if arguments.variants not in (None, "reference"):
+            raise AuparityError(f"--precision {arguments.precision} is the reference's: leave --variants out.")
+        return ReferencePipeline(bundle, precision=arguments.precision, options=options), warnings
+    chosen = open_pipeline(bundle, arguments.variants or BEST, options)
+    if not arguments.quiet:
+        used = ", ".join(sorted(set(chosen.variants.values())))
+        print(f"Variants: {used} (`auparity doctor` says which and why)", file=sys.stderr)
+    return chosen, warnings
+
+
+def _pipeline_options(arguments: argparse.Namespace, bundle: Bundle) -> PipelineOptions:
+    """What the pipeline is told besides its models; AuparityError for options that the models do not have."""
+    from auparity.models.types import FaceModel
+    from auparity.reference.landmarks import DetectorParameters
+    from auparity.reference.options import PipelineOptions
+
+    given = {
+        "iterations": arguments.iterations, "sigma": arguments.sigma, "reg_factor": arguments.reg,
+        "weight_factor": arguments.w_reg,
+    }  # fmt: skip
+    landmarks = None
+    if arguments.wild or not arguments.validate or any(value is not None for value in given.values()):
+        model: object = bundle.serving("landmarker")
+        if not isinstance(model, FaceModel):
+            raise AuparityError(
+                "--wild, --no-validate, --iterations, --sigma, --reg and --w-reg are for constrained local models; "
+                f"the landmark model of this bundle is a {type(model).__name__}."
+            )
+        landmarks = DetectorParameters.for_model(model, wild=arguments.wild, validate=arguments.validate, **given)
+    return PipelineOptions(landmarks=landmarks, static_aus=arguments.static_aus, streams=arguments.streams or 1)
