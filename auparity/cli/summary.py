@@ -10,11 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from auparity.atomic_files import write_text_atomically
 from auparity.errors import AuparityError
-from auparity.media.names import printable
-from auparity.reports.clips.summary import summarise
-from auparity.reports.markdown import plain
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,6 +32,11 @@ def run(arguments: argparse.Namespace) -> int:
     ------
     AuparityError : there is nothing to summarise.
     """
+    from auparity.atomic_files import write_text_atomically
+    from auparity.media.names import printable
+    from auparity.reports.clips.summary import summarise
+    from auparity.reports.markdown import plain
+
     folder: Path = arguments.folder
     if not folder.is_dir():
         raise AuparityError(f"{printable(folder)} is not a directory.")

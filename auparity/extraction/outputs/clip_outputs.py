@@ -14,7 +14,6 @@ from auparity.atomic_files import write_text_atomically
 from auparity.errors import ContractError, VariantUnavailable
 from auparity.extraction.outputs.files import check_replaceable, remove_abandoned
 from auparity.extraction.outputs.settings import OUTPUTS, Output, OutputSettings, output_path
-from auparity.extraction.outputs.tracked import TrackedImage, TrackedVideo
 from auparity.extraction.outputs.writers import AlignedWriter, HogWriter, OutputWriter, details_text
 from auparity.extraction.sidecars import OutputPaths
 from auparity.extraction.tables import Layout
@@ -144,6 +143,9 @@ class ClipOutputs:
         if output == "details":  # written when it is known how the clip ended
             return None
         if output == "tracked":
+            # With it come OpenCV and what draws, which take a while.
+            from auparity.extraction.outputs.tracked import TrackedImage, TrackedVideo
+
             return TrackedImage(target) if self._layout == "photograph" else TrackedVideo(target, self._fps)
         assert self._faces is not None  # as `needs_faces` says
         if output == "hog":

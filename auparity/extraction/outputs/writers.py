@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
-
 from auparity.extraction.outputs.files import PartFile, PartFolder
 from auparity.extraction.outputs.settings import AlignedFaces, Output, OutputSettings
 from auparity.extraction.tables import Layout
@@ -120,6 +118,8 @@ class AlignedWriter:
         return f"frame_det_{result.face_id:02d}_{result.index + 1:06d}.{suffix}"
 
     def _picture(self, image: Image, result: FrameResult) -> bytes:
+        import cv2  # not for those who write no pictures: importing it takes a while
+
         aligned = self._faces.aligned(image, landmarks_of(result, self._layout), self._settings.crop)
         good, data = cv2.imencode(
             f".{self._settings.file_format}", gray_face(aligned) if self._settings.gray else aligned

@@ -34,9 +34,21 @@ def use(monkeypatch, file):
 
 
 def test_the_version_needs_nothing_heavy():
-    code = "import sys; from auparity.cli import build_parser; build_parser(); print('cv2' in sys.modules)"
+    code = (
+        "import sys; from auparity.cli import build_parser; build_parser();"
+        "print({'cv2', 'numpy', 'multiprocessing'} & {*sys.modules})"
+    )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "False"
+    assert answer.stdout.strip() == "set()"
+
+
+def test_a_table_alone_needs_nothing_that_draws():
+    code = (
+        "import sys, auparity.cli.measure, auparity.extraction.jobs, auparity.accelerated.pipeline;"
+        "print({'cv2', 'auparity.reports.clips.overlay', 'auparity.reports.clips.summary'} & {*sys.modules})"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "set()"
 
 
 def test_version_and_usage(capsys):

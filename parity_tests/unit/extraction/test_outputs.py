@@ -16,6 +16,7 @@ import pytest
 
 from auparity.accelerated.cupy.models import DeviceModels
 from auparity.cli import extract as cli_extract
+from auparity.cli import pipeline_options
 from auparity.cli import report as cli_report
 from auparity.errors import AuparityError, VariantUnavailable
 from auparity.extraction.clips import extract_clip, extract_photograph
@@ -433,10 +434,10 @@ def test_the_command_line_passes_every_option_on(clip, tmp_path, monkeypatch):
 
 def test_settings_of_the_fit_reach_the_pipeline():
     bundle = STAGED.bundle
-    plain = cli_extract._pipeline_options(parse("x"), bundle)
+    plain = pipeline_options._pipeline_options(parse("x"), bundle)
     assert (plain.landmarks, plain.static_aus) == (None, False)
     options = "--wild --no-validate --iterations 7 --sigma 1.75 --reg 30 --w-reg 2 --static-aus"
-    given = cli_extract._pipeline_options(parse("x", *options.split()), bundle)
+    given = pipeline_options._pipeline_options(parse("x", *options.split()), bundle)
     assert given.static_aus
     assert given.landmarks is not None
     assert not given.landmarks.validate
@@ -450,7 +451,7 @@ def test_a_report_names_the_options_that_make_the_table_again():
     options = "--wild --no-validate --iterations 7 --sigma 1.75 --reg 30 --w-reg 2"
     for kind in ("clnf", "ceclm"):
         bundle = factories.make_bundle(0, kind)
-        given = cli_extract._pipeline_options(parse("x", *options.split()), bundle)
+        given = pipeline_options._pipeline_options(parse("x", *options.split()), bundle)
         assert given.landmarks is not None
         stored = json.loads(json.dumps(asdict(given.landmarks)))
         words = cli_report._landmark_options(stored, bundle.face.name)
