@@ -187,6 +187,9 @@ class FacesSession(Protocol):
     def measure(self, tracked: TrackedFaces, described: list[Any]) -> list[FrameResult]:
         """Step 3, which needs the frames before but no image."""
 
+    def without_face(self, *, index: int, timestamp: float, camera: Camera) -> FrameResult:
+        """The result that a clip of one face gives for a frame while no face was found yet; changes nothing."""
+
     def finish(self) -> list[FaceStretch]:
         """All stretches so far, with their persons and AUs; may be called again."""
 
@@ -290,6 +293,18 @@ class ManyFacesSession:
         return self._results.of_frame(
             face.state, tracked.camera, face.state.detection_success, index=tracked.index, timestamp=tracked.timestamp,
             au_intensity=intensity, au_presence=presence, face_id=face.face_id,
+        )  # fmt: skip
+
+    def without_face(self, *, index: int, timestamp: float, camera: Camera) -> FrameResult:
+        """The result that a clip of one face gives for a frame while no face was found yet; changes nothing.
+
+        Parameters
+        ----------
+        index, timestamp : of the frame, from 0, and in seconds.
+        """
+        return self._results.of_frame(
+            self.tracker.initial(), camera, False, index=index, timestamp=timestamp,
+            au_intensity=np.zeros(len(INTENSITY_AUS)), au_presence=np.zeros(len(PRESENCE_AUS)),
         )  # fmt: skip
 
     def finish(self) -> list[FaceStretch]:

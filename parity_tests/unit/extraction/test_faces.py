@@ -87,7 +87,7 @@ def test_another_number_of_faces_is_another_table(tables, clip, capsys):
 OTHERS = {
     "input_sha256": "1", "bundle": "b", "precision": "float64", "intrinsics": Intrinsics(fx=5.0), "max_frames": 3,
     "timestamps": "index", "fps": 25.0, "multi_view": True, "columns": ("pose",), "landmarks": {"validate": False},
-    "static_aus": True, "faces": 2, "aus": "calibrated", "person_ids": False, "aligned": {"size": 10},
+    "static_aus": True, "faces": 2, "aus": "calibrated", "face": "largest", "person_ids": False, "aligned": {"size": 10},
 }  # fmt: skip
 
 
