@@ -179,8 +179,8 @@ def test_parquet_is_asked_for_before_anything_starts(extract, tmp_path, monkeypa
     ],
 )
 def test_wrong_usage_is_exit_code_2_with_the_reason(extract, tmp_path, capsys, arguments, words):
-    for name in ("file", "a.png"):
-        (tmp_path / name).touch()
+    (tmp_path / "file").touch()
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
     for name in ("a.avi", "a.incomplete.avi"):
         write_video(tmp_path / name, 2)
     with pytest.raises(SystemExit) as exit_info:
