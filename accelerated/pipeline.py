@@ -182,8 +182,11 @@ class Pipeline:
         aus: AUMode | None = None, face: FaceChoice | None = None,
     ) -> ClipSession | FacesSession:  # fmt: skip
         """Begin a clip of one face, or of several; see `VideoPipeline.start_video`."""
-        if check_many(faces, aus, face) is None or faces is None:
+        many = check_many(faces, aus, face)
+        if face is not None:
             return self.backend.start_video(camera=camera, online=online, face=face)
+        if many is None or faces is None:
+            return self.backend.start_video(camera=camera, online=online)
         return self.backend.start_video(camera=camera, online=online, faces=faces, aus=aus)
 
     def process_image(

@@ -368,7 +368,7 @@ def _final_rows(
     run.successes = sum(run.rows[number].success for number in rows.kept or [])
     persons = {stretch.person_id for stretch in finished}
     if persons and settings.person not in persons:
-        run.notes.append(f"nobody has person_id {settings.person}; the last one of this clip is {max(persons)}")
+        run.notes.append(f"nobody in this clip has person_id {settings.person}; the highest is {max(persons)}")
     return rows
 
 

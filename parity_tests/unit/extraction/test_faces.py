@@ -211,7 +211,7 @@ def test_the_table_of_a_person_has_the_rows_of_this_person_and_one_for_every_oth
 def test_a_frame_without_the_person_has_the_row_of_a_frame_without_a_face(comings_and_goings, tmp_path, capsys):
     clip, _ = comings_and_goings
     assert extract(clip, tmp_path / "nobody", "--face", "track:7", "--max-frames", "2") == 0
-    message = "nobody has person_id 7; the last one of this clip is 1"
+    message = "nobody in this clip has person_id 7; the highest is 1"
     assert message in capsys.readouterr().err
     assert json.loads((tmp_path / "nobody" / "leaves.csv.json").read_text())["warnings"] == [message]
     assert extract(clip, tmp_path / "none", "--face", "box:0,190,5,5", "--max-frames", "2") == 0
