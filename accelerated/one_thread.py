@@ -20,6 +20,7 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from auparity.reference.analysis import Descriptors
+from auparity.reference.head_pose import Camera
 from auparity.reference.many_sessions import FaceStretch, ManyFacesSession, TrackedFaces
 from auparity.reference.pipeline import TrackedFrame, VideoSession
 from auparity.reference.results import FrameResult, OfflineAUs
@@ -157,6 +158,10 @@ class OneThreadFacesSession:
     @in_one_thread
     def measure(self, tracked: TrackedFaces, described: list[Any]) -> list[FrameResult]:
         return self.session.measure(tracked, described)
+
+    @in_one_thread
+    def without_face(self, *, index: int, timestamp: float, camera: Camera) -> FrameResult:
+        return self.session.without_face(index=index, timestamp=timestamp, camera=camera)
 
     @in_one_thread
     def finish(self) -> list[FaceStretch]:

@@ -31,6 +31,7 @@ from auparity.accelerated.choices import (
 from auparity.accelerated.processor import ProcessorPipeline
 from auparity.accelerated.registry import REFERENCE
 from auparity.errors import AuparityWarning, ContractError
+from auparity.reference.face_choice import FaceChoice
 from auparity.reference.head_pose import Camera
 from auparity.reference.many_faces import Faces
 from auparity.reference.many_sessions import AUMode, FacesSession, check_many
@@ -168,18 +169,23 @@ class Pipeline:
 
     @overload
     def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None
-    ) -> ClipSession: ...
+        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None,
+        face: FaceChoice | None = None,
+    ) -> ClipSession: ...  # fmt: skip
     @overload
     def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None
-    ) -> FacesSession: ...
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None,
+        face: None = None,
+    ) -> FacesSession: ...  # fmt: skip
     def start_video(
         self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
-        aus: AUMode | None = None,
+        aus: AUMode | None = None, face: FaceChoice | None = None,
     ) -> ClipSession | FacesSession:  # fmt: skip
         """Begin a clip of one face, or of several; see `VideoPipeline.start_video`."""
-        if check_many(faces, aus) is None or faces is None:
+        many = check_many(faces, aus, face)
+        if face is not None:
+            return self.backend.start_video(camera=camera, online=online, face=face)
+        if many is None or faces is None:
             return self.backend.start_video(camera=camera, online=online)
         return self.backend.start_video(camera=camera, online=online, faces=faces, aus=aus)
 

@@ -16,6 +16,7 @@ from auparity.accelerated.choices import Choice, coarsest, stages_of
 from auparity.accelerated.one_thread import OneThreadFacesSession, OneThreadSession, find_libraries, one_blas_thread
 from auparity.accelerated.registry import STAGES
 from auparity.errors import ContractError
+from auparity.reference.face_choice import FaceChoice
 from auparity.reference.head_pose import Camera
 from auparity.reference.many_faces import Faces
 from auparity.reference.many_sessions import AUMode, check_many
@@ -65,19 +66,21 @@ class ProcessorPipeline:
 
     @overload
     def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None
-    ) -> OneThreadSession: ...
+        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None,
+        face: FaceChoice | None = None,
+    ) -> OneThreadSession: ...  # fmt: skip
     @overload
     def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None
-    ) -> OneThreadFacesSession: ...
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None,
+        face: None = None,
+    ) -> OneThreadFacesSession: ...  # fmt: skip
     def start_video(
         self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
-        aus: AUMode | None = None,
+        aus: AUMode | None = None, face: FaceChoice | None = None,
     ) -> OneThreadSession | OneThreadFacesSession:  # fmt: skip
         """Begin a clip; see `VideoPipeline.start_video`."""
-        if check_many(faces, aus) is None or faces is None:
-            return OneThreadSession(self.staged.start_video(camera=camera, online=online))
+        if check_many(faces, aus, face) is None or faces is None:
+            return OneThreadSession(self.staged.start_video(camera=camera, online=online, face=face))
         with one_blas_thread():
             return OneThreadFacesSession(self.staged.start_video(camera=camera, online=online, faces=faces, aus=aus))
 

@@ -85,6 +85,10 @@ class SlotTracker:
         self._frames = 0
         self._stretches = 0
 
+    def initial(self) -> FaceState:
+        """The state of a face that was never seen."""
+        return self._landmarker.initial()
+
     def track(self, image: Array) -> list[FollowedFace]:
         """Follow all faces into the next frame (H, W, 3) uint8 BGR; the faces of this frame, by slot.
 

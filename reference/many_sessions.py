@@ -19,6 +19,7 @@ from auparity.errors import ContractError
 from auparity.models.types import PDM
 from auparity.reference.analysis import ImageAnalyser, VideoAnalyser
 from auparity.reference.clip_frames import ClipFrames
+from auparity.reference.face_choice import FaceChoice
 from auparity.reference.face_results import FaceResults
 from auparity.reference.face_states import FaceState
 from auparity.reference.fit_shape import ShapeFitter
@@ -34,7 +35,7 @@ AUMode = Literal["static", "calibrated"]
 AU_MODES: tuple[AUMode, ...] = ("static", "calibrated")
 
 
-def check_many(faces: Any, aus: Any) -> tuple[Faces, AUMode] | None:
+def check_many(faces: Any, aus: Any, face: Any = None) -> tuple[Faces, AUMode] | None:
     """How many faces a clip is measured for and with which AUs, static ones unless told otherwise.
 
     Returns
@@ -44,8 +45,12 @@ def check_many(faces: Any, aus: Any) -> tuple[Faces, AUMode] | None:
     Raises
     ------
     ContractError : `faces` as of `check_faces`; `aus` is none of `AU_MODES`, or is given for a clip of one face, whose
-        AUs are always calibrated.
+        AUs are always calibrated; `face` is not a `FaceChoice`, or is given for a clip of several faces.
     """
+    if face is not None and not isinstance(face, FaceChoice):
+        raise ContractError("pipeline", "face", "a FaceChoice or None", repr(face))
+    if faces is not None and face is not None:
+        raise ContractError("pipeline", "face", "None where `faces` is given: all of these are followed", repr(face))
     if faces is None:
         if aus is not None:
             raise ContractError("pipeline", "aus", "None where `faces` is None", repr(aus))
@@ -182,6 +187,9 @@ class FacesSession(Protocol):
     def measure(self, tracked: TrackedFaces, described: list[Any]) -> list[FrameResult]:
         """Step 3, which needs the frames before but no image."""
 
+    def without_face(self, *, index: int, timestamp: float, camera: Camera) -> FrameResult:
+        """The result that a clip of one face gives for a frame while no face was found yet; changes nothing."""
+
     def finish(self) -> list[FaceStretch]:
         """All stretches so far, with their persons and AUs; may be called again."""
 
@@ -285,6 +293,18 @@ class ManyFacesSession:
         return self._results.of_frame(
             face.state, tracked.camera, face.state.detection_success, index=tracked.index, timestamp=tracked.timestamp,
             au_intensity=intensity, au_presence=presence, face_id=face.face_id,
+        )  # fmt: skip
+
+    def without_face(self, *, index: int, timestamp: float, camera: Camera) -> FrameResult:
+        """The result that a clip of one face gives for a frame while no face was found yet; changes nothing.
+
+        Parameters
+        ----------
+        index, timestamp : of the frame, from 0, and in seconds.
+        """
+        return self._results.of_frame(
+            self.tracker.initial(), camera, False, index=index, timestamp=timestamp,
+            au_intensity=np.zeros(len(INTENSITY_AUS)), au_presence=np.zeros(len(PRESENCE_AUS)),
         )  # fmt: skip
 
     def finish(self) -> list[FaceStretch]:

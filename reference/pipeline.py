@@ -20,6 +20,7 @@ from auparity.reference.analysis import Descriptors, ImageAnalyser, VideoAnalyse
 from auparity.reference.clip_frames import ClipFrames
 from auparity.reference.clm import ClmLandmarker
 from auparity.reference.contracts import check_image
+from auparity.reference.face_choice import FaceChoice
 from auparity.reference.face_results import FaceResults
 from auparity.reference.face_states import FaceState
 from auparity.reference.head_pose import Camera, check_camera
@@ -91,15 +92,17 @@ class VideoPipeline(Protocol):
 
     @overload
     def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None
-    ) -> ClipSession: ...
+        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None,
+        face: FaceChoice | None = None,
+    ) -> ClipSession: ...  # fmt: skip
     @overload
     def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None
-    ) -> FacesSession: ...
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None,
+        face: None = None,
+    ) -> FacesSession: ...  # fmt: skip
     def start_video(
         self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
-        aus: AUMode | None = None,
+        aus: AUMode | None = None, face: FaceChoice | None = None,
     ) -> ClipSession | FacesSession:  # fmt: skip
         """Begin a clip.
 
@@ -110,11 +113,13 @@ class VideoPipeline(Protocol):
         faces : None for a clip of one person. A number of slots, or "all", for several: the session's results are then
             lists of the faces of a frame (`many_sessions.ManyFacesSession`).
         aus : of several faces: "static" (the default, as OpenFace has them) or "calibrated" for each stretch.
+        face : of a clip of one person: which face is followed where there are several; None for the widest, as OpenFace
+            does wherever it looks for a face.
 
         Raises
         ------
-        ContractError : `faces` or `aus` is none of these.
-        VariantUnavailable : a pipeline that does not follow several faces.
+        ContractError : `faces`, `aus` or `face` is none of these; `face` together with `faces`.
+        VariantUnavailable : a pipeline that does not follow several faces, or cannot choose among them.
         """
 
     def process_image(
@@ -181,20 +186,22 @@ class StagedPipeline:
 
     @overload
     def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None
-    ) -> VideoSession: ...
+        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None,
+        face: FaceChoice | None = None,
+    ) -> VideoSession: ...  # fmt: skip
     @overload
     def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None
-    ) -> ManyFacesSession: ...
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None,
+        face: None = None,
+    ) -> ManyFacesSession: ...  # fmt: skip
     def start_video(
         self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
-        aus: AUMode | None = None,
+        aus: AUMode | None = None, face: FaceChoice | None = None,
     ) -> VideoSession | ManyFacesSession:  # fmt: skip
         """Begin a clip; see `VideoPipeline.start_video`."""
-        many = check_many(faces, aus)
+        many = check_many(faces, aus, face)
         if many is None:
-            return VideoSession(self, camera, online)
+            return VideoSession(self, camera, online, face)
         tracker = SlotTracker(self.locator, self.landmarker, many[0])
         of_faces = self._aus_of_faces(many[1], online)
         return ManyFacesSession(tracker, of_faces, self.results, self.landmarker.shape, camera)
@@ -298,11 +305,13 @@ class VideoSession:
     or processes, as long as `track` and `measure` each see the frames in order.
     """
 
-    def __init__(self, pipeline: StagedPipeline, camera: Camera | None, online: bool) -> None:
+    def __init__(
+        self, pipeline: StagedPipeline, camera: Camera | None, online: bool, face: FaceChoice | None = None
+    ) -> None:
         self._pipeline = pipeline
         self._clip = ClipFrames(camera)
         self._frames = 0
-        self.tracker = VideoTracker(pipeline.locator, pipeline.landmarker, pipeline.options.reinit_every)
+        self.tracker = VideoTracker(pipeline.locator, pipeline.landmarker, pipeline.options.reinit_every, face)
         static = pipeline.options.static_aus
         predictors = pipeline.bundle.image_aus if static else pipeline.bundle.video_aus
         self.analyser = VideoAnalyser(predictors, pipeline.numerics, pipeline.stages, online=online, dynamic=not static)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.reference.detection import select_face
+from auparity.reference.detection import Detections, Face, select_face
+from auparity.reference.face_choice import FaceChoice, box_around
 from auparity.reference.face_states import FaceState
 from auparity.reference.images import Images
 from auparity.reference.landmarker import Landmarker
@@ -32,10 +33,21 @@ class VideoTracker:
     ----------
     locator, landmarker : what finds faces, and their landmarks.
     reinit_every : frames between attempts to find a lost face again.
+    face : which of several faces is taken wherever faces are looked for; None for the widest, as OpenFace does.
+
+    Notes
+    -----
+    With a choice by box the tracker stays with its face: a face that was lost is looked for where its landmarks were
+    when the landmarker last believed them. It is looked for in the box of the choice until they were believed once, and
+    again when the tracker starts anew after `MAX_FAILURES`.
     """
 
-    def __init__(self, locator: FaceLocator, landmarker: Landmarker, reinit_every: int = REINIT_EVERY) -> None:
-        self._locator, self._landmarker, self._reinit_every = locator, landmarker, reinit_every
+    def __init__(
+        self, locator: FaceLocator, landmarker: Landmarker, reinit_every: int = REINIT_EVERY,
+        face: FaceChoice | None = None,
+    ) -> None:  # fmt: skip
+        self._locator, self._landmarker, self._reinit_every, self._choice = locator, landmarker, reinit_every, face
+        self._last_seen: Array | None = None  # (4,) x, y, w, h px: where the face was, of a choice alone
         self.state: FaceState = landmarker.initial()
         self.tracking_initialised = False
         self.failures_in_a_row = -1
@@ -51,18 +63,29 @@ class VideoTracker:
         -------
         "returned success" (the CSV's success column); `state.detection_success` is the landmarker's own flag.
         """
+        returned = self._track(image)
+        if self._choice is not None and returned and self.state.detection_success:
+            self._last_seen = box_around(self.state.landmarks)
+        return returned
+
+    def _track(self, image: Array) -> bool:
         images, was_initialised = Images([image]), self.tracking_initialised
         if was_initialised:
             self._follow(images)
         if self._detection_is_due():
-            face = select_face(self._locator.locate(images)[0])
+            face = self._select(self._locator.locate(images)[0], image)
             if face is not None and face.box[2] > 0:
                 return self._detect_anew(images, face.box, was_initialised)
         if not self.tracking_initialised:
             self.failures_in_a_row += 1
         if self.failures_in_a_row > MAX_FAILURES:
-            self.tracking_initialised = False
+            self.tracking_initialised, self._last_seen = False, None
         return self.state.detection_success
+
+    def _select(self, detections: Detections, image: Array) -> Face | None:
+        if self._choice is None:
+            return select_face(detections)
+        return self._choice.select(detections, image.shape, self._last_seen)
 
     def _follow(self, images: Images) -> None:
         """Step A: from where the face was."""

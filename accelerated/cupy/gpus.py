@@ -19,6 +19,7 @@ import numpy.typing as npt
 from auparity.accelerated.cupy.device import shared_device
 from auparity.accelerated.cupy.pipeline import DevicePipeline, refuse_many
 from auparity.accelerated.cupy.sessions import DeviceSession
+from auparity.reference.face_choice import FaceChoice
 from auparity.reference.head_pose import Camera
 from auparity.reference.many_faces import Faces
 from auparity.reference.many_sessions import AUMode
@@ -58,18 +59,20 @@ class ManyDevices:
 
     @overload
     def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None
-    ) -> DeviceSession: ...
+        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None,
+        face: FaceChoice | None = None,
+    ) -> DeviceSession: ...  # fmt: skip
     @overload
     def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None
-    ) -> NoReturn: ...
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None,
+        face: None = None,
+    ) -> NoReturn: ...  # fmt: skip
     def start_video(
         self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
-        aus: AUMode | None = None,
+        aus: AUMode | None = None, face: FaceChoice | None = None,
     ) -> DeviceSession:  # fmt: skip
         """Begin a clip on the device that has the fewest; errors as of `DevicePipeline.start_video`."""
-        refuse_many(faces, aus)
+        refuse_many(faces, aus, face)
         with self._sharing:
             number = min(range(len(self._open)), key=self._open.__getitem__)
             self._open[number] += 1

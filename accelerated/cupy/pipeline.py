@@ -29,6 +29,7 @@ from auparity.errors import ContractError, VariantUnavailable
 from auparity.reference.action_units import clamp_intensity
 from auparity.reference.contracts import check_image
 from auparity.reference.detection import Detections
+from auparity.reference.face_choice import FaceChoice
 from auparity.reference.fitting import INITIAL_LIKELIHOOD
 from auparity.reference.head_pose import Camera, check_camera
 from auparity.reference.many_faces import Faces
@@ -92,15 +93,17 @@ class DevicePipeline:
 
     @overload
     def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None
-    ) -> DeviceSession: ...
+        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None,
+        face: FaceChoice | None = None,
+    ) -> DeviceSession: ...  # fmt: skip
     @overload
     def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None
-    ) -> NoReturn: ...
+        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None,
+        face: None = None,
+    ) -> NoReturn: ...  # fmt: skip
     def start_video(
         self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
-        aus: AUMode | None = None,
+        aus: AUMode | None = None, face: FaceChoice | None = None,
     ) -> DeviceSession:  # fmt: skip
         """Begin a clip; any number may be open, each used by one thread at a time.
 
@@ -108,7 +111,7 @@ class DevicePipeline:
         ------
         ContractError, VariantUnavailable : as of `refuse_many`.
         """
-        refuse_many(faces, aus)
+        refuse_many(faces, aus, face)
         return DeviceSession(self.streams, camera, online)
 
     def advance(
@@ -193,18 +196,23 @@ class _Face:
     box: Array
 
 
-def refuse_many(faces: Any, aus: Any) -> None:
-    """Return for a clip of one face; the GPU does not follow several yet.
+def refuse_many(faces: Any, aus: Any, face: Any = None) -> None:
+    """Return for a clip of one face, the widest; the GPU does not follow several yet, and does not choose among them.
 
     Raises
     ------
-    ContractError : `faces` or `aus` is none that any pipeline takes.
-    VariantUnavailable : several faces are asked for.
+    ContractError : `faces`, `aus` or `face` is none that any pipeline takes.
+    VariantUnavailable : several faces, or another one than the widest, are asked for.
     """
-    if check_many(faces, aus) is not None:
+    if check_many(faces, aus, face) is not None:
         raise VariantUnavailable(
             "the pipeline that stays on the GPU follows one face in a clip; for several take a pipeline of the "
             'processor: Pipeline.best(options=PipelineOptions(device="cpu"))'
+        )
+    if face is not None:
+        raise VariantUnavailable(
+            f"the pipeline that stays on the GPU follows the widest face and cannot choose another ({face}); take a "
+            'pipeline of the processor: Pipeline.best(options=PipelineOptions(device="cpu"))'
         )
 
 

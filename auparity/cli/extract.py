@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auparity.cli.pipeline_options import add_pipeline_options, build_pipeline
-from auparity.cli.types import faces, positive, whole
+from auparity.cli.types import face, faces, positive, whole
 from auparity.errors import AuparityError
 from auparity.extraction.engines import BUILT_IN, PROCESSES, SERIAL, STREAMS
 
@@ -134,6 +134,15 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "person_id that survives a loss. Default: one face, as OpenFace's FeatureExtraction",
     )
     group.add_argument(
+        "--face",
+        type=face,
+        metavar="WHICH",
+        help="follow one face of several in each clip: largest (area of the box), central (nearest to the centre of "
+        "the image), box:x,y,w,h (overlaps most with this box, px in the frame, and stays with that face), or track:K "
+        "(the person_id K of --faces all --aus calibrated; frames without this person have success 0). Default: the "
+        "widest face, as OpenFace",
+    )
+    group.add_argument(
         "--aus",
         choices=("static", "calibrated"),
         help="with --faces: AUs of the static models, as OpenFace's FaceLandmarkVidMulti (default), or calibrated to "
@@ -257,12 +266,23 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     from auparity.extraction.sidecars import Intrinsics
     from auparity.extraction.types import ExtractionSettings
     from auparity.media import MAX_PIXELS
+    from auparity.reference.face_choice import PersonChoice
 
     fx, fy, cx, cy = arguments.fx, arguments.fy, arguments.cx, arguments.cy
     if fx is None and fy is not None:
         parser.error("--fy needs --fx")
     if arguments.aus is not None and arguments.faces is None:
         parser.error("--aus is for several faces: add --faces N")
+    if arguments.face is not None and arguments.faces is not None:
+        parser.error("--face follows one face and --faces several: take one of them")
+    if isinstance(arguments.face, PersonChoice):
+        if arguments.static_aus:
+            parser.error(f"--face {arguments.face} has AUs calibrated to the person: leave --static-aus out")
+        if arguments.hog or arguments.aligned or arguments.tracked:
+            parser.error(
+                f"--face {arguments.face} knows the person only when a clip has ended: leave --hog, --aligned and "
+                "--tracked out"
+            )
     if (cx is None) != (cy is None):
         parser.error("--cx and --cy go together")
     if arguments.output.exists() and not arguments.output.is_dir():
@@ -279,6 +299,7 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         max_pixels=MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels,
         multi_view=arguments.multi_view,
         faces=arguments.faces,
+        face=arguments.face,
         aus=arguments.aus,
         outputs=_outputs(arguments, parser),
     )
@@ -310,9 +331,13 @@ def _outputs(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
 
 
 def check_jobs(jobs: list[Job], settings: ExtractionSettings, parser: argparse.ArgumentParser) -> None:
-    """End the program with the usage where an output would be written over another one or over an input."""
+    """End the program with the usage where an output would be written over another one or over an input, or where one
+    face is chosen in an image, all of whose faces are measured."""
     from auparity.extraction.outputs.settings import check_collisions
 
+    images = [job.path for job in jobs if job.kind == "photograph"]
+    if settings.face is not None and images:
+        parser.error(f"--face is for clips: all faces of an image are measured ({images[0]})")
     named = [(job.name, job.kind, job.path) for job in jobs if job.kind in ("clip", "photograph")]
     try:
         check_collisions(

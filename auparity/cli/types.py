@@ -1,10 +1,14 @@
-"""Types of command-line arguments: numbers with limits."""
+"""Types of command-line arguments: numbers with limits, and choices of faces."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from auparity.reference.face_choice import FaceChoice, PersonChoice
 
 
 def whole(least: int) -> Callable[[str], int]:
@@ -47,3 +51,38 @@ def not_negative(text: str) -> float:
 def faces(text: str) -> int | str:
     """A number of faces, at least 1, or "all"."""
     return text if text == "all" else whole(1)(text)
+
+
+def face(text: str) -> FaceChoice | PersonChoice:
+    """Which face is followed: "largest", "central", "box:x,y,w,h" in px of the frame, or "track:K"."""
+    from auparity.reference.face_choice import FaceChoice, PersonChoice
+
+    word, colon, value = text.partition(":")
+    if text == "largest":
+        return FaceChoice("largest")
+    if text == "central":
+        return FaceChoice("central")
+    if word == "box" and colon:
+        return FaceChoice("box", _box(text, value))
+    if word == "track" and colon:
+        return PersonChoice(_person(text, value))
+    raise argparse.ArgumentTypeError(f"{text!r} is not largest, central, track:K or box:x,y,w,h")
+
+
+def _box(text: str, value: str) -> tuple[float, float, float, float]:
+    try:
+        numbers = [float(part) for part in value.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4 or not all(math.isfinite(number) for number in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} does not have four numbers: box:x,y,w,h in pixels of the frame")
+    x, y, width, height = numbers
+    if width <= 0 or height <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} has a width or a height that is not above 0")
+    return x, y, width, height
+
+
+def _person(text: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} does not have a person_id, a whole number of at least 0: track:K")
+    return int(value)

@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-import numpy as np
-
-from auparity.errors import VideoError
+from auparity.errors import ContractError, VideoError
+from auparity.extraction.final_rows import NOBODY, FinalRows, Row, of_all_faces, of_one_face, of_one_person
 from auparity.extraction.outputs.clip_outputs import (
     ClipOutputs,
     changed_outputs,
@@ -39,10 +38,11 @@ from auparity.extraction.tables import Layout
 from auparity.extraction.types import ClipProgress, ExtractionSettings, NoProgress, Outcome, never
 from auparity.fingerprints import Fingerprint, fingerprint_of_file, fingerprint_of_files
 from auparity.media import FrameSource, Image, ImageSequence, printable, read_photograph
+from auparity.reference.face_choice import FaceChoice
 from auparity.reference.head_pose import Camera
 from auparity.reference.many_sessions import FacesSession, FaceStretch
 from auparity.reference.pipeline import ClipSession, VideoPipeline
-from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, FrameResult, OfflineAUs
+from auparity.reference.results import FrameResult, OfflineAUs
 
 
 def extract_clip(
@@ -76,6 +76,7 @@ def extract_clip(
     Raises
     ------
     VideoError : not one frame could be read. OSError : the table could not be written; its part file stays.
+    ContractError : one person is asked for, and the pipeline has static AUs.
     """
     settings, progress = settings or ExtractionSettings(), progress or NoProgress()
     paths = OutputPaths(settings.output_dir, name or source.name, settings.table_format)
@@ -85,11 +86,16 @@ def extract_clip(
         static_aus=pipeline.options.static_aus,
         faces=settings.faces,
         aus=settings.aus,
+        face=None if settings.face is None else str(settings.face),
         person_ids=None if settings.faces is None or settings.person_ids else False,
     )
     if not source.live:
         stated = settings.fps if source.timestamps == "index" else None
         request = replace(request, timestamps=source.timestamps, fps=stated)
+    if settings.person is not None and pipeline.options.static_aus:
+        raise ContractError(
+            "extraction", "static_aus", f"False with face={settings.face}, whose AUs are calibrated", "True"
+        )
     earlier = _earlier_table(source.path, paths, request, settings, "clip")
     if earlier is not None:
         return earlier
@@ -113,9 +119,10 @@ def extract_clip(
         target = paths if complete else paths.incomplete
         if run.ending != "limit":
             request = replace(request, max_frames=None)
+        final = _final_rows(ended, run, table.n_rows, settings)
         facts = _clip_facts(source, run, run.frames, time.monotonic() - started, settings, content)
         outputs.finish(table.n_rows, run.camera)
-        finished = table.finish(*_final_rows(ended, run, table.n_rows, settings))
+        finished = table.finish(final.aus, final.persons, final.kept)
         try:
             publish(
                 finished, target, request=request, bundle=pipeline.bundle.meta, complete=complete,
@@ -143,9 +150,14 @@ def extract_photograph(
 
     Raises
     ------
-    VideoError : the image cannot be read. OSError : the table could not be written.
+    VideoError : the image cannot be read. OSError : the table could not be written. ContractError : the settings choose
+        one face, and all of an image are measured.
     """
     settings = settings or ExtractionSettings()
+    if settings.face is not None:
+        raise ContractError(
+            "extraction", "face", "None for an image, all of whose faces are measured", str(settings.face)
+        )
     paths = OutputPaths(settings.output_dir, name or path.stem, settings.table_format)
     content = _Content([path])
     request = replace(_request(pipeline, settings, content), max_frames=None, multi_view=settings.multi_view)
@@ -245,16 +257,17 @@ class _Run:
     image_size: tuple[int, ...] = (0, 0)  # height, width
     frames: int = 0
     successes: int = 0  # frames with a face
-    rows: list[tuple[int, int]] = field(default_factory=list)  # frame and face_id of each row, of several faces
+    rows: list[Row] = field(default_factory=list)  # of several faces
     ending: Literal["end", "limit", "interrupted", "unreadable"] = "end"
     error: VideoError | None = None
     problems: list[str] = field(default_factory=list)  # frames that could not be decoded without errors, and the like
+    notes: list[str] = field(default_factory=list)  # what readers of the table must know besides
 
     def take(self, session: ClipSession | FacesSession, faces: Sequence[FrameResult], *, several: bool) -> None:
         """A frame was measured, and its rows are in the table."""
         self.session = session
         if several:
-            self.rows += [(self.frames, face.face_id) for face in faces]
+            self.rows += [Row(self.frames, face.face_id, face.success) for face in faces]
         self.frames += 1
         self.successes += any(face.success for face in faces)
 
@@ -300,9 +313,11 @@ def _track(
             measured = session.process_frame(frame.image, frame.timestamp)
             faces = measured if isinstance(measured, list) else [measured]
             outputs.append(frame.image, faces)
+            if settings.person is not None:
+                faces = [_nobody(session, run, frame.timestamp), *faces]
             for face in faces:
-                table.append(face)
-            run.take(session, faces, several=settings.faces is not None)
+                table.append(face if settings.person is None else replace(face, face_id=0))
+            run.take(session, faces, several=isinstance(measured, list))
             progress.frame_done()
             if observer is not None:
                 observer(faces[0])
@@ -315,6 +330,14 @@ def _track(
     return run
 
 
+def _nobody(session: ClipSession | FacesSession, run: _Run, timestamp: float) -> FrameResult:
+    """The row that stays of a frame in which the person of the table is not followed."""
+    assert run.camera is not None
+    of_all = cast("FacesSession", session)  # where a person is asked for, all faces are followed
+    result = of_all.without_face(index=run.frames, timestamp=timestamp, camera=run.camera)
+    return replace(result, face_id=NOBODY)
+
+
 def _limit_reached(settings: ExtractionSettings, n_rows: int, timestamp: float) -> bool:
     by_count = settings.max_frames is not None and n_rows >= settings.max_frames
     return by_count or (settings.max_seconds is not None and timestamp >= settings.max_seconds)
@@ -323,6 +346,10 @@ def _limit_reached(settings: ExtractionSettings, n_rows: int, timestamp: float) 
 def _start(
     pipeline: VideoPipeline, camera: Camera, source: FrameSource, settings: ExtractionSettings
 ) -> ClipSession | FacesSession:
+    if settings.person is not None:
+        return pipeline.start_video(camera=camera, online=source.live, faces="all", aus="calibrated")
+    if isinstance(settings.face, FaceChoice):
+        return pipeline.start_video(camera=camera, online=source.live, face=settings.face)
     if settings.faces is None:
         return pipeline.start_video(camera=camera, online=source.live)
     return pipeline.start_video(camera=camera, online=source.live, faces=settings.faces, aus=settings.aus)
@@ -330,23 +357,19 @@ def _start(
 
 def _final_rows(
     finished: OfflineAUs | list[FaceStretch], run: _Run, n_rows: int, settings: ExtractionSettings
-) -> tuple[OfflineAUs | None, list[int] | None]:
-    """What is known of the rows at the end: post-processed AUs, None where they stay as they are; persons of several.
-
-    An interruption may come after a frame has entered the AU history, and before it is in the table.
-    """
+) -> FinalRows:
+    """What is known of the rows at the end; `run` learns how many frames show the person whose table it is."""
     if isinstance(finished, OfflineAUs):
-        return OfflineAUs(finished.intensity[:n_rows], finished.presence[:n_rows]), None
-    places = {
-        (int(frame), stretch.face_id): (stretch, k) for stretch in finished for k, frame in enumerate(stretch.frames)
-    }
-    found = [places[row] for row in run.rows[:n_rows]]
-    persons = [stretch.person_id for stretch, _ in found] if settings.person_ids else None
-    if settings.aus != "calibrated":
-        return None, persons
-    intensity = np.array([stretch.aus.intensity[k] for stretch, k in found]).reshape(n_rows, len(INTENSITY_AUS))
-    presence = np.array([stretch.aus.presence[k] for stretch, k in found]).reshape(n_rows, len(PRESENCE_AUS))
-    return OfflineAUs(intensity, presence), persons
+        return of_one_face(finished, n_rows)
+    if settings.person is None:
+        calibrated = settings.aus == "calibrated"
+        return of_all_faces(finished, run.rows[:n_rows], calibrated=calibrated, person_ids=settings.person_ids)
+    rows = of_one_person(finished, run.rows, settings.person)
+    run.successes = sum(run.rows[number].success for number in rows.kept or [])
+    persons = {stretch.person_id for stretch in finished}
+    if persons and settings.person not in persons:
+        run.notes.append(f"nobody in this clip has person_id {settings.person}; the highest is {max(persons)}")
+    return rows
 
 
 def _nothing_done(source: FrameSource, run: _Run) -> Outcome:
@@ -435,14 +458,14 @@ def _clip_facts(
         "frames": rows,
         "frames_with_success": run.successes,
         **({"damaged_frames": [number + 1 for number in damaged]} if damaged else {}),  # as the table counts them
-        "warnings": [*settings.warnings, *source.warnings, *run.problems, *_no_face(run)],
+        "warnings": [*settings.warnings, *source.warnings, *run.problems, *run.notes, *_no_face(run)],
         "camera": _camera_facts(run.camera),
         "seconds": round(seconds, 3),
     }
 
 
 def _no_face(run: _Run) -> list[str]:
-    return [] if run.successes else [NO_FACE_IN_CLIP]
+    return [] if run.successes or run.notes else [NO_FACE_IN_CLIP]
 
 
 def _clip_outcome(
@@ -465,5 +488,6 @@ def _clip_outcome(
         status = "incomplete"
         message = f"{shown}: NOT WHOLE: {'; '.join(run.problems)}. All {rows} frames that could be read are in {table}"
     return Outcome(
-        source.path, status, message, target.table, rows, tuple(source.warnings), without_face=not run.successes
-    )
+        source.path, status, message, target.table, rows, (*source.warnings, *run.notes),
+        without_face=not run.successes,
+    )  # fmt: skip

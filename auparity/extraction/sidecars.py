@@ -54,6 +54,7 @@ class Request:
     static_aus: bool | None = None  #: AUs of a clip by the static models; None for images
     faces: int | str | None = None  #: faces followed in a clip; None for one
     aus: str | None = None  #: which AUs several faces have
+    face: str | None = None  #: which face is followed where one is, as on the command line; None for the widest
     person_ids: bool | None = None  #: False where several faces have no column `person_id`
     aligned: Mapping[str, Any] | None = None  #: how aligned faces were cut out; None if they were not asked for
 
@@ -242,6 +243,8 @@ def differences(content: Mapping[str, Any], request: Request) -> list[str]:
     if made.get("faces") != request.faces:
         of = "of one face" if made.get("faces") is None else f"with --faces {made['faces']}"
         reasons.append(of)
+    if made.get("face") != request.face:
+        reasons.append("without --face" if made.get("face") is None else f"with --face {made['face']}")
     if (made.get("aus") or "static") != (request.aus or "static"):
         reasons.append(f"with {made.get('aus') or 'static'} AUs of several faces")
     if (made.get("person_ids") is False) != (request.person_ids is False):

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
@@ -75,13 +77,21 @@ class TableWriter(Protocol):
 
     def append(self, result: FrameResult) -> None: ...
 
-    def finish(self, offline: OfflineAUs | None, persons: Sequence[int] | None = None) -> Finished:
+    def finish(
+        self, offline: OfflineAUs | None, persons: Sequence[int] | None = None, kept: Sequence[int] | None = None
+    ) -> Finished:
         """The whole table in a file of its own, AU columns replaced where `offline` is given and there are any.
-        `persons` has the `person_id` of each row of a table of several people, and is None for others.
+
+        Parameters
+        ----------
+        offline : the AUs of the rows that stay, in order.
+        persons : the `person_id` of each of these rows in a table of several people; None for others.
+        kept : numbers of the rows that stay, from 0 and increasing; None for all.
 
         Raises
         ------
-        ContractError : `offline` has another number of frames. OSError : it cannot be written. AuparityError : the
+        ContractError : `offline` or `persons` has another number of rows; `kept` is out of order or has rows that there
+            are not. OSError : it cannot be written. AuparityError : the
             file on disk does not hold what was written.
         """
 
@@ -117,14 +127,17 @@ class CSVTable:
         self._file.flush()
         self.n_rows += 1
 
-    def finish(self, offline: OfflineAUs | None, persons: Sequence[int] | None = None) -> Finished:
-        offline = _checked(offline, self.n_rows, self._groups)
-        _check_persons(persons, self.n_rows, self._layout)
+    def finish(
+        self, offline: OfflineAUs | None, persons: Sequence[int] | None = None, kept: Sequence[int] | None = None
+    ) -> Finished:
+        numbers = _checked_rows(kept, self.n_rows)
+        offline = _checked(offline, len(numbers), self._groups)
+        _check_persons(persons, len(numbers), self._layout)
         out, temporary = create_beside(self._table, TEMPORARY)
         with _removed_on_error(out, temporary):
             self._file.seek(0)
             out.write(next(self._file))
-            for index, line in enumerate(self._file):
+            for index, line in enumerate(_at(self._file, numbers)):
                 text = line.decode("ascii").rstrip("\n")
                 if persons is not None:  # the last column; what is before it is a row of one person
                     text = text.rpartition(",")[0]
@@ -134,8 +147,8 @@ class CSVTable:
                     text = f"{text},{persons[index]}"
                 out.write(text.encode("ascii") + b"\n")
             flush_to_disk(out)
-            finished, lines = _read_back(out, temporary, self.n_rows)
-            _check_count(temporary, lines - 1, self.n_rows)
+            finished, lines = _read_back(out, temporary, len(numbers))
+            _check_count(temporary, lines - 1, len(numbers))
         return finished
 
     def keep_part(self) -> None:
@@ -166,22 +179,29 @@ class ParquetTable:
         if len(self._rows) == ROWS_PER_BATCH:
             self._write_batch()
 
-    def finish(self, offline: OfflineAUs | None, persons: Sequence[int] | None = None) -> Finished:
+    def finish(
+        self, offline: OfflineAUs | None, persons: Sequence[int] | None = None, kept: Sequence[int] | None = None
+    ) -> Finished:
         parquet = import_module("pyarrow.parquet")
-        offline = _checked(offline, self.n_rows, self._groups)
-        _check_persons(persons, self.n_rows, self._layout)
+        numbers = _checked_rows(kept, self.n_rows)
+        offline = _checked(offline, len(numbers), self._groups)
+        _check_persons(persons, len(numbers), self._layout)
         self._end_stream()
         out, temporary = create_beside(self._table, TEMPORARY)
         with _removed_on_error(out, temporary):
             self._file.seek(0)
             with self._pa.ipc.open_stream(self._file) as batches, parquet.ParquetWriter(out, self._schema) as writer:
-                start = 0
+                start, done = 0, 0  # rows of the part file, and of the table
                 for batch in batches:
-                    writer.write_batch(self._final(batch, offline, persons, start))
+                    end = bisect_left(numbers, start + batch.num_rows)
+                    inside = [number - start for number in numbers[done:end]]
                     start += batch.num_rows
+                    if inside:
+                        writer.write_batch(self._final(batch.take(self._pa.array(inside)), offline, persons, done))
+                        done = end
             flush_to_disk(out)
-            finished, _ = _read_back(out, temporary, self.n_rows)
-            _check_count(temporary, parquet.read_metadata(str(temporary)).num_rows, self.n_rows)
+            finished, _ = _read_back(out, temporary, len(numbers))
+            _check_count(temporary, parquet.read_metadata(str(temporary)).num_rows, len(numbers))
         return finished
 
     def keep_part(self) -> None:
@@ -251,6 +271,26 @@ def _checked(offline: OfflineAUs | None, n_rows: int, groups: Groups) -> Offline
         if shape != (n_rows, len(aus)):
             raise ContractError("postprocessing", f"OfflineAUs.{name}", f"shape {(n_rows, len(aus))}", f"{shape}")
     return offline if has_aus(groups) else None
+
+
+def _checked_rows(kept: Sequence[int] | None, n_rows: int) -> Sequence[int]:
+    """The numbers of the rows that stay."""
+    if kept is None:
+        return range(n_rows)
+    steps = [-1, *kept, n_rows]
+    if any(later <= earlier for earlier, later in pairwise(steps)):
+        raise ContractError("table", "kept", f"increasing numbers from 0 to {n_rows - 1}", str(list(kept)))
+    return kept
+
+
+def _at(lines: Iterable[bytes], numbers: Sequence[int]) -> Iterator[bytes]:
+    """The lines of these numbers, which increase."""
+    wanted = iter(numbers)
+    number = next(wanted, None)
+    for index, line in enumerate(lines):
+        if index == number:
+            yield line
+            number = next(wanted, None)
 
 
 def _check_persons(persons: Sequence[int] | None, n_rows: int, layout: Layout) -> None:

@@ -169,10 +169,18 @@ def test_parquet_is_asked_for_before_anything_starts(extract, tmp_path, monkeypa
         (["a.avi", "--engine", "serial", "--processes", "4"], "--engine serial does not go with --processes 4"),
         (["a.avi", "--engine", "streams"], "--engine streams needs --streams N"),
         (["a.avi", "--engine", "parallel"], "there is no engine 'parallel'"),
+        (["a.avi", "--face", "left"], "'left' is not largest, central, track:K or box:x,y,w,h"),
+        (["a.avi", "--face", "track:-1"], "a whole number of at least 0"),
+        (["a.avi", "--face", "largest", "--faces", "2"], "take one of them"),
+        (["a.avi", "--face", "largest", "--aus", "calibrated"], "--aus is for several faces"),
+        (["a.avi", "--face", "track:0", "--static-aus"], "leave --static-aus out"),
+        (["a.avi", "--face", "track:0", "--hog"], "leave --hog, --aligned and --tracked out"),
+        (["a.avi", "a.png", "--face", "largest"], "--face is for clips"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_with_the_reason(extract, tmp_path, capsys, arguments, words):
     (tmp_path / "file").touch()
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
     for name in ("a.avi", "a.incomplete.avi"):
         write_video(tmp_path / name, 2)
     with pytest.raises(SystemExit) as exit_info:

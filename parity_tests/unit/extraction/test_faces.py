@@ -1,4 +1,4 @@
-"""Several faces on the command line and in tables (`auparity extract --faces`)."""
+"""Several faces on the command line and in tables (`auparity extract --faces`), and one of several (`--face`)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 
 from auparity import cli
+from auparity.errors import ContractError
+from auparity.extraction.outputs.settings import OutputSettings
 from auparity.extraction.sidecars import Intrinsics, Request, differences
+from auparity.extraction.types import ExtractionSettings
 from auparity.models.synthetic.clips import render_clip
+from auparity.reference.face_choice import FaceChoice, PersonChoice
 from auparity.reports.clips.summary import summarise
 
 FRAMES = 10
@@ -87,7 +91,8 @@ def test_another_number_of_faces_is_another_table(tables, clip, capsys):
 OTHERS = {
     "input_sha256": "1", "bundle": "b", "precision": "float64", "intrinsics": Intrinsics(fx=5.0), "max_frames": 3,
     "timestamps": "index", "fps": 25.0, "multi_view": True, "columns": ("pose",), "landmarks": {"validate": False},
-    "static_aus": True, "faces": 2, "aus": "calibrated", "person_ids": False, "aligned": {"size": 10},
+    "static_aus": True, "faces": 2, "aus": "calibrated", "face": "largest", "person_ids": False,
+    "aligned": {"size": 10},
 }  # fmt: skip
 
 
@@ -130,3 +135,105 @@ def test_wrong_arguments_are_refused_before_anything_is_begun(clip, tmp_path, wr
         extract(clip, tmp_path / "out", *wrong)
     assert stopped.value.code == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_one_face_of_several_is_followed_as_chosen(clip, tmp_path):
+    """The usual table of one face, of the person on that side."""
+    for choice, on_the_right in (("box:0,0,240,200", False), ("box:240,0,240,200", True)):
+        out = tmp_path / str(on_the_right)
+        assert extract(clip, out, "--face", choice, "--max-frames", "3") == 0
+        rows = rows_of(out / "pair.csv")
+        assert len(rows[0]) == 714
+        assert [(row["frame"], row["face_id"], row["success"]) for row in rows] == [
+            (str(k), "0", "1") for k in (1, 2, 3)
+        ]
+        assert {float(row["x_30"]) > 240 for row in rows} == {on_the_right}
+        request = json.loads((out / "pair.csv.json").read_text())["request"]
+        assert (request["face"], request["faces"]) == (choice, None)
+
+
+def test_a_box_in_which_nobody_is_finds_no_face(clip, tmp_path, capsys):
+    assert extract(clip, tmp_path, "--face", "box:0,190,5,5", "--max-frames", "2") == 0
+    assert {row["success"] for row in rows_of(tmp_path / "pair.csv")} == {"0"}
+    assert json.loads((tmp_path / "pair.csv.json").read_text())["warnings"] == ["no face was found in any frame"]
+
+
+def test_another_choice_of_face_is_another_table(clip, tmp_path, capsys):
+    short = ["--max-frames", "1"]
+    assert extract(clip, tmp_path, *short, "--face", "largest") == 0
+    assert extract(clip, tmp_path, *short, "--face", "largest") == 0
+    for more in ([], ["--face", "central"]):
+        assert extract(clip, tmp_path, *short, *more) == 1
+        assert "with --face largest" in capsys.readouterr().err
+    assert extract(clip, tmp_path / "plain", *short) == 0
+    assert extract(clip, tmp_path / "plain", *short, "--face", "largest") == 1
+    assert "without --face" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def comings_and_goings(tmp_path_factory):
+    """Two people, of whom the one on the right is there in the first three frames alone; and the table of both."""
+    folder = tmp_path_factory.mktemp("leaves") / "leaves"
+    folder.mkdir()
+    left, right = (list(render_clip(seed, FRAMES, canvas=(240, 200))) for seed in (3_460_000, 3_460_003))
+    for k, (a, b) in enumerate(zip(left, right, strict=True)):
+        shown = b.image if k < 3 else np.full_like(b.image, 96)
+        cv2.imwrite(str(folder / f"{k:03}.png"), np.hstack([a.image, shown]))
+    out = folder.parent / "all"
+    assert extract(folder, out, "--faces", "all", "--aus", "calibrated") == 0
+    return folder, rows_of(out / "leaves.csv")
+
+
+@pytest.mark.parametrize("person", ["0", "1"])
+def test_the_table_of_a_person_has_the_rows_of_this_person_and_one_for_every_other_frame(
+    comings_and_goings, tmp_path, person
+):
+    clip, everybody = comings_and_goings
+    assert extract(clip, tmp_path, "--face", f"track:{person}") == 0
+    rows = rows_of(tmp_path / "leaves.csv")
+    assert [row["frame"] for row in rows] == [str(k + 1) for k in range(FRAMES)]
+    assert len(rows[0]) == 714
+    expected = {row["frame"]: row for row in everybody if row["person_id"] == person}
+    for row in rows:
+        if row["frame"] in expected:
+            assert row == {**{name: expected[row["frame"]][name] for name in row}, "face_id": "0"}
+        else:
+            assert (row["success"], row["face_id"], float(row["confidence"])) == ("0", "0", 0)
+            assert {float(row[name]) for name in row if name.startswith("AU")} == {0}
+    right = any(float(row["x_30"]) > 240 for row in expected.values())
+    assert (len(expected) < FRAMES) == right, "the person on the right is lost before the end"
+    sidecar = json.loads((tmp_path / "leaves.csv.json").read_text())
+    successes = sum(row["success"] == "1" for row in rows)
+    assert (sidecar["frames"], sidecar["frames_with_success"], sidecar["table"]["rows"]) == (FRAMES, successes, FRAMES)
+    assert (sidecar["request"]["face"], sidecar["warnings"]) == (f"track:{person}", [])
+
+
+def test_a_frame_without_the_person_has_the_row_of_a_frame_without_a_face(comings_and_goings, tmp_path, capsys):
+    clip, _ = comings_and_goings
+    assert extract(clip, tmp_path / "nobody", "--face", "track:7", "--max-frames", "2") == 0
+    message = "nobody in this clip has person_id 7; the highest is 1"
+    assert message in capsys.readouterr().err
+    assert json.loads((tmp_path / "nobody" / "leaves.csv.json").read_text())["warnings"] == [message]
+    assert extract(clip, tmp_path / "none", "--face", "box:0,190,5,5", "--max-frames", "2") == 0
+    assert rows_of(tmp_path / "nobody" / "leaves.csv") == rows_of(tmp_path / "none" / "leaves.csv")
+
+
+def test_the_table_of_a_person_in_parquet_is_the_same(comings_and_goings, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    clip, everybody = comings_and_goings
+    assert extract(clip, tmp_path, "--face", "track:0", "--format", "parquet", "--columns", "aus") == 0
+    table = parquet.read_table(str(tmp_path / "leaves.parquet"))
+    assert table["frame"].to_pylist() == list(range(1, FRAMES + 1))
+    of_frame = {int(row["frame"]): float(row["AU12_r"]) for row in everybody if row["person_id"] == "0"}
+    expected = [of_frame.get(frame, 0.0) for frame in range(1, FRAMES + 1)]
+    np.testing.assert_allclose(table["AU12_r"].to_pylist(), expected, atol=0.0051)  # which CSV rounds
+    assert max(expected) > 0
+
+
+def test_settings_that_contradict_each_other_are_refused():
+    with pytest.raises(ContractError, match="None where `faces` is given"):
+        ExtractionSettings(faces=2, face=FaceChoice("largest"))
+    with pytest.raises(ContractError, match="hog"):
+        ExtractionSettings(face=PersonChoice(0), outputs=OutputSettings(hog=True))
+    assert ExtractionSettings(face=PersonChoice(0), outputs=OutputSettings(details=True)).person == 0
+    assert ExtractionSettings(face=FaceChoice("largest"), outputs=OutputSettings(hog=True)).person is None

@@ -239,3 +239,35 @@ def test_parquet_without_pyarrow_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(VariantUnavailable, match=r'pip install "auparity\[parquet\]"'):
         open_table(tmp_path / "face.parquet", "clip", "parquet")
+
+
+@pytest.mark.parametrize("table_format", ["csv", "parquet"])
+def test_rows_may_be_left_out_at_the_end(tmp_path, table_format):
+    if table_format == "parquet":
+        pytest.importorskip("pyarrow")
+    n = 3 * ROWS_PER_BATCH + 1
+    kept = [0, 3, ROWS_PER_BATCH - 1, 2 * ROWS_PER_BATCH + 5, n - 1]  # none of the second batch
+    whole, short = (open_table(tmp_path / "face", "clip", table_format) for _ in range(2))
+    for k in range(n):
+        whole.append(result(k))
+        if k in kept:
+            short.append(result(k))
+    aus = OfflineAUs(np.random.default_rng(1).uniform(0, 5, (5, 17)), np.ones((5, 18)))
+    first, second = whole.finish(aus, None, kept), short.finish(aus)
+    assert first.rows == second.rows == 5
+    read = [_read(finished.temporary, table_format) for finished in (first, second)]
+    assert read[0] == read[1]
+    for wrong in ([1, 0], [0, 0], [n], [-1]):
+        with pytest.raises(ContractError, match="'kept'"):
+            whole.finish(None, None, wrong)
+    for finished, table in ((first, whole), (second, short)):
+        finished.discard()
+        table.discard_part()
+
+
+def _read(path, table_format):
+    if table_format == "csv":
+        return path.read_text()
+    from pyarrow import parquet
+
+    return parquet.read_table(path).to_pydict()

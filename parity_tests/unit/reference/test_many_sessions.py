@@ -14,6 +14,8 @@ from auparity.accelerated.pipeline import Pipeline
 from auparity.errors import ContractError, VariantUnavailable
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
+from auparity.reference.face_choice import FaceChoice
+from auparity.reference.head_pose import Camera
 from auparity.reference.many_sessions import ManyFacesSession
 from auparity.reference.pipeline import VideoSession
 
@@ -176,12 +178,35 @@ def test_frames_of_another_size_or_out_of_order_are_refused(pipeline, scene):
 
 @pytest.mark.parametrize(
     "options",
-    [{"faces": 0}, {"faces": "two"}, {"faces": True}, {"faces": 1, "aus": "dynamic"}, {"aus": "static"}],
-)
+    [{"faces": 0}, {"faces": "two"}, {"faces": True}, {"faces": 1, "aus": "dynamic"}, {"aus": "static"},
+     {"face": "largest"}, {"faces": 2, "face": FaceChoice("largest")}],
+)  # fmt: skip
 def test_arguments_that_mean_nothing_are_refused(pipeline, options):
     for where in (pipeline, pipeline.backend, pipeline.staged):
-        with pytest.raises(ContractError, match=r"'(faces|aus)'"):
+        with pytest.raises(ContractError, match=r"'(faces|aus|face)'"):
             where.start_video(**options)
+
+
+def test_a_frame_without_a_face_has_the_result_that_a_clip_of_one_face_gives(pipeline):
+    empty, camera = np.full((120, 160, 3), 96, np.uint8), Camera.for_image(160, 120)
+    expected = pipeline.start_video(camera=camera).process_frame(empty, 0.5)
+    ours = pipeline.start_video(faces="all").without_face(index=0, timestamp=0.5, camera=camera)
+    for field in fields(expected):
+        np.testing.assert_array_equal(getattr(ours, field.name), getattr(expected, field.name), field.name)
+
+
+def test_a_choice_that_agrees_with_the_widest_face_changes_no_bit(pipeline, scene):
+    """Here the widest face is the larger one, too; the other one is followed where its box is named."""
+    default, largest = (pipeline.start_video(**options) for options in ({}, {"face": FaceChoice("largest")}))
+    first, second = ([s.process_frame(scene[k], k / 30) for k in range(3)] for s in (default, largest))
+    for a, b in zip(first, second, strict=True):
+        for field in fields(a):
+            np.testing.assert_array_equal(getattr(a, field.name), getattr(b, field.name), field.name)
+    right = first[0].landmarks[:, 0].mean() > WIDTH
+    other = FaceChoice("box", (0 if right else WIDTH, 0, WIDTH, 240))
+    result = pipeline.start_video(face=other).process_frame(scene[0], 0.0)
+    assert result.success
+    assert (result.landmarks[:, 0].mean() > WIDTH) != right
 
 
 def test_a_clip_of_one_face_is_as_ever(pipeline):
@@ -195,5 +220,7 @@ def test_the_gpu_says_that_it_follows_one_face(kind):
     backend = object.__new__(kind)  # what refuses needs no device
     with pytest.raises(VariantUnavailable, match="one face in a clip"):
         backend.start_video(faces=2)
+    with pytest.raises(VariantUnavailable, match=r"cannot choose another \(central\)"):
+        backend.start_video(face=FaceChoice("central"))
     with pytest.raises(ContractError, match="'faces'"):
         backend.start_video(faces=0)

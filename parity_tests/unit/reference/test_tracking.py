@@ -10,6 +10,7 @@ import numpy as np
 from auparity.parity_tests.unit.helpers import factories
 from auparity.reference.clm import ClmLandmarker
 from auparity.reference.detection import Detections
+from auparity.reference.face_choice import FaceChoice
 from auparity.reference.landmarks import DetectorParameters, LandmarkDetector
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.tracking import VideoTracker
@@ -163,3 +164,95 @@ def test_a_hundred_failures_in_a_row_are_still_followed():
     assert not made.tracking_initialised
     step()
     assert len(told.calls) == fits + 1  # now only looked for
+
+
+LEFT, RIGHT = np.array([0, 0, 30, 40], np.float32), np.array([60, 50, 40, 30], np.float32)
+
+
+def choosing(script, choice, frames):
+    """A tracker with a choice, the boxes in which it began to fit, and its next step; `frames` are boxes to detect."""
+    told, frame = Told(script, DetectorParameters()), [0]
+
+    def locate(images):
+        boxes = np.array(frames[min(frame[0], len(frames) - 1)], np.float32).reshape(-1, 4)
+        return [Detections(boxes, np.ones(len(boxes)), np.zeros((len(boxes), 5, 2)))]
+
+    landmarker, started = ClmLandmarker(MODEL), []
+    landmarker.detector = told
+    start = landmarker.start
+
+    def start_in(images, image_index, boxes, before=None, **options):
+        started.append(tuple(boxes[0]))
+        return start(images, image_index, boxes, before, **options)
+
+    landmarker.start = start_in
+    made = VideoTracker(SimpleNamespace(locate=locate), landmarker, face=choice)
+
+    def step():
+        returned = made.track(IMAGE)
+        frame[0] += 1
+        return returned
+
+    return made, started, step
+
+
+FOUND, LOST = [(True, 0.5)] * 11, (False, 0.1)
+
+
+def test_without_a_choice_the_widest_face_is_taken_and_with_one_the_one_chosen():
+    wide, large, central = (60, 70, 40, 20), (0, 0, 38, 40), (45, 45, 10, 10)
+    for choice, box in (
+        (None, wide),
+        (FaceChoice("largest"), large),
+        (FaceChoice("central"), central),
+        (FaceChoice("box", (0, 0, 20, 20)), large),
+    ):
+        _, started, step = choosing(FOUND, choice, [[wide, large, central]])
+        assert step()
+        assert started == [box]
+
+
+def test_a_lost_face_of_a_box_is_looked_for_where_its_landmarks_last_were():
+    made, started, step = choosing([*FOUND, LOST, *FOUND], FaceChoice("box", tuple(LEFT)), [[LEFT, RIGHT]])
+    assert step()
+    made.state = replace(made.state, landmarks=np.tile(RIGHT[:2] + RIGHT[2:] / 2, (68, 1)))
+    made._last_seen = RIGHT.astype(float)  # it has walked there
+    assert step()
+    assert started == [tuple(LEFT), tuple(RIGHT)]
+
+
+def test_where_a_face_was_is_known_from_frames_alone_in_which_its_landmarks_are_believed():
+    made, _, step = choosing([*FOUND, (True, 0.5), LOST, LOST], FaceChoice("box", tuple(LEFT)), [[LEFT], [], [], []])
+    step(), step()
+    believed = made._last_seen
+    np.testing.assert_array_equal(believed[:2], 12)  # the landmarks of the twelfth fit
+    step(), step()
+    assert made._last_seen is believed
+
+
+def test_a_first_detection_that_fails_validation_does_not_move_the_box():
+    made, _, step = choosing([(False, 0.5)] * 11, FaceChoice("box", tuple(LEFT)), [[LEFT]])
+    assert step()
+    assert made._last_seen is None
+
+
+def test_a_box_that_no_face_overlaps_finds_none_and_the_search_goes_on_as_without_faces():
+    made, started, step = choosing(FOUND, FaceChoice("box", tuple(LEFT)), [[RIGHT]] * 12 + [[RIGHT, LEFT]])
+    assert not any(step() for _ in range(12))
+    assert not made.tracking_initialised
+    assert step()
+    assert started == [tuple(LEFT)]
+
+
+def test_a_tracker_that_starts_anew_looks_in_the_box_that_was_asked_for():
+    script = [*FOUND, *[LOST] * 102, *FOUND]
+    made, started, step = choosing(script, FaceChoice("box", tuple(LEFT)), [[LEFT], *[[RIGHT]] * 102, [LEFT, RIGHT]])
+    step()
+    made._last_seen = np.array([300.0, 300, 10, 10])
+    for _ in range(102):
+        step()
+    assert not made.tracking_initialised
+    assert made._last_seen is None
+    while not made.tracking_initialised:
+        step()
+    assert started == [tuple(LEFT), tuple(LEFT)]
