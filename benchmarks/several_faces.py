@@ -2,8 +2,8 @@
 
 All pictures have one size, and faces are looked for in every eighth frame however many are followed, as with ``--faces
 all``. The one-face program (`start_video()`) measures the pictures of one person as well. Frames are in memory before a
-clock starts. A round takes every case once; ratios are of one round, so that other work on the machine affects both sides,
-and medians are over the rounds. CPU time is that of all threads of the process.
+clock starts. A round takes every case once; ratios are of one round, so that other work on the machine affects both
+sides, and medians are over the rounds. CPU time is that of all threads of the process.
 """
 
 from __future__ import annotations

@@ -134,7 +134,8 @@ def _draw(image: Array, member: Member, group: Group, index: int) -> tuple[Truth
 
 def _inside(landmarks: Array, image: Array) -> Array:
     cells = np.round(landmarks)
-    return (cells >= 0).all(axis=1) & (cells < [image.shape[1], image.shape[0]]).all(axis=1)
+    inside: Array = (cells >= 0).all(axis=1) & (cells < [image.shape[1], image.shape[0]]).all(axis=1)
+    return inside
 
 
 def _hidden_by(changed: Array, other: SeenPerson) -> SeenPerson:
