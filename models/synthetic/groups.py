@@ -1,17 +1,16 @@
 """Rendered clips of several people who walk, pass in front of one another, leave and come back, with their truth.
 
-Each person is drawn by `render_shot` over the picture so far, the farthest first, so that a nearer person hides a
-farther one; nobody casts a shadow on anybody. Light, camera and background are the same for all. A person is drawn in
-a window around head and chest with the camera's centre moved accordingly, which changes no pixel of them and costs
-less than the whole picture; bodies end at the lower edge of that window. In: a scene and a seed, which decide
-everything; out: pictures (H, W, 3) uint8 BGR, and for each person before the camera the identity, the box, the
-landmarks and which of these the picture shows.
+A person is drawn without a background by `render_layer`, in a window around head and chest, and laid over the picture,
+the farthest person first, so that a nearer one hides a farther one; nobody casts a shadow on anybody. Expression, gaze
+and pose of the head change ten times a second; between that, the drawn person moves by whole pixels, and the truth
+moves with it. Light, camera and background are the same for all. In: a scene and a seed, which decide everything; out:
+pictures (H, W, 3) uint8 BGR, and for each person the identity, the landmarks, their box and which the picture shows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -22,10 +21,10 @@ from auparity.errors import ContractError
 from auparity.models.synthetic.backdrop import Film, background
 from auparity.models.synthetic.clips import CLIP_STRENGTH, Script, write_script
 from auparity.models.synthetic.person import Person
-from auparity.models.synthetic.render import NOMINAL_FACE, render_shot
+from auparity.models.synthetic.render import NOMINAL_FACE, render_layer
 from auparity.models.synthetic.scene import Light, Shot
 from auparity.models.synthetic.surface import step
-from auparity.models.synthetic.types import RenderCamera, Truth
+from auparity.models.synthetic.types import RenderCamera
 
 Array = npt.NDArray[Any]
 
@@ -34,6 +33,7 @@ PERSON_SEEDS, PEOPLE_OF_A_SEED = 20_000_000, 100
 FOCAL = 1.3  #: of the camera, picture widths: a webcam's
 #: What is drawn of a person around the head's origin, mm: to the sides, up, down (the chest), and towards the camera.
 SIDE, UP, DOWN, NEAR = 260.0, 220.0, 260.0, 130.0
+HOLD = 3  #: frames for which a drawn person is kept, because drawing takes about ten times as long as measuring
 OUTSIDE = 1.8  #: face widths beyond the border at which nothing of a person is in the picture
 FILM_FACE = 100.0  #: px, to which the blur of the camera is proportioned
 
@@ -53,7 +53,7 @@ class SeenPerson:
     """The truth of one person in one picture."""
 
     identity: int
-    truth: Truth  #: in pixels of the whole picture
+    landmarks: Array  #: (68, 2) px
     shown: Array  #: (68,) bool: the landmark is inside the picture and hidden by nobody else
 
     @property
@@ -61,13 +61,29 @@ class SeenPerson:
         """Share of the 68 landmarks that the picture shows, 0 to 1; what the head itself hides counts as shown."""
         return float(self.shown.mean())
 
+    @property
+    def box(self) -> Array:
+        """(4,) x, y, width, height of the box tight around the 68 landmarks, px."""
+        low, high = self.landmarks.min(axis=0), self.landmarks.max(axis=0)
+        return np.concatenate([low, high - low])
+
+
+@dataclass(frozen=True, eq=False)
+class _Sprite:
+    """A drawn person, to be laid over pictures."""
+
+    start: int  #: frame in which it was drawn
+    layer: Array  #: (h, w, 4) float32, BGR times coverage and coverage
+    corner: Array  #: (2,) int, px of its top left pixel in that frame
+    landmarks: Array  #: (68, 2) px in that frame
+
 
 @dataclass(frozen=True, eq=False)
 class GroupPicture:
     """A picture of several people and its truth."""
 
     image: Array  #: (H, W, 3) uint8 BGR
-    people: tuple[SeenPerson, ...]  #: everybody who is before the camera, by identity
+    people: tuple[SeenPerson, ...]  #: everybody who is not away, by identity
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,56 +96,74 @@ class Group:
     camera: RenderCamera
     behind: Array  #: (H, W, 3) float32 BGR, 0 to 1
     seed: int
+    _latest: dict[int, _Sprite] = field(init=False, repr=False, default_factory=dict)  #: by identity
 
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.members[0].track)
 
     def frame(self, index: int) -> GroupPicture:
-        """Render one frame."""
+        """Render one frame; the same index gives the same picture in whatever order frames are asked for."""
         image, seen = self.behind.copy(), list[SeenPerson]()
         present = [member for member in self.members if not np.isnan(member.track[index, 0])]
         for member in sorted(present, key=lambda member: member.track[index, 2]):  # the farthest first
-            truth, changed = _draw(image, member, self, index)
-            seen = [_hidden_by(changed, other) for other in seen]
-            seen.append(SeenPerson(member.identity, truth, _inside(truth.landmarks, image)))
+            sprite = self._sprite(member, index)
+            moved = np.round(member.track[index, :2] - member.track[sprite.start, :2]).astype(int)
+            covered = _lay_over(image, sprite, moved)
+            landmarks = sprite.landmarks + moved
+            seen = [_hidden_by(covered, other) for other in seen]
+            seen.append(SeenPerson(member.identity, landmarks, _inside(landmarks, image)))
         exposed = self.film.expose(image, np.random.default_rng([31, self.seed, index]))
         return GroupPicture(exposed, tuple(sorted(seen, key=lambda person: person.identity)))
 
+    def _sprite(self, member: Member, index: int) -> _Sprite:
+        """The person as drawn last: at every `HOLD`-th frame and at the beginning of a visit."""
+        start = index
+        while start % HOLD and not np.isnan(member.track[start - 1, 0]):
+            start -= 1
+        sprite = self._latest.get(member.identity)
+        if sprite is None or sprite.start != start:
+            sprite = self._latest[member.identity] = _draw(member, self, start)
+        return sprite
 
-def _draw(image: Array, member: Member, group: Group, index: int) -> tuple[Truth, Array]:
-    """Draw a person on the picture; the truth, and (H, W) bool the pixels that the person covers, if only in part."""
+
+def _draw(member: Member, group: Group, index: int) -> _Sprite:
+    """The person of a frame, as far as the picture may show it before the next one is drawn."""
     x, y, face_px = member.track[index]
     camera, script = group.camera, member.script
     distance = camera.focal * NOMINAL_FACE / face_px
     place = np.array([x - camera.centre_x, y - camera.centre_y]) * distance / camera.focal
     scale = camera.focal / (distance - NEAR)
-    height, width = image.shape[:2]
-    centre = place * scale + [camera.centre_x, camera.centre_y]  # of the part that is nearest the camera
-    far = np.array([x, y])
-    low = np.floor(np.minimum(centre, far) - scale * np.array([SIDE, UP])).astype(int)
-    high = np.ceil(np.maximum(centre, far) + scale * np.array([SIDE, DOWN])).astype(int)
-    left, top = np.clip(low, 0, [width - 1, height - 1])
-    right, bottom = np.clip(high, [left + 1, top + 1], [width, height])
+    nearest = place * scale + [camera.centre_x, camera.centre_y]  # the origin, were it as near as the nose
+    low = np.minimum(nearest, [x, y]) - scale * np.array([SIDE, UP])
+    high = np.maximum(nearest, [x, y]) + scale * np.array([SIDE, DOWN])
+    corner = np.floor(low).astype(int)
+    width, height = (int(v) for v in np.ceil(high).astype(int) - corner)
     shot = Shot(
         aus=script.aus[index],
         gaze=script.gaze[index],
         rotation=script.rotation[index],
         translation=np.array([*place, distance]),
-        camera=RenderCamera(camera.focal, camera.centre_x - left, camera.centre_y - top),
+        camera=RenderCamera(camera.focal, camera.centre_x - corner[0], camera.centre_y - corner[1]),
         light=group.light,
         trunk=0.35 * script.rotation[index] * [0.4, 1, 0.5],
     )
-    window = image[top:bottom, left:right]
-    drawn, truth = render_shot(member.person, shot, window)
-    changed = np.zeros((height, width), bool)
-    # Colours are drawn over the window in float32: a pixel that keeps its value exactly is covered by nobody.
-    changed[top:bottom, left:right] = (drawn != window).any(axis=2)
-    image[top:bottom, left:right] = drawn
-    moved = [left, top]
-    return replace(
-        truth, landmarks=truth.landmarks + moved, eye_landmarks=truth.eye_landmarks + moved, camera=camera
-    ), changed  # fmt: skip
+    layer, truth = render_layer(member.person, shot, height, width)
+    return _Sprite(index, layer, corner, truth.landmarks + corner)
+
+
+def _lay_over(image: Array, sprite: _Sprite, moved: Array) -> Array:
+    """Lay a person over the picture; (H, W) bool, the pixels that the person covers, if only in part."""
+    height, width = image.shape[:2]
+    covered = np.zeros((height, width), bool)
+    left, top = sprite.corner + moved
+    rows = slice(max(top, 0), max(min(top + sprite.layer.shape[0], height), 0))
+    columns = slice(max(left, 0), max(min(left + sprite.layer.shape[1], width), 0))
+    layer = sprite.layer[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    if layer.size:
+        image[rows, columns] = layer[..., :3] + (1 - layer[..., 3:]) * image[rows, columns]
+        covered[rows, columns] = layer[..., 3] > 0
+    return covered
 
 
 def _inside(landmarks: Array, image: Array) -> Array:
@@ -138,11 +172,11 @@ def _inside(landmarks: Array, image: Array) -> Array:
     return inside
 
 
-def _hidden_by(changed: Array, other: SeenPerson) -> SeenPerson:
+def _hidden_by(covered: Array, other: SeenPerson) -> SeenPerson:
     """The truth of a person after somebody nearer was drawn."""
     shown = other.shown.copy()
-    cells = np.round(other.truth.landmarks[shown]).astype(int)
-    shown[shown] = ~changed[cells[:, 1], cells[:, 0]]
+    cells = np.round(other.landmarks[shown]).astype(int)
+    shown[shown] = ~covered[cells[:, 1], cells[:, 0]]
     return replace(other, shown=shown)
 
 

@@ -76,7 +76,7 @@ def measure(pipeline: Pipeline, name: str, scene: Scene, seed: int, progress: Pr
 
 def true_faces(picture: GroupPicture) -> list[TrueFace]:
     """The people of a picture as `identities` takes them."""
-    return [TrueFace(seen.identity, seen.truth.landmarks, seen.share) for seen in picture.people]
+    return [TrueFace(seen.identity, seen.landmarks, seen.share) for seen in picture.people]
 
 
 def render(clips: Sequence[ClipFigures]) -> str:

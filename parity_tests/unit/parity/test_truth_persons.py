@@ -33,7 +33,7 @@ class Session:
         self.frames += 1
         assert timestamp == pytest.approx(index / 30)
         return [
-            result(index, face_id=k, success=(k, index) != (1, 1), landmarks=seen.truth.landmarks.astype(np.float32))
+            result(index, face_id=k, success=(k, index) != (1, 1), landmarks=seen.landmarks.astype(np.float32))
             for k, seen in enumerate(self.truths[index].people)
         ]
 
