@@ -157,8 +157,8 @@ def _lay_over(image: Array, sprite: _Sprite, moved: Array) -> Array:
     height, width = image.shape[:2]
     covered = np.zeros((height, width), bool)
     left, top = sprite.corner + moved
-    rows = slice(max(top, 0), max(min(top + sprite.layer.shape[0], height), 0))
-    columns = slice(max(left, 0), max(min(left + sprite.layer.shape[1], width), 0))
+    rows = slice(*np.clip([top, top + sprite.layer.shape[0]], 0, height))
+    columns = slice(*np.clip([left, left + sprite.layer.shape[1]], 0, width))
     layer = sprite.layer[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
     if layer.size:
         image[rows, columns] = layer[..., :3] + (1 - layer[..., 3:]) * image[rows, columns]
