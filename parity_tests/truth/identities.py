@@ -136,6 +136,20 @@ def evaluate(frames: Sequence[Frame]) -> Identities:
     )
 
 
+def numbers_of_people(frames: Sequence[Frame]) -> dict[int, list[tuple[int, int]]]:
+    """For each true person, the person_ids of the rows in order, with the number of rows in a row that have each."""
+    runs: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for frame in frames:
+        for i, j in nearest_first(_distances(frame)):
+            if frame.true[i].shown >= LEAST_SHOWN:
+                own, number = runs[frame.true[i].identity], frame.found[j].person_id
+                if own and own[-1][0] == number:
+                    own[-1] = number, own[-1][1] + 1
+                else:
+                    own.append((number, 1))
+    return dict(runs)
+
+
 def _distances(frame: Frame) -> Array:
     """(n, m) mean distance of the landmarks of true and measured faces, as a share of the limit."""
     out = np.full((len(frame.true), len(frame.found)), np.inf)

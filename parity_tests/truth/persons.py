@@ -25,7 +25,15 @@ from auparity.benchmarks import several_faces
 from auparity.errors import AuparityError
 from auparity.models.synthetic.clips import FPS
 from auparity.models.synthetic.groups import SCENES, GroupPicture, Scene, make_group
-from auparity.parity_tests.truth.identities import FoundFace, Frame, Identities, TrueFace, evaluate, total
+from auparity.parity_tests.truth.identities import (
+    FoundFace,
+    Frame,
+    Identities,
+    TrueFace,
+    evaluate,
+    numbers_of_people,
+    total,
+)
 from auparity.parity_tests.truth.runs import load_bundle
 from auparity.reference.head_pose import Camera
 from auparity.reference.options import PipelineOptions
@@ -45,6 +53,7 @@ class ClipFigures:
     seed: int
     stretches: int
     identities: Identities
+    numbers: dict[int, list[tuple[int, int]]]  #: of `numbers_of_people`
 
 
 def measure(pipeline: Pipeline, name: str, scene: Scene, seed: int, progress: Progress) -> ClipFigures:
@@ -71,7 +80,7 @@ def measure(pipeline: Pipeline, name: str, scene: Scene, seed: int, progress: Pr
         )
         for index, (true, faces) in enumerate(zip(truths, results, strict=True))
     ]
-    return ClipFigures(name, seed, len(stretches), evaluate(frames))
+    return ClipFigures(name, seed, len(stretches), evaluate(frames), numbers_of_people(frames))
 
 
 def true_faces(picture: GroupPicture) -> list[TrueFace]:
@@ -109,7 +118,7 @@ def as_json(clips: Sequence[ClipFigures]) -> list[dict[str, Any]]:
         {
             "scene": clip.scene, "seed": clip.seed, "stretches": clip.stretches, **asdict(clip.identities),
             "found_share": clip.identities.found_share, "own_share": clip.identities.own_share,
-            "idf1": clip.identities.idf1,
+            "idf1": clip.identities.idf1, "numbers": clip.numbers,
         }
         for clip in clips
     ]  # fmt: skip

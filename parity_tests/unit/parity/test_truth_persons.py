@@ -73,6 +73,7 @@ def test_the_figures_of_a_clip(fake):
     figures = clip.identities
     assert (clip.stretches, figures.people, figures.persons) == (3, 2, 3)
     assert (figures.true_rows, figures.found_rows, figures.switches, figures.merges) == (6, 5, 1, 0)
+    assert clip.numbers == {0: [(0, 3)], 1: [(1, 1), (2, 1)]}
     assert seen[-1] == (f"tiny, seed {persons.SEEDS}", FRAMES, FRAMES)
     assert fake.sessions[-1].closed
 
