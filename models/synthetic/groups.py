@@ -168,7 +168,9 @@ def _lay_over(image: Array, sprite: _Sprite, moved: Array) -> Array:
 
 def _inside(landmarks: Array, image: Array) -> Array:
     cells = np.round(landmarks)
-    inside: Array = (cells >= 0).all(axis=1) & (cells < [image.shape[1], image.shape[0]]).all(axis=1)
+    width, height = image.shape[1], image.shape[0]
+    x, y = cells[:, 0], cells[:, 1]
+    inside: Array = np.logical_and.reduce([x >= 0, y >= 0, x < width, y < height])
     return inside
 
 
