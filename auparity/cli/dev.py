@@ -25,6 +25,9 @@ TOOLS = {
     "fidelity": Tool("parity_tests.fidelity.run", "the reference against the C++ program on all recordings"),
     "truth": Tool("parity_tests.truth.run", "the embedded bundle against rendered ground truth"),
     "multi-view": Tool("parity_tests.truth.multi_view", "images: eleven starting orientations against one"),
+    "persons": Tool(
+        "parity_tests.truth.persons", "person_id of rendered clips of several people; cost of several faces"
+    ),
     "parallel": Tool("parity_tests.suite.parallel", "processes and threads against one process"),
     "mutants": Tool("parity_tests.mutants", "change the code in small ways and see whether its tests notice"),
     "fuzz": Tool("parity_tests.fuzz.command", "give damaged files and arguments to everything that reads them"),

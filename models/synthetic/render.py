@@ -40,7 +40,12 @@ def project(points: Array, camera: RenderCamera) -> Array:
 
 def render_shot(person: Person, shot: Shot, behind: Array) -> tuple[Array, Truth]:
     """The picture (H, W, 3) float32 BGR, 0 to 1, before the camera's faults, and its truth; `behind`: background."""
-    height, width = behind.shape[:2]
+    layer, truth = render_layer(person, shot, behind.shape[0], behind.shape[1])
+    return layer[..., :3] + (1 - layer[..., 3:]) * behind, truth
+
+
+def render_layer(person: Person, shot: Shot, height: int, width: int) -> tuple[Array, Truth]:
+    """The person without a background, (H, W, 4) float32, BGR times coverage and coverage, 0 to 1, and the truth."""
     scene, face, eye_turns = assemble(person, shot)
     face_px = shot.camera.focal * NOMINAL_FACE / shot.translation[2]
     fine = int(np.clip(round(WORKING_FACE / face_px), 1, 4))
@@ -50,14 +55,12 @@ def render_shot(person: Person, shot: Shot, behind: Array) -> tuple[Array, Truth
     canvas = np.zeros((height * fine * width * fine, 4), np.float32)
     canvas[fragments.pixels, :3] = np.clip(shaded.colour[:, ::-1], 0, 1) ** np.float32(1 / GAMMA)
     canvas[fragments.pixels, 3] = 1
-    layer = canvas.reshape(height * fine, width * fine, 4)
+    layer: Array = canvas.reshape(height * fine, width * fine, 4)
     if fine > 1:
         layer = cv2.resize(layer, (width, height), interpolation=cv2.INTER_AREA)
-    image = layer[..., :3] + (1 - layer[..., 3:]) * behind
     depth = np.full(height * fine * width * fine, np.inf, np.float32)
     depth[fragments.pixels[shaded.own]] = shaded.depth[shaded.own]
-    truth = _truth(person, shot, face, eye_turns, depth.reshape(height * fine, width * fine), fine)
-    return image, truth
+    return layer, _truth(person, shot, face, eye_turns, depth.reshape(height * fine, width * fine), fine)
 
 
 def eye_points(centre: Array, turn: Array, pupil: float) -> Array:

@@ -1,0 +1,199 @@
+"""``auparity dev persons``: errors of ``person_id`` on rendered clips of several people, and the cost of several faces.
+
+Clips of two to ten people who cross, leave and come back (`models/synthetic/groups.py`) are measured by the fastest
+pipeline with as many slots as there are faces, as ``auparity extract --faces all`` does, and compared with the true
+people (`identities.py` says how). With ``--cost`` the times of one, two and four faces a frame are measured as well.
+In: a bundle, names of clips, seeds; out: Markdown tables and, with ``--output``, a JSON file. The exit status is 0
+whatever the errors are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from auparity.accelerated.one_thread import one_blas_thread
+from auparity.accelerated.pipeline import Pipeline
+from auparity.atomic_files import write_text_atomically
+from auparity.benchmarks import several_faces
+from auparity.errors import AuparityError
+from auparity.models.synthetic.clips import FPS
+from auparity.models.synthetic.groups import SCENES, GroupPicture, Scene, make_group
+from auparity.parity_tests.truth.identities import (
+    FoundFace,
+    Frame,
+    Identities,
+    TrueFace,
+    evaluate,
+    numbers_of_people,
+    total,
+)
+from auparity.parity_tests.truth.runs import load_bundle
+from auparity.reference.head_pose import Camera
+from auparity.reference.options import PipelineOptions
+from auparity.reference.results import FrameResult
+
+#: No training and no other measurement has these seeds.
+SEEDS = 8_000_000
+PROGRESS_EVERY = 5.0  #: s between two lines of progress
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class ClipFigures:
+    """What one clip gave."""
+
+    scene: str
+    seed: int
+    stretches: int
+    identities: Identities
+    numbers: dict[int, list[tuple[int, int]]]  #: of `numbers_of_people`
+
+
+def measure(pipeline: Pipeline, name: str, scene: Scene, seed: int, progress: Progress) -> ClipFigures:
+    """Render a clip, measure it and compare its persons with the true people."""
+    group = make_group(scene, seed)
+    intrinsics = group.camera
+    camera = Camera(intrinsics.focal, intrinsics.focal, intrinsics.centre_x, intrinsics.centre_y)
+    session = pipeline.start_video(camera=camera, faces="all")
+    truths: list[list[TrueFace]] = []
+    results: list[list[FrameResult]] = []
+    for index in range(len(group)):
+        picture = group.frame(index)
+        results.append(session.process_frame(picture.image, index / FPS))
+        truths.append(true_faces(picture))
+        progress(f"{name}, seed {seed}", index + 1, len(group))
+    stretches = session.finish()
+    session.close()
+    person = {(each.face_id, int(frame)): each.person_id for each in stretches for frame in each.frames}
+    frames = [
+        Frame(
+            true,
+            # Rows that the landmarker itself calls failed say nothing about anybody.
+            [FoundFace(person[face.face_id, index], face.landmarks) for face in faces if face.success],
+        )
+        for index, (true, faces) in enumerate(zip(truths, results, strict=True))
+    ]
+    return ClipFigures(name, seed, len(stretches), evaluate(frames), numbers_of_people(frames))
+
+
+def true_faces(picture: GroupPicture) -> list[TrueFace]:
+    """The people of a picture as `identities` takes them."""
+    return [TrueFace(seen.identity, seen.landmarks, seen.share) for seen in picture.people]
+
+
+def render(clips: Sequence[ClipFigures]) -> str:
+    """The Markdown table: a row for each kind of clip, the sums over its seeds."""
+    lines = [
+        "| clips | frames | faces to be found | found | rows on no face | stretches | persons / people | switches "
+        "| merges | rows with the person's own number | IDF1 |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(clip.scene for clip in clips):
+        of_scene = [clip for clip in clips if clip.scene == name]
+        sums = total([clip.identities for clip in of_scene])
+        what = SCENES[name].what if name in SCENES else name
+        cells = (
+            f"{len(of_scene)}: {what} (`{name}`)", str(sums.frames), str(sums.true_rows), _percent(sums.found_share),
+            str(sums.false_rows), str(sum(clip.stretches for clip in of_scene)), f"{sums.persons} / {sums.people}",
+            str(sums.switches), str(sums.merges), _percent(sums.own_share), _percent(sums.idf1),
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def as_json(clips: Sequence[ClipFigures]) -> list[dict[str, Any]]:
+    """The figures of each clip, shares included."""
+    return [
+        {
+            "scene": clip.scene, "seed": clip.seed, "stretches": clip.stretches, **asdict(clip.identities),
+            "found_share": clip.identities.found_share, "own_share": clip.identities.own_share,
+            "idf1": clip.identities.idf1, "numbers": clip.numbers,
+        }
+        for clip in clips
+    ]  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; see the module's first paragraph. The exit status is 2 when nothing could be measured."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return _measure(arguments)
+    except AuparityError as error:
+        print(f"persons: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("persons: interrupted; nothing was written.", file=sys.stderr)
+        return 130
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    unknown = [name for name in arguments.clips if name not in SCENES]
+    if unknown:
+        raise AuparityError(f"no clip {unknown[0]!r}; there are {', '.join(SCENES)}.")
+    bundle = load_bundle(arguments.models)
+    progress = _reporter()
+    with one_blas_thread():
+        pipeline = Pipeline.best(bundle, PipelineOptions(device="cpu"))
+        clips = [
+            measure(pipeline, name, SCENES[name], seed, progress)
+            for name in arguments.clips
+            for seed in range(SEEDS, SEEDS + arguments.seeds)
+        ]
+        costs = several_faces.measure(pipeline, arguments.rounds, progress) if arguments.cost else None
+    print(f"{bundle.meta.name}, {bundle.short_hash}")
+    if clips:
+        print(f"\n{render(clips)}")
+    if costs is not None:
+        print(f"\n{several_faces.render(costs)}")
+    if arguments.output:
+        result = {
+            "models": bundle.meta.name, "hash": bundle.content_hash, "variants": dict(pipeline.variants),
+            "clips": as_json(clips), "costs": None if costs is None else [asdict(cost) for cost in costs],
+        }  # fmt: skip
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(arguments.output, json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+def _reporter() -> Progress:
+    last = time.monotonic()
+
+    def report(what: str, done: int, of: int) -> None:
+        nonlocal last
+        if done == of or time.monotonic() - last > PROGRESS_EVERY:
+            last = time.monotonic()
+            print(f"  {what}: {done} of {of}", file=sys.stderr, flush=True)
+
+    return report
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="auparity dev persons", description=__doc__)
+    parser.add_argument(
+        "--models", default="embedded", metavar="SOURCE", help='"embedded" or a folder (default: %(default)s)'
+    )
+    parser.add_argument(
+        "--clips", nargs="*", default=list(SCENES), metavar="NAME", help=f"of {', '.join(SCENES)} (default: all)"
+    )
+    parser.add_argument("--seeds", type=_count, default=1, metavar="N", help="clips of each kind (default: 1)")
+    parser.add_argument("--cost", action="store_true", help="also measure the time of one, two and four faces")
+    parser.add_argument("--rounds", type=_count, default=5, metavar="N", help="turns of --cost (default: %(default)s)")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="JSON file")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
