@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 from importlib.util import find_spec
@@ -78,6 +79,8 @@ def test_a_file_is_judged_by_the_tests_that_are_about_it(file, tests):
 def test_every_file_that_may_be_drawn_is_judged_by_some_test():
     without = []
     for file in mutants._default_files():
+        if len(ast.parse((mutants.ROOT / file).read_text(encoding="utf-8")).body) < 2:
+            continue  # a package's docstring alone: nothing to change
         try:
             mutants.mirrored_tests(file)
         except AuparityError:
