@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,13 +31,12 @@ from auparity.accelerated.choices import (
 from auparity.accelerated.processor import ProcessorPipeline
 from auparity.accelerated.registry import REFERENCE
 from auparity.errors import AuparityWarning, ContractError
-from auparity.reference.face_choice import FaceChoice
+from auparity.reference.clip_options import ClipOptions, FacesOptions
 from auparity.reference.head_pose import Camera
-from auparity.reference.many_faces import Faces
-from auparity.reference.many_sessions import AUMode, FacesSession, check_many
 from auparity.reference.options import PipelineOptions
-from auparity.reference.pipeline import ClipSession, StagedPipeline, VideoPipeline
+from auparity.reference.pipeline import StagedPipeline
 from auparity.reference.results import FrameResult, OfflineAUs
+from auparity.reference.video_pipeline import ClipSession, FacesSession, StartsVideo, VideoPipeline
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
@@ -65,7 +64,7 @@ class ClipResult:
         return np.array([frame.timestamp for frame in self.frames], np.float64)
 
 
-class Pipeline:
+class Pipeline(StartsVideo):
     """OpenFace 2.2's pipeline on this machine; a context manager that closes what it holds.
 
     Like the reference's: `start_video` for the frames of a clip, `process_image` for single images. Make it by
@@ -167,27 +166,13 @@ class Pipeline:
             raise ContractError("pipeline", "backend", "a pipeline made of variants", type(self.backend).__name__)
         return self.backend
 
-    @overload
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None,
-        face: FaceChoice | None = None,
-    ) -> ClipSession: ...  # fmt: skip
-    @overload
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None,
-        face: None = None,
-    ) -> FacesSession: ...  # fmt: skip
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
-        aus: AUMode | None = None, face: FaceChoice | None = None,
-    ) -> ClipSession | FacesSession:  # fmt: skip
-        """Begin a clip of one face, or of several; see `VideoPipeline.start_video`."""
-        many = check_many(faces, aus, face)
-        if face is not None:
-            return self.backend.start_video(camera=camera, online=online, face=face)
-        if many is None or faces is None:
-            return self.backend.start_video(camera=camera, online=online)
-        return self.backend.start_video(camera=camera, online=online, faces=faces, aus=aus)
+    def start_clip(self, clip: ClipOptions) -> ClipSession:
+        """Begin a clip of one face; see `start_video`."""
+        return self.backend.start_clip(clip)
+
+    def start_faces(self, clip: FacesOptions) -> FacesSession:
+        """Begin a clip of several faces; see `start_video`."""
+        return self.backend.start_faces(clip)
 
     def process_image(
         self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy.typing as npt
 
@@ -16,14 +16,13 @@ from auparity.accelerated.choices import Choice, coarsest, stages_of
 from auparity.accelerated.one_thread import OneThreadFacesSession, OneThreadSession, find_libraries, one_blas_thread
 from auparity.accelerated.registry import STAGES
 from auparity.errors import ContractError
-from auparity.reference.face_choice import FaceChoice
+from auparity.reference.clip_options import ClipOptions, FacesOptions
 from auparity.reference.head_pose import Camera
-from auparity.reference.many_faces import Faces
-from auparity.reference.many_sessions import AUMode, check_many
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.options import PipelineOptions
 from auparity.reference.pipeline import StagedPipeline
 from auparity.reference.results import FrameResult
+from auparity.reference.video_pipeline import StartsVideo
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-class ProcessorPipeline:
+class ProcessorPipeline(StartsVideo):
     """OpenFace 2.2's pipeline with a chosen variant of every stage; a `VideoPipeline`.
 
     Parameters
@@ -64,25 +63,14 @@ class ProcessorPipeline:
     def options(self) -> PipelineOptions:
         return self.staged.options
 
-    @overload
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None,
-        face: FaceChoice | None = None,
-    ) -> OneThreadSession: ...  # fmt: skip
-    @overload
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None,
-        face: None = None,
-    ) -> OneThreadFacesSession: ...  # fmt: skip
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
-        aus: AUMode | None = None, face: FaceChoice | None = None,
-    ) -> OneThreadSession | OneThreadFacesSession:  # fmt: skip
-        """Begin a clip; see `VideoPipeline.start_video`."""
-        if check_many(faces, aus, face) is None or faces is None:
-            return OneThreadSession(self.staged.start_video(camera=camera, online=online, face=face))
+    def start_clip(self, clip: ClipOptions) -> OneThreadSession:
+        """Begin a clip of one face; see `VideoPipeline.start_video`."""
+        return OneThreadSession(self.staged.start_clip(clip))
+
+    def start_faces(self, clip: FacesOptions) -> OneThreadFacesSession:
+        """Begin a clip of several faces; see `VideoPipeline.start_video`."""
         with one_blas_thread():
-            return OneThreadFacesSession(self.staged.start_video(camera=camera, online=online, faces=faces, aus=aus))
+            return OneThreadFacesSession(self.staged.start_faces(clip))
 
     def process_image(
         self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None

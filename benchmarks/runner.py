@@ -26,6 +26,7 @@ from auparity.benchmarks.parity_of_run import parity_of_run
 from auparity.benchmarks.stage_timer import StageTimes, timed_stages
 from auparity.benchmarks.workloads import TimedWorkload
 from auparity.models.bundle import Bundle
+from auparity.reference.clip_options import ClipOptions
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.pipeline import StagedPipeline, VideoSession
 from auparity.reference.results import FrameResult
@@ -144,7 +145,7 @@ def _clips(timed_pipelines: Sequence[TimedPipeline], work: TimedWorkload, *, sta
     times: list[list[list[float]]] = []
     for timed in timed_pipelines:
         pipeline = timed.staged if staged else timed.pipeline
-        sessions.append([pipeline.start_video() for _ in work.clips])
+        sessions.append([pipeline.start_clip(ClipOptions()) for _ in work.clips])
         times.append([[] for _ in work.clips])
         timed.results = [[] for _ in work.clips]
     for start in range(0, max(map(len, work.clips)), TURN):

@@ -181,11 +181,16 @@ class ImageAnalyser:
             raise ContractError(STAGE, "predictors", "static models only (AU_all_static.txt)", "dynamic ones too")
 
     def analyse(self, image: Array, landmarks: Array, params_global: Array, params_local: Array) -> tuple[F64, F64]:
-        """Intensities (17,) from 0 to 5 and presences (18,) of one face; arguments as in `VideoAnalyser.step`."""
+        """Intensities (K, 17) from 0 to 5 and presences (K, 18) of the faces of one image.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 BGR.
+        landmarks : (K, 68, 2) px, K at least 1.
+        params_global, params_local : (K, 6) and (K, 34), the fit of the predictors' PDM to the landmarks (spec 30.7).
+        """
         check_image(STAGE, image)
-        hog, geometry = self.describer.describe(image, landmarks, params_global, params_local)
-        intensity, presence = self.models.predict_static(hog[None], geometry[None])
-        return intensity[0], presence[0]
+        return self.models.predict_static(*self.describer.describe_faces(image, landmarks, params_global, params_local))
 
 
 class FaceDescriber:
@@ -206,8 +211,15 @@ class FaceDescriber:
 
     def describe(self, image: Array, landmarks: Array, params_global: Array, params_local: Array) -> tuple[Array, F64]:
         """The descriptors of one face; arguments as in `VideoAnalyser.step`."""
-        aligned = self._align(image[None], landmarks[None], params_global[None])
-        return self._fhog(aligned)[0], self._geometry(params_local[None])[0]
+        hog, geometry = self.describe_faces(image, landmarks[None], params_global[None], params_local[None])
+        return hog[0], geometry[0]
+
+    def describe_faces(
+        self, image: Array, landmarks: Array, params_global: Array, params_local: Array
+    ) -> tuple[Array, F64]:
+        """The descriptors (K, 4464) and (K, 238) of faces of one image; arguments as in `ImageAnalyser.analyse`."""
+        images = np.broadcast_to(image, (len(landmarks), *image.shape))  # K times the same memory
+        return self._fhog(self._align(images, landmarks, params_global)), self._geometry(params_local)
 
     def describe_no_face(self) -> tuple[Array, F64]:
         """The descriptors of a failed frame: those of a black face, and zeros (spec 60.1 steps 2, 3 and 7)."""

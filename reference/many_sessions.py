@@ -1,200 +1,29 @@
 """A clip of several people going through a pipeline (spec 85): slots that follow faces, and the AUs of each face.
 
-A *stretch* is the time in which one slot followed one face. Every face of a frame has a `FrameResult`; AUs are those of
-the static models, from this face in this frame alone, as OpenFace's FaceLandmarkVidMulti has them, or *calibrated*:
-every stretch is then a clip of its own with running medians, re-prediction, calibration and smoothing (spec 60.5 to
-60.7, 85.3). The latter is an addition, and measures a face as the program for one face does.
+A *stretch* is the time in which one slot followed one face. Every face of a frame has a `FrameResult`; whose AUs it has
+is said in face_aus.py, and who the faces of different stretches are in persons.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from auparity.errors import ContractError
 from auparity.models.types import PDM
-from auparity.reference.analysis import ImageAnalyser, VideoAnalyser
 from auparity.reference.clip_frames import ClipFrames
-from auparity.reference.face_choice import FaceChoice
+from auparity.reference.face_aus import FaceAUs, StretchAUs
 from auparity.reference.face_results import FaceResults
 from auparity.reference.face_states import FaceState
-from auparity.reference.fit_shape import ShapeFitter
 from auparity.reference.head_pose import Camera
-from auparity.reference.many_faces import Faces, FollowedFace, SlotTracker, check_faces
+from auparity.reference.many_faces import FollowedFace, SlotTracker
 from auparity.reference.persons import Appearance, person_ids
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, FrameResult, OfflineAUs
+from auparity.reference.video_pipeline import FaceStretch, TrackedFaces
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
-#: Which AUs the faces of a clip of several people have.
-AUMode = Literal["static", "calibrated"]
-AU_MODES: tuple[AUMode, ...] = ("static", "calibrated")
-
-
-def check_many(faces: Any, aus: Any, face: Any = None) -> tuple[Faces, AUMode] | None:
-    """How many faces a clip is measured for and with which AUs, static ones unless told otherwise.
-
-    Returns
-    -------
-    None for a clip of one face, where `faces` is None.
-
-    Raises
-    ------
-    ContractError : `faces` as of `check_faces`; `aus` is none of `AU_MODES`, or is given for a clip of one face, whose
-        AUs are always calibrated; `face` is not a `FaceChoice`, or is given for a clip of several faces.
-    """
-    if face is not None and not isinstance(face, FaceChoice):
-        raise ContractError("pipeline", "face", "a FaceChoice or None", repr(face))
-    if faces is not None and face is not None:
-        raise ContractError("pipeline", "face", "None where `faces` is given: all of these are followed", repr(face))
-    if faces is None:
-        if aus is not None:
-            raise ContractError("pipeline", "aus", "None where `faces` is None", repr(aus))
-        return None
-    if aus is None:
-        return check_faces(faces), "static"
-    for mode in AU_MODES:
-        if isinstance(aus, str) and aus == mode:
-            return check_faces(faces), mode
-    raise ContractError("pipeline", "aus", f"one of {', '.join(AU_MODES)}", repr(aus))
-
-
-class StretchAUs(Protocol):
-    """The AUs of one stretch, frame by frame and at its end."""
-
-    def take(self, described: Any, timestamp: float) -> tuple[F64, F64]:
-        """Intensities (17,) and presences (18,) of the next frame, of which `described` was made."""
-
-    def finish(self) -> OfflineAUs:
-        """Those of all frames so far, as they are at the end of a clip; changes nothing."""
-
-
-class FaceAUs(Protocol):
-    """How the AUs of faces are computed."""
-
-    def describe(self, image: Array, state: FaceState) -> Any:
-        """The part that needs the image (H, W, 3) uint8 BGR and no other frame."""
-
-    def begin(self) -> StretchAUs:
-        """Begin a stretch."""
-
-
-class StaticAUs:
-    """Static models: a face in one frame at a time, whether or not the landmarker believes its landmarks (spec 85.2).
-
-    Parameters
-    ----------
-    analyser : of single images.
-    fit_shape : the stage, of the shape model of these AU models.
-    """
-
-    def __init__(self, analyser: ImageAnalyser, fit_shape: ShapeFitter) -> None:
-        self._analyser, self._fit_shape = analyser, fit_shape
-
-    def describe(self, image: Array, state: FaceState) -> tuple[F64, F64]:
-        """Intensities (17,) from 0 to 5 and presences (18,)."""
-        params_global, params_local = self._fit_shape(state.landmarks[None])
-        return self._analyser.analyse(image, state.landmarks, params_global[0], params_local[0])
-
-    def begin(self) -> StretchAUs:
-        return _AsMeasured()
-
-
-@dataclass
-class _AsMeasured:
-    """AUs that stay as they are: static ones are not processed at the end (spec 85.2 step 4)."""
-
-    intensity: list[F64] = field(default_factory=list)
-    presence: list[F64] = field(default_factory=list)
-
-    def take(self, described: tuple[F64, F64], timestamp: float) -> tuple[F64, F64]:
-        self.intensity.append(described[0])
-        self.presence.append(described[1])
-        return described[0].copy(), described[1].copy()
-
-    def finish(self) -> OfflineAUs:
-        frames = len(self.intensity)
-        return OfflineAUs(
-            np.array(self.intensity, np.float64).reshape(frames, len(INTENSITY_AUS)),
-            np.array(self.presence, np.float64).reshape(frames, len(PRESENCE_AUS)),
-        )
-
-
-class CalibratedAUs:
-    """Dynamic models: every stretch is analysed as a clip of one face is (spec 85.3).
-
-    Parameters
-    ----------
-    begin : makes the analyser of a clip.
-    fit_shape : the stage, of the shape model of these AU models.
-    """
-
-    def __init__(self, begin: Callable[[], VideoAnalyser], fit_shape: ShapeFitter) -> None:
-        self._begin, self._fit_shape = begin, fit_shape
-        self._describer = begin()  # describes faces of all stretches, and takes none
-
-    def describe(self, image: Array, state: FaceState) -> Any:
-        """The descriptors of the AU models; those of a failed frame where the landmarker does not believe itself."""
-        if not state.detection_success:
-            return self._describer.describe(image, state.landmarks, None, None)
-        params_global, params_local = self._fit_shape(state.landmarks[None])
-        return self._describer.describe(image, state.landmarks, params_global[0], params_local[0])
-
-    def begin(self) -> StretchAUs:
-        return self._begin()
-
-
-@dataclass(frozen=True, eq=False)
-class TrackedFaces:
-    """A frame after tracking: what the rest of its measurements follow from."""
-
-    index: int
-    timestamp: float  #: seconds
-    faces: list[FollowedFace]
-    camera: Camera
-
-
-@dataclass(frozen=True, eq=False)
-class FaceStretch:
-    """The time in which one slot followed one face (T frames in a row)."""
-
-    face_id: int  #: the slot, as in the results of these frames
-    person_id: int  #: who it is, from 0 (`persons.py`)
-    frames: npt.NDArray[np.int64]  #: (T,) frame indices from 0
-    aus: OfflineAUs  #: of these frames: static ones as in the results, calibrated ones after post-processing
-
-    def __repr__(self) -> str:
-        first, last = self.frames[0], self.frames[-1]
-        return f"<FaceStretch: face {self.face_id}, person {self.person_id}, frames {first} to {last}; .aus['AU12']>"
-
-
-class FacesSession(Protocol):
-    """One clip of several people going through a pipeline, frame by frame in order."""
-
-    def process_frame(self, image: Array, timestamp: float) -> list[FrameResult]:
-        """Track and measure the faces of the next frame (H, W, 3) uint8 BGR, at a time in seconds."""
-
-    def track(self, image: Array, timestamp: float) -> TrackedFaces:
-        """Step 1, which needs the frames before; with `describe` and `measure`, what `process_frame` does."""
-
-    def describe(self, image: Array, tracked: TrackedFaces) -> list[Any]:
-        """Step 2, which needs the image and no other frame."""
-
-    def measure(self, tracked: TrackedFaces, described: list[Any]) -> list[FrameResult]:
-        """Step 3, which needs the frames before but no image."""
-
-    def without_face(self, *, index: int, timestamp: float, camera: Camera) -> FrameResult:
-        """The result that a clip of one face gives for a frame while no face was found yet; changes nothing."""
-
-    def finish(self) -> list[FaceStretch]:
-        """All stretches so far, with their persons and AUs; may be called again."""
-
-    def close(self) -> None:
-        """Give back what the session holds; `finish` still works."""
 
 
 class _Stretch:
@@ -273,7 +102,7 @@ class ManyFacesSession:
 
     def describe(self, image: Array, tracked: TrackedFaces) -> list[Any]:
         """Step 2, which needs the image and no other frame: what the AUs of each face follow from."""
-        return [self._aus.describe(image, face.state) for face in tracked.faces]
+        return self._aus.describe(image, [face.state for face in tracked.faces])
 
     def measure(self, tracked: TrackedFaces, described: list[Any]) -> list[FrameResult]:
         """Step 3, which needs the frames before but no image: AUs, pose and gaze."""

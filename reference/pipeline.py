@@ -9,39 +9,32 @@ the bundle's models, and one implementation of every stage.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy.typing as npt
 
 from auparity.errors import ContractError
 from auparity.reference.analysis import Descriptors, ImageAnalyser, VideoAnalyser
 from auparity.reference.clip_frames import ClipFrames
+from auparity.reference.clip_options import AUMode, ClipOptions, FacesOptions
 from auparity.reference.clm import ClmLandmarker
 from auparity.reference.contracts import check_image
-from auparity.reference.face_choice import FaceChoice
+from auparity.reference.face_aus import CalibratedAUs, FaceAUs, StaticAUs
 from auparity.reference.face_results import FaceResults
-from auparity.reference.face_states import FaceState
 from auparity.reference.head_pose import Camera, check_camera
 from auparity.reference.images import Images
 from auparity.reference.landmarks import LandmarkDetector
-from auparity.reference.many_faces import Faces, SlotTracker
-from auparity.reference.many_sessions import (
-    AUMode,
-    CalibratedAUs,
-    FaceAUs,
-    FacesSession,
-    ManyFacesSession,
-    StaticAUs,
-    check_many,
-)
+from auparity.reference.many_faces import SlotTracker
+from auparity.reference.many_sessions import ManyFacesSession
 from auparity.reference.model_families import landmarker_of, locator_of
 from auparity.reference.numerics import PRECISIONS, Numerics, Precision
 from auparity.reference.options import PipelineOptions
 from auparity.reference.results import FrameResult, OfflineAUs
 from auparity.reference.stages import Stages, reference_stages
 from auparity.reference.tracking import VideoTracker
+from auparity.reference.video_pipeline import StartsVideo, TrackedFrame
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
@@ -49,94 +42,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-class ClipSession(Protocol):
-    """One clip going through a pipeline, frame by frame in order."""
-
-    def process_frame(self, image: Array, timestamp: float) -> FrameResult:
-        """Track and measure the next frame (H, W, 3) uint8 BGR, at a time in seconds."""
-
-    def track(self, image: Array, timestamp: float) -> TrackedFrame:
-        """Step 1, which needs the frames before; with `describe` and `measure`, what `process_frame` does."""
-
-    def describe(self, image: Array, tracked: TrackedFrame) -> Any:
-        """Step 2, which needs the image and no other frame."""
-
-    def measure(self, tracked: TrackedFrame, described: Any) -> FrameResult:
-        """Step 3, which needs the frames before but no image."""
-
-    def finish(self) -> OfflineAUs:
-        """AUs of all frames so far after post-processing; may be called again."""
-
-    def close(self) -> None:
-        """Give back what the session holds; `finish` still works."""
-
-
-class VideoPipeline(Protocol):
-    """What every pipeline does, wherever it computes; a context manager that closes what it holds."""
-
-    @property
-    def bundle(self) -> Bundle: ...
-    @property
-    def options(self) -> PipelineOptions: ...
-    @property
-    def precision(self) -> str:
-        """Class of its results: "float32" for the reference and all that are held to it."""
-
-    @property
-    def variants(self) -> dict[str, str]:
-        """Implementation of each stage, for the record."""
-
-    @property
-    def advances_together(self) -> bool:
-        """Whether clips that are open in several threads go through it together, frame by frame."""
-
-    @overload
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None,
-        face: FaceChoice | None = None,
-    ) -> ClipSession: ...  # fmt: skip
-    @overload
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None,
-        face: None = None,
-    ) -> FacesSession: ...  # fmt: skip
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
-        aus: AUMode | None = None, face: FaceChoice | None = None,
-    ) -> ClipSession | FacesSession:  # fmt: skip
-        """Begin a clip.
-
-        Parameters
-        ----------
-        camera : None for OpenFace's guess from the first frame.
-        online : a live camera.
-        faces : None for a clip of one person. A number of slots, or "all", for several: the session's results are then
-            lists of the faces of a frame (`many_sessions.ManyFacesSession`).
-        aus : of several faces: "static" (the default, as OpenFace has them) or "calibrated" for each stretch.
-        face : of a clip of one person: which face is followed where there are several; None for the widest, as OpenFace
-            does wherever it looks for a face.
-
-        Raises
-        ------
-        ContractError : `faces`, `aus` or `face` is none of these; `face` together with `faces`.
-        VariantUnavailable : a pipeline that does not follow several faces, or cannot choose among them.
-        """
-
-    def process_image(
-        self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None
-    ) -> list[FrameResult]:
-        """Every face of a single image, in detection order; AUs are those of the static models."""
-
-    def process_images(
-        self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool | None = None
-    ) -> list[list[FrameResult]]:
-        """`process_image` of each, together where that is faster."""
-
-    def close(self) -> None:
-        """Give back what it holds: memory of a device, processes, files."""
-
-
-class StagedPipeline:
+class StagedPipeline(StartsVideo):
     """OpenFace 2.2's behaviour with the models of one bundle and one implementation of every stage.
 
     Parameters
@@ -184,27 +90,15 @@ class StagedPipeline:
         """What fits the constrained local models; errors as of `clm`."""
         return self.clm.detector
 
-    @overload
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None,
-        face: FaceChoice | None = None,
-    ) -> VideoSession: ...  # fmt: skip
-    @overload
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None,
-        face: None = None,
-    ) -> ManyFacesSession: ...  # fmt: skip
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
-        aus: AUMode | None = None, face: FaceChoice | None = None,
-    ) -> VideoSession | ManyFacesSession:  # fmt: skip
-        """Begin a clip; see `VideoPipeline.start_video`."""
-        many = check_many(faces, aus, face)
-        if many is None:
-            return VideoSession(self, camera, online, face)
-        tracker = SlotTracker(self.locator, self.landmarker, many[0])
-        of_faces = self._aus_of_faces(many[1], online)
-        return ManyFacesSession(tracker, of_faces, self.results, self.landmarker.shape, camera)
+    def start_clip(self, clip: ClipOptions) -> VideoSession:
+        """Begin a clip of one face."""
+        return VideoSession(self, clip)
+
+    def start_faces(self, clip: FacesOptions) -> ManyFacesSession:
+        """Begin a clip of several faces."""
+        tracker = SlotTracker(self.locator, self.landmarker, clip.faces)
+        of_faces = self._aus_of_faces(clip.aus, clip.online)
+        return ManyFacesSession(tracker, of_faces, self.results, self.landmarker.shape, clip.camera)
 
     def _aus_of_faces(self, mode: AUMode, online: bool) -> FaceAUs:
         if mode == "static":
@@ -234,18 +128,19 @@ class StagedPipeline:
         camera = check_camera("pipeline", camera) or Camera.for_image(image.shape[1], image.shape[0])
         images = Images([image])
         boxes = self.locator.locate(images)[0].boxes
-        analyser = ImageAnalyser(self.bundle.image_aus, self.numerics, self.stages)
+        if not len(boxes):
+            return []
         states = self.landmarker.start(images, [0] * len(boxes), boxes, multi_view=multi_view)
-        results = []
-        for face_id, state in enumerate(states):
-            g, p = self.fit_image_shape(state.landmarks[None])
-            intensity, presence = analyser.analyse(image, state.landmarks, g[0], p[0])
-            result = self.results.of_image(
-                state, camera, bool(states.accepted[face_id]), face_id=face_id, au_intensity=intensity,
-                au_presence=presence,
-            )  # fmt: skip
-            results.append(result)
-        return results
+        analyser = ImageAnalyser(self.bundle.image_aus, self.numerics, self.stages)
+        aus = analyser.analyse(image, states.landmarks, *self.fit_image_shape(states.landmarks))
+        return [
+            self.results.of_image(
+                state, camera, bool(accepted), face_id=face_id, au_intensity=intensity, au_presence=presence
+            )
+            for face_id, (state, accepted, intensity, presence) in enumerate(
+                zip(states, states.accepted, *aus, strict=True)
+            )
+        ]
 
     def process_images(
         self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool | None = None
@@ -287,17 +182,6 @@ class ReferencePipeline(StagedPipeline):
         self.variants = {field.name: "reference" for field in fields(Stages)}
 
 
-@dataclass(frozen=True, eq=False)
-class TrackedFrame:
-    """A frame after tracking: what the rest of its measurements follow from."""
-
-    index: int
-    timestamp: float  #: seconds
-    state: FaceState
-    success: bool  #: what the tracker returned
-    camera: Camera
-
-
 class VideoSession:
     """One clip going through the pipeline. Frames must come in order and be of one size.
 
@@ -305,16 +189,16 @@ class VideoSession:
     or processes, as long as `track` and `measure` each see the frames in order.
     """
 
-    def __init__(
-        self, pipeline: StagedPipeline, camera: Camera | None, online: bool, face: FaceChoice | None = None
-    ) -> None:
+    def __init__(self, pipeline: StagedPipeline, clip: ClipOptions) -> None:
         self._pipeline = pipeline
-        self._clip = ClipFrames(camera)
+        self._clip = ClipFrames(clip.camera)
         self._frames = 0
-        self.tracker = VideoTracker(pipeline.locator, pipeline.landmarker, pipeline.options.reinit_every, face)
+        self.tracker = VideoTracker(pipeline.locator, pipeline.landmarker, pipeline.options.reinit_every, clip.face)
         static = pipeline.options.static_aus
         predictors = pipeline.bundle.image_aus if static else pipeline.bundle.video_aus
-        self.analyser = VideoAnalyser(predictors, pipeline.numerics, pipeline.stages, online=online, dynamic=not static)
+        self.analyser = VideoAnalyser(
+            predictors, pipeline.numerics, pipeline.stages, online=clip.online, dynamic=not static
+        )
         self._fit_shape = pipeline.fit_image_shape if static else pipeline.fit_video_shape
 
     def process_frame(self, image: Array, timestamp: float) -> FrameResult:

@@ -12,20 +12,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy.typing as npt
 
 from auparity.accelerated.cupy.device import shared_device
-from auparity.accelerated.cupy.pipeline import DevicePipeline, refuse_many
+from auparity.accelerated.cupy.pipeline import DevicePipeline, refuse_choice, refuse_faces
 from auparity.accelerated.cupy.sessions import DeviceSession
-from auparity.reference.face_choice import FaceChoice
+from auparity.reference.clip_options import ClipOptions, FacesOptions
 from auparity.reference.head_pose import Camera
-from auparity.reference.many_faces import Faces
-from auparity.reference.many_sessions import AUMode
 from auparity.reference.options import PipelineOptions
-from auparity.reference.pipeline import VideoPipeline
 from auparity.reference.results import FrameResult
+from auparity.reference.video_pipeline import StartsVideo, VideoPipeline
 
 if TYPE_CHECKING:
     from auparity.accelerated.cupy.device import Device
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-class ManyDevices:
+class ManyDevices(StartsVideo):
     """Several devices behind the interface of one; a `VideoPipeline`."""
 
     advances_together = True
@@ -57,28 +55,17 @@ class ManyDevices:
     def variants(self) -> dict[str, str]:
         return self.pipelines[0].variants
 
-    @overload
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None,
-        face: FaceChoice | None = None,
-    ) -> DeviceSession: ...  # fmt: skip
-    @overload
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None,
-        face: None = None,
-    ) -> NoReturn: ...  # fmt: skip
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
-        aus: AUMode | None = None, face: FaceChoice | None = None,
-    ) -> DeviceSession:  # fmt: skip
-        """Begin a clip on the device that has the fewest; errors as of `DevicePipeline.start_video`."""
-        refuse_many(faces, aus, face)
+    def start_clip(self, clip: ClipOptions) -> DeviceSession:
+        """Begin a clip on the device that has the fewest; errors as of `DevicePipeline.start_clip`."""
+        refuse_choice(clip)
         with self._sharing:
             number = min(range(len(self._open)), key=self._open.__getitem__)
             self._open[number] += 1
-        chosen = self.pipelines[number]
-        session = DeviceSession(chosen.streams, camera, online, ended=lambda: self._ended(number))
-        return session
+        return DeviceSession(self.pipelines[number].streams, clip, ended=lambda: self._ended(number))
+
+    def start_faces(self, clip: FacesOptions) -> NoReturn:
+        """Several faces are not followed here yet: raises `VariantUnavailable`."""
+        refuse_faces()
 
     def _ended(self, number: int) -> None:
         with self._sharing:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,15 +27,14 @@ from auparity.accelerated.cupy.readback import read_back
 from auparity.accelerated.cupy.sessions import DeviceSession, Streams
 from auparity.errors import ContractError, VariantUnavailable
 from auparity.reference.action_units import clamp_intensity
+from auparity.reference.clip_options import ClipOptions, FacesOptions
 from auparity.reference.contracts import check_image
 from auparity.reference.detection import Detections
-from auparity.reference.face_choice import FaceChoice
 from auparity.reference.fitting import INITIAL_LIKELIHOOD
 from auparity.reference.head_pose import Camera, check_camera
-from auparity.reference.many_faces import Faces
-from auparity.reference.many_sessions import AUMode, check_many
 from auparity.reference.options import PipelineOptions
 from auparity.reference.results import INTENSITY_AUS, FrameResult
+from auparity.reference.video_pipeline import StartsVideo
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
@@ -52,7 +51,7 @@ ON_DEVICE = (
 FACES_AT_ONCE = 24
 
 
-class DevicePipeline:
+class DevicePipeline(StartsVideo):
     """OpenFace 2.2's pipeline on one device; a `VideoPipeline`.
 
     `start_video` may be called for many videos at once, `process_images` takes many images.
@@ -91,28 +90,19 @@ class DevicePipeline:
     def options(self) -> PipelineOptions:
         return self.models.options
 
-    @overload
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: None = None, aus: None = None,
-        face: FaceChoice | None = None,
-    ) -> DeviceSession: ...  # fmt: skip
-    @overload
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces, aus: AUMode | None = None,
-        face: None = None,
-    ) -> NoReturn: ...  # fmt: skip
-    def start_video(
-        self, *, camera: Camera | None = None, online: bool = False, faces: Faces | None = None,
-        aus: AUMode | None = None, face: FaceChoice | None = None,
-    ) -> DeviceSession:  # fmt: skip
-        """Begin a clip; any number may be open, each used by one thread at a time.
+    def start_clip(self, clip: ClipOptions) -> DeviceSession:
+        """Begin a clip of one face; any number may be open, each used by one thread at a time.
 
         Raises
         ------
-        ContractError, VariantUnavailable : as of `refuse_many`.
+        VariantUnavailable : as of `refuse_choice`.
         """
-        refuse_many(faces, aus, face)
-        return DeviceSession(self.streams, camera, online)
+        refuse_choice(clip)
+        return DeviceSession(self.streams, clip)
+
+    def start_faces(self, clip: FacesOptions) -> NoReturn:
+        """Several faces are not followed here yet: raises `VariantUnavailable`."""
+        refuse_faces()
 
     def advance(
         self, sessions: Sequence[DeviceSession], images: Sequence[Array], timestamps: Sequence[float]
@@ -196,24 +186,21 @@ class _Face:
     box: Array
 
 
-def refuse_many(faces: Any, aus: Any, face: Any = None) -> None:
-    """Return for a clip of one face, the widest; the GPU does not follow several yet, and does not choose among them.
+def refuse_choice(clip: ClipOptions) -> None:
+    """Raise `VariantUnavailable` for another face than the widest, which the GPU does not choose yet."""
+    if clip.face is not None:
+        raise VariantUnavailable(
+            f"the pipeline that stays on the GPU follows the widest face and cannot choose another ({clip.face}); take "
+            'a pipeline of the processor: Pipeline.best(options=PipelineOptions(device="cpu"))'
+        )
 
-    Raises
-    ------
-    ContractError : `faces`, `aus` or `face` is none that any pipeline takes.
-    VariantUnavailable : several faces, or another one than the widest, are asked for.
-    """
-    if check_many(faces, aus, face) is not None:
-        raise VariantUnavailable(
-            "the pipeline that stays on the GPU follows one face in a clip; for several take a pipeline of the "
-            'processor: Pipeline.best(options=PipelineOptions(device="cpu"))'
-        )
-    if face is not None:
-        raise VariantUnavailable(
-            f"the pipeline that stays on the GPU follows the widest face and cannot choose another ({face}); take a "
-            'pipeline of the processor: Pipeline.best(options=PipelineOptions(device="cpu"))'
-        )
+
+def refuse_faces() -> NoReturn:
+    """Raise `VariantUnavailable` for several faces, which the GPU does not follow yet."""
+    raise VariantUnavailable(
+        "the pipeline that stays on the GPU follows one face in a clip; for several take a pipeline of the processor: "
+        'Pipeline.best(options=PipelineOptions(device="cpu"))'
+    )
 
 
 class _SingleImages:

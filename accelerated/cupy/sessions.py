@@ -19,10 +19,11 @@ from auparity.accelerated.cupy.models import DeviceModels
 from auparity.accelerated.cupy.upload import Uploaded
 from auparity.errors import ContractError
 from auparity.reference.action_units import OnlineCorrection
+from auparity.reference.clip_options import ClipOptions
 from auparity.reference.contracts import check_image, check_timestamp
-from auparity.reference.head_pose import Camera, check_camera
-from auparity.reference.pipeline import TrackedFrame
+from auparity.reference.head_pose import Camera
 from auparity.reference.results import FrameResult, OfflineAUs
+from auparity.reference.video_pipeline import TrackedFrame
 
 Array = npt.NDArray[Any]
 
@@ -33,14 +34,12 @@ class DeviceSession:
     `close` gives the stream's place back; leaving a session to the garbage collector does the same.
     """
 
-    def __init__(
-        self, streams: Streams, camera: Camera | None, online: bool, ended: Callable[[], None] = lambda: None
-    ) -> None:
-        self.streams, self._camera, self._ended = streams, check_camera("pipeline", camera), ended
+    def __init__(self, streams: Streams, clip: ClipOptions, ended: Callable[[], None] = lambda: None) -> None:
+        self.streams, self._camera, self._ended = streams, clip.camera, ended
         self._frames = 0
         self._seconds: float | None = None  # time stamp of the frame before
         self._medians: Array | None = None
-        self.history = StreamHistory(correction=OnlineCorrection() if online else None)
+        self.history = StreamHistory(correction=OnlineCorrection() if clip.online else None)
         self.batch: Batch | None = None
         self.row = -1
 

@@ -19,8 +19,8 @@ from auparity.errors import AuparityWarning, ContractError
 from auparity.media import open_clip
 from auparity.reference.analysis import Descriptors
 from auparity.reference.head_pose import Camera
-from auparity.reference.pipeline import ClipSession, TrackedFrame
 from auparity.reference.results import FrameResult
+from auparity.reference.video_pipeline import ClipSession, TrackedFrame
 
 if TYPE_CHECKING:
     from auparity.accelerated.pipeline import Pipeline

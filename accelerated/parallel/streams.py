@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from auparity.media import Frame, Image
-from auparity.reference.pipeline import ClipSession, TrackedFrame
 from auparity.reference.results import FrameResult
+from auparity.reference.video_pipeline import ClipSession, TrackedFrame
 
 #: Tracked frames that may wait to be measured; more would not help if measuring is the slower half.
 WAITING = 2

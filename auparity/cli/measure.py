@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from auparity.extraction.jobs import Job
     from auparity.extraction.progress import QuietReporter
     from auparity.extraction.types import ExtractionSettings
-    from auparity.reference.pipeline import VideoPipeline
+    from auparity.reference.video_pipeline import VideoPipeline
 
 
 def measure(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from auparity.extraction.jobs import Job
     from auparity.extraction.openface.options import Given
     from auparity.extraction.openface.translation import Inputs
-    from auparity.reference.pipeline import VideoPipeline
+    from auparity.reference.video_pipeline import VideoPipeline
 
 #: As of `auparity.extraction.openface.options`, which is imported when the command runs.
 PROGRAMS = ("FeatureExtraction", "FaceLandmarkVidMulti", "FaceLandmarkImg")

@@ -12,7 +12,7 @@ from auparity.errors import AuparityError
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
     from auparity.reference.options import PipelineOptions
-    from auparity.reference.pipeline import VideoPipeline
+    from auparity.reference.video_pipeline import VideoPipeline
 
 
 def add_pipeline_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -40,9 +40,8 @@ from auparity.fingerprints import Fingerprint, fingerprint_of_file, fingerprint_
 from auparity.media import FrameSource, Image, ImageSequence, printable, read_photograph
 from auparity.reference.face_choice import FaceChoice
 from auparity.reference.head_pose import Camera
-from auparity.reference.many_sessions import FacesSession, FaceStretch
-from auparity.reference.pipeline import ClipSession, VideoPipeline
 from auparity.reference.results import FrameResult, OfflineAUs
+from auparity.reference.video_pipeline import ClipSession, FacesSession, FaceStretch, VideoPipeline
 
 
 def extract_clip(

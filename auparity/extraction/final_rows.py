@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from auparity.reference.many_sessions import FaceStretch
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, OfflineAUs
+from auparity.reference.video_pipeline import FaceStretch
 
 #: In place of a slot: the row that stands for a frame in which the person of the table is not followed.
 NOBODY = -1

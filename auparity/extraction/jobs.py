@@ -25,7 +25,7 @@ from auparity.extraction.inputs import Input
 from auparity.extraction.output_names import output_names
 from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome
 from auparity.media import CameraStream, open_clip, printable
-from auparity.reference.pipeline import VideoPipeline
+from auparity.reference.video_pipeline import VideoPipeline
 
 EXIT_GOOD, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 

@@ -11,9 +11,9 @@ from auparity.extraction.outputs.settings import OutputSettings
 from auparity.extraction.sidecars import Intrinsics
 from auparity.extraction.table_writers import TableFormat
 from auparity.media import MAX_PIXELS, Timestamps
+from auparity.reference.clip_options import AUMode
 from auparity.reference.face_choice import FaceChoice, PersonChoice
 from auparity.reference.many_faces import Faces
-from auparity.reference.many_sessions import AUMode
 
 
 class ClipProgress(Protocol):

@@ -21,8 +21,8 @@ from auparity.extraction.clips import camera_for, extract_clip
 from auparity.extraction.types import ExtractionSettings
 from auparity.live.source import Counts, LiveFrame, NewestFrame, RecordedFrames
 from auparity.media import Image, printable
-from auparity.reference.pipeline import VideoPipeline
 from auparity.reference.results import FrameResult
+from auparity.reference.video_pipeline import VideoPipeline
 
 #: Seconds of which the frame rate is the mean.
 RATE_WINDOW = 2.0

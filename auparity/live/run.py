@@ -13,7 +13,7 @@ from auparity.live.messages import End, FrameMessage, hello
 from auparity.live.server import FAREWELL, Broadcast, Server
 from auparity.live.source import NewestFrame, feed
 from auparity.media import FrameSource, printable
-from auparity.reference.pipeline import VideoPipeline
+from auparity.reference.video_pipeline import VideoPipeline
 
 #: Seconds that a frame in the making may take after the end was asked for; a recording may take longer.
 PATIENCE = 2.0

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from auparity.accelerated.cupy.pipeline import DevicePipeline
 from auparity.accelerated.cupy.sessions import DeviceSession
-from auparity.reference.pipeline import ClipSession, VideoPipeline
+from auparity.reference.clip_options import ClipOptions
 from auparity.reference.results import FrameResult
+from auparity.reference.video_pipeline import ClipSession, VideoPipeline
 
 Image = npt.NDArray[np.uint8]
 
@@ -89,7 +90,7 @@ class OneStream(Contender):
         self._session: ClipSession | None = None
 
     def begin(self) -> None:
-        self._session = self._pipeline.start_video()
+        self._session = self._pipeline.start_clip(ClipOptions())
 
     def step(self, k: int) -> list[FrameResult]:
         assert self._session is not None
@@ -112,7 +113,7 @@ class StepByStep(Contender):
         self._sessions: list[DeviceSession] = []
 
     def begin(self) -> None:
-        self._sessions = [self._pipeline.start_video() for _ in range(self.frames)]
+        self._sessions = [self._pipeline.start_clip(ClipOptions()) for _ in range(self.frames)]
 
     def step(self, k: int) -> list[FrameResult]:
         if self.frames == 1:

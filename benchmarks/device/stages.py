@@ -22,6 +22,7 @@ from auparity.benchmarks.device.rates import Rates
 from auparity.benchmarks.device.watch import Counting, StageFigures, WatchedDevice
 from auparity.models.bundle import Bundle
 from auparity.models.types import PDM, ConvNet, LandmarkModel
+from auparity.reference.clip_options import ClipOptions
 from auparity.reference.options import PipelineOptions
 from auparity.reports.results.records import StageSpeed
 
@@ -89,7 +90,7 @@ def time_steps(bundle: Bundle, device: Any, film: Film, streams: int, steps: int
     pipeline = DevicePipeline(bundle, watched, PipelineOptions(streams=streams))
     taken: list[float] = []
     for watching in (False, True):
-        sessions = [pipeline.start_video() for _ in range(streams)]
+        sessions = [pipeline.start_clip(ClipOptions()) for _ in range(streams)]
         for k in range(steps):
             if k == 1:
                 watched.reset()

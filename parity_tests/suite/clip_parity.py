@@ -27,7 +27,8 @@ from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.suite.platform_floor import GATE_ERRORS, Judgement, PlatformFloor, floor_factor, judge
 from auparity.reference.face_states import FaceState
 from auparity.reference.numerics import Precision
-from auparity.reference.pipeline import ReferencePipeline, StagedPipeline, VideoPipeline, VideoSession
+from auparity.reference.pipeline import ReferencePipeline, StagedPipeline, VideoSession
+from auparity.reference.video_pipeline import VideoPipeline
 
 Array = npt.NDArray[Any]
 #: Called after every frame with (what is running, frames done, number of frames).

@@ -16,7 +16,8 @@ from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.suite import clip_parity, device_parity, workloads
 from auparity.parity_tests.suite.report import PIPELINE, Report, finite
 from auparity.parity_tests.suite.series import clip_series
-from auparity.reference.pipeline import ReferencePipeline, VideoPipeline
+from auparity.reference.pipeline import ReferencePipeline
+from auparity.reference.video_pipeline import VideoPipeline
 from auparity.reports.results.records import MeasuredError
 
 #: Classes of whole clips, and the classes of variants that may run together in each: the rounding of a device without

@@ -21,6 +21,7 @@ from auparity.parity_tests.compare.arrays import ComparisonRecord, compare_array
 from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.suite.clip_parity import Clip, one_step_records
 from auparity.parity_tests.suite.platform_floor import FLOOR_FACTOR, GATE_ERRORS
+from auparity.reference.clip_options import ClipOptions
 from auparity.reference.results import FrameResult
 
 Array = npt.NDArray[Any]
@@ -66,7 +67,7 @@ def batches(pipeline: DevicePipeline, frames: Sequence[Array], sizes: Sequence[i
 
 def _run(pipeline: DevicePipeline, frames: Sequence[Array], streams: int) -> list[FrameResult]:
     """Results of the last of some streams; the others see the clip's frames in another order."""
-    sessions, results = [pipeline.start_video() for _ in range(streams)], []
+    sessions, results = [pipeline.start_clip(ClipOptions()) for _ in range(streams)], []
     for k in range(len(frames)):
         images = [frames[(k + s) % len(frames)] for s in range(1, streams)]
         results_now = pipeline.advance(sessions, [*images, frames[k]], [k / 30] * streams)

@@ -19,7 +19,7 @@ from auparity.extraction.engines.serial import SerialEngine
 from auparity.extraction.engines.streams import StreamEngine
 from auparity.extraction.engines.types import Engine, EngineSpec
 from auparity.plugins import load_plugins
-from auparity.reference.pipeline import VideoPipeline
+from auparity.reference.video_pipeline import VideoPipeline
 
 ENTRY_POINTS = "auparity.engines"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from auparity.extraction.engines import SERIAL
 from auparity.extraction.jobs import Job, Reporter, run_job
 from auparity.extraction.types import ExtractionSettings, Outcome
-from auparity.reference.pipeline import VideoPipeline
+from auparity.reference.video_pipeline import VideoPipeline
 
 
 class SerialEngine:

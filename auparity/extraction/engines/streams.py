@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from auparity.extraction.engines import STREAMS
 from auparity.extraction.jobs import Job, Reporter, run_job
 from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome
-from auparity.reference.pipeline import VideoPipeline
+from auparity.reference.video_pipeline import VideoPipeline
 
 
 class _Counting:

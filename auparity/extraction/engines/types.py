@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from auparity.errors import AuparityError
 from auparity.extraction.jobs import Job, Reporter
 from auparity.extraction.types import ExtractionSettings, Outcome
-from auparity.reference.pipeline import VideoPipeline
+from auparity.reference.video_pipeline import VideoPipeline
 
 
 class Engine(Protocol):

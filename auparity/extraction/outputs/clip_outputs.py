@@ -21,8 +21,9 @@ from auparity.fingerprints import fingerprint_of_file
 from auparity.media import Image
 from auparity.reference.face_crops import FaceCrops
 from auparity.reference.head_pose import Camera
-from auparity.reference.pipeline import StagedPipeline, VideoPipeline
+from auparity.reference.pipeline import StagedPipeline
 from auparity.reference.results import FrameResult
+from auparity.reference.video_pipeline import VideoPipeline
 
 
 def face_crops(pipeline: VideoPipeline, layout: Layout) -> FaceCrops:

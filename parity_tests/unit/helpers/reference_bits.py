@@ -22,7 +22,8 @@ from auparity.models.types import CCNFExperts, CCNFPatch
 from auparity.reference import elementary, inverses, sums, trigonometry
 from auparity.reference.numerics import FLOAT32, PRECISIONS
 from auparity.reference.patch_experts import CCNFScale
-from auparity.reference.pipeline import FrameResult, ReferencePipeline
+from auparity.reference.pipeline import ReferencePipeline
+from auparity.reference.results import FrameResult
 
 FACE = Path(__file__).parent / "rendered_face.png"
 

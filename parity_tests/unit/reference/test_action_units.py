@@ -297,8 +297,15 @@ def test_half_a_fit_is_refused(predictors: AUPredictors) -> None:
 def test_a_photograph_is_measured_without_history() -> None:
     analyser = ImageAnalyser(make_predictors(dynamic=()))
     image = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
-    first, again = (analyser.analyse(image, **face_at(90, 100)) for _ in range(2))
+    faces = [face_at(90, 100), face_at(110, 95), face_at(90, 100)]
+    together = {name: np.stack([face[name] for face in faces]) for name in faces[0]}
+    first, again = analyser.analyse(image, **together), analyser.analyse(image, **together)
     assert np.array_equal(first[0], again[0])
-    assert (first[0].shape, first[1].shape) == ((17,), (18,))
+    assert (first[0].shape, first[1].shape) == ((3, 17), (3, 18))
+    assert np.array_equal(first[0][0], first[0][2])
+    for k, face in enumerate(faces):  # a face is measured as it is alone
+        alone = analyser.analyse(image, **{name: value[None] for name, value in face.items()})
+        assert np.array_equal(alone[0][0], first[0][k])
+        assert np.array_equal(alone[1][0], first[1][k])
     assert first[0].min() >= 0
     assert first[0].max() <= 5

@@ -14,6 +14,7 @@ from auparity.accelerated.pipeline import Pipeline
 from auparity.errors import ContractError, VariantUnavailable
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
+from auparity.reference.clip_options import ClipOptions
 from auparity.reference.face_choice import FaceChoice
 from auparity.reference.head_pose import Camera
 from auparity.reference.many_sessions import ManyFacesSession
@@ -84,11 +85,11 @@ def test_static_action_units_are_those_of_this_frame_alone_whether_or_not_it_suc
     frames, _ = static
     for k, faces in enumerate(frames):
         for r in faces:
-            g, p = pipeline.staged.fit_image_shape(r.landmarks[None])
             analyser = pipeline.staged._aus_of_faces("static", False)._analyser
-            intensity, presence = analyser.analyse(scene[k], r.landmarks, g[0], p[0])
-            np.testing.assert_array_equal(r.au_intensity, intensity)
-            np.testing.assert_array_equal(r.au_presence, presence)
+            fit = pipeline.staged.fit_image_shape(r.landmarks[None])
+            intensity, presence = analyser.analyse(scene[k], r.landmarks[None], *fit)
+            np.testing.assert_array_equal(r.au_intensity, intensity[0])
+            np.testing.assert_array_equal(r.au_presence, presence[0])
             assert ((r.au_intensity >= 0) & (r.au_intensity <= 5)).all()
     assert any(r.au_intensity.any() for faces in frames for r in faces if not r.success)
 
@@ -127,7 +128,7 @@ def test_both_modes_track_alike(static, calibrated):
 def test_calibrated_action_units_of_a_stretch_are_those_of_a_clip_of_its_own(pipeline, scene, calibrated):
     frames, session = calibrated
     for stretch in session.finish():
-        alone = VideoSession(pipeline.staged, None, False).analyser
+        alone = VideoSession(pipeline.staged, ClipOptions()).analyser
         for k in stretch.frames:
             r = next(r for r in frames[k] if r.face_id == stretch.face_id)
             params = (None, None)
