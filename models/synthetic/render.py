@@ -17,6 +17,7 @@ import numpy.typing as npt
 from auparity.models.synthetic.backdrop import Film, background
 from auparity.models.synthetic.deformation import head_shape
 from auparity.models.synthetic.person import Person, sample_aus
+from auparity.models.synthetic.points_98 import points_98
 from auparity.models.synthetic.raster import rasterise, vertex_normals
 from auparity.models.synthetic.scene import Light, Shot, assemble, head_origin, rotation_matrix
 from auparity.models.synthetic.shading import shade
@@ -79,11 +80,12 @@ def _truth(person: Person, shot: Shot, face: Array, eye_turns: Array, depth: Arr
     turn = rotation_matrix(shot.rotation)
     landmarks_3d = face[surface.landmarks]
     landmarks = project(landmarks_3d, shot.camera)
-    eyes_3d = np.zeros((2, 28, 3))
+    eyes_3d, pupils = np.zeros((2, 28, 3)), np.zeros((2, 3))
     for k in range(2):
         centre = (person.eyes[k] - head_origin()) @ turn.T + shot.translation
         rings = eye_points(centre, eye_turns[k], person.pupil)
         eyes_3d[k] = np.concatenate([rings[:8], face[surface.lids[k]], rings[8:]])
+        pupils[k] = rings[8:].mean(axis=0)
     normals = vertex_normals(face, surface.triangles)[surface.landmarks]
     view = landmarks_3d / np.linalg.norm(landmarks_3d, axis=1, keepdims=True)
     towards = -(normals * view).sum(axis=1) > -0.12
@@ -102,6 +104,7 @@ def _truth(person: Person, shot: Shot, face: Array, eye_turns: Array, depth: Arr
         gaze=np.stack([turn_k @ [0, 0, -1.0] for turn_k in eye_turns]),
         aus=shot.aus.copy(),
         camera=shot.camera,
+        points_98=project(points_98(face, pupils, person.looks.brow_width), shot.camera),
     )
 
 

@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from auparity.models.synthetic.surface import (
     _OUTER_LIP,
-    _RIGHT_BROW,
     BOTTOM,
     EYE_CENTRE,
     MOUTH_LINE,
     RADIUS,
+    RIGHT_BROW,
     TOP,
     _closed,
     lid_contours,
@@ -291,17 +291,22 @@ class Looks:
         return linear(np.clip(rgb, 0.02, 0.98))
 
 
+def brow_half_width(t: Array, width: float) -> Array:
+    """Half the height (mm) of a brow of a given width, at `t` from 0 (inner end) to 1: it tapers outwards."""
+    return np.asarray(0.5 * width * np.interp(t, [0, 0.15, 0.6, 1], [0.8, 1, 0.85, 0.3]))
+
+
 def _strokes(rng: np.random.Generator, looks: Looks) -> Array:
     """Coverage of the brows, hair by hair."""
     out = _canvas()
     count = int(70 + 150 * looks.brow_density)
     for sign in (-1, 1):
-        ridge = np.array(_RIGHT_BROW) * [sign, 1]
+        ridge = np.array(RIGHT_BROW) * [sign, 1]
         t = np.sort(rng.uniform(0, 1, count))
         knots = np.linspace(0, 1, len(ridge))
         x, y = np.interp(t, knots, ridge[:, 0]), np.interp(t, knots, ridge[:, 1])
-        # The landmarks run along the brow's middle; it tapers outwards.
-        half = 0.5 * looks.brow_width * np.interp(t, [0, 0.15, 0.6, 1], [0.8, 1, 0.85, 0.3])
+        # The landmarks run along the brow's middle.
+        half = brow_half_width(t, looks.brow_width)
         y = y + half * rng.uniform(-1, 1, count)
         lean = np.interp(t, [0, 0.3, 1], [0.9, 0.35, -0.15])
         length = rng.uniform(3.0, 5.5, count)

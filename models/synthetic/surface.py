@@ -49,7 +49,7 @@ _PROFILE = np.array(
     dtype=np.float64,
 )
 
-_RIGHT_BROW = [(18.0, -52.0), (29.0, -55.6), (40.0, -57.0), (50.5, -54.0), (58.5, -47.0)]
+RIGHT_BROW = [(18.0, -52.0), (29.0, -55.6), (40.0, -57.0), (50.5, -54.0), (58.5, -47.0)]
 _LID = [  # the eye on the right of the picture, from its inner (left) corner clockwise: eye landmarks 8 to 19
     (18.2, -35.8), (21.8, -39.2), (27.0, -42.2), (32.2, -43.0), (37.6, -42.2), (42.6, -40.0),
     (46.4, -37.0), (42.6, -34.4), (37.4, -32.9), (32.2, -32.3), (27.0, -32.8), (22.0, -34.2),
@@ -61,8 +61,8 @@ _OUTER_LIP = [
 ]  # fmt: skip
 _INNER_LIP = [(-22.5, 28), (-8, 28), (0, 28), (8, 28), (22.5, 28), (8, 28), (0, 28), (-8, 28)]
 _INNER_LOWER = np.array([0, 0, 0, 0, 0, 1, 1, 1], bool)  #: which of them are on the lower lip
-_JAW_THETA = np.array([-88, -87, -85, -78, -66, -51, -35, -17.5, 0])
-_JAW_V = np.array([-29, -8, 17, 43, 61, 69.5, 72.5, 73.5, 73.8])
+JAW_THETA = np.array([-88, -87, -85, -78, -66, -51, -35, -17.5, 0])
+JAW_V = np.array([-29, -8, 17, 43, 61, 69.5, 72.5, 73.5, 73.8])
 MOUTH_LINE = 28.0  #: y of the closed mouth, where the plane's v is nearly the same
 INNER_CORNER = 22.5  #: mm from the middle to the corners of the inner lips
 
@@ -213,9 +213,9 @@ def _lattice(x: tuple[float, float, float], y: tuple[float, float, float]) -> Ar
 def _domain_points() -> tuple[Array, Array, list[Array], Array, Array]:
     """Points of the closed plane, which of them are on the lower side of the mouth, the polygons of the three openings
     in the opened plane, rows of the 68 landmarks and of the lid landmarks."""
-    brow, lids = np.array(_RIGHT_BROW), lid_contours()
-    jaw = np.concatenate([_JAW_THETA, -_JAW_THETA[-2::-1]])
-    jaw_plane = np.stack([np.radians(jaw) * RADIUS, np.concatenate([_JAW_V, _JAW_V[-2::-1]])], axis=1)
+    brow, lids = np.array(RIGHT_BROW), lid_contours()
+    jaw = np.concatenate([JAW_THETA, -JAW_THETA[-2::-1]])
+    jaw_plane = np.stack([np.radians(jaw) * RADIUS, np.concatenate([JAW_V, JAW_V[-2::-1]])], axis=1)
     face = [mirrored(brow[::-1]), brow, np.array(_NOSE), lids[0, ::2], lids[1, ::2], np.array(_OUTER_LIP)]
     landmarks = np.concatenate([jaw_plane, plane_of(np.concatenate(face)), plane_of(np.array(_INNER_LIP, float))])
     line = np.linspace(-INNER_CORNER, INNER_CORNER, 41)[1:-1]

@@ -45,6 +45,7 @@ class Truth:
     gaze: Array  #: (2, 3) unit vectors in camera space, left eye and right eye
     aus: Array  #: (18,) intensities 0 to 5 in the order of AU_NAMES
     camera: RenderCamera
+    points_98: Array  #: (98, 2) px, the landmarks of WFLW (points_98.py)
 
     @property
     def box(self) -> Array:

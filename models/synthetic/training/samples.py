@@ -22,6 +22,7 @@ CANVAS = 320
 FIELDS: dict[str, tuple[tuple[int, ...], Any]] = {
     "images": ((CANVAS, CANVAS, 3), np.uint8),
     "landmarks": ((68, 2), np.float32),
+    "points_98": ((98, 2), np.float32),
     "landmarks_3d": ((68, 3), np.float32),
     "visible": ((68,), np.bool_),
     "eye_landmarks": ((2, 28, 2), np.float32),
@@ -38,6 +39,7 @@ class PhotoSet:
 
     images: Array  #: (N, 320, 320, 3) uint8 BGR
     landmarks: Array  #: (N, 68, 2) px
+    points_98: Array  #: (N, 98, 2) px, WFLW's
     landmarks_3d: Array  #: (N, 68, 3) mm, camera space
     visible: Array  #: (N, 68)
     eye_landmarks: Array  #: (N, 2, 28, 2) px

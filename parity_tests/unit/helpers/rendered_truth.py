@@ -42,6 +42,7 @@ def truths(frames: int = FRAMES) -> list[Truth]:
         found.append(
             Truth(
                 landmarks=face_shape() + k,
+                points_98=np.tile(face_shape()[30] + k, (98, 1)),
                 landmarks_3d=rng.normal(size=(68, 3)),
                 visible=np.arange(68) != k,
                 eye_landmarks=np.tile(face_shape()[36] + k, (2, 28, 1)) + rng.normal(size=(2, 28, 2)),
