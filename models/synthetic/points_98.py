@@ -33,6 +33,12 @@ Array = npt.NDArray[Any]
 N_POINTS = 98
 CONTOUR, BROW_LEFT, BROW_RIGHT = slice(0, 33), slice(33, 42), slice(42, 51)
 NOSE, EYES, MOUTH, PUPILS = slice(51, 60), slice(60, 76), slice(76, 96), slice(96, 98)
+#: Point k of a face seen in a mirror is point MIRROR_98[k] of the face.
+MIRROR_98 = np.array(
+    [*range(32, -1, -1), *range(46, 41, -1), *range(50, 46, -1), *range(37, 32, -1), *range(41, 37, -1)]
+    + [*range(51, 55), *range(59, 54, -1), *range(72, 67, -1), 75, 74, 73, *range(64, 59, -1), 67, 66, 65]
+    + [*range(82, 75, -1), *range(87, 82, -1), *range(92, 87, -1), 95, 94, 93, 97, 96]
+)
 #: Lid landmarks (of twelve, from the left corner clockwise) that are WFLW's eight of an eye, from the left corner too.
 _LIDS = (0, 2, 3, 4, 6, 8, 9, 10)
 

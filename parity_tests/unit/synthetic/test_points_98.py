@@ -8,6 +8,7 @@ from auparity.models.synthetic.points_98 import (
     BROW_RIGHT,
     CONTOUR,
     EYES,
+    MIRROR_98,
     MOUTH,
     NOSE,
     PUPILS,
@@ -94,3 +95,9 @@ def test_pictures_have_them():
     np.testing.assert_allclose(truth.points_98[CONTOUR][::2], truth.landmarks[:17])
     for k in range(2):  # the pupil is in the middle of its ring
         np.testing.assert_allclose(truth.points_98[96 + k], truth.eye_landmarks[k, 20:].mean(axis=0), atol=0.2)
+
+
+def test_a_face_in_the_mirror_has_its_points_exchanged(at_rest):
+    """The head at rest is its own mirror image, but for the triangles in which brows and jaw are measured."""
+    np.testing.assert_array_equal(np.sort(MIRROR_98), np.arange(98))
+    np.testing.assert_allclose(at_rest[MIRROR_98] * [-1, 1, 1], at_rest, atol=0.3)
