@@ -42,6 +42,8 @@ def read_onnx(path: StrPath) -> NamedArrays:
 def parse_onnx(data: bytes, label: StrPath) -> NamedArrays:
     """`read_onnx` of a file's content."""
     model, label = parse_model(data, label), str(label)
+    if not all(isinstance(tensor.name, str) for tensor in model.graph.initializer):  # bytes that are no UTF-8
+        _fail(label, "names in UTF-8", "other ones")
     arrays = {tensor.name: _as_array(tensor, label) for tensor in model.graph.initializer}
     if len(arrays) != len(model.graph.initializer):
         _fail(label, "every name once", "two initialisers of one name")

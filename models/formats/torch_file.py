@@ -15,7 +15,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -180,7 +180,7 @@ def _item_size(kind: str) -> int:
     return 2 if kind == "bf16" else np.dtype(kind).itemsize
 
 
-def _numbers(content: bytes | memoryview, storage: StorageRecord, order: str, label: str) -> Array:
+def _numbers(content: bytes | memoryview, storage: StorageRecord, order: Literal["<", ">"], label: str) -> Array:
     """The numbers of a storage, a view of the file's bytes (of bfloat16 a new array)."""
     if len(content) != storage.count * _item_size(storage.kind):
         expected = f"{storage.count} numbers of {_item_size(storage.kind)} bytes in storage {ascii(storage.key)[:40]}"
