@@ -255,6 +255,58 @@ class AUPredictors:
 
 
 @dataclass(frozen=True, eq=False)
+class Tensors:
+    """The weights of a network under the names of its published files; float32, of up to four axes."""
+
+    names: tuple[str, ...]
+    values: tuple[F32, ...]
+
+    def by_name(self) -> dict[str, F32]:
+        return dict(zip(self.names, self.values, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class RetinaFace:
+    """Weights of the face detector RetinaFace (spec 95.1)."""
+
+    backbone: Literal["mobile0.25", "resnet50"]
+    tensors: Tensors
+
+
+@dataclass(frozen=True, eq=False)
+class PFLD:
+    """Weights of PFLD, 68 points (spec 95.2)."""
+
+    tensors: Tensors
+
+
+@dataclass(frozen=True, eq=False)
+class MobileFaceNet:
+    """Weights of MobileFaceNet, 68 points (spec 95.3)."""
+
+    tensors: Tensors
+
+
+@dataclass(frozen=True, eq=False)
+class STAR:
+    """Weights of STAR's stacked hourglasses (spec 95.4); their sizes follow from the shapes of the tensors."""
+
+    tensors: Tensors
+
+
+PointNetwork = PFLD | MobileFaceNet | STAR
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkNetwork:
+    """A network that finds landmarks in a crop of a face, and the shape model that explains them."""
+
+    network: PFLD | MobileFaceNet | STAR
+    shape: PDM  # 68 points
+    brows: Literal["edge", "middle"] = "middle"  # of 98 points: which of them make the 68 (spec 95.7, A and B)
+
+
+@dataclass(frozen=True, eq=False)
 class BundleMeta:
     """Where a bundle came from."""
 

@@ -8,15 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
+from auparity.errors import VariantUnavailable
 from auparity.models import archive
 from auparity.models.bundle import Bundle
 from auparity.models.formats import layout
 from auparity.models.formats.lists import EntryList, au_names_of, parse_list, part_entry
+from auparity.models.formats.named_arrays import NamedArrays, expect
+from auparity.models.formats.onnx_file import NEEDED, parse_onnx
+from auparity.models.formats.torch_file import parse_torch
+from auparity.models.formats.torch_pickle import PickleReader
 from auparity.models.manifest import parse_manifest
 from auparity.models.synthetic.training.workspace import Workspace
 from auparity.models.types import BundleMeta, FaceModel, LandmarkModel, PartModel
 from auparity.parity_tests.fuzz.loaders import Loader, in_memory, json_file, seeded
-from auparity.parity_tests.unit.helpers import factories
+from auparity.parity_tests.unit.helpers import factories, torch_files
 from auparity.parity_tests.unit.models.test_formats import FORMATS, Format
 
 LIST = b"""\
@@ -36,6 +41,8 @@ path = "a/b.txt"
 size = 3
 sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 """
+#: A state dict, as a file of weights holds it.
+TENSORS = {"a.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2), "a.bias": np.array([0.5, -1], np.float32)}
 
 
 def loaders() -> list[Loader]:
@@ -48,6 +55,12 @@ def loaders() -> list[Loader]:
         json_file("bundle.json of a folder", layout.META_FILE, dict.fromkeys(layout.META_KEYS, "main"), _read_layout),
         in_memory("manifest of models", "text", MANIFEST.encode, _read_manifest),
         json_file("report of a training", "report.json", {"aus": {"f1": 0.5}}, lambda f: Workspace(f).figures()),
+        in_memory("state dict of PyTorch", "zip", partial(torch_files.new_file, TENSORS), _read_state_dict),
+        in_memory(
+            "state dict of PyTorch before 1.6", "bytes", partial(torch_files.old_file, TENSORS), _read_state_dict
+        ),
+        in_memory("pickle of a state dict", "bytes", partial(torch_files.tensors, TENSORS), _read_pickle),
+        in_memory("weights in an ONNX file", "bytes", _make_onnx, _read_onnx),
         Loader("arrays of a training", "bytes", "a.npz", _make_workspace, lambda folder: Workspace(folder).load("a")),
     ]
 
@@ -99,3 +112,28 @@ def _read_manifest(data: bytes) -> None:
 
 def _make_workspace(folder: Path) -> None:
     Workspace(folder).save("a", numbers=np.arange(12.0).reshape(3, 4), names=np.arange(3, dtype=np.int32))
+
+
+def _expect(found: NamedArrays) -> None:
+    expect(found, {name: array.shape for name, array in TENSORS.items()}, ("*.num_batches_tracked",))
+
+
+def _read_state_dict(data: bytes) -> None:
+    _expect(parse_torch(data, "input"))
+
+
+def _read_pickle(data: bytes) -> None:
+    PickleReader(torch_files.whole_pickle(data), "input").read()
+
+
+def _make_onnx() -> bytes:
+    try:
+        from onnx import helper, numpy_helper
+    except ImportError as missing:
+        raise VariantUnavailable(NEEDED) from missing
+    tensors = [numpy_helper.from_array(array, name) for name, array in TENSORS.items()]
+    return helper.make_model(helper.make_graph([], "g", [], [], tensors)).SerializeToString()
+
+
+def _read_onnx(data: bytes) -> None:
+    _expect(parse_onnx(data, "input"))

@@ -74,7 +74,7 @@ OURS = {
 }
 OUTSIDE = {
     "media": {"numpy", "cv2", "av", "pillow_heif", "PIL"},
-    "models": {"numpy"},
+    "models": {"numpy", "onnx"},
     "models/synthetic": {"numpy", "cv2", "torch"},
     "reports": {"numpy", "cv2"},
     "reference": {"numpy"},

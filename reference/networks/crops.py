@@ -1,0 +1,150 @@
+"""What part of an image a landmark network sees, and where its points lie in the image (spec 95.2.2 and 95.4.4).
+
+Both rules begin with RetinaFace's box: from the forehead to the chin, tight at the ears. `box_of_landmarks` makes one
+of 68 landmarks, by what was measured of both; `landmarks_box` is its inverse. Images are (H, W, 3) uint8 BGR, boxes
+left, top, right, bottom px, points (n, 2) px.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.errors import ContractError
+from auparity.reference.contracts import check_image
+from auparity.reference.resampling import resize_bilinear_u8, scale_and_shift_u8
+
+Array = npt.NDArray[Any]
+U8 = npt.NDArray[np.uint8]
+
+STAGE = "crops"
+
+#: RetinaFace's box in units of the extent of the 68 landmarks: left, top, width, height (spec 95.1.5; spread over 40
+#: frames 0.02, 0.03, 0.02, 0.06, the same for both published trainings).
+BOX_OF_LANDMARKS = (0.01, -0.32, 0.99, 1.31)
+#: Side of the square crop in parts of the box's longer side.
+SQUARE_MARGIN = 1.1
+#: Side of STAR's crop in parts of the box's shorter side, its size in px, and the length that its scales are of.
+STAR_MARGIN, STAR_SIDE, STAR_UNIT = 1.05, 256, 200.0
+#: A square of more than this many pixels a side is no crop of a face: it would be resized from an image of its own.
+LARGEST_SQUARE = 1 << 14
+
+
+def box_of_landmarks(extents: Array) -> Array:
+    """RetinaFace's boxes (K, 4), left, top, right, bottom, of the extents (K, 4) x, y, w, h of 68 landmarks."""
+    x, y, width, height = extents.astype(np.float64).T
+    left, top, wide, high = BOX_OF_LANDMARKS
+    x1, y1 = x + left * width, y + top * height
+    return np.stack([x1, y1, x1 + wide * width, y1 + high * height], axis=-1).astype(extents.dtype)
+
+
+def landmarks_box(boxes: Array) -> Array:
+    """The extents (K, 4) x, y, w, h of the landmarks in RetinaFace's boxes (K, 4) left, top, right, bottom."""
+    x1, y1, x2, y2 = boxes.astype(np.float64).T
+    left, top, wide, high = BOX_OF_LANDMARKS
+    width, height = (x2 - x1) / wide, (y2 - y1) / high
+    return np.stack([x1 - left * width, y1 - top * height, width, height], axis=-1).astype(boxes.dtype)
+
+
+@dataclass(frozen=True)
+class Square:
+    """Whole pixels of an image; they may lie outside."""
+
+    left: int
+    top: int
+    size: int
+
+    def cut(self, image: U8, side: int) -> U8:
+        """(side, side, 3); what lies outside the image is black."""
+        check_image(STAGE, image)
+        height, width = image.shape[:2]
+        whole = np.zeros((self.size, self.size, 3), np.uint8)
+        x1, y1 = max(self.left, 0), max(self.top, 0)
+        x2, y2 = min(self.left + self.size, width), min(self.top + self.size, height)
+        if x1 < x2 and y1 < y2:
+            whole[y1 - self.top : y2 - self.top, x1 - self.left : x2 - self.left] = image[y1:y2, x1:x2]
+        return resize_bilinear_u8(whole, (side, side))
+
+    def to_image(self, points: Array, image: U8, *, compatible: bool = False) -> Array:
+        """Points (n, 2) in parts of the square as px of the image.
+
+        Parameters
+        ----------
+        compatible : scale by the part of the square that lies in the image, as pyfaceau and cunjian's programs do: of
+            a face that reaches over the border their points are wrong by the part outside.
+        """
+        left, top, right, bottom = self.left, self.top, self.left + self.size, self.top + self.size
+        if compatible:
+            height, width = image.shape[:2]
+            left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+        scale = np.array([right - left, bottom - top], points.dtype)
+        return points * scale + np.array([left, top], points.dtype)
+
+
+def square_of(box: Array) -> Square | None:
+    """The square that PFLD and MobileFaceNet see of a face in RetinaFace's box (4,); None for a box without area.
+
+    1.1 times the longer side, around the middle, in whole pixels.
+
+    Raises
+    ------
+    ContractError : more pixels than any image has.
+    """
+    width, height = box[2] - box[0], box[3] - box[1]
+    if not (width > 0 and height > 0):
+        return None
+    size = int(max(width, height) * SQUARE_MARGIN)
+    if size > LARGEST_SQUARE:
+        raise ContractError(STAGE, "box", f"a crop of at most {LARGEST_SQUARE} px a side", f"{size} px")
+    if size < 1:
+        return None
+    centre_x, centre_y = int(box[0] + width / 2), int(box[1] + height / 2)
+    return Square(centre_x - size // 2, centre_y - size // 2, size)
+
+
+@dataclass(frozen=True)
+class StarCrop:
+    """STAR's crop: the box's middle comes to (127.5, 127.5) of 256 x 256 pixels."""
+
+    scale: np.float32  #: px of the crop for one of the image
+    shift_x: np.float32
+    shift_y: np.float32
+
+    @property
+    def matrix(self) -> Array:
+        """(3, 3) float32, from the image to the crop."""
+        return np.array([[self.scale, 0, self.shift_x], [0, self.scale, self.shift_y], [0, 0, 1]], np.float32)
+
+    def cut(self, image: U8) -> U8:
+        """(256, 256, 3); what lies outside the image is black."""
+        check_image(STAGE, image)
+        scale = np.float64(self.scale)
+        inverse = np.array([[1 / scale, -np.float64(shift) / scale] for shift in (self.shift_x, self.shift_y)])
+        return scale_and_shift_u8(image, inverse, (STAR_SIDE, STAR_SIDE))
+
+    def to_image(self, points: Array) -> Array:
+        """Points (n, 2) from -1 to 1, as STAR gives them, as px of the image."""
+        in_crop = ((points + points.dtype.type(1)) * STAR_SIDE - 1) / 2
+        shift = np.array([self.shift_x, self.shift_y], points.dtype)
+        return np.asarray((in_crop - shift) / points.dtype.type(self.scale))
+
+
+def star_crop_of(box: Array) -> StarCrop | None:
+    """STAR's crop of a face in RetinaFace's box (4,), whose corners are cut to whole pixels; None without area.
+
+    1.05 times the shorter side, so that it leaves out the top of the forehead. In the image's middle, scales and shifts
+    mix two conventions of pixel centres, as the published programs do.
+    """
+    if not np.isfinite(box).all():
+        return None
+    x1, y1, x2, y2 = (math.trunc(float(corner)) for corner in box)
+    if x2 <= x1 or y2 <= y1:
+        return None
+    factor = STAR_SIDE / (STAR_UNIT * (min(x2 - x1, y2 - y1) / STAR_UNIT * STAR_MARGIN))
+    middle = (STAR_SIDE - 1) / 2
+    shifts = (middle - factor * (x1 + x2) / 2, middle - factor * (y1 + y2) / 2)
+    return StarCrop(np.float32(factor), np.float32(shifts[0]), np.float32(shifts[1]))

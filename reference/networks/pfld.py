@@ -1,0 +1,76 @@
+"""PFLD (Guo, Li, Yu, Ling, 2019, "A Practical Facial Landmark Detector"; spec 95.2) as cunjian trained it: inverted
+residuals (MobileNetV2) down to 14 x 14 places, then three views of the face of different width, side by side, from
+which one layer makes 68 points.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.models.types import PFLD
+from auparity.reference.contracts import check_array
+from auparity.reference.networks.layers import Layers, mean_pool, relu
+
+Array = npt.NDArray[Any]
+
+STAGE = "pfld"
+#: Pixels of a crop along each side.
+SIDE = 112
+#: The inverted residuals in their order: stride, and whether the input is added to the result.
+BLOCKS = {
+    "conv3_1": (2, False),
+    **{f"block3_{k}": (1, True) for k in range(2, 6)},
+    "conv4_1": (2, False),
+    "conv5_1": (1, False),
+    **{f"block5_{k}": (1, True) for k in range(2, 7)},
+    "conv6_1": (1, False),
+}
+
+
+class PfldNetwork:
+    """The network of one set of weights."""
+
+    side = SIDE
+
+    def __init__(self, weights: PFLD, dtype: npt.DTypeLike = np.float32) -> None:
+        self._net = Layers(weights.tensors, dtype)
+
+    def __call__(self, crops: Array) -> Array:
+        """Points (N, 68, 2) in parts of the crop, of crops (N, 112, 112, 3) uint8 BGR.
+
+        Raises
+        ------
+        ContractError : another shape or dtype.
+        """
+        return self.outputs(colours(STAGE, crops, self._net.dtype)).reshape(len(crops), -1, 2)
+
+    def outputs(self, maps: Array) -> Array:
+        """x0 y0 x1 y1 ... (N, 136) of maps (N, 3, 112, 112) red, green, blue from 0 to 1."""
+        net = self._net
+        maps = relu(net.norm(net.conv(maps, "conv1", 2, 1), "bn1"))
+        maps = net.norm(net.conv(maps, "dw_pool", 1, 1), "dw_bn")
+        maps = relu(net.conv(maps, "conv1_extra"))
+        for name, (stride, added) in BLOCKS.items():
+            result = self._inverted_residual(maps, f"{name}.conv", stride)
+            maps = maps + result if added else result
+        wide = maps
+        middle = relu(net.norm(net.conv(wide, "conv7.0", 2, 1), "conv7.1"))
+        narrow = relu(net.conv(middle, "conv8"))
+        views = [mean_pool(wide), mean_pool(middle), narrow[:, :, 0, 0]]
+        return net.linear(np.concatenate(views, axis=1), "fc")
+
+    def _inverted_residual(self, maps: Array, name: str, stride: int) -> Array:
+        """More channels, each looked at by itself, then fewer again."""
+        net = self._net
+        maps = relu(net.norm(net.conv(maps, f"{name}.0"), f"{name}.1"))
+        maps = relu(net.norm(net.conv(maps, f"{name}.3", stride, 1), f"{name}.4"))
+        return net.norm(net.conv(maps, f"{name}.6"), f"{name}.7")
+
+
+def colours(stage: str, crops: Array, dtype: Any) -> Array:
+    """Maps (N, 3, 112, 112) red, green, blue from 0 to 1 of crops (N, 112, 112, 3) uint8 BGR."""
+    check_array(stage, "crops", crops, ("N", SIDE, SIDE, 3), np.uint8)
+    return (crops[..., ::-1].astype(dtype) / dtype(255)).transpose(0, 3, 1, 2)

@@ -1,0 +1,137 @@
+"""STAR (Zhou, Li, Liu, Wang, Yu, Ji, CVPR 2023; spec 95.4): stacked hourglasses whose heat maps are weighed by maps of
+the points and of the edges on which they lie (anisotropic attention, from ADNet). Points are where the last heat maps
+have their centre of mass. 98 points (WFLW), 68 or 29: the weights say how many.
+
+Written as the paper has it, coordinates joined to the maps before each hourglass. (A convolution of joined maps is a sum
+of convolutions, which is how exporters that dislike the concatenation may write it: spec 95.9.2.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.models.types import STAR
+from auparity.reference import sums
+from auparity.reference.contracts import check_array
+from auparity.reference.networks.layers import Layers, instance_norm, max_pool, nearest, relu, sigmoid
+
+Array = npt.NDArray[Any]
+
+STAGE = "star"
+#: Pixels of a crop along each side, and depth of an hourglass.
+SIDE, DEPTH = 256, 4
+#: Where the last heat map of the stack before is above this, the next one is told the coordinates once more.
+ATTENDED = 0.05
+#: Smallest sum of a heat map that divides its moments.
+SMALLEST_MASS = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class StackMaps:
+    """What one hourglass says (N images, P points, E edges, maps of n x n places)."""
+
+    heatmaps: Array  #: (N, P, n, n)
+    pointmaps: Array  #: (N, P, n, n)
+    edgemaps: Array  #: (N, E, n, n)
+    fused: Array  #: (N, P, n, n) the product of the three, edges brought to their points
+    points: Array  #: (N, P, 2) x, y from -1 to 1: centres of mass of `fused`
+
+
+class StarNetwork:
+    """The network of one set of weights."""
+
+    side = SIDE
+
+    def __init__(self, weights: STAR, dtype: npt.DTypeLike = np.float32) -> None:
+        self._net = Layers(weights.tensors, dtype)
+        self._stacks = sum(name.endswith(".coordconv.conv.weight") for name in weights.tensors.names)
+        self.n_points = len(self._net["e2h_transform.bias"])
+
+    def __call__(self, crops: Array) -> Array:
+        """Points (N, P, 2), x, y from -1 to 1, of crops (N, 256, 256, 3) uint8 BGR.
+
+        Raises
+        ------
+        ContractError : another shape or dtype.
+        """
+        return self.stacks(crops)[-1].points
+
+    def stacks(self, crops: Array) -> list[StackMaps]:
+        """What every hourglass says of crops (N, 256, 256, 3) uint8 BGR."""
+        net = self._net
+        check_array(STAGE, "crops", crops, ("N", SIDE, SIDE, 3), np.uint8)
+        image = (crops.astype(net.dtype) / net.dtype(255) * net.dtype(2) - net.dtype(1)).transpose(0, 3, 1, 2)
+        maps, result = self._before(image), []
+        for s in range(self._stacks):
+            attended = result[-1].heatmaps[:, -1:] > ATTENDED if result else None
+            joined = np.concatenate([maps, self._coordinates(maps, attended)], axis=1)
+            inside = self._hourglass(net.conv(joined, f"hgs.{s}.coordconv.conv"), f"hgs.{s}", DEPTH)
+            features = self._residual(inside, f"features.{s}.0")
+            features = relu(net.norm(net.conv(features, f"features.{s}.1.conv"), f"features.{s}.1.bn"))
+            result.append(self._read(features, s))
+            if s < self._stacks - 1:
+                said = {
+                    "features": features, "heatmaps": result[-1].heatmaps, "pointmaps": result[-1].pointmaps,
+                    "edgemaps": result[-1].edgemaps,
+                }  # fmt: skip
+                for kind, of_kind in said.items():
+                    maps = maps + net.conv(of_kind, f"merge_{kind}.{s}.conv")
+        return result
+
+    def _before(self, image: Array) -> Array:
+        """From 256 x 256 pixels to 64 x 64 places."""
+        joined = np.concatenate([image, self._coordinates(image)], axis=1)
+        maps = relu(self._net.norm(self._net.conv(joined, "pre.0.conv", 2, 3), "pre.0.bn"))
+        maps = max_pool(self._residual(maps, "pre.1"), 2, 2)
+        return self._residual(self._residual(maps, "pre.3"), "pre.4")
+
+    def _coordinates(self, maps: Array, attended: Array | None = None) -> Array:
+        """Row, column and distance from the middle of each place; row and column again where it is attended to."""
+        count, _, height, width = maps.shape
+        row, column = np.meshgrid(places(height), places(width), indexing="ij")
+        distance = np.sqrt(row * row + column * column) / np.sqrt(2.0)
+        told = np.broadcast_to(np.stack([row, column, distance]).astype(maps.dtype), (count, 3, height, width))
+        return told if attended is None else np.concatenate([told, told[:, :2] * attended], axis=1)
+
+    def _residual(self, maps: Array, name: str) -> Array:
+        """Norm, convolution, three times over, beside the input itself (He et al., ECCV 2016)."""
+        net, inside = self._net, maps
+        for k, padding in ((1, 0), (2, 1), (3, 0)):
+            inside = net.conv(relu(net.norm(inside, f"{name}.bn{k}")), f"{name}.conv{k}.conv", padding=padding)
+        if inside.shape[1] != maps.shape[1]:
+            maps = net.conv(maps, f"{name}.skip_layer.conv")
+        return inside + maps
+
+    def _hourglass(self, maps: Array, name: str, depth: int) -> Array:
+        """The same maps seen at half the size, and inside that at a quarter, ... (Newell, Yang, Deng, ECCV 2016)."""
+        low = self._residual(max_pool(maps, 2, 2), f"{name}.low1")
+        inner = f"{name}.low2"
+        low = self._hourglass(low, inner, depth - 1) if depth > 1 else self._residual(low, inner)
+        low = self._residual(low, f"{name}.low3")
+        return self._residual(maps, f"{name}.up1") + nearest(low, (maps.shape[2], maps.shape[3]))
+
+    def _read(self, features: Array, s: int) -> StackMaps:
+        net = self._net
+        heatmaps = relu(instance_norm(net.conv(features, f"out_heatmaps.{s}.conv")))
+        pointmaps = sigmoid(net.conv(features, f"out_pointmaps.{s}.conv"))
+        edgemaps = sigmoid(net.conv(features, f"out_edgemaps.{s}.conv"))
+        fused = net.conv(edgemaps, "e2h_transform") * pointmaps * heatmaps
+        return StackMaps(heatmaps, pointmaps, edgemaps, fused, centres_of_mass(fused))
+
+
+def places(count: int) -> Array:
+    """Coordinates of `count` places from -1 to 1."""
+    return 2 * np.arange(count) / (count - 1) - 1
+
+
+def centres_of_mass(maps: Array) -> Array:
+    """x, y (N, P, 2) from -1 to 1 of maps (N, P, n, n) of no negative values; 0 where a map is empty."""
+    wide = maps.astype(np.float64)
+    mass = np.maximum(sums.total(sums.total(wide)), SMALLEST_MASS)
+    x = sums.total(sums.total(wide, 2) * places(maps.shape[3])) / mass
+    y = sums.total(sums.total(wide, 3) * places(maps.shape[2])) / mass
+    return np.stack([x, y], axis=-1).astype(maps.dtype)
