@@ -8,7 +8,8 @@ channels last, which is how a convolution computes them, whatever their axes say
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from auparity.reference import sums
 from auparity.reference.elementary import exp
 
 Array = npt.NDArray[Any]
+#: What the layers of one library or one graph pass on.
+Maps = Any
 
 STAGE = "networks"
 
@@ -29,8 +32,36 @@ NORM_EPSILON = 1e-5
 AT_ONCE = 1 << 23
 
 
+class NetworkLayers(Protocol):
+    """What a network is made of, whatever computes it: NumPy here, other libraries, or a graph that is written down.
+
+    The networks of this folder are functions of these layers, so each of them is written once. Maps (N, C, H, W) and
+    values (N, C) are what the layers give, and can be added and multiplied; their channels are `shape[1]`.
+    """
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a weight of this name."""
+
+    def conv(self, maps: Maps, name: str, stride: int = 1, padding: int = 0) -> Maps: ...
+    def norm(self, maps: Maps, name: str) -> Maps: ...
+    def linear(self, values: Maps, name: str) -> Maps: ...
+    def prelu(self, maps: Maps, name: str) -> Maps: ...
+    def relu(self, maps: Maps) -> Maps: ...
+    def leaky_relu(self, maps: Maps, slope: float) -> Maps: ...
+    def sigmoid(self, maps: Maps) -> Maps: ...
+    def max_pool(self, maps: Maps, kernel: int, stride: int, padding: int = 0) -> Maps: ...
+    def mean_pool(self, maps: Maps) -> Maps: ...
+    def nearest(self, maps: Maps, like: Maps) -> Maps: ...
+    def instance_norm(self, maps: Maps) -> Maps: ...
+    def join(self, parts: Sequence[Maps]) -> Maps: ...
+    def constant(self, values: Array, like: Maps) -> Maps: ...
+    def above(self, maps: Maps, threshold: float) -> Maps: ...
+    def channels(self, maps: Maps, first: int | None, last: int | None) -> Maps: ...
+    def flat(self, maps: Maps) -> Maps: ...
+
+
 class Layers:
-    """The layers of one network, by the names that its weights have.
+    """The layers of one network in NumPy, by the names that its weights have.
 
     Parameters
     ----------
@@ -75,6 +106,48 @@ class Layers:
     def prelu(self, maps: Array, name: str) -> Array:
         """Negative values times the slope of their channel."""
         return np.where(maps >= 0, maps, maps * _per_channel(self._weights[f"{name}.weight"], maps.ndim))
+
+    def relu(self, maps: Array) -> Array:
+        return relu(maps)
+
+    def leaky_relu(self, maps: Array, slope: float) -> Array:
+        return leaky_relu(maps, slope)
+
+    def sigmoid(self, maps: Array) -> Array:
+        return sigmoid(maps)
+
+    def max_pool(self, maps: Array, kernel: int, stride: int, padding: int = 0) -> Array:
+        return max_pool(maps, kernel, stride, padding)
+
+    def mean_pool(self, maps: Array) -> Array:
+        return mean_pool(maps)
+
+    def nearest(self, maps: Array, like: Array) -> Array:
+        """Maps as large as others."""
+        return nearest(maps, (like.shape[2], like.shape[3]))
+
+    def instance_norm(self, maps: Array) -> Array:
+        return instance_norm(maps)
+
+    def join(self, parts: Sequence[Array]) -> Array:
+        """Channels side by side."""
+        return np.concatenate(parts, axis=1)
+
+    def constant(self, values: Array, like: Array) -> Array:
+        """Values (1, C, H, W) that are no weights, for each image of `like`."""
+        return np.broadcast_to(values.astype(self.dtype), (len(like), *values.shape[1:]))
+
+    def above(self, maps: Array, threshold: float) -> Array:
+        """1 where a value is above a threshold, else 0."""
+        return (maps > threshold).astype(self.dtype)
+
+    def flat(self, maps: Array) -> Array:
+        """Maps of one place (N, C, 1, 1) as values (N, C)."""
+        return maps[:, :, 0, 0]
+
+    def channels(self, maps: Array, first: int | None, last: int | None) -> Array:
+        """Some channels of maps."""
+        return maps[:, first:last]
 
 
 def _per_channel(values: Array, axes: int) -> Array:

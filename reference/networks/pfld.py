@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from auparity.models.types import PFLD
 from auparity.reference.contracts import check_array
-from auparity.reference.networks.layers import Layers, mean_pool, relu
+from auparity.reference.networks.layers import Layers, Maps, NetworkLayers
 
 Array = npt.NDArray[Any]
 
@@ -45,29 +45,28 @@ class PfldNetwork:
         ------
         ContractError : another shape or dtype.
         """
-        return self.outputs(colours(STAGE, crops, self._net.dtype)).reshape(len(crops), -1, 2)
+        return graph(self._net, colours(STAGE, crops, self._net.dtype)).reshape(len(crops), -1, 2)
 
-    def outputs(self, maps: Array) -> Array:
-        """x0 y0 x1 y1 ... (N, 136) of maps (N, 3, 112, 112) red, green, blue from 0 to 1."""
-        net = self._net
-        maps = relu(net.norm(net.conv(maps, "conv1", 2, 1), "bn1"))
-        maps = net.norm(net.conv(maps, "dw_pool", 1, 1), "dw_bn")
-        maps = relu(net.conv(maps, "conv1_extra"))
-        for name, (stride, added) in BLOCKS.items():
-            result = self._inverted_residual(maps, f"{name}.conv", stride)
-            maps = maps + result if added else result
-        wide = maps
-        middle = relu(net.norm(net.conv(wide, "conv7.0", 2, 1), "conv7.1"))
-        narrow = relu(net.conv(middle, "conv8"))
-        views = [mean_pool(wide), mean_pool(middle), narrow[:, :, 0, 0]]
-        return net.linear(np.concatenate(views, axis=1), "fc")
 
-    def _inverted_residual(self, maps: Array, name: str, stride: int) -> Array:
-        """More channels, each looked at by itself, then fewer again."""
-        net = self._net
-        maps = relu(net.norm(net.conv(maps, f"{name}.0"), f"{name}.1"))
-        maps = relu(net.norm(net.conv(maps, f"{name}.3", stride, 1), f"{name}.4"))
-        return net.norm(net.conv(maps, f"{name}.6"), f"{name}.7")
+def graph(net: NetworkLayers, maps: Maps) -> Maps:
+    """x0 y0 x1 y1 ... (N, 136) of maps (N, 3, 112, 112) red, green, blue from 0 to 1."""
+    maps = net.relu(net.norm(net.conv(maps, "conv1", 2, 1), "bn1"))
+    maps = net.norm(net.conv(maps, "dw_pool", 1, 1), "dw_bn")
+    maps = net.relu(net.conv(maps, "conv1_extra"))
+    for name, (stride, added) in BLOCKS.items():
+        result = _inverted_residual(net, maps, f"{name}.conv", stride)
+        maps = maps + result if added else result
+    wide = maps
+    middle = net.relu(net.norm(net.conv(wide, "conv7.0", 2, 1), "conv7.1"))
+    narrow = net.relu(net.conv(middle, "conv8"))
+    return net.linear(net.join([net.mean_pool(wide), net.mean_pool(middle), net.flat(narrow)]), "fc")
+
+
+def _inverted_residual(net: NetworkLayers, maps: Maps, name: str, stride: int) -> Maps:
+    """More channels, each looked at by itself, then fewer again."""
+    maps = net.relu(net.norm(net.conv(maps, f"{name}.0"), f"{name}.1"))
+    maps = net.relu(net.norm(net.conv(maps, f"{name}.3", stride, 1), f"{name}.4"))
+    return net.norm(net.conv(maps, f"{name}.6"), f"{name}.7")
 
 
 def colours(stage: str, crops: Array, dtype: Any) -> Array:

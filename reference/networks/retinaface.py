@@ -8,6 +8,7 @@ pixels, and of overlapping boxes the best stays.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from auparity.models.types import RetinaFace
 from auparity.reference.contracts import check_array
 from auparity.reference.elementary import exp
-from auparity.reference.networks.layers import Layers, leaky_relu, max_pool, nearest, relu
+from auparity.reference.networks.layers import Layers, Maps, NetworkLayers
 
 Array = npt.NDArray[Any]
 
@@ -45,6 +46,93 @@ class RawFaces:
     points: Array  #: (N, P, 10) x0 y0 ... x4 y4, relative to the anchor
 
 
+class RetinaFaceGraph:
+    """The layers of RetinaFace, made of `NetworkLayers`.
+
+    Parameters
+    ----------
+    net : the layers, with weights of this backbone.
+    backbone : "mobile0.25" or "resnet50".
+    """
+
+    def __init__(self, net: NetworkLayers, backbone: str) -> None:
+        self._net, self._mobile = net, backbone == "mobile0.25"
+        self._slope = SLOPE if self._mobile else 0.0
+
+    def __call__(self, maps: Maps) -> list[tuple[Maps, Maps, Maps]]:
+        """What the heads say at each place of each level, of images (N, 3, H, W) from which the means are subtracted.
+
+        Returns
+        -------
+        For strides 8, 16, 32: maps of boxes (N, 8, h, w), of classes (N, 4, h, w) and of points (N, 20, h, w), where
+        channels are anchor after anchor; h and w are those of the image over the stride, rounded up.
+        """
+        levels = self._context(self._pyramid(self._mobile_net(maps) if self._mobile else self._resnet(maps)))
+        heads = ("BboxHead", "ClassHead", "LandmarkHead")
+        said = [[self._net.conv(level, f"{head}.{k}.conv1x1") for head in heads] for k, level in enumerate(levels)]
+        return [(boxes, classes, points) for boxes, classes, points in said]
+
+    def _conv_norm(self, maps: Maps, name: str, stride: int = 1, padding: int = 0) -> Maps:
+        return self._net.norm(self._net.conv(maps, f"{name}.0", stride, padding), f"{name}.1")
+
+    def _active(self, maps: Maps) -> Maps:
+        return self._net.leaky_relu(maps, self._slope) if self._slope else self._net.relu(maps)
+
+    def _mobile_net(self, maps: Maps) -> list[Maps]:
+        """Depthwise separable convolutions: each channel by itself, then all of them at each place."""
+        net, levels = self._net, []
+        for stage, strides in MOBILE_STRIDES.items():
+            for k, stride in enumerate(strides):
+                name = f"body.{stage}.{k}"
+                maps = self._active(self._conv_norm(maps, name, stride, padding=1))
+                if f"{name}.3.weight" in net:
+                    maps = self._active(net.norm(net.conv(maps, f"{name}.3"), f"{name}.4"))
+            levels.append(maps)
+        return levels
+
+    def _resnet(self, maps: Maps) -> list[Maps]:
+        """Bottlenecks with a sum around each (He, Zhang, Ren, Sun, CVPR 2016)."""
+        net, levels = self._net, []
+        maps = net.max_pool(net.relu(net.norm(net.conv(maps, "body.conv1", 2, 3), "body.bn1")), 3, 2, padding=1)
+        for layer, (blocks, stride) in RESNET_LAYERS.items():
+            for k in range(blocks):
+                maps = self._bottleneck(maps, f"body.{layer}.{k}", stride if k == 0 else 1)
+            levels.append(maps)
+        return levels[1:]
+
+    def _bottleneck(self, maps: Maps, name: str, stride: int) -> Maps:
+        net, inside = self._net, maps
+        for k, (step, padding) in enumerate(((1, 0), (stride, 1), (1, 0)), 1):
+            inside = net.norm(net.conv(inside, f"{name}.conv{k}", step, padding), f"{name}.bn{k}")
+            inside = net.relu(inside) if k < 3 else inside
+        around = maps
+        if f"{name}.downsample.0.weight" in net:
+            around = self._conv_norm(maps, f"{name}.downsample", stride)
+        return net.relu(inside + around)
+
+    def _pyramid(self, levels: list[Maps]) -> list[Maps]:
+        """Feature pyramid: every level gets what the coarser ones know (Lin et al., CVPR 2017)."""
+        nearest = self._net.nearest
+        fine, middle, coarse = (
+            self._active(self._conv_norm(maps, f"fpn.output{k}")) for k, maps in enumerate(levels, 1)
+        )
+        middle = self._active(self._conv_norm(middle + nearest(coarse, middle), "fpn.merge2", padding=1))
+        fine = self._active(self._conv_norm(fine + nearest(middle, fine), "fpn.merge1", padding=1))
+        return [fine, middle, coarse]
+
+    def _context(self, levels: list[Maps]) -> list[Maps]:
+        """SSH: convolutions of reach 3, 5 and 7 side by side (Najibi et al., ICCV 2017)."""
+        result = []
+        for k, maps in enumerate(levels, 1):
+            near = self._conv_norm(maps, f"ssh{k}.conv3X3", padding=1)
+            shared = self._active(self._conv_norm(maps, f"ssh{k}.conv5X5_1", padding=1))
+            far = self._conv_norm(shared, f"ssh{k}.conv5X5_2", padding=1)
+            deeper = self._active(self._conv_norm(shared, f"ssh{k}.conv7X7_2", padding=1))
+            farther = self._conv_norm(deeper, f"ssh{k}.conv7x7_3", padding=1)
+            result.append(self._net.relu(self._net.join([near, far, farther])))
+        return result
+
+
 class RetinaFaceNetwork:
     """The network of one set of weights, on images of any size.
 
@@ -55,9 +143,8 @@ class RetinaFaceNetwork:
     """
 
     def __init__(self, weights: RetinaFace, dtype: npt.DTypeLike = np.float32) -> None:
-        self._layers = Layers(weights.tensors, dtype)
-        self._mobile = weights.backbone == "mobile0.25"
-        self._slope = SLOPE if self._mobile else 0.0
+        net = Layers(weights.tensors, dtype)
+        self._dtype, self._graph = net.dtype, RetinaFaceGraph(net, weights.backbone)
 
     def __call__(self, images: Array) -> RawFaces:
         """What it says of images (N, H, W, 3) uint8 BGR of one size.
@@ -66,85 +153,31 @@ class RetinaFaceNetwork:
         ------
         ContractError : another shape or dtype.
         """
-        check_array(STAGE, "images", images, ("N", "H", "W", 3), np.uint8)
-        maps = (images.astype(self._layers.dtype) - np.array(MEANS, self._layers.dtype)).transpose(0, 3, 1, 2)
-        levels = self._context(self._pyramid(self._mobile_net(maps) if self._mobile else self._resnet(maps)))
-        boxes, classes, points = (
-            np.concatenate([self._head(f"{head}.{k}.conv1x1", level, size) for k, level in enumerate(levels)], axis=1)
-            for head, size in (("BboxHead", 4), ("ClassHead", 2), ("LandmarkHead", 10))
-        )
-        # The softmax of two classes.
-        with np.errstate(over="ignore"):  # infinite: probability 0
-            faces = 1 / (1 + exp(classes[..., 0].astype(np.float64) - classes[..., 1]))
-        return RawFaces(boxes, np.asarray(faces).astype(self._layers.dtype), points)
-
-    def _conv_norm(self, maps: Array, name: str, stride: int = 1, padding: int = 0) -> Array:
-        return self._layers.norm(self._layers.conv(maps, f"{name}.0", stride, padding), f"{name}.1")
-
-    def _active(self, maps: Array) -> Array:
-        return leaky_relu(maps, self._slope) if self._slope else relu(maps)
-
-    def _mobile_net(self, maps: Array) -> list[Array]:
-        """Depthwise separable convolutions: each channel by itself, then all of them at each place."""
-        net, levels = self._layers, []
-        for stage, strides in MOBILE_STRIDES.items():
-            for k, stride in enumerate(strides):
-                name = f"body.{stage}.{k}"
-                maps = self._active(self._conv_norm(maps, name, stride, padding=1))
-                if f"{name}.3.weight" in net:
-                    maps = self._active(net.norm(net.conv(maps, f"{name}.3"), f"{name}.4"))
-            levels.append(maps)
-        return levels
-
-    def _resnet(self, maps: Array) -> list[Array]:
-        """Bottlenecks with a sum around each (He, Zhang, Ren, Sun, CVPR 2016)."""
-        net, levels = self._layers, []
-        maps = max_pool(relu(net.norm(net.conv(maps, "body.conv1", 2, 3), "body.bn1")), 3, 2, padding=1)
-        for layer, (blocks, stride) in RESNET_LAYERS.items():
-            for k in range(blocks):
-                maps = self._bottleneck(maps, f"body.{layer}.{k}", stride if k == 0 else 1)
-            levels.append(maps)
-        return levels[1:]
-
-    def _bottleneck(self, maps: Array, name: str, stride: int) -> Array:
-        net, inside = self._layers, maps
-        for k, (step, padding) in enumerate(((1, 0), (stride, 1), (1, 0)), 1):
-            inside = net.norm(net.conv(inside, f"{name}.conv{k}", step, padding), f"{name}.bn{k}")
-            inside = relu(inside) if k < 3 else inside
-        around = maps
-        if f"{name}.downsample.0.weight" in net:
-            around = self._conv_norm(maps, f"{name}.downsample", stride)
-        return relu(inside + around)
-
-    def _pyramid(self, levels: list[Array]) -> list[Array]:
-        """Feature pyramid: every level gets what the coarser ones know (Lin et al., CVPR 2017)."""
-        fine, middle, coarse = (
-            self._active(self._conv_norm(maps, f"fpn.output{k}")) for k, maps in enumerate(levels, 1)
-        )
-        middle = self._active(self._conv_norm(middle + nearest(coarse, _size(middle)), "fpn.merge2", padding=1))
-        fine = self._active(self._conv_norm(fine + nearest(middle, _size(fine)), "fpn.merge1", padding=1))
-        return [fine, middle, coarse]
-
-    def _context(self, levels: list[Array]) -> list[Array]:
-        """SSH: convolutions of reach 3, 5 and 7 side by side (Najibi et al., ICCV 2017)."""
-        result = []
-        for k, maps in enumerate(levels, 1):
-            near = self._conv_norm(maps, f"ssh{k}.conv3X3", padding=1)
-            shared = self._active(self._conv_norm(maps, f"ssh{k}.conv5X5_1", padding=1))
-            far = self._conv_norm(shared, f"ssh{k}.conv5X5_2", padding=1)
-            deeper = self._active(self._conv_norm(shared, f"ssh{k}.conv7X7_2", padding=1))
-            farther = self._conv_norm(deeper, f"ssh{k}.conv7x7_3", padding=1)
-            result.append(relu(np.concatenate([near, far, farther], axis=1)))
-        return result
-
-    def _head(self, name: str, maps: Array, size: int) -> Array:
-        """(N, places * anchors, size): the anchors of a place follow each other."""
-        outputs = self._layers.conv(maps, name).transpose(0, 2, 3, 1)
-        return outputs.reshape(len(maps), -1, size)
+        return raw_faces(self._graph(centred(images, self._dtype)))
 
 
-def _size(maps: Array) -> tuple[int, int]:
-    return maps.shape[2], maps.shape[3]
+def centred(images: Array, dtype: Any = np.float32) -> Array:
+    """Maps (N, 3, H, W) of images (N, H, W, 3) uint8 BGR, with the means subtracted; ContractError for other images."""
+    check_array(STAGE, "images", images, ("N", "H", "W", 3), np.uint8)
+    maps: Array = (images.astype(dtype) - np.array(MEANS, dtype)).transpose(0, 3, 1, 2)
+    return maps
+
+
+def raw_faces(levels: Sequence[tuple[Array, Array, Array]]) -> RawFaces:
+    """The outputs of `RetinaFaceGraph`, anchor after anchor in the order of `priors`."""
+    boxes, classes, points = (
+        np.concatenate([_by_anchor(level[kind], size) for level in levels], axis=1)
+        for kind, size in enumerate((4, 2, 10))
+    )
+    # The softmax of two classes.
+    with np.errstate(over="ignore"):  # infinite: probability 0
+        faces = 1 / (1 + exp(classes[..., 0].astype(np.float64) - classes[..., 1]))
+    return RawFaces(boxes, np.asarray(faces).astype(boxes.dtype), points)
+
+
+def _by_anchor(maps: Array, size: int) -> Array:
+    """(N, places * anchors, size): the anchors of a place follow each other."""
+    return maps.transpose(0, 2, 3, 1).reshape(len(maps), -1, size)
 
 
 def priors(height: int, width: int) -> Array:
@@ -200,7 +233,7 @@ class Selection:
     shown: float = 0.5  #: smallest probability of a face
 
 
-def select(boxes: Array, scores: Array, points: Array, selection: Selection = Selection()) -> Found:  # noqa: B008
+def select(boxes: Array, scores: Array, points: Array, selection: Selection = Selection()) -> Found:
     """The faces among boxes (P, 4), scores (P,) and points (P, 5, 2), best first.
 
     Among equal scores the first anchor comes first. (The public programs reverse an unstable ascending sort, which
@@ -230,7 +263,7 @@ def _not_covered(boxes: Array, overlap: float) -> Array:
     return np.array(kept, np.int64)
 
 
-def find_faces(network: RetinaFaceNetwork, image: Array, selection: Selection = Selection()) -> Found:  # noqa: B008
+def find_faces(network: RetinaFaceNetwork, image: Array, selection: Selection = Selection()) -> Found:
     """The faces of an image (H, W, 3) uint8 BGR, best first."""
     size = image.shape[0], image.shape[1]
     raw = network(image[None])

@@ -1,4 +1,4 @@
-"""Pictures with any number of faces of any size, from which RetinaFace learns: rendered faces scaled, rolled and pasted.
+"""Pictures with any number of faces, from which RetinaFace learns: rendered faces scaled, rolled and pasted.
 
 A picture is a background, one rendered photograph, or a mosaic of four. What is shown of a photograph is rolled and
 scaled so that the height of the face's box is as likely to be within one octave as within the next.
