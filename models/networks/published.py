@@ -19,7 +19,7 @@ from auparity.models.formats.torch_file import read_torch
 from auparity.models.networks import shapes
 from auparity.models.networks.checks import star_sizes
 from auparity.models.networks.folded import is_folded_retinaface, unfold_mobilefacenet, unfold_retinaface
-from auparity.models.types import PFLD, STAR, F32, MobileFaceNet, RetinaFace, Tensors
+from auparity.models.types import F32, PFLD, STAR, MobileFaceNet, RetinaFace, Tensors
 
 Network = RetinaFace | PFLD | MobileFaceNet | STAR
 
@@ -69,7 +69,7 @@ def tensors(arrays: dict[str, F32]) -> Tensors:
 
 
 def _retinaface(found: NamedArrays) -> RetinaFace:
-    backbone = "resnet50" if "body.conv1.weight" in found.arrays else "mobile0.25"
+    backbone: shapes.Backbone = "resnet50" if "body.conv1.weight" in found.arrays else "mobile0.25"
     return RetinaFace(backbone, tensors(expect(found, shapes.retinaface(backbone), (*shapes.COUNTERS, *EXPORTED))))
 
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from auparity.errors import ContractError
 from auparity.reference.contracts import check_image
-from auparity.reference.resampling import resize_bilinear_u8, scale_and_shift_u8
+from auparity.reference.resampling import scale_and_shift_u8
+from auparity.reference.resize_u8 import resize_bilinear_u8
 
 Array = npt.NDArray[Any]
 U8 = npt.NDArray[np.uint8]
@@ -28,6 +29,7 @@ STAGE = "crops"
 BOX_OF_LANDMARKS = (0.01, -0.32, 0.99, 1.31)
 #: Side of the square crop in parts of the box's longer side.
 SQUARE_MARGIN = 1.1
+SQUARE_SIDE = 112  #: pixels of the crop that the networks see
 #: Side of STAR's crop in parts of the box's shorter side, its size in px, and the length that its scales are of.
 STAR_MARGIN, STAR_SIDE, STAR_UNIT = 1.05, 256, 200.0
 #: A square of more than this many pixels a side is no crop of a face: it would be resized from an image of its own.
@@ -58,7 +60,7 @@ class Square:
     top: int
     size: int
 
-    def cut(self, image: U8, side: int) -> U8:
+    def cut(self, image: U8, side: int = SQUARE_SIDE) -> U8:
         """(side, side, 3); what lies outside the image is black."""
         check_image(STAGE, image)
         height, width = image.shape[:2]

@@ -1,6 +1,6 @@
 """MobileFaceNet (Chen, Liu, Gao, Han, CCBR 2018; spec 95.3) with 68 points for outputs, as cunjian trained it:
-bottlenecks with slopes learned for each channel, down to 7 x 7 places, which a depthwise convolution of that size weighs
-before one layer makes the points.
+bottlenecks with slopes learned for each channel, down to 7 x 7 places, which a depthwise convolution of that size
+weighs before one layer makes the points.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ pixels, and of overlapping boxes the best stays.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -200,7 +201,7 @@ class Selection:
     shown: float = 0.5  #: smallest probability of a face
 
 
-def select(boxes: Array, scores: Array, points: Array, selection: Selection = Selection()) -> Found:  # noqa: B008
+def select(boxes: Array, scores: Array, points: Array, selection: Selection = Selection()) -> Found:
     """The faces among boxes (P, 4), scores (P,) and points (P, 5, 2), best first.
 
     Among equal scores the first anchor comes first. (The public programs reverse an unstable ascending sort, which
@@ -230,7 +231,7 @@ def _not_covered(boxes: Array, overlap: float) -> Array:
     return np.array(kept, np.int64)
 
 
-def find_faces(network: RetinaFaceNetwork, image: Array, selection: Selection = Selection()) -> Found:  # noqa: B008
+def find_faces(network: Callable[[Array], RawFaces], image: Array, selection: Selection = Selection()) -> Found:
     """The faces of an image (H, W, 3) uint8 BGR, best first."""
     size = image.shape[0], image.shape[1]
     raw = network(image[None])

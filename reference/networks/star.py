@@ -2,8 +2,8 @@
 the points and of the edges on which they lie (anisotropic attention, from ADNet). Points are where the last heat maps
 have their centre of mass. 98 points (WFLW), 68 or 29: the weights say how many.
 
-Written as the paper has it, coordinates joined to the maps before each hourglass. (A convolution of joined maps is a sum
-of convolutions, which is how exporters that dislike the concatenation may write it: spec 95.9.2.)
+Written as the paper has it, coordinates joined to the maps before each hourglass. A convolution of joined maps is a sum
+of convolutions, which is how an export without concatenations writes it (spec 95.9.2).
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class StarNetwork:
         net = self._net
         check_array(STAGE, "crops", crops, ("N", SIDE, SIDE, 3), np.uint8)
         image = (crops.astype(net.dtype) / net.dtype(255) * net.dtype(2) - net.dtype(1)).transpose(0, 3, 1, 2)
-        maps, result = self._before(image), []
+        maps = self._before(image)
+        result: list[StackMaps] = []
         for s in range(self._stacks):
             attended = result[-1].heatmaps[:, -1:] > ATTENDED if result else None
             joined = np.concatenate([maps, self._coordinates(maps, attended)], axis=1)
