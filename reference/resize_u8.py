@@ -35,15 +35,19 @@ def resize_bilinear_u8(image: U8, size: tuple[int, int]) -> U8:
     check_array(STAGE, "image", image, ("H", "W", "C"), np.uint8)
     if min(size) < 1:
         raise ContractError(STAGE, "size", "a positive height and width", str(size))
-    wide = image.astype(np.int64)
     if image.shape[:2] == tuple(size):
         return image.copy()
     if image.shape[:2] == (2 * size[0], 2 * size[1]):
-        rows = wide[::2] + wide[1::2]
-        return ((rows[:, ::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
+        four = image.reshape(size[0], 2, size[1], 2, image.shape[2]).astype(np.int64)
+        return ((four[:, 0, :, 0] + four[:, 0, :, 1] + four[:, 1, :, 0] + four[:, 1, :, 1] + 2) >> 2).astype(np.uint8)
     (left, right), (top, below) = (_resize_weights(image.shape[axis], size[axis], axis) for axis in (1, 0))
-    across = np.take(wide, left[0], 1) * left[1][None, :, None] + np.take(wide, right[0], 1) * right[1][None, :, None]
-    above, under = ((np.take(across, index, 0) >> 4) * weight[:, None, None] >> 16 for index, weight in (top, below))
+
+    def of_rows(rows: I64, weights: I64) -> I64:
+        taken = np.take(image, rows, 0)
+        across = sum(np.take(taken, index, 1) * weight[:, None] for index, weight in (left, right))
+        return ((across >> 4) * weights[:, None, None]) >> 16
+
+    above, under = of_rows(*top), of_rows(*below)
     return ((above + under + 2) >> 2).astype(np.uint8)
 
 
