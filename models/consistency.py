@@ -18,6 +18,7 @@ from auparity.json_schema import MismatchError
 from auparity.models.archive_values import RECORDS
 from auparity.models.contents import BundleContents
 from auparity.models.formats.experts import MAX_SIDE
+from auparity.models.networks.checks import check_point_network, check_retinaface
 from auparity.models.types import (
     MTCNN,
     PDM,
@@ -31,15 +32,18 @@ from auparity.models.types import (
     FaceModel,
     FullyConnected,
     LandmarkModel,
+    LandmarkNetwork,
     MaxPool,
     PatchExperts,
     PiecewiseWarp,
     PReLU,
+    RetinaFace,
     ValidatorView,
 )
 from auparity.plugins import load_plugins
 
 Array = npt.NDArray[np.generic]
+LANDMARKS = 68  #: of a face
 COLOURS = 3  #: input maps of the face detector
 
 
@@ -271,11 +275,20 @@ def _check_aus(place: str, predictors: AUPredictors) -> None:
             _fail(here, "names, weights, and the cut-off or the classes of its kind", "none")
 
 
+def _check_landmark_network(place: str, model: LandmarkNetwork) -> None:
+    check_point_network(f"{place}.network", model.network)
+    _check_pdm(f"{place}.shape", model.shape)
+    if model.shape.n_points != LANDMARKS:
+        _fail(f"{place}.shape", f"a shape of {LANDMARKS} points", model.shape.n_points)
+
+
 #: What is asked of each kind of model: called with its place in the bundle, for messages, and the model.
 CHECKS: dict[type[Any], Callable[[str, Any], None]] = {
     MTCNN: _check_mtcnn,
     FaceModel: _check_face,
     AUPredictors: _check_aus,
+    RetinaFace: check_retinaface,
+    LandmarkNetwork: _check_landmark_network,
 }
 #: Entry points whose import registers kinds of models, and how to build from them (`reference/model_families.py`).
 ENTRY_POINTS = "auparity.models"

@@ -229,7 +229,7 @@ def remap_f32(
     return _sample_float(np.ascontiguousarray(image, dtype=dtype), positions[0], positions[1])
 
 
-def _resize_positions(n_source: int, n_destination: int) -> F32:
+def resize_positions(n_source: int, n_destination: int) -> F32:
     """Where every destination index is along one axis of the source: half-pixel centres (spec 90.3)."""
     scale = 1.0 / (n_destination / n_source)
     return ((np.arange(n_destination) + 0.5) * scale - 0.5).astype(np.float32)
@@ -237,7 +237,7 @@ def _resize_positions(n_source: int, n_destination: int) -> F32:
 
 def _resize_axis(n_source: int, n_destination: int) -> tuple[I64, F32]:
     """Left neighbour and fraction of every destination index along one axis (spec 90.3)."""
-    position = _resize_positions(n_source, n_destination)
+    position = resize_positions(n_source, n_destination)
     left = np.floor(position).astype(np.int64)
     fraction = position - left.astype(np.float32)
     outside = (left < 0) | (left >= n_source - 1)
@@ -281,54 +281,3 @@ def resize_bilinear_f32(
         weight = fraction.astype(result.dtype).reshape(shape)
         result = np.take(result, left, axis) * (one - weight) + np.take(result, right, axis) * weight
     return result
-
-
-#: Bits of the weights with which 8-bit images are resized, and of what is dropped after each axis.
-RESIZE_BITS = 11
-
-
-def resize_bilinear_u8(image: U8, size: tuple[int, int]) -> U8:
-    """Bilinear resize of an 8-bit image, without antialiasing, in OpenCV's integers: weights of 1/2048.
-
-    Columns are exact; of rows, values lose four bits before and sixteen after they are multiplied, and two more when
-    they are added, as in OpenCV's vector code. A reduction to exactly one half is a mean of four.
-
-    Parameters
-    ----------
-    image : (H, W, C) uint8. size : (h, w) of the result.
-
-    Returns
-    -------
-    (h, w, C) uint8.
-    """
-    image = np.asarray(image)
-    _require(
-        image.ndim == 3 and image.dtype == np.uint8 and image.size > 0, "image", "non-empty (H, W, C) uint8", image
-    )
-    _require(min(size) > 0, "size", f"positive height and width, not {size}", image)
-    wide = image.astype(np.int64)
-    if image.shape[:2] == tuple(size):
-        return image.copy()
-    if image.shape[:2] == (2 * size[0], 2 * size[1]):
-        rows = wide[::2] + wide[1::2]
-        return ((rows[:, ::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
-    (left, right), (top, below) = (_resize_weights(image.shape[axis], size[axis], axis) for axis in (1, 0))
-    across = np.take(wide, left[0], 1) * left[1][None, :, None] + np.take(wide, right[0], 1) * right[1][None, :, None]
-    above, under = ((np.take(across, index, 0) >> 4) * weight[:, None, None] >> 16 for index, weight in (top, below))
-    return ((above + under + 2) >> 2).astype(np.uint8)
-
-
-def _resize_weights(n_source: int, n_destination: int, axis: int) -> tuple[tuple[I64, I64], tuple[I64, I64]]:
-    """The two neighbours of every destination index along one axis, each with its weight in 1/2048.
-
-    At the border a column has one neighbour with the whole weight, a row has the same neighbour twice.
-    """
-    position = _resize_positions(n_source, n_destination)
-    first = np.floor(position).astype(np.int64)
-    left, right = (np.clip(first + step, 0, n_source - 1) for step in (0, 1))
-    fraction = position - np.floor(position)
-    if axis == 1:
-        fraction[(first < 0) | (first >= n_source - 1)] = 0
-    one, scale = np.float32(1), np.float32(1 << RESIZE_BITS)
-    weights = [np.rint(part * scale).astype(np.int64) for part in (one - fraction, fraction)]
-    return (left, weights[0]), (right, weights[1])

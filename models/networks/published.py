@@ -69,7 +69,7 @@ def tensors(arrays: dict[str, F32]) -> Tensors:
 
 
 def _retinaface(found: NamedArrays) -> RetinaFace:
-    backbone = "resnet50" if "body.conv1.weight" in found.arrays else "mobile0.25"
+    backbone: shapes.Backbone = "resnet50" if "body.conv1.weight" in found.arrays else "mobile0.25"
     return RetinaFace(backbone, tensors(expect(found, shapes.retinaface(backbone), (*shapes.COUNTERS, *EXPORTED))))
 
 

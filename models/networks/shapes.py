@@ -7,9 +7,11 @@ published files hold and that no network uses are listed as patterns beside them
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 Shape = tuple[int, ...]
 Shapes = dict[str, Shape]
+Backbone = Literal["mobile0.25", "resnet50"]
 Pairs = Iterator[tuple[str, Shape]]
 
 #: Counted in training, and never used.
@@ -48,7 +50,7 @@ def norm(name: str, channels: int) -> Pairs:
         yield f"{name}.{part}", (channels,)
 
 
-def retinaface(backbone: str) -> Shapes:
+def retinaface(backbone: Backbone) -> Shapes:
     """RetinaFace with the backbone "mobile0.25" or "resnet50"."""
     mobile = backbone == "mobile0.25"
     width = 64 if mobile else 256

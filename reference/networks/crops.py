@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.errors import ContractError
 from auparity.reference.contracts import check_image
-from auparity.reference.resampling import resize_bilinear_u8, scale_and_shift_u8
+from auparity.reference.resampling import scale_and_shift_u8
+from auparity.reference.resize_u8 import resize_bilinear_u8
 
 Array = npt.NDArray[Any]
 U8 = npt.NDArray[np.uint8]
@@ -28,10 +28,11 @@ STAGE = "crops"
 BOX_OF_LANDMARKS = (0.01, -0.32, 0.99, 1.31)
 #: Side of the square crop in parts of the box's longer side.
 SQUARE_MARGIN = 1.1
+SQUARE_SIDE = 112  #: pixels of the crop that the networks see
 #: Side of STAR's crop in parts of the box's shorter side, its size in px, and the length that its scales are of.
 STAR_MARGIN, STAR_SIDE, STAR_UNIT = 1.05, 256, 200.0
-#: A square of more than this many pixels a side is no crop of a face: it would be resized from an image of its own.
-LARGEST_SQUARE = 1 << 14
+#: A square of more than this many pixels a side is no crop of a face (and would take 200 MB).
+LARGEST_SQUARE = 1 << 13
 
 
 def box_of_landmarks(extents: Array) -> Array:
@@ -58,7 +59,7 @@ class Square:
     top: int
     size: int
 
-    def cut(self, image: U8, side: int) -> U8:
+    def cut(self, image: U8, side: int = SQUARE_SIDE) -> U8:
         """(side, side, 3); what lies outside the image is black."""
         check_image(STAGE, image)
         height, width = image.shape[:2]
@@ -86,20 +87,14 @@ class Square:
 
 
 def square_of(box: Array) -> Square | None:
-    """The square that PFLD and MobileFaceNet see of a face in RetinaFace's box (4,); None for a box without area.
+    """The square that PFLD and MobileFaceNet see of a face in RetinaFace's box (4,).
 
-    1.1 times the longer side, around the middle, in whole pixels.
-
-    Raises
-    ------
-    ContractError : more pixels than any image has.
+    1.1 times the longer side, around the middle, in whole pixels. None for a box without area, or with more than any
+    face has: that is what becomes of points that are none.
     """
     width, height = box[2] - box[0], box[3] - box[1]
-    if not (width > 0 and height > 0):
-        return None
-    size = int(max(width, height) * SQUARE_MARGIN)
-    if size > LARGEST_SQUARE:
-        raise ContractError(STAGE, "box", f"a crop of at most {LARGEST_SQUARE} px a side", f"{size} px")
+    fits = width > 0 and height > 0 and max(width, height) * SQUARE_MARGIN <= LARGEST_SQUARE
+    size = int(max(width, height) * SQUARE_MARGIN) if fits else 0
     if size < 1:
         return None
     centre_x, centre_y = int(box[0] + width / 2), int(box[1] + height / 2)
@@ -142,7 +137,7 @@ def star_crop_of(box: Array) -> StarCrop | None:
     if not np.isfinite(box).all():
         return None
     x1, y1, x2, y2 = (math.trunc(float(corner)) for corner in box)
-    if x2 <= x1 or y2 <= y1:
+    if x2 <= x1 or y2 <= y1 or max(x2 - x1, y2 - y1) > LARGEST_SQUARE:
         return None
     factor = STAR_SIDE / (STAR_UNIT * (min(x2 - x1, y2 - y1) / STAR_UNIT * STAR_MARGIN))
     middle = (STAR_SIDE - 1) / 2

@@ -8,7 +8,7 @@ pixels, and of overlapping boxes the best stays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -263,7 +263,7 @@ def _not_covered(boxes: Array, overlap: float) -> Array:
     return np.array(kept, np.int64)
 
 
-def find_faces(network: RetinaFaceNetwork, image: Array, selection: Selection = Selection()) -> Found:
+def find_faces(network: Callable[[Array], RawFaces], image: Array, selection: Selection = Selection()) -> Found:
     """The faces of an image (H, W, 3) uint8 BGR, best first."""
     size = image.shape[0], image.shape[1]
     raw = network(image[None])

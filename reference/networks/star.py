@@ -2,8 +2,8 @@
 the points and of the edges on which they lie (anisotropic attention, from ADNet). Points are where the last heat maps
 have their centre of mass. 98 points (WFLW), 68 or 29: the weights say how many.
 
-Written as the paper has it, coordinates joined to the maps before each hourglass. (A convolution of joined maps is a
-sum of convolutions, which is how exporters that dislike the concatenation may write it: spec 95.9.2.)
+Written as the paper has it, coordinates joined to the maps before each hourglass. A convolution of joined maps is a sum
+of convolutions, which is how an export without concatenations writes it (spec 95.9.2).
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ RECORDED = {
     "numerics perturbed-2": "9388721dca49f78c",
     "numerics perturbed-3": "5c2b184aa611691c",
     "ccnf": "3291be353ee43b01",
+    "network": "a1155c529c4447a6",
     "photograph": "54d120c3cf4fd58f",
     "clip": "57c3ff092b346b19",
     "after the clip": "d06cb67008d3e350",
