@@ -113,7 +113,7 @@ def _path(x: Array, y: Array, finite: Array) -> str:
 
 
 def _thinned(seconds: Array, values: Array) -> tuple[Array, Array]:
-    """At most MOST_POINTS values that look the same: the smallest and largest of each bin, at their places, and gaps."""
+    """At most MOST_POINTS values that look the same, the smallest and largest of each bin at their places, and gaps."""
     if len(values) <= MOST_POINTS:
         return seconds, values
     unknown = ~np.isfinite(values)

@@ -68,8 +68,8 @@ def au_charts(
     if not charts:
         return ""
     return (
-        f"<section><h2>{wording.heading('Action units over time')}</h2>\n<p>{wording.intensities}; time in seconds. All "
-        f"charts have the same axes.{_shaded(good, wording)}</p>\n{_legend(true is not None)}\n"
+        f"<section><h2>{wording.heading('Action units over time')}</h2>\n<p>{wording.intensities}; time in seconds. "
+        f"All charts have the same axes.{_shaded(good, wording)}</p>\n{_legend(true is not None)}\n"
         f'<div class="charts">{"".join(charts)}</div></section>'
     )
 
@@ -103,8 +103,8 @@ def pose_charts(
     if figures is not None and figures.translation_error is not None:
         text += f" The head position is off by {figures.translation_error:.0f} mm on average, most of it depth."
     return (
-        f"<section><h2>{wording.heading('Head pose and gaze over time')}</h2>\n<p>{text}</p>\n{_legend(true is not None)}\n"
-        f'<div class="charts">{"".join(charts)}</div></section>'
+        f"<section><h2>{wording.heading('Head pose and gaze over time')}</h2>\n<p>{text}</p>\n"
+        f'{_legend(true is not None)}\n<div class="charts">{"".join(charts)}</div></section>'
     )
 
 

@@ -176,7 +176,8 @@ def write_video(pictures: Iterable[Array], out_path: Path, fps: float) -> int:
     writer, count = None, 0
     with atomic_file(out_path, suffix=SUFFIX) as part:
         try:
-            for count, picture in enumerate(pictures, 1):
+            for picture in pictures:
+                count += 1
                 if writer is None:
                     writer = open_webm(part, fps, (picture.shape[1], picture.shape[0]))
                 writer.write(picture)

@@ -19,7 +19,7 @@ from auparity.errors import AuparityError
 from auparity.reports.action_units import ACTION_UNITS, FULL_INTENSITY
 from auparity.reports.clips.overlay import ASSUMED_FPS, Sheet, jpeg, panel_height, write_jpeg, write_video
 from auparity.reports.clips.overlay_face import LOST, SHADE, Colour, Mark, draw_face
-from auparity.reports.clips.overlay_panel import BAR_HALF, FAINT, LETTER, MARGIN, TEXT, TRACK, WIDTH, PanelCanvas
+from auparity.reports.clips.overlay_panel import FAINT, LETTER, MARGIN, TEXT, TRACK, WIDTH, PanelCanvas
 from auparity.reports.clips.people import Clock, colours_of, numbers_of
 from auparity.reports.clips.table import ResultTable, read_result_table
 

@@ -34,7 +34,7 @@ class Person:
     """One person of a clip."""
 
     number: int  #: `person_id`, or the slot `face_id`
-    name: str  #: "Person 3"
+    name: str  #: "Person 3" or "Face slot 3"
     colours: tuple[str, str]  #: of marks and of lines on white, as CSS
     figures: Measures  #: of the person's own rows
     table: ResultTable  #: the columns that charts draw: own rows, and rows with success 0 at both ends of every gap
@@ -72,7 +72,7 @@ class People:
     @property
     def words(self) -> tuple[str, str]:
         """What one of them and several of them are called."""
-        return ("face", "faces") if self.slots else ("person", "people")
+        return ("face slot", "face slots") if self.slots else ("person", "people")
 
 
 def colours_of(place: int) -> tuple[str, str]:
@@ -147,7 +147,7 @@ def people_of(table: ResultTable, frames: int | None, fps: float) -> People:
     first, last = clock.at(np.array([0, count - 1]))
     return People(
         persons=tuple(persons),
-        slots=table.kind_of_persons == "Face",
+        slots="person_id" not in table.columns,
         frames=count,
         tracked_frames=len(tracked),
         at_once=int(tracked.max(initial=0)),
@@ -156,7 +156,7 @@ def people_of(table: ResultTable, frames: int | None, fps: float) -> People:
 
 
 def _with_ends_of_gaps(places: Array, count: int) -> Array:
-    """Frames with a row, those just before and after them, and the ends of the clip: enough to draw gaps as they are."""
+    """Frames with a row, those just before and after them, and the ends of the clip: charts need no others."""
     frames = np.unique(np.concatenate([places - 1, places, places + 1, [0, count - 1]]))
     return frames[(frames >= 0) & (frames < count)]
 

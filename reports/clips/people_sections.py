@@ -21,9 +21,9 @@ LEAST_WIDTH = 4.0
 #: What the numbers of people mean, by whether they are slots.
 _NUMBERS = {
     False: "Numbers are those of the column person_id. Whoever is lost and found again keeps the number if place, size "
-    "and shape of the face agree; where people change places unseen, it can be wrong.",
-    True: "The table has no column person_id, so numbers are those of OpenFace's slots, the column face_id. A slot that "
-    "lost its face takes the next one: one number can stand for several people in turn.",
+    "and shape of the face agree, and gets a new one if not; people who change places unseen can be confused.",
+    True: "The table has no column person_id, so numbers are those of OpenFace's slots, the column face_id. A slot "
+    "that lost its face takes another one: a number can stand for several people in turn.",
 }
 
 
@@ -53,7 +53,8 @@ def people_verdict(people: People) -> str:
     if not there:
         return '<strong class="bad">No face was found in this clip: its rows hold no measurements.</strong>'
     together = "one at a time" if people.at_once == 1 else f"up to {people.at_once} at once"
-    return f"{there} {one if there == 1 else several} tracked, {together}, in {percent(people.share)} of the frames."
+    who = f"{there} {one if there == 1 else several} {'with a face' if people.slots else 'tracked'}"
+    return f"{who}, {together}, in {percent(people.share)} of the frames."
 
 
 def people_tiles(people: People) -> list[tuple[str, str, str]]:
@@ -82,16 +83,15 @@ def people_overview(people: People, portraits: Mapping[int, bytes]) -> str:
             f'src="data:image/jpeg;base64,{base64.b64encode(face).decode("ascii")}">'
         )  # fmt: skip
         rows.append(
-            f'<tr class="person-{person.number}"><th scope="row"><label for="choose-{person.number}">{_tag(person)}'
-            f'{picture}</label></th><td class="when">{_strip(people, person)}</td>'
-            f"{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+            f'<tr class="person-{person.number}"><th scope="row"><div>{_tag(person)}{picture}</div></th>'
+            f'<td class="when">{_strip(people, person)}</td>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
         )
     head = "".join(f'<th scope="col">{head}</th>' for head in heads)
     start, end = people.seconds
+    caption = f"Tracked frames of {length}, from {start:.1f} to {end:.1f} s; mean confidence"
     return (
         f'<section><h2>Who is seen when</h2>\n<p>{_NUMBERS[people.slots]}</p>\n<div class="scroll"><table '
-        f'class="people">\n<caption>Frames in which each is tracked, of {length} from {start:.1f} to {end:.1f} s; mean '
-        f"confidence of 1.</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
+        f'class="people">\n<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
         + "\n".join(rows)
         + "\n</tbody></table></div></section>"
     )

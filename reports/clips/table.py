@@ -57,8 +57,8 @@ class ResultTable:
 
     @property
     def kind_of_persons(self) -> str:
-        """What a number in `persons` counts, as a heading says it: persons, or faces (slots)."""
-        return "Person" if "person_id" in self.columns else "Face"
+        """What a number in `persons` counts, as a heading says it: persons, or OpenFace's slots."""
+        return "Person" if "person_id" in self.columns else "Face slot"
 
     def of_person(self, person: float) -> ResultTable:
         """The rows of one person."""
