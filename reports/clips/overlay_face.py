@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from auparity.reports.clips.table import ResultTable
+from auparity.reports.clips.table import NOBODY, ResultTable
 
 Array = npt.NDArray[Any]
 Colour = tuple[int, int, int]
@@ -75,6 +75,10 @@ class Mark:
     number: int
     colour: Colour
 
+    @property
+    def text(self) -> str:
+        return "?" if self.number == NOBODY else str(self.number)
+
 
 def draw_face(
     canvas: Array, table: ResultTable, row: int, display: Display, truth: Array | None = None, mark: Mark | None = None
@@ -101,7 +105,7 @@ def draw_face(
     for point in points:
         _dot(canvas, point, radius, colour)
     if mark is not None:
-        _tag(canvas, points, str(mark.number), colour)
+        _tag(canvas, points, mark.text, colour)
     if not tracked:
         return
     _corners(canvas, points, colour, line)
@@ -156,8 +160,13 @@ def rotation_matrix(euler: Array) -> Array:
 
 def _fixed(point: Sequence[float] | Array) -> tuple[int, int]:
     """A point in OpenCV's fixed-point coordinates, kept within their range."""
-    x, y = np.clip(np.rint(np.asarray(point) * _ONE), -(2**24), 2**24)
-    return int(x), int(y)
+    x, y = _fixed_path(np.asarray(point)).tolist()
+    return x, y
+
+
+def _fixed_path(points: Array) -> Array:
+    """The same of points (..., 2), int32."""
+    return np.clip(np.rint(points * _ONE), -(2**24), 2**24).astype(np.int32)
 
 
 def _dot(canvas: Array, point: Array, radius: float, colour: Colour) -> None:
@@ -167,8 +176,7 @@ def _dot(canvas: Array, point: Array, radius: float, colour: Colour) -> None:
 
 def _disc(canvas: Array, point: Array, radius: float, colour: Colour) -> None:
     """A disc about a point; OpenCV's own small circles come out as diamonds."""
-    rim = np.array([_fixed(point + radius * corner) for corner in _CIRCLE], np.int32)
-    cv2.fillConvexPoly(canvas, rim, colour, cv2.LINE_AA, _SHIFT)
+    cv2.fillConvexPoly(canvas, _fixed_path(point + radius * _CIRCLE), colour, cv2.LINE_AA, _SHIFT)
 
 
 def _ring(canvas: Array, point: Array, radius: float, colour: Colour, width: int) -> None:
@@ -176,8 +184,7 @@ def _ring(canvas: Array, point: Array, radius: float, colour: Colour, width: int
 
 
 def _curve(canvas: Array, points: Array, closed: bool, colour: Colour, width: int) -> None:
-    path = np.array([_fixed(point) for point in points], np.int32)
-    cv2.polylines(canvas, [path], closed, colour, width, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(canvas, [_fixed_path(points)], closed, colour, width, cv2.LINE_AA, _SHIFT)
 
 
 def _arrow(canvas: Array, start: Array, end: Array, colour: Colour, width: int) -> None:

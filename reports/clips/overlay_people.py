@@ -45,13 +45,13 @@ class PeopleVideo:
 
 
 class PeoplePanel(PanelCanvas):
-    """The panel of a clip whose people have these numbers."""
+    """The panel of a clip of people with these numbers and colours."""
 
     def __init__(self, marks: Sequence[Mark], aus: Sequence[str], height: int) -> None:
         super().__init__(height)
         self._marks, self._aus = tuple(marks), tuple(aus)
         self._left = _LEFT_NAMED if len(marks) <= NAMED_COLUMNS else _LEFT_SHORT
-        self._width = (_RIGHT - self._left) / min(len(marks), MOST_COLUMNS)
+        self._width = (_RIGHT - self._left) / min(max(len(marks), 1), MOST_COLUMNS)
         self._row_height = (_BOTTOM - _TOP) / max(len(aus), 17)
 
     def draw(self, frame: int, seconds: float, rows: ResultTable) -> Array:
@@ -84,7 +84,7 @@ class PeoplePanel(PanelCanvas):
         colour = mark.colour if tracked else LOST
         low, high = self._pixel(left, _HEADS - 9), self._pixel(right, _HEADS + 8)
         cv2.rectangle(canvas, low, high, colour if row is not None else TRACK, -1)
-        text = str(mark.number)
+        text = mark.text
         letter = min(LETTER, 1.35 * (right - left) / max(len(text), 2))
         width = self._text_width(text, letter)
         self._text(
@@ -134,7 +134,8 @@ class PeopleOverlay(Sheet):
         shown = self._resized(image, frame)
         assert rows.persons is not None
         for row in np.argsort(rows.success, kind="stable"):  # faces that are tracked on top
-            draw_face(shown, rows, row, self._display, mark=self._marks[int(rows.persons[row])])
+            number = int(rows.persons[row])
+            draw_face(shown, rows, row, self._display, mark=self._marks.get(number, Mark(number, LOST)))
         seconds = float(self._clock.at(np.array([frame - 1]))[0])
         return self._beside(shown, self.panel.draw(frame, seconds, rows))
 
@@ -205,17 +206,16 @@ def _fullest(table: ResultTable, at: Array) -> int:
 
 
 def _best_rows(table: ResultTable) -> dict[int, int]:
-    """For each person who is ever tracked the row with the surest face, of equal ones the largest: row to number."""
+    """For each person the row with the surest face, of equal ones the largest: row to number."""
     assert table.persons is not None
     landmarks = table.landmarks
     assert landmarks is not None
     sizes = np.ptp(landmarks, axis=1).min(axis=1)
     confidence = table.columns.get("confidence", np.zeros(len(table)))
     rows = {}
-    for number in np.unique(table.persons):
+    for number in numbers_of(table):
         own = np.flatnonzero((table.persons == number) & table.success)
-        if len(own):
-            rows[int(own[np.lexsort([-sizes[own], -confidence[own]])[0]])] = int(number)
+        rows[int(own[np.lexsort([-sizes[own], -confidence[own]])[0]])] = number
     return rows
 
 

@@ -135,9 +135,7 @@ def write_people_page(
         _tiles(people_tiles(people) + _speed_tile(sidecar)),
         people_overview(people, portraits or {}),
         _figure(f"Video of {csv.stem}: {PEOPLE_DRAWN}", out_path, video, poster),
-        people_comparison(people),
-        people_choice(people),
-        people_charts(people, sidecar),
+        *([people_comparison(people), people_choice(people), people_charts(people, sidecar)] if people.persons else []),
         _reproduce(sidecar, commands),
     ]
     style = _style("page.css") + _style("people.css") + people_style(people)

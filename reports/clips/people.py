@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from auparity.errors import FileFormatError
 from auparity.reports.clips.measures import Measures, measures
-from auparity.reports.clips.table import ResultTable
+from auparity.reports.clips.table import NOBODY, ResultTable
 
 Array = npt.NDArray[Any]
 
@@ -42,17 +42,18 @@ class Person:
     visits: list[tuple[int, int]]  #: frames from 0, first and past the last, of each stretch in which it is tracked
 
     @property
-    def ends(self) -> tuple[float, float] | None:
+    def ends(self) -> tuple[float, float]:
         """Seconds at which the person is first and last tracked."""
         tracked = self.seconds[self.table.success]
-        return (float(tracked[0]), float(tracked[-1])) if len(tracked) else None
+        return float(tracked[0]), float(tracked[-1])
 
 
 @dataclass(frozen=True, eq=False)
 class People:
     """Everybody in a clip."""
 
-    persons: tuple[Person, ...]  #: by number
+    persons: tuple[Person, ...]  #: by number; those who are tracked in a frame at least
+    untracked: tuple[int, ...]  #: numbers whose rows all have success 0: mostly detections of what is no face
     slots: bool  #: numbers are slots (`face_id`), each of which may have followed several people in turn
     frames: int  #: of the clip
     tracked_frames: int  #: in which anybody is tracked
@@ -66,7 +67,7 @@ class People:
 
     @property
     def most_seen(self) -> Person:
-        """Who is tracked in most frames."""
+        """Who is tracked in most frames; there must be somebody."""
         return max(self.persons, key=lambda person: person.figures.tracked)
 
     @property
@@ -81,7 +82,7 @@ def colours_of(place: int) -> tuple[str, str]:
 
 
 def numbers_of(table: ResultTable) -> list[int]:
-    """The numbers of the people of a table, which has rows, in order.
+    """The numbers of the people of a table, which has rows, in order: who is tracked in a frame at least.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def numbers_of(table: ResultTable) -> list[int]:
         if odd.size:
             place = f"row {odd[0] + 1}"
             raise FileFormatError(table.path, place, f"{name}, whole", f"{values[odd[0]]:g}", "Extract it again.")
-    return [int(number) for number in np.unique(persons)]
+    return [int(number) for number in np.unique(persons[table.success & (persons != NOBODY)])]
 
 
 class Clock:
@@ -126,6 +127,7 @@ def people_of(table: ResultTable, frames: int | None, fps: float) -> People:
     FileFormatError : a number of a person or of a frame is none.
     """
     numbers, every, at = numbers_of(table), table.persons, table.columns["frame"].astype(int) - 1
+    assert every is not None
     count = max(int(at.max()) + 1, frames or 0)
     clock, persons = Clock(table, fps), []
     for place, number in enumerate(numbers):
@@ -147,6 +149,7 @@ def people_of(table: ResultTable, frames: int | None, fps: float) -> People:
     first, last = clock.at(np.array([0, count - 1]))
     return People(
         persons=tuple(persons),
+        untracked=tuple(sorted({int(number) for number in np.unique(every)} - {NOBODY, *numbers})),
         slots="person_id" not in table.columns,
         frames=count,
         tracked_frames=len(tracked),

@@ -13,11 +13,13 @@ from auparity.reports.clips.au_table import au_table, au_tables_of_people
 from auparity.reports.clips.charts import Wording, au_charts, pose_charts
 from auparity.reports.clips.people import People, Person
 from auparity.reports.clips.sidecar import Sidecar
-from auparity.reports.page_text import NONE, number, percent
+from auparity.reports.page_text import number, percent
 from auparity.reports.results.text import safe
 
 #: Of a stretch in a strip of 1000, about a pixel and a half.
 LEAST_WIDTH = 4.0
+#: Numbers that a sentence lists.
+MOST_NAMED = 12
 #: What the numbers of people mean, by whether they are slots.
 _NUMBERS = {
     False: "Numbers are those of the column person_id. Whoever is lost and found again keeps the number if place, size "
@@ -49,7 +51,7 @@ def people_style(people: People) -> str:
 def people_verdict(people: People) -> str:
     """One sentence on how many there are."""
     one, several = people.words
-    there = sum(bool(person.figures.tracked) for person in people.persons)
+    there = len(people.persons)
     if not there:
         return '<strong class="bad">No face was found in this clip: its rows hold no measurements.</strong>'
     together = "one at a time" if people.at_once == 1 else f"up to {people.at_once} at once"
@@ -90,11 +92,21 @@ def people_overview(people: People, portraits: Mapping[int, bytes]) -> str:
     start, end = people.seconds
     caption = f"Tracked frames of {length}, from {start:.1f} to {end:.1f} s; mean confidence"
     return (
-        f'<section><h2>Who is seen when</h2>\n<p>{_NUMBERS[people.slots]}</p>\n<div class="scroll"><table '
-        f'class="people">\n<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
+        f'<section><h2>Who is seen when</h2>\n<p>{_NUMBERS[people.slots]}{_never(people)}</p>\n<div class="scroll">'
+        f'<table class="people">\n<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
         + "\n".join(rows)
         + "\n</tbody></table></div></section>"
     )
+
+
+def _never(people: People) -> str:
+    """What is left out."""
+    if not people.untracked:
+        return ""
+    first, rest = people.untracked[:MOST_NAMED], len(people.untracked) - MOST_NAMED
+    numbers = ", ".join(map(str, first)) + (f" and {rest} more" if rest > 0 else "")
+    one = len(people.untracked) == 1
+    return f" Left out, because no face was ever tracked under {'it' if one else 'them'}: {numbers}."
 
 
 def people_comparison(people: People) -> str:
@@ -139,8 +151,6 @@ def _tag(person: Person) -> str:
 
 def _ends(person: Person) -> tuple[str, str]:
     """First and last time at which the person is tracked."""
-    if person.ends is None:
-        return NONE, NONE
     first, last = (f"{seconds:.2f}\N{NO-BREAK SPACE}s" for seconds in person.ends)
     return first, last
 
@@ -149,7 +159,7 @@ def _strip(people: People, person: Person) -> str:
     """The clip as a strip that is filled where the person is tracked; a stretch is never too narrow to be seen."""
     visits, (first, last) = person.visits, _ends(person)
     stays = "one stretch" if len(visits) == 1 else f"{len(visits)} stretches"
-    told = f"{person.name}: {f'{stays}, {first} to {last}' if visits else 'never tracked'}"
+    told = f"{person.name}: {stays}, {first} to {last}"
     bars = []
     for start, end in visits:
         width = max(1000 * (end - start) / people.frames, LEAST_WIDTH)

@@ -13,7 +13,7 @@ import numpy as np
 from auparity.reports.action_units import ACTION_UNITS, WITH_INTENSITY
 from auparity.reports.clips.measures import measures
 from auparity.reports.clips.sidecar import read_sidecar
-from auparity.reports.clips.table import ResultTable, read_result_table
+from auparity.reports.clips.table import NOBODY, ResultTable, read_result_table
 from auparity.reports.clips.table_files import shown_name
 from auparity.reports.markdown import plain
 
@@ -35,9 +35,10 @@ def summarise(path: Path) -> str:
     lines += [f"**Warning:** {plain(text)}\n" for text in read_sidecar(path).get("warnings", [])]
     if table.persons is None:
         return "\n".join([*lines, *_figures(table)])
-    for person in np.unique(table.persons):
+    people = np.unique(table.persons[table.persons != NOBODY])
+    for person in people:
         lines += [f"### {table.kind_of_persons} {person:.0f}", "", *_figures(table.of_person(person))]
-    return "\n".join(lines if len(table) else [*lines, "No face was found.", ""])
+    return "\n".join(lines if len(people) else [*lines, "No face was found.", ""])
 
 
 def _figures(table: ResultTable) -> list[str]:

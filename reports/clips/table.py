@@ -27,6 +27,8 @@ _POSE = tuple(f"pose_{kind}{axis}" for kind in "TR" for axis in "xyz")
 _PARAMS = ("p_scale", "p_rx", "p_ry", "p_rz", "p_tx", "p_ty")
 #: A table of faces has at least the landmarks.
 LANDMARKS = ("x_0", "y_67")
+#: `person_id` of a row that is of nobody known.
+NOBODY = -1
 #: Pixels beyond this are outside any image; other numbers are bounded so that arithmetic with them stays finite.
 LARGEST_PIXEL, LARGEST_NUMBER = 1e6, 1e15
 _PIXELS = tuple(f"{axis}_" for axis in "xy") + tuple(f"eye_lmk_{axis}_" for axis in "xy")

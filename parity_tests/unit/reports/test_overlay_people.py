@@ -93,6 +93,15 @@ def test_the_video_has_the_frames_without_anybody_and_a_picture_of_each_person(t
     assert int(np.argmin(closeness)) == 3  # where most are tracked
 
 
+def test_faces_that_are_never_tracked_are_grey_and_have_no_column(tmp_path):
+    table = read_result_table(write_people(tmp_path / "x.csv", {0: [0], 1: [0]}, lost=[(0, 0)]))
+    drawn = PeopleOverlay(table, SIZE).draw(pictures(1)[0], 1, table)
+    assert np.count_nonzero(near(around(drawn[60:], 0), LOST, 10)) > 100
+    assert np.count_nonzero(near(drawn[60:75, SIZE[0] :], bgr(0), 25)) > 1000  # the one head of the panel
+    nobody = read_result_table(write_people(tmp_path / "y.csv", {0: [0], 1: [0]}, lost=[(0, 0), (1, 0)]))
+    assert PeopleOverlay(nobody, SIZE).draw(pictures(1)[0], 1, nobody).shape == drawn.shape
+
+
 def test_a_face_outside_the_picture_has_no_picture(tmp_path):
     csv = write_people(tmp_path / "x.csv", {0: [0], 70: [0]})  # far below the picture
     assert sorted(write_people_overlay(pictures(1), csv, tmp_path / "x.webm").portraits) == [0]

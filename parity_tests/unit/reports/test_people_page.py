@@ -49,13 +49,32 @@ def test_each_person_has_frames_share_and_times(csv):
 
 def test_a_lost_face_is_not_tracked(tmp_path):
     csv = write_people(tmp_path / "group.csv", {0: range(6), 1: range(6)}, lost=[(1, 2), *((0, k) for k in range(6))])
-    nobody, somebody = people_of(read_result_table(csv), None, 30.0).persons
-    assert (nobody.figures.tracked, nobody.visits, nobody.ends) == (0, [], None)
-    assert somebody.visits == [(0, 2), (3, 6)]
+    people = people_of(read_result_table(csv), None, 30.0)
+    assert [person.visits for person in people.persons] == [[(0, 2), (3, 6)]]
+    assert people.untracked == (0,)
     write_people_page(csv, tmp_path / "group.html", fps=30.0)
     _, text = read(tmp_path / "group.html")
     assert "1 person tracked, one at a time, in 83.3 % of the frames." in text
+    assert "no face was ever tracked under it: 0." in text
     assert "nan" not in (tmp_path / "group.html").read_text().lower()
+
+
+def test_rows_of_nobody_are_nobodys(tmp_path):
+    csv = write_people(tmp_path / "group.csv", {-1: range(6), 1: range(6)}, lost=[(-1, k) for k in range(6)])
+    people = people_of(read_result_table(csv), None, 30.0)
+    assert ([person.number for person in people.persons], people.untracked) == ([1], ())
+    text = summarise(csv)
+    assert "Person -1" not in text
+    assert "### Person 1" in text
+
+
+def test_a_clip_in_which_nobody_is_tracked_says_so(tmp_path):
+    csv = write_people(tmp_path / "group.csv", {0: [1], 1: [2]}, lost=[(0, 1), (1, 2)])
+    assert write_people_page(csv, tmp_path / "group.html", fps=30.0).persons == ()
+    checker, text = read(tmp_path / "group.html")
+    assert "No face was found in this clip" in text
+    assert "no face was ever tracked under them: 0, 1." in text
+    assert not [tag for tag, _ in checker.tags if tag in ("input", "svg")]
 
 
 def test_times_of_frames_without_a_row_lie_between_those_of_the_others(tmp_path):
