@@ -126,7 +126,9 @@ def people_choice(people: People) -> str:
 
 def people_charts(people: People, sidecar: Sidecar) -> str:
     """Charts and table of each person, of whom one is shown."""
-    aus = sidecar.get("request", {}).get("aus", "static" if people.slots else None)
+    request = sidecar.get("request", {})
+    # Static is what a run without --aus measures, and OpenFace's program for several faces.
+    aus = request.get("aus") or ("static" if people.slots or request.get("faces") is not None else None)
     intensities = {
         "static": "Intensity from 0 to 5 by the static models, not calibrated to anybody",
         "calibrated": "Intensity from 0 to 5, calibrated to each face and smoothed while it is followed",

@@ -130,6 +130,7 @@ def test_summary_and_page_are_by_person(tables):
         page = table.with_suffix(".html").read_text()
         assert "2 people tracked, up to 2 at once" in page
         assert ("calibrated to each face" in page) == (table.suffix == ".parquet")
+        assert ("by the static models" in page) == (table.suffix == ".csv")
 
 
 @pytest.mark.parametrize("wrong", [["--faces", "0"], ["--faces", "some"], ["--aus", "calibrated"]])
