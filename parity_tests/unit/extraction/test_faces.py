@@ -121,12 +121,16 @@ def test_processes_give_the_same_table(tables, clip, tmp_path):
         assert (tmp_path / "out" / f"{name}.csv").read_bytes() == expected
 
 
-def test_a_summary_is_by_person_and_a_page_is_refused(tables, capsys):
+def test_summary_and_page_are_by_person(tables):
     text = summarise(tables / "static" / "pair.csv")
     assert text.index("### Person 0") < text.index("### Person 1")
     assert text.count("face tracked in 100.0%") == 2
-    assert cli.main(["report", str(tables / "static" / "pair.csv")]) == 1
-    assert "has several people" in capsys.readouterr().err
+    for table in (tables / "static" / "pair.csv", tables / "calibrated" / "pair.parquet"):
+        assert cli.main(["report", str(table)]) == 0
+        page = table.with_suffix(".html").read_text()
+        assert "2 people tracked, up to 2 at once" in page
+        assert ("calibrated to each face" in page) == (table.suffix == ".parquet")
+        assert ("by the static models" in page) == (table.suffix == ".csv")
 
 
 @pytest.mark.parametrize("wrong", [["--faces", "0"], ["--faces", "some"], ["--aus", "calibrated"]])
