@@ -275,14 +275,8 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         parser.error("--aus is for several faces: add --faces N")
     if arguments.face is not None and arguments.faces is not None:
         parser.error("--face follows one face and --faces several: take one of them")
-    if isinstance(arguments.face, PersonChoice):
-        if arguments.static_aus:
-            parser.error(f"--face {arguments.face} has AUs calibrated to the person: leave --static-aus out")
-        if arguments.hog or arguments.aligned or arguments.tracked:
-            parser.error(
-                f"--face {arguments.face} knows the person only when a clip has ended: leave --hog, --aligned and "
-                "--tracked out"
-            )
+    if isinstance(arguments.face, PersonChoice) and arguments.static_aus:
+        parser.error(f"--face {arguments.face} has AUs calibrated to the person: leave --static-aus out")
     if (cx is None) != (cy is None):
         parser.error("--cx and --cy go together")
     if arguments.output.exists() and not arguments.output.is_dir():
@@ -338,6 +332,11 @@ def check_jobs(jobs: list[Job], settings: ExtractionSettings, parser: argparse.A
     images = [job.path for job in jobs if job.kind == "photograph"]
     if settings.face is not None and images:
         parser.error(f"--face is for clips: all faces of an image are measured ({images[0]})")
+    if settings.person is not None and settings.outputs.drawn and any(job.kind == "camera" for job in jobs):
+        parser.error(
+            f"--face {settings.face} is known at the end, when the frames of a camera are gone: leave --hog, --aligned "
+            "and --tracked out, or record a video and measure that"
+        )
     named = [(job.name, job.kind, job.path) for job in jobs if job.kind in ("clip", "photograph")]
     try:
         check_collisions(

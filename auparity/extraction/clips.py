@@ -24,6 +24,7 @@ from auparity.extraction.outputs.clip_outputs import (
     remove_abandoned_outputs,
     remove_outputs,
 )
+from auparity.extraction.second_pass import Spool, spool_for, write_faces
 from auparity.extraction.sidecars import (
     Intrinsics,
     OutputPaths,
@@ -76,7 +77,8 @@ def extract_clip(
     Raises
     ------
     VideoError : not one frame could be read. OSError : the table could not be written; its part file stays.
-    ContractError : one person is asked for, and the pipeline has static AUs.
+    ContractError : one person is asked for, and the pipeline has static AUs, or files of this person's faces are to be
+        written of a camera.
     """
     settings, progress = settings or ExtractionSettings(), progress or NoProgress()
     paths = OutputPaths(settings.output_dir, name or source.name, settings.table_format)
@@ -104,24 +106,32 @@ def extract_clip(
     outputs = ClipOutputs(pipeline, settings.outputs, paths, measured, source.path, source.fps)
     paths.table.parent.mkdir(parents=True, exist_ok=True)
     layout: Layout = "faces" if settings.faces is not None and settings.person_ids else "clip"
+    waiting = spool_for(source, paths.table.parent) if settings.person is not None and settings.outputs.drawn else None
     table = open_table(paths.table, layout, settings.table_format, settings.outputs.columns)
     try:
         progress.started(_expected_frames(source, settings))
-        run = _track(pipeline, source, table, outputs, settings, progress, stop, observer)
+        run = _track(pipeline, source, table, waiting or outputs, settings, progress, stop, observer)
         if run.session is None or run.camera is None:
             table.discard_part()
             outputs.discard_part()
             return _nothing_done(source, run)
         progress.finishing()
         ended = run.session.finish()
-        run.problems = [*source.problems, *([] if content is None else content.changes())]
+        final = _final_rows(ended, run, table.n_rows, settings)
+        run.problems = list(source.problems)
+        if waiting is not None:
+            try:
+                write_faces(source, waiting, final.kept or [], outputs)
+            except VideoError as error:
+                run.problems.append(str(error))
+                outputs.abandon()
+        run.problems += [] if content is None else content.changes()
         complete = run.is_complete(source)
         target = paths if complete else paths.incomplete
         if run.ending != "limit":
             request = replace(request, max_frames=None)
-        final = _final_rows(ended, run, table.n_rows, settings)
         facts = _clip_facts(source, run, run.frames, time.monotonic() - started, settings, content)
-        outputs.finish(table.n_rows, run.camera)
+        outputs.finish(table.n_rows if final.kept is None else len(final.kept), run.camera)
         finished = table.finish(final.aus, final.persons, final.kept)
         try:
             publish(
@@ -135,9 +145,12 @@ def extract_clip(
         for writer in (table, outputs):
             writer.keep_part() if table.n_rows else writer.discard_part()
         raise
+    finally:
+        if waiting is not None:
+            waiting.close()
     if complete:
         _remove_superseded(paths, "clip")
-    return _clip_outcome(source, run, complete, target, run.frames, time.monotonic() - started)
+    return _clip_outcome(source, run, complete, target, time.monotonic() - started, settings)
 
 
 def extract_photograph(
@@ -291,7 +304,7 @@ def _track(
     pipeline: VideoPipeline,
     source: FrameSource,
     table: TableWriter,
-    outputs: ClipOutputs,
+    outputs: ClipOutputs | Spool,
     settings: ExtractionSettings,
     progress: ClipProgress,
     stop: Callable[[], bool],
@@ -312,11 +325,12 @@ def _track(
                 session = _start(pipeline, run.camera, source, settings)
             measured = session.process_frame(frame.image, frame.timestamp)
             faces = measured if isinstance(measured, list) else [measured]
-            outputs.append(frame.image, faces)
             if settings.person is not None:
                 faces = [_nobody(session, run, frame.timestamp), *faces]
-            for face in faces:
-                table.append(face if settings.person is None else replace(face, face_id=0))
+            rows = faces if settings.person is None else [replace(face, face_id=0) for face in faces]
+            outputs.append(frame.image, rows)
+            for row in rows:
+                table.append(row)
             run.take(session, faces, several=isinstance(measured, list))
             progress.frame_done()
             if observer is not None:
@@ -469,8 +483,9 @@ def _no_face(run: _Run) -> list[str]:
 
 
 def _clip_outcome(
-    source: FrameSource, run: _Run, complete: bool, target: OutputPaths, rows: int, seconds: float
+    source: FrameSource, run: _Run, complete: bool, target: OutputPaths, seconds: float, settings: ExtractionSettings
 ) -> Outcome:
+    rows = run.frames
     shown, table = printable(source.path), printable(target.table)
     if complete:
         status: Literal["done", "incomplete", "interrupted"] = "done"
@@ -480,8 +495,9 @@ def _clip_outcome(
     elif run.ending == "interrupted":
         status = "interrupted"
         of = f" of {source.n_frames}" if source.n_frames is not None else ""
+        whose = "" if settings.person is None else f" ({settings.face} of the people so far)"
         message = (
-            f"{shown}: INCOMPLETE, interrupted after {rows}{of} frames. These are finished, with post-processed "
+            f"{shown}: INCOMPLETE{whose}, interrupted after {rows}{of} frames. These are finished, with post-processed "
             f"AUs, in {table}; the next run measures this clip again from its start."
         )
     else:

@@ -134,6 +134,12 @@ class ClipOutputs:
         for writer in (self._writers or {}).values():
             writer.discard()
 
+    def abandon(self) -> None:
+        """Remove all of them; the table has none from now on."""
+        self.discard_part()
+        self._writers, self._facts = {}, {}
+        self._settings = OutputSettings(self._settings.columns)
+
     def _details(self, paths: OutputPaths) -> str:
         assert self._camera is not None  # finished
         names = output_paths(paths, self._settings, self._layout)

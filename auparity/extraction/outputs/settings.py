@@ -48,6 +48,11 @@ class OutputSettings:
         return self.hog or self.aligned is not None
 
     @property
+    def drawn(self) -> bool:
+        """Whether anything is made of the pictures themselves."""
+        return self.needs_faces or self.tracked
+
+    @property
     def written(self) -> tuple[Output, ...]:
         """The outputs asked for."""
         asked: dict[Output, bool] = {
