@@ -54,7 +54,7 @@ def extract_clip(
     name: str | None = None,
     progress: ClipProgress | None = None,
     stop: Callable[[], bool] = never,
-    observer: Callable[[FrameResult], None] | None = None,
+    observer: Callable[[list[FrameResult]], None] | None = None,
 ) -> Outcome:
     """Run the pipeline over a clip and write its table.
 
@@ -65,8 +65,8 @@ def extract_clip(
     name : of the table in the output folder, without suffix; may hold folders. The source's own name unless given.
     progress : called after every frame.
     stop : called between frames; when it returns true, the clip ends there, as after Ctrl-C.
-    observer : called with the result of every frame, once it is in the table; of the first face where several are
-        measured.
+    observer : called with the results of every frame, once they are in the table: one, or where several faces are
+        measured one for each of them.
 
     Returns
     -------
@@ -308,7 +308,7 @@ def _track(
     settings: ExtractionSettings,
     progress: ClipProgress,
     stop: Callable[[], bool],
-    observer: Callable[[FrameResult], None] | None,
+    observer: Callable[[list[FrameResult]], None] | None,
 ) -> _Run:
     """Frame after frame into the table, until the clip ends, a limit is reached, it is stopped or cannot be read."""
     run = _Run()
@@ -325,16 +325,17 @@ def _track(
                 session = _start(pipeline, run.camera, source, settings)
             measured = session.process_frame(frame.image, frame.timestamp)
             faces = measured if isinstance(measured, list) else [measured]
+            rows = faces
             if settings.person is not None:
                 faces = [_nobody(session, run, frame.timestamp), *faces]
-            rows = faces if settings.person is None else [replace(face, face_id=0) for face in faces]
+                rows = [replace(face, face_id=0) for face in faces]
             outputs.append(frame.image, rows)
             for row in rows:
                 table.append(row)
             run.take(session, faces, several=isinstance(measured, list))
             progress.frame_done()
             if observer is not None:
-                observer(faces[0])
+                observer(measured if isinstance(measured, list) else [measured])
     except VideoError as error:
         run.ending, run.error = "unreadable", error
     except KeyboardInterrupt:

@@ -106,8 +106,8 @@ def measure(pipeline, place, out, source=None, **more):
 
 
 def test_ctrl_c_keeps_what_is_done_and_says_whose_it_is(place, tmp_path, pipeline):
-    def press(frame):
-        if frame.index == 3:
+    def press(faces):
+        if faces[0].index == 3:
             signal.raise_signal(signal.SIGINT)
 
     with StopSwitch() as stop:
@@ -130,8 +130,8 @@ def test_ctrl_c_keeps_what_is_done_and_says_whose_it_is(place, tmp_path, pipelin
 
 
 def test_ctrl_c_twice_stops_at_once_and_the_rows_of_everybody_stay_in_the_part_file(place, tmp_path, pipeline):
-    def press(frame):
-        if frame.index == 3:
+    def press(faces):
+        if faces[0].index == 3:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 
