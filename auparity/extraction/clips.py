@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from auparity.errors import ContractError, VideoError
+from auparity.errors import ContractError, VideoError, WriteError
 from auparity.extraction.final_rows import NOBODY, FinalRows, Row, of_all_faces, of_one_face, of_one_person
 from auparity.extraction.outputs.clip_outputs import (
     ClipOutputs,
@@ -71,12 +71,12 @@ def extract_clip(
     Returns
     -------
     Outcome : done; skipped (the table exists); failed (another table exists under this name); incomplete (the source
-        could not be read to its end, or not without errors) or interrupted, both with the finished rows in
-        `<name>.incomplete.csv`.
+        could not be read to its end, or not without errors, or an output could not be written) or interrupted, both
+        with the finished rows in `<name>.incomplete.csv`.
 
     Raises
     ------
-    VideoError : not one frame could be read. OSError : the table could not be written; its part file stays.
+    VideoError : not one frame could be read. WriteError : the table could not be written; its part file stays.
     ContractError : one person is asked for, and the pipeline has static AUs, or files of this person's faces are to be
         written of a camera.
     """
@@ -118,21 +118,18 @@ def extract_clip(
         progress.finishing()
         ended = run.session.finish()
         final = _final_rows(ended, run, table.n_rows, settings)
+        n_rows = table.n_rows if final.kept is None else len(final.kept)
         run.problems = list(source.problems)
-        if waiting is not None:
-            try:
-                write_faces(source, waiting, final.kept or [], outputs)
-            except VideoError as error:
-                run.problems.append(str(error))
-                outputs.abandon()
+        _finish_outputs(outputs, run, source, waiting, final.kept or [], n_rows)
         run.problems += [] if content is None else content.changes()
         complete = run.is_complete(source)
         target = paths if complete else paths.incomplete
         if run.ending != "limit":
             request = replace(request, max_frames=None)
         facts = _clip_facts(source, run, run.frames, time.monotonic() - started, settings, content)
-        outputs.finish(table.n_rows if final.kept is None else len(final.kept), run.camera)
         finished = table.finish(final.aus, final.persons, final.kept)
+        if not complete:
+            remove_outputs(target, look_for_earlier(target).outputs)  # those of an earlier run that was cut off
         try:
             publish(
                 finished, target, request=request, bundle=pipeline.bundle.meta, complete=complete,
@@ -141,9 +138,14 @@ def extract_clip(
         finally:
             finished.discard()
         table.discard_part()
-    except BaseException:
-        for writer in (table, outputs):
-            writer.keep_part() if table.n_rows else writer.discard_part()
+    except BaseException as error:
+        full = isinstance(error, WriteError)  # then the rows, which are small, are all that is kept
+        table.keep_part() if table.n_rows else table.discard_part()
+        outputs.keep_part() if table.n_rows and not full else outputs.discard_part()
+        if isinstance(error, WriteError) and table.n_rows:
+            raise WriteError(
+                error.file, error.reason, f"The {table.n_rows} rows so far are in {printable(table.part)}."
+            ) from error
         raise
     finally:
         if waiting is not None:
@@ -163,8 +165,8 @@ def extract_photograph(
 
     Raises
     ------
-    VideoError : the image cannot be read. OSError : the table could not be written. ContractError : the settings choose
-        one face, and all of an image are measured.
+    VideoError : the image cannot be read. WriteError : something could not be written. ContractError : the settings
+        choose one face, and all of an image are measured.
     """
     settings = settings or ExtractionSettings()
     if settings.face is not None:
@@ -273,6 +275,7 @@ class _Run:
     rows: list[Row] = field(default_factory=list)  # of several faces
     ending: Literal["end", "limit", "interrupted", "unreadable"] = "end"
     error: VideoError | None = None
+    unwritten: WriteError | None = None  # what could not be written; the rows before that are whole
     problems: list[str] = field(default_factory=list)  # frames that could not be decoded without errors, and the like
     notes: list[str] = field(default_factory=list)  # what readers of the table must know besides
 
@@ -286,7 +289,7 @@ class _Run:
 
     def is_complete(self, source: FrameSource) -> bool:
         """Whether the table is complete."""
-        if self.problems:
+        if self.problems or self.unwritten is not None:
             return False
         return self.ending in ("end", "limit") or (self.ending == "interrupted" and source.live)
 
@@ -295,6 +298,8 @@ class _Run:
         """Why the table does not cover the whole clip; None when it does."""
         if self.error is not None:
             return str(self.error)
+        if self.unwritten is not None:
+            return str(self.unwritten)
         if self.ending == "end":
             return "; ".join(self.problems) or None
         return self.ending
@@ -329,9 +334,13 @@ def _track(
             if settings.person is not None:
                 faces = [_nobody(session, run, frame.timestamp), *faces]
                 rows = [replace(face, face_id=0) for face in faces]
-            outputs.append(frame.image, rows)
-            for row in rows:
-                table.append(row)
+            try:
+                outputs.append(frame.image, rows)
+                for row in rows:
+                    table.append(row)
+            except WriteError as error:
+                run.unwritten = error
+                break
             run.take(session, faces, several=isinstance(measured, list))
             progress.frame_done()
             if observer is not None:
@@ -343,6 +352,28 @@ def _track(
             raise
         run.ending = "interrupted"
     return run
+
+
+def _finish_outputs(
+    outputs: ClipOutputs, run: _Run, source: FrameSource, waiting: Spool | None, kept: Sequence[int], n_rows: int
+) -> None:
+    """Complete the files beside a table of `n_rows` rows. Where one of them cannot be written all are given up: that
+    makes room for the table."""
+    assert run.camera is not None
+    try:
+        if run.unwritten is None:
+            if waiting is not None:
+                write_faces(source, waiting, kept, outputs)
+            outputs.finish(n_rows, run.camera)
+    except WriteError as error:
+        run.unwritten = error
+    except VideoError as error:
+        run.problems.append(str(error))
+        outputs.abandon()
+    if run.unwritten is not None:
+        outputs.abandon()
+        if waiting is not None:
+            waiting.close()
 
 
 def _nobody(session: ClipSession | FacesSession, run: _Run, timestamp: float) -> FrameResult:
@@ -378,7 +409,9 @@ def _final_rows(
         return of_one_face(finished, n_rows)
     if settings.person is None:
         calibrated = settings.aus == "calibrated"
-        return of_all_faces(finished, run.rows[:n_rows], calibrated=calibrated, person_ids=settings.person_ids)
+        final = of_all_faces(finished, run.rows, calibrated=calibrated, person_ids=settings.person_ids)
+        # The last frame may have got into the table in part.
+        return final if n_rows == len(run.rows) else replace(final, kept=list(range(len(run.rows))))
     rows = of_one_person(finished, run.rows, settings.person)
     run.successes = sum(run.rows[number].success for number in rows.kept or [])
     persons = {stretch.person_id for stretch in finished}
@@ -390,6 +423,8 @@ def _final_rows(
 def _nothing_done(source: FrameSource, run: _Run) -> Outcome:
     if run.error is not None:
         raise run.error
+    if run.unwritten is not None:
+        raise run.unwritten
     if run.ending == "interrupted":
         message = f"{printable(source.path)}: interrupted before its first frame; nothing written."
         return Outcome(source.path, "interrupted", message)
@@ -491,6 +526,12 @@ def _clip_outcome(
     if complete:
         status: Literal["done", "incomplete", "interrupted"] = "done"
         message = f"{shown}: {rows} frames, {run.successes or 'none'} with a face, {seconds:.1f} s -> {table}"
+    elif run.unwritten is not None:
+        status = "incomplete"
+        message = (
+            f"{shown}: NOT WHOLE: {run.unwritten} The {rows} frames that were measured are in {table}, without "
+            "other files beside it. Make room, then repeat: the next run measures this clip again from its start."
+        )
     elif run.error is not None:
         status, message = "incomplete", f"{run.error} The {rows} frames before that are in {table}"
     elif run.ending == "interrupted":

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeGuard
 
+from auparity.atomic_files import close_quietly, writing
 from auparity.errors import ContractError, VideoError
 from auparity.extraction.outputs.clip_outputs import ClipOutputs
 from auparity.media import FrameSource, Image, ImageSequence, VideoFile, printable
@@ -41,24 +42,27 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, `close` closes it
         self._places = array("Q")
 
     def append(self, image: Image, results: list[FrameResult]) -> None:
-        """The rows of the next frame, whose picture is not kept; raises `OSError`."""
-        for result in results:
-            self._places.append(self._file.tell())
-            pickle.dump(result, self._file, pickle.HIGHEST_PROTOCOL)
+        """The rows of the next frame, whose picture is not kept; raises `WriteError`."""
+        with writing(self._folder):
+            for result in results:
+                self._places.append(self._file.tell())
+                pickle.dump(result, self._file, pickle.HIGHEST_PROTOCOL)
 
     def read(self, number: int) -> FrameResult:
-        """The row of this number, from 0, as it was appended; raises `OSError`."""
-        self._file.seek(self._places[number])
-        result: FrameResult = pickle.load(self._file)  # our own, from a file that nobody else can open
+        """The row of this number, from 0, as it was appended; raises `WriteError`."""
+        with writing(self._folder):  # what waits to be written is, before anything is read
+            self._file.seek(self._places[number])
+            result: FrameResult = pickle.load(self._file)  # our own, from a file that nobody else can open
         return result
 
     def close(self) -> None:
         """Give the space back; does nothing the second time."""
-        self._file.close()
+        close_quietly(self._file)
 
 
 def spool_for(source: FrameSource, folder: Path) -> Spool:
@@ -87,7 +91,7 @@ def write_faces(source: FrameSource, spool: Spool, kept: Sequence[int], outputs:
 
     Raises
     ------
-    VideoError : the clip gives fewer frames than the first time. OSError : an output cannot be written.
+    VideoError : the clip gives fewer frames than the first time. WriteError : an output cannot be written.
     """
     assert is_repeatable(source)
     done = 0

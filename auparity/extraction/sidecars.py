@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import auparity
-from auparity.atomic_files import TEMPORARY, abandoned_beside, flush_folder, write_text_atomically
+from auparity.atomic_files import TEMPORARY, abandoned_beside, flush_folder, write_text_atomically, writing
 from auparity.errors import AuparityError, FileFormatError
 from auparity.extraction.table_writers import PART, Finished, TableFormat
 from auparity.extraction.tables import Groups
@@ -166,7 +166,7 @@ def publish(
 
     Raises
     ------
-    OSError : the disk is full, or the folder cannot be written to; an earlier table is still in place.
+    WriteError : the disk is full, or the folder cannot be written to; an earlier table is still in place.
     """
     replaces = fingerprint_of_file(paths.table).sha256 if paths.table.exists() else None
     content = {
@@ -186,9 +186,11 @@ def publish(
         "request": asdict(request),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_text_atomically(paths.sidecar, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    with writing(paths.sidecar):
+        write_text_atomically(paths.sidecar, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     beside.put(paths)
-    finished.put(paths.table)
+    with writing(paths.table):
+        finished.put(paths.table)
     flush_folder(paths.table.parent)
 
 

@@ -11,7 +11,14 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from auparity.atomic_files import TEMPORARY, abandoned_beside, create_beside, flush_folder, flush_to_disk
+from auparity.atomic_files import (
+    TEMPORARY,
+    abandoned_beside,
+    close_quietly,
+    create_beside,
+    flush_folder,
+    flush_to_disk,
+)
 from auparity.errors import AuparityError
 from auparity.extraction.table_writers import PART
 
@@ -49,11 +56,11 @@ class PartFile:
 
     def keep(self) -> None:
         """Close it and leave it under its temporary name; does nothing the second time."""
-        self.file.close()
+        close_quietly(self.file)
 
     def discard(self) -> None:
         """Close and remove it; does nothing where it has its name already."""
-        self.file.close()
+        close_quietly(self.file)
         self.path.unlink(missing_ok=True)
 
 
@@ -63,7 +70,11 @@ class PartFolder:
     def __init__(self, target: Path) -> None:
         self._lock, self._lock_path = create_beside(target, LOCK)
         self.path = self._lock_path.with_suffix(PART)
-        self.path.mkdir()
+        try:
+            self.path.mkdir()
+        except BaseException:
+            self._unlock()
+            raise
 
     def write(self, name: str, data: bytes) -> None:
         """Write one file; raises `OSError`, e.g. where the disk is full."""
