@@ -320,7 +320,7 @@ def check_jobs(jobs: list[Job], settings: ExtractionSettings, parser: argparse.A
     try:
         check_collisions(
             [(name, "photograph" if kind == "photograph" else "clip") for name, kind, _ in named],
-            settings.outputs, settings.output_dir, [path for *_, path in named],
+            settings.outputs, settings.output_dir, [path for *_, path in named], settings.option_names,
         )  # fmt: skip
     except AuparityError as error:
         parser.error(str(error))

@@ -81,7 +81,7 @@ def extract_clip(
         written of a camera.
     """
     settings, progress = settings or ExtractionSettings(), progress or NoProgress()
-    paths = OutputPaths(settings.output_dir, name or source.name, settings.table_format)
+    paths = OutputPaths(settings.output_dir, name or source.name, settings.table_format, settings.option_names)
     content = None if source.live else _Content(files_of(source))
     request = replace(
         _request(pipeline, settings, content),
@@ -173,7 +173,7 @@ def extract_photograph(
         raise ContractError(
             "extraction", "face", "None for an image, all of whose faces are measured", str(settings.face)
         )
-    paths = OutputPaths(settings.output_dir, name or path.stem, settings.table_format)
+    paths = OutputPaths(settings.output_dir, name or path.stem, settings.table_format, settings.option_names)
     content = _Content([path])
     request = replace(_request(pipeline, settings, content), max_frames=None, multi_view=settings.multi_view)
     earlier = _earlier_table(str(path), paths, request, settings, "photograph")
@@ -457,7 +457,7 @@ def _earlier_table(
     if settings.overwrite or earlier.state in ("nothing", "unfinished"):
         return None
     shown, table = printable(name), printable(paths.table)
-    advice = "Use --overwrite to replace it, or another folder (-o)."
+    advice = paths.options.replace_or(paths.options.another_folder)
     if earlier.state == "foreign":
         problem = "nothing beside it says what it was made from"
     elif earlier.state == "changed":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from auparity.errors import ContractError
+from auparity.extraction.option_names import EXTRACT, OptionNames
 from auparity.extraction.outputs.settings import OutputSettings
 from auparity.extraction.sidecars import Intrinsics
 from auparity.extraction.table_writers import TableFormat
@@ -56,6 +57,7 @@ class ExtractionSettings:
     face: FaceChoice | PersonChoice | None = None
     person_ids: bool = True  #: of several faces: a column `person_id`, which FaceLandmarkVidMulti has not
     outputs: OutputSettings = field(default_factory=OutputSettings)  #: groups of columns, and files beside the table
+    option_names: OptionNames = EXTRACT  #: of the program that the user called, for refusals
     warnings: tuple[str, ...] = ()  #: what readers of the results must know; stored in every sidecar
 
     def __post_init__(self) -> None:

@@ -216,8 +216,8 @@ class ImageSequence(_Decoded):
             if size != (height, width):
                 raise VideoError(
                     f"{printable(self.files[index])}: is {width}x{height} pixels, the images before it are "
-                    f"{size[1]}x{size[0]}. One clip has one size: move it out of the folder, or use --photographs if "
-                    "the images are not a sequence."
+                    f"{size[1]}x{size[0]}. One clip has one size: move it out of the folder, or, if the images "
+                    "are not a sequence, use `auparity extract --photographs` or FaceLandmarkImg."
                 )
             news = self._reader.notes.warnings[told:]
             told += len(news)

@@ -189,7 +189,7 @@ def check_outputs_replaceable(
     """
     for output, target in output_paths(paths, settings, layout).items():
         is_ours = isinstance(described.get(output), dict) and described[output].get("name") == target.name
-        check_replaceable(target, is_ours=is_ours, overwrite=overwrite)
+        check_replaceable(target, paths.options, is_ours=is_ours, overwrite=overwrite)
 
 
 def changed_outputs(

@@ -20,6 +20,7 @@ from auparity.atomic_files import (
     flush_to_disk,
 )
 from auparity.errors import AuparityError
+from auparity.extraction.option_names import OptionNames
 from auparity.extraction.table_writers import PART
 
 #: Ends the names of unfinished videos: OpenCV chooses the format by the name.
@@ -119,12 +120,14 @@ def remove_abandoned(target: Path) -> None:
                     shutil.rmtree(folder)
 
 
-def check_replaceable(target: Path, *, is_ours: bool, overwrite: bool) -> None:
+def check_replaceable(target: Path, options: OptionNames, *, is_ours: bool, overwrite: bool) -> None:
     """Refuse to replace a file or folder that this table's sidecar does not describe.
 
     Parameters
     ----------
-    is_ours : whether it does. overwrite : files are replaced all the same, folders never.
+    options : of the program that the user called.
+    is_ours : whether it does.
+    overwrite : files are replaced all the same, folders never.
 
     Raises
     ------
@@ -135,10 +138,10 @@ def check_replaceable(target: Path, *, is_ours: bool, overwrite: bool) -> None:
     if target.is_dir():
         raise AuparityError(
             f"{target}: exists, and nothing beside it says that auparity wrote it for this table, so it is left alone. "
-            "Move it, or choose another folder (-o)."
+            f"Move it, or choose {options.another_folder}."
         )
     if not overwrite:
         raise AuparityError(
-            f"{target}: exists, and nothing beside it says that auparity wrote it for this table. Use --overwrite to "
-            "replace it, or another folder (-o)."
+            f"{target}: exists, and nothing beside it says that auparity wrote it for this table. "
+            f"{options.replace_or(options.another_folder)}"
         )
