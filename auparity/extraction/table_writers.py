@@ -121,7 +121,9 @@ class CSVTable:
         self.n_rows = 0
         self._table, self._layout, self._groups = table, layout, groups
         self._file, self.part = create_beside(table, PART)
-        self._file.write(header(layout, groups).encode("ascii") + b"\n")
+        with writing(table), _removed_on_error(self._file, self.part):
+            self._file.write(header(layout, groups).encode("ascii") + b"\n")
+            self._file.flush()
 
     def append(self, result: FrameResult) -> None:
         with writing(self._table):

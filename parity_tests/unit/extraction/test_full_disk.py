@@ -51,7 +51,8 @@ def out(tmp_path):
 
 
 def run(path, out, outputs, **settings):
-    with open_clip(path) as source:
+    # Decoded here: a process that decodes would inherit the limits below, and outlive them.
+    with open_clip(path, isolate=False) as source:
         return extract_clip(FacePipeline(), source, ExtractionSettings(out, outputs=outputs, **settings), name="face")
 
 
@@ -173,6 +174,20 @@ def test_a_table_that_cannot_grow_is_finished_with_the_rows_that_it_has(clip, ou
     assert f"{out / 'face.csv'}: cannot be written (" in outcome.message
     assert names(out) == ["face.incomplete.csv", "face.incomplete.csv.json"]
     assert 2 < len(read_result_table(out / "face.incomplete.csv")) < FRAMES
+
+
+@posix
+def test_a_disk_without_any_room_is_noticed_before_anything_is_measured(clip, out):
+    with files_of_at_most(10), pytest.raises(WriteError, match=r"face\.csv: cannot be written"):
+        run(clip, out, EVERYTHING)
+    assert names(out) == []
+
+
+def test_a_table_without_rows_has_its_header(out):
+    out.mkdir()
+    table = table_writers.open_table(out / "face.csv", "photograph", "csv")
+    assert table.finish(None).rows == 0
+    assert table.part.read_bytes().startswith(b"face,confidence,")
 
 
 @pytest.mark.parametrize("table_format", ["csv", "parquet"])
