@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from auparity.errors import ContractError, VideoError
+from auparity.errors import ContractError, VideoError, WriteError
 from auparity.extraction.final_rows import NOBODY, FinalRows, Row, of_all_faces, of_one_face, of_one_person
 from auparity.extraction.outputs.clip_outputs import (
     ClipOutputs,
@@ -24,6 +24,7 @@ from auparity.extraction.outputs.clip_outputs import (
     remove_abandoned_outputs,
     remove_outputs,
 )
+from auparity.extraction.second_pass import Spool, spool_for, write_faces
 from auparity.extraction.sidecars import (
     Intrinsics,
     OutputPaths,
@@ -52,7 +53,7 @@ def extract_clip(
     name: str | None = None,
     progress: ClipProgress | None = None,
     stop: Callable[[], bool] = never,
-    observer: Callable[[FrameResult], None] | None = None,
+    observer: Callable[[list[FrameResult]], None] | None = None,
 ) -> Outcome:
     """Run the pipeline over a clip and write its table.
 
@@ -63,22 +64,23 @@ def extract_clip(
     name : of the table in the output folder, without suffix; may hold folders. The source's own name unless given.
     progress : called after every frame.
     stop : called between frames; when it returns true, the clip ends there, as after Ctrl-C.
-    observer : called with the result of every frame, once it is in the table; of the first face where several are
-        measured.
+    observer : called with the results of every frame, once they are in the table: one, or where several faces are
+        measured one for each of them.
 
     Returns
     -------
     Outcome : done; skipped (the table exists); failed (another table exists under this name); incomplete (the source
-        could not be read to its end, or not without errors) or interrupted, both with the finished rows in
-        `<name>.incomplete.csv`.
+        could not be read to its end, or not without errors, or an output could not be written) or interrupted, both
+        with the finished rows in `<name>.incomplete.csv`.
 
     Raises
     ------
-    VideoError : not one frame could be read. OSError : the table could not be written; its part file stays.
-    ContractError : one person is asked for, and the pipeline has static AUs.
+    VideoError : not one frame could be read. WriteError : the table could not be written; its part file stays.
+    ContractError : one person is asked for, and the pipeline has static AUs, or files of this person's faces are to be
+        written of a camera.
     """
     settings, progress = settings or ExtractionSettings(), progress or NoProgress()
-    paths = OutputPaths(settings.output_dir, name or source.name, settings.table_format)
+    paths = OutputPaths(settings.output_dir, name or source.name, settings.table_format, settings.option_names)
     content = None if source.live else _Content(files_of(source))
     request = replace(
         _request(pipeline, settings, content),
@@ -103,25 +105,30 @@ def extract_clip(
     outputs = ClipOutputs(pipeline, settings.outputs, paths, measured, source.path, source.fps)
     paths.table.parent.mkdir(parents=True, exist_ok=True)
     layout: Layout = "faces" if settings.faces is not None and settings.person_ids else "clip"
+    waiting = spool_for(source, paths.table.parent) if settings.person is not None and settings.outputs.drawn else None
     table = open_table(paths.table, layout, settings.table_format, settings.outputs.columns)
     try:
         progress.started(_expected_frames(source, settings))
-        run = _track(pipeline, source, table, outputs, settings, progress, stop, observer)
+        run = _track(pipeline, source, table, waiting or outputs, settings, progress, stop, observer)
         if run.session is None or run.camera is None:
             table.discard_part()
             outputs.discard_part()
             return _nothing_done(source, run)
         progress.finishing()
         ended = run.session.finish()
-        run.problems = [*source.problems, *([] if content is None else content.changes())]
+        final = _final_rows(ended, run, table.n_rows, settings)
+        n_rows = table.n_rows if final.kept is None else len(final.kept)
+        run.problems = list(source.problems)
+        _finish_outputs(outputs, run, source, waiting, final.kept or [], n_rows)
+        run.problems += [] if content is None else content.changes()
         complete = run.is_complete(source)
         target = paths if complete else paths.incomplete
         if run.ending != "limit":
             request = replace(request, max_frames=None)
-        final = _final_rows(ended, run, table.n_rows, settings)
         facts = _clip_facts(source, run, run.frames, time.monotonic() - started, settings, content)
-        outputs.finish(table.n_rows, run.camera)
         finished = table.finish(final.aus, final.persons, final.kept)
+        if not complete:
+            remove_outputs(target, look_for_earlier(target).outputs)  # those of an earlier run that was cut off
         try:
             publish(
                 finished, target, request=request, bundle=pipeline.bundle.meta, complete=complete,
@@ -130,13 +137,21 @@ def extract_clip(
         finally:
             finished.discard()
         table.discard_part()
-    except BaseException:
-        for writer in (table, outputs):
-            writer.keep_part() if table.n_rows else writer.discard_part()
+    except BaseException as error:
+        full = isinstance(error, WriteError)  # then the rows, which are small, are all that is kept
+        table.keep_part() if table.n_rows else table.discard_part()
+        outputs.keep_part() if table.n_rows and not full else outputs.discard_part()
+        if isinstance(error, WriteError) and table.n_rows:
+            raise WriteError(
+                error.file, error.reason, f"The {table.n_rows} rows so far are in {printable(table.part)}."
+            ) from error
         raise
+    finally:
+        if waiting is not None:
+            waiting.close()
     if complete:
         _remove_superseded(paths, "clip")
-    return _clip_outcome(source, run, complete, target, run.frames, time.monotonic() - started)
+    return _clip_outcome(source, run, complete, target, time.monotonic() - started, settings)
 
 
 def extract_photograph(
@@ -149,15 +164,15 @@ def extract_photograph(
 
     Raises
     ------
-    VideoError : the image cannot be read. OSError : the table could not be written. ContractError : the settings choose
-        one face, and all of an image are measured.
+    VideoError : the image cannot be read. WriteError : something could not be written. ContractError : the settings
+        choose one face, and all of an image are measured.
     """
     settings = settings or ExtractionSettings()
     if settings.face is not None:
         raise ContractError(
             "extraction", "face", "None for an image, all of whose faces are measured", str(settings.face)
         )
-    paths = OutputPaths(settings.output_dir, name or path.stem, settings.table_format)
+    paths = OutputPaths(settings.output_dir, name or path.stem, settings.table_format, settings.option_names)
     content = _Content([path])
     request = replace(_request(pipeline, settings, content), max_frames=None, multi_view=settings.multi_view)
     earlier = _earlier_table(str(path), paths, request, settings, "photograph")
@@ -259,6 +274,7 @@ class _Run:
     rows: list[Row] = field(default_factory=list)  # of several faces
     ending: Literal["end", "limit", "interrupted", "unreadable"] = "end"
     error: VideoError | None = None
+    unwritten: WriteError | None = None  # what could not be written; the rows before that are whole
     problems: list[str] = field(default_factory=list)  # frames that could not be decoded without errors, and the like
     notes: list[str] = field(default_factory=list)  # what readers of the table must know besides
 
@@ -272,7 +288,7 @@ class _Run:
 
     def is_complete(self, source: FrameSource) -> bool:
         """Whether the table is complete."""
-        if self.problems:
+        if self.problems or self.unwritten is not None:
             return False
         return self.ending in ("end", "limit") or (self.ending == "interrupted" and source.live)
 
@@ -281,6 +297,8 @@ class _Run:
         """Why the table does not cover the whole clip; None when it does."""
         if self.error is not None:
             return str(self.error)
+        if self.unwritten is not None:
+            return str(self.unwritten)
         if self.ending == "end":
             return "; ".join(self.problems) or None
         return self.ending
@@ -290,11 +308,11 @@ def _track(
     pipeline: VideoPipeline,
     source: FrameSource,
     table: TableWriter,
-    outputs: ClipOutputs,
+    outputs: ClipOutputs | Spool,
     settings: ExtractionSettings,
     progress: ClipProgress,
     stop: Callable[[], bool],
-    observer: Callable[[FrameResult], None] | None,
+    observer: Callable[[list[FrameResult]], None] | None,
 ) -> _Run:
     """Frame after frame into the table, until the clip ends, a limit is reached, it is stopped or cannot be read."""
     run = _Run()
@@ -311,15 +329,21 @@ def _track(
                 session = _start(pipeline, run.camera, source, settings)
             measured = session.process_frame(frame.image, frame.timestamp)
             faces = measured if isinstance(measured, list) else [measured]
-            outputs.append(frame.image, faces)
+            rows = faces
             if settings.person is not None:
                 faces = [_nobody(session, run, frame.timestamp), *faces]
-            for face in faces:
-                table.append(face if settings.person is None else replace(face, face_id=0))
+                rows = [replace(face, face_id=0) for face in faces]
+            try:
+                outputs.append(frame.image, rows)
+                for row in rows:
+                    table.append(row)
+            except WriteError as error:
+                run.unwritten = error
+                break
             run.take(session, faces, several=isinstance(measured, list))
             progress.frame_done()
             if observer is not None:
-                observer(faces[0])
+                observer(measured if isinstance(measured, list) else [measured])
     except VideoError as error:
         run.ending, run.error = "unreadable", error
     except KeyboardInterrupt:
@@ -327,6 +351,28 @@ def _track(
             raise
         run.ending = "interrupted"
     return run
+
+
+def _finish_outputs(
+    outputs: ClipOutputs, run: _Run, source: FrameSource, waiting: Spool | None, kept: Sequence[int], n_rows: int
+) -> None:
+    """Complete the files beside a table of `n_rows` rows. Where one of them cannot be written all are given up: that
+    makes room for the table."""
+    assert run.camera is not None
+    try:
+        if run.unwritten is None:
+            if waiting is not None:
+                write_faces(source, waiting, kept, outputs)
+            outputs.finish(n_rows, run.camera)
+    except WriteError as error:
+        run.unwritten = error
+    except VideoError as error:
+        run.problems.append(str(error))
+        outputs.abandon()
+    if run.unwritten is not None:
+        outputs.abandon()
+        if waiting is not None:
+            waiting.close()
 
 
 def _nobody(session: ClipSession | FacesSession, run: _Run, timestamp: float) -> FrameResult:
@@ -362,7 +408,9 @@ def _final_rows(
         return of_one_face(finished, n_rows)
     if settings.person is None:
         calibrated = settings.aus == "calibrated"
-        return of_all_faces(finished, run.rows[:n_rows], calibrated=calibrated, person_ids=settings.person_ids)
+        final = of_all_faces(finished, run.rows, calibrated=calibrated, person_ids=settings.person_ids)
+        # The last frame may have got into the table in part.
+        return final if n_rows == len(run.rows) else replace(final, kept=list(range(len(run.rows))))
     rows = of_one_person(finished, run.rows, settings.person)
     run.successes = sum(run.rows[number].success for number in rows.kept or [])
     persons = {stretch.person_id for stretch in finished}
@@ -374,6 +422,8 @@ def _final_rows(
 def _nothing_done(source: FrameSource, run: _Run) -> Outcome:
     if run.error is not None:
         raise run.error
+    if run.unwritten is not None:
+        raise run.unwritten
     if run.ending == "interrupted":
         message = f"{printable(source.path)}: interrupted before its first frame; nothing written."
         return Outcome(source.path, "interrupted", message)
@@ -406,7 +456,7 @@ def _earlier_table(
     if settings.overwrite or earlier.state in ("nothing", "unfinished"):
         return None
     shown, table = printable(name), printable(paths.table)
-    advice = "Use --overwrite to replace it, or another folder (-o)."
+    advice = paths.options.replace_or(paths.options.another_folder)
     if earlier.state == "foreign":
         problem = "nothing beside it says what it was made from"
     elif earlier.state == "changed":
@@ -468,19 +518,27 @@ def _no_face(run: _Run) -> list[str]:
 
 
 def _clip_outcome(
-    source: FrameSource, run: _Run, complete: bool, target: OutputPaths, rows: int, seconds: float
+    source: FrameSource, run: _Run, complete: bool, target: OutputPaths, seconds: float, settings: ExtractionSettings
 ) -> Outcome:
+    rows = run.frames
     shown, table = printable(source.path), printable(target.table)
     if complete:
         status: Literal["done", "incomplete", "interrupted"] = "done"
         message = f"{shown}: {rows} frames, {run.successes or 'none'} with a face, {seconds:.1f} s -> {table}"
+    elif run.unwritten is not None:
+        status = "incomplete"
+        message = (
+            f"{shown}: NOT WHOLE: {run.unwritten} The {rows} frames that were measured are in {table}, without "
+            "other files beside it. Make room, then repeat: the next run measures this clip again from its start."
+        )
     elif run.error is not None:
         status, message = "incomplete", f"{run.error} The {rows} frames before that are in {table}"
     elif run.ending == "interrupted":
         status = "interrupted"
         of = f" of {source.n_frames}" if source.n_frames is not None else ""
+        whose = "" if settings.person is None else f" ({settings.face} of the people so far)"
         message = (
-            f"{shown}: INCOMPLETE, interrupted after {rows}{of} frames. These are finished, with post-processed "
+            f"{shown}: INCOMPLETE{whose}, interrupted after {rows}{of} frames. These are finished, with post-processed "
             f"AUs, in {table}; the next run measures this clip again from its start."
         )
     else:

@@ -237,7 +237,5 @@ def test_the_table_of_a_person_in_parquet_is_the_same(comings_and_goings, tmp_pa
 def test_settings_that_contradict_each_other_are_refused():
     with pytest.raises(ContractError, match="None where `faces` is given"):
         ExtractionSettings(faces=2, face=FaceChoice("largest"))
-    with pytest.raises(ContractError, match="hog"):
-        ExtractionSettings(face=PersonChoice(0), outputs=OutputSettings(hog=True))
-    assert ExtractionSettings(face=PersonChoice(0), outputs=OutputSettings(details=True)).person == 0
+    assert ExtractionSettings(face=PersonChoice(0), outputs=OutputSettings(hog=True)).person == 0
     assert ExtractionSettings(face=FaceChoice("largest"), outputs=OutputSettings(hog=True)).person is None
