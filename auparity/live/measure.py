@@ -17,14 +17,13 @@ from glob import escape
 from pathlib import Path
 
 from auparity.errors import AuparityError, ContractError
-from auparity.extraction.clips import camera_for, extract_clip
+from auparity.extraction.clip_run import camera_for, start_session
+from auparity.extraction.clips import extract_clip
 from auparity.extraction.types import ExtractionSettings
 from auparity.live.source import Counts, LiveFrame, NewestFrame, RecordedFrames
 from auparity.media import Image, printable
-from auparity.reference.face_choice import FaceChoice
-from auparity.reference.head_pose import Camera
 from auparity.reference.results import FrameResult
-from auparity.reference.video_pipeline import ClipSession, FacesSession, VideoPipeline
+from auparity.reference.video_pipeline import VideoPipeline
 
 #: Seconds of which the frame rate is the mean.
 RATE_WINDOW = 2.0
@@ -121,21 +120,12 @@ class Measurer:
             while (frame := self._slot.take(self._wanted.is_set)) is not None:
                 if session is None:
                     camera = camera_for(self._settings.intrinsics, frame.image)
-                    session = self._start(camera)
+                    session = start_session(self._pipeline, self._settings, camera, online=True)
                 measured = session.process_frame(frame.image, frame.timestamp)
                 self._show(frame, measured if isinstance(measured, list) else [measured])
         finally:
             if session is not None:
                 session.close()
-
-    def _start(self, camera: Camera) -> ClipSession | FacesSession:
-        """A session for what is only shown, of the same faces as a recording's."""
-        settings = self._settings
-        if settings.faces is not None:
-            return self._pipeline.start_video(camera=camera, online=True, faces=settings.faces, aus=settings.aus)
-        if isinstance(settings.face, FaceChoice):
-            return self._pipeline.start_video(camera=camera, online=True, face=settings.face)
-        return self._pipeline.start_video(camera=camera, online=True)
 
     def _record(self) -> None:
         """Measure, show and write a table, until the recording is stopped or the source ends."""

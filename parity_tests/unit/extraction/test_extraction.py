@@ -16,8 +16,10 @@ import pytest
 
 from auparity import __version__
 from auparity.errors import AuparityError, ContractError, VideoError
-from auparity.extraction.clips import camera_for, extract_clip, extract_photograph
+from auparity.extraction.clip_run import camera_for
+from auparity.extraction.clips import extract_clip
 from auparity.extraction.jobs import StopSwitch
+from auparity.extraction.photographs import extract_photograph
 from auparity.extraction.sidecars import Intrinsics
 from auparity.extraction.table_writers import CSVTable
 from auparity.extraction.tables import header

@@ -16,12 +16,13 @@ import pytest
 from auparity.atomic_files import close_quietly, writing
 from auparity.errors import WriteError
 from auparity.extraction import table_writers
-from auparity.extraction.clips import extract_clip, extract_photograph
+from auparity.extraction.clips import extract_clip
 from auparity.extraction.engines.serial import SerialEngine
 from auparity.extraction.jobs import Job
 from auparity.extraction.outputs import writers
 from auparity.extraction.outputs.files import PartFolder
 from auparity.extraction.outputs.settings import AlignedFaces, OutputSettings
+from auparity.extraction.photographs import extract_photograph
 from auparity.extraction.progress import QuietReporter
 from auparity.extraction.types import ExtractionSettings
 from auparity.media import open_clip

@@ -18,10 +18,11 @@ from auparity.cli import extract as cli_extract
 from auparity.cli import pipeline_options
 from auparity.cli import report as cli_report
 from auparity.errors import AuparityError, VariantUnavailable
-from auparity.extraction.clips import extract_clip, extract_photograph
+from auparity.extraction.clips import extract_clip
 from auparity.extraction.outputs import writers
 from auparity.extraction.outputs.clip_outputs import check_pipeline, face_crops
 from auparity.extraction.outputs.settings import AlignedFaces, OutputSettings, check_collisions
+from auparity.extraction.photographs import extract_photograph
 from auparity.extraction.tables import COLUMNS, check_groups, header
 from auparity.extraction.types import ExtractionSettings
 from auparity.media import open_clip
