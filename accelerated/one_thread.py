@@ -21,9 +21,10 @@ from threadpoolctl import ThreadpoolController
 
 from auparity.reference.analysis import Descriptors
 from auparity.reference.head_pose import Camera
-from auparity.reference.many_sessions import FaceStretch, ManyFacesSession, TrackedFaces
+from auparity.reference.many_sessions import ManyFacesSession, TrackedFaces
 from auparity.reference.pipeline import TrackedFrame, VideoSession
 from auparity.reference.results import FrameResult, OfflineAUs
+from auparity.reference.stretches import FaceStretch
 
 Array = npt.NDArray[Any]
 P = ParamSpec("P")

@@ -1,9 +1,9 @@
 """A clip of several people going through a pipeline (spec 85): slots that follow faces, and the AUs of each face.
 
-A *stretch* is the time in which one slot followed one face. Every face of a frame has a `FrameResult`; AUs are those of
-the static models, from this face in this frame alone, as OpenFace's FaceLandmarkVidMulti has them, or *calibrated*:
-every stretch is then a clip of its own with running medians, re-prediction, calibration and smoothing (spec 60.5 to
-60.7, 85.3). The latter is an addition, and measures a face as the program for one face does.
+Every face of a frame has a `FrameResult`; AUs are those of the static models, from this face in this frame alone, as
+OpenFace's FaceLandmarkVidMulti has them, or *calibrated*: every stretch (`stretches.py`) is then a clip of its own with
+running medians, re-prediction, calibration and smoothing (spec 60.5 to 60.7, 85.3). The latter is an addition, and
+measures a face as the program for one face does.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from auparity.reference.face_states import FaceState
 from auparity.reference.fit_shape import ShapeFitter
 from auparity.reference.head_pose import Camera
 from auparity.reference.many_faces import Faces, FollowedFace, SlotTracker, check_faces
-from auparity.reference.persons import Appearance, person_ids
+from auparity.reference.persons import person_ids
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, FrameResult, OfflineAUs
+from auparity.reference.stretches import FaceStretch, Stretch, StretchAUs
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
@@ -61,16 +62,6 @@ def check_many(faces: Any, aus: Any, face: Any = None) -> tuple[Faces, AUMode] |
         if isinstance(aus, str) and aus == mode:
             return check_faces(faces), mode
     raise ContractError("pipeline", "aus", f"one of {', '.join(AU_MODES)}", repr(aus))
-
-
-class StretchAUs(Protocol):
-    """The AUs of one stretch, frame by frame and at its end."""
-
-    def take(self, described: Any, timestamp: float) -> tuple[F64, F64]:
-        """Intensities (17,) and presences (18,) of the next frame, of which `described` was made."""
-
-    def finish(self) -> OfflineAUs:
-        """Those of all frames so far, as they are at the end of a clip; changes nothing."""
 
 
 class FaceAUs(Protocol):
@@ -158,20 +149,6 @@ class TrackedFaces:
     camera: Camera
 
 
-@dataclass(frozen=True, eq=False)
-class FaceStretch:
-    """The time in which one slot followed one face (T frames in a row)."""
-
-    face_id: int  #: the slot, as in the results of these frames
-    person_id: int  #: who it is, from 0 (`persons.py`)
-    frames: npt.NDArray[np.int64]  #: (T,) frame indices from 0
-    aus: OfflineAUs  #: of these frames: static ones as in the results, calibrated ones after post-processing
-
-    def __repr__(self) -> str:
-        first, last = self.frames[0], self.frames[-1]
-        return f"<FaceStretch: face {self.face_id}, person {self.person_id}, frames {first} to {last}; .aus['AU12']>"
-
-
 class FacesSession(Protocol):
     """One clip of several people going through a pipeline, frame by frame in order."""
 
@@ -197,27 +174,6 @@ class FacesSession(Protocol):
         """Give back what the session holds; `finish` still works."""
 
 
-class _Stretch:
-    """A stretch while the clip goes on. What its AUs hold (up to 100 MB of medians and descriptors) goes at its end."""
-
-    def __init__(self, face_id: int, index: int, aus: StretchAUs) -> None:
-        self.face_id, self.appearance = face_id, Appearance(index)
-        self.frames: list[int] = []
-        self._aus: StretchAUs | OfflineAUs = aus
-
-    def take(self, index: int, state: FaceState, described: Any, timestamp: float) -> tuple[F64, F64]:
-        assert not isinstance(self._aus, OfflineAUs)
-        self.frames.append(index)
-        self.appearance.see(index, state)
-        return self._aus.take(described, timestamp)
-
-    def end(self) -> None:
-        self._aus = self.finish()
-
-    def finish(self) -> OfflineAUs:
-        return self._aus if isinstance(self._aus, OfflineAUs) else self._aus.finish()
-
-
 class ManyFacesSession:
     """One clip of several people going through a pipeline. Frames must come in order and be of one size.
 
@@ -240,7 +196,7 @@ class ManyFacesSession:
         self._variances = np.ravel(shape.eigenvalues).astype(np.float64)
         self._clip = ClipFrames(camera)
         self._frames = 0
-        self._stretches: dict[int, _Stretch] = {}  # all of them, by number
+        self._stretches: dict[int, Stretch] = {}  # all of them, by number
         self._open: set[int] = set()
 
     def process_frame(self, image: Array, timestamp: float) -> list[FrameResult]:
@@ -287,7 +243,7 @@ class ManyFacesSession:
 
     def _measure(self, tracked: TrackedFaces, face: FollowedFace, described: Any) -> FrameResult:
         if face.stretch not in self._stretches:
-            self._stretches[face.stretch] = _Stretch(face.face_id, tracked.index, self._aus.begin())
+            self._stretches[face.stretch] = Stretch(face.face_id, self._aus.begin())
         stretch = self._stretches[face.stretch]
         intensity, presence = stretch.take(tracked.index, face.state, described, tracked.timestamp)
         return self._results.of_frame(
@@ -308,13 +264,13 @@ class ManyFacesSession:
         )  # fmt: skip
 
     def finish(self) -> list[FaceStretch]:
-        """All stretches so far in the order in which they began, with their persons; may be called again."""
+        """All stretches so far in the order in which they began, with their persons; may be called again.
+
+        A stretch in which the landmarker believed its landmarks only in the middle is in parts (`FaceStretch`).
+        """
         stretches = [self._stretches[number] for number in sorted(self._stretches)]
         persons = person_ids([stretch.appearance for stretch in stretches], self._variances)
-        return [
-            FaceStretch(stretch.face_id, person, np.array(stretch.frames, np.int64), stretch.finish())
-            for stretch, person in zip(stretches, persons, strict=True)
-        ]
+        return [part for stretch, person in zip(stretches, persons, strict=True) for part in stretch.parts(person)]
 
     def close(self) -> None:
         """Nothing is held but memory."""

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from auparity.reference.many_sessions import FaceStretch
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, OfflineAUs
+from auparity.reference.stretches import FaceStretch
 
 #: In place of a slot: the row that stands for a frame in which the person of the table is not followed.
 NOBODY = -1
@@ -59,7 +59,7 @@ def of_one_person(stretches: Sequence[FaceStretch], rows: Sequence[Row], person_
 
     Parameters
     ----------
-    stretches : with calibrated AUs. Two that share a frame never have one person.
+    stretches : with calibrated AUs. Two that share a frame are never one person.
     rows : those of each frame, of which the first is `NOBODY`'s.
     """
     found = _places([stretch for stretch in stretches if stretch.person_id == person_id])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from auparity.extraction.final_rows import NOBODY, Row, of_all_faces, of_one_face, of_one_person
-from auparity.reference.many_sessions import FaceStretch
 from auparity.reference.results import OfflineAUs
+from auparity.reference.stretches import FaceStretch
 
 
 def stretch(face_id, person_id, frames, value):
