@@ -41,7 +41,6 @@ from auparity.media import FrameSource, Image, ImageSequence, printable, read_ph
 from auparity.reference.face_choice import FaceChoice
 from auparity.reference.head_pose import Camera
 from auparity.reference.many_sessions import FacesSession
-from auparity.reference.persons import NOBODY
 from auparity.reference.pipeline import ClipSession, VideoPipeline
 from auparity.reference.results import FrameResult, OfflineAUs
 from auparity.reference.stretches import FaceStretch
@@ -368,7 +367,7 @@ def _final_rows(
         return of_all_faces(finished, run.rows[:n_rows], calibrated=calibrated, person_ids=settings.person_ids)
     rows = of_one_person(finished, run.rows, settings.person)
     run.successes = sum(run.rows[number].success for number in rows.kept or [])
-    persons = {stretch.person_id for stretch in finished} - {NOBODY}
+    persons = {stretch.person_id for stretch in finished if stretch.person_id >= 0}
     if persons and settings.person not in persons:
         run.notes.append(f"nobody in this clip has person_id {settings.person}; the highest is {max(persons)}")
     return rows
