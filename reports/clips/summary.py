@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from auparity.reference.persons import NOBODY
 from auparity.reports.action_units import ACTION_UNITS, WITH_INTENSITY
 from auparity.reports.clips.sidecar import read_sidecar
 from auparity.reports.clips.table import ResultTable, read_result_table
@@ -34,9 +33,10 @@ def summarise(path: Path) -> str:
     lines += [f"**Warning:** {plain(text)}\n" for text in read_sidecar(path).get("warnings", [])]
     if table.persons is None:
         return "\n".join([*lines, *_figures(table)])
-    for person in np.unique(table.persons[table.persons != NOBODY]):
+    people = np.unique(table.persons[table.persons >= 0])  # -1 is nobody: a slot that follows no face
+    for person in people:
         lines += [f"### Person {person:.0f}", "", *_figures(table.of_person(person))]
-    return "\n".join(lines if (table.persons != NOBODY).any() else [*lines, "No face was found.", ""])
+    return "\n".join(lines if len(people) else [*lines, "No face was found.", ""])
 
 
 def _figures(table: ResultTable) -> list[str]:
