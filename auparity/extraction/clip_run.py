@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 from auparity.errors import VideoError, WriteError
-from auparity.extraction.final_rows import NOBODY, Row
+from auparity.extraction.final_rows import NO_SLOT, Row
 from auparity.extraction.outputs.clip_outputs import ClipOutputs
 from auparity.extraction.second_pass import Spool
 from auparity.extraction.sidecars import Intrinsics
@@ -141,7 +141,7 @@ def _nobody(session: ClipSession | FacesSession, run: ClipRun, timestamp: float)
     assert run.camera is not None
     of_all = cast("FacesSession", session)  # where a person is asked for, all faces are followed
     result = of_all.without_face(index=run.frames, timestamp=timestamp, camera=run.camera)
-    return replace(result, face_id=NOBODY)
+    return replace(result, face_id=NO_SLOT)
 
 
 def _limit_reached(settings: ExtractionSettings, n_rows: int, timestamp: float) -> bool:

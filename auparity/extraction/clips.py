@@ -26,7 +26,8 @@ from auparity.extraction.tables import Layout
 from auparity.extraction.types import ClipProgress, ExtractionSettings, NoProgress, Outcome, never
 from auparity.media import FrameSource, printable
 from auparity.reference.results import FrameResult, OfflineAUs
-from auparity.reference.video_pipeline import FaceStretch, VideoPipeline
+from auparity.reference.stretches import FaceStretch
+from auparity.reference.video_pipeline import VideoPipeline
 
 
 def extract_clip(
@@ -173,7 +174,7 @@ def _final_rows(
         return final if n_rows == len(run.rows) else replace(final, kept=list(range(len(run.rows))))
     rows = of_one_person(finished, run.rows, settings.person)
     run.successes = sum(run.rows[number].success for number in rows.kept or [])
-    persons = {stretch.person_id for stretch in finished}
+    persons = {stretch.person_id for stretch in finished if stretch.person_id >= 0}
     if persons and settings.person not in persons:
         run.notes.append(f"nobody in this clip has person_id {settings.person}; the highest is {max(persons)}")
     return rows

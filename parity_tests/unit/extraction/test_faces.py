@@ -121,6 +121,17 @@ def test_processes_give_the_same_table(tables, clip, tmp_path):
         assert (tmp_path / "out" / f"{name}.csv").read_bytes() == expected
 
 
+def test_rows_before_and_after_a_face_is_seen_are_of_nobody(comings_and_goings):
+    clip, everybody = comings_and_goings
+    nobody = [row for row in everybody if row["person_id"] == "-1"]
+    assert nobody
+    assert {row["success"] for row in nobody} == {"0"}
+    assert all(int(row["frame"]) > 3 and float(row["x_30"]) > 240 for row in nobody)
+    text = summarise(clip.parent / "all" / "leaves.csv")
+    assert text.count("### Person") == 2
+    assert "Person -1" not in text
+
+
 def test_summary_and_page_are_by_person(tables):
     text = summarise(tables / "static" / "pair.csv")
     assert text.index("### Person 0") < text.index("### Person 1")

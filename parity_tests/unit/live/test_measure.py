@@ -17,7 +17,7 @@ from auparity.live.source import Counts, LiveFrame, NewestFrame
 from auparity.parity_tests.unit.helpers.fake_pipeline import FakePipeline, FakeSession
 from auparity.reference.face_choice import FaceChoice, PersonChoice
 from auparity.reference.results import OfflineAUs
-from auparity.reference.video_pipeline import FaceStretch
+from auparity.reference.stretches import FaceStretch
 from auparity.reports.clips.table import read_result_table
 
 
