@@ -19,13 +19,9 @@ NO_FACE_IN_PHOTOGRAPH = "no face was found"
 
 
 def clip_facts(
-    source: FrameSource,
-    run: ClipRun,
-    rows: int,
-    seconds: float,
-    settings: ExtractionSettings,
-    content: InputContent | None,
+    source: FrameSource, run: ClipRun, seconds: float, settings: ExtractionSettings, content: InputContent | None
 ) -> dict[str, Any]:
+    """What the sidecar says of a clip beside what was asked for."""
     assert run.camera is not None  # there were frames
     height, width = run.image_size
     damaged = source.damaged_frames
