@@ -24,7 +24,8 @@ from auparity.reference.head_pose import Camera
 from auparity.reference.many_sessions import ManyFacesSession
 from auparity.reference.pipeline import VideoSession
 from auparity.reference.results import FrameResult, OfflineAUs
-from auparity.reference.video_pipeline import FaceStretch, TrackedFaces, TrackedFrame
+from auparity.reference.stretches import FaceStretch
+from auparity.reference.video_pipeline import TrackedFaces, TrackedFrame
 
 Array = npt.NDArray[Any]
 P = ParamSpec("P")

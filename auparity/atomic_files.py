@@ -3,7 +3,7 @@
 A writer works in a temporary file beside the target whose name nobody can guess and which is created exclusively: two
 programs that write the same target at the same time never share it, and a link that somebody left under a guessable
 name is never followed. The finished file takes the target's name in one step. This module imports nothing else of
-auparity, so that every folder may use it.
+auparity but its errors, so that every folder may use it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
+
+from auparity.errors import WriteError
 
 fcntl: Any = None
 with suppress(ImportError):  # Windows, where an open file cannot be deleted: that is lock enough for `is_abandoned`
@@ -114,6 +116,29 @@ def write_text_atomically(target: Path, text: str) -> None:
     """Write a UTF-8 text file whole or not at all, line ends as they are; see `atomic_file`."""
     # Names of files that are not UTF-8 come as lone surrogates, which UTF-8 cannot hold.
     write_bytes_atomically(target, text.encode("utf-8", "backslashreplace"))
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Errors of writing inside the block say which file it was for, which those of an open file do not.
+
+    Raises
+    ------
+    WriteError : in place of any other `OSError`.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError(target, error.strerror or str(error)) from error
+
+
+def close_quietly(file: IO[Any]) -> None:
+    """Close a file whose content is given up, or whose error has been told: closing one that could not be written to
+    tries to write what is left once more, and fails again."""
+    with suppress(OSError):
+        file.close()
 
 
 def flush_to_disk(file: IO[Any]) -> None:

@@ -92,6 +92,26 @@ class VideoError(AuparityError):
     """A video, image or camera cannot be opened or decoded."""
 
 
+class WriteError(AuparityError, OSError):
+    """A file could not be written, because the disk is full and the like.
+
+    Parameters
+    ----------
+    file : what could not be written, under its final name.
+    reason : the cause.
+    advice : what is kept and what to do, as whole sentences.
+    """
+
+    def __init__(self, file: str | os.PathLike[str], reason: str, advice: str = "") -> None:
+        self.file = os.fspath(file)
+        self.reason = reason
+        self.advice = advice
+        super().__init__(f"{self.file}: cannot be written ({reason}).{' ' if advice else ''}{advice}")
+
+    def __reduce__(self) -> tuple[Any, ...]:  # errors travel between processes
+        return type(self), (self.file, self.reason, self.advice)
+
+
 class ContractError(AuparityError, ValueError):
     """An array handed to a stage does not have the shape, dtype or values that the contract of the stage requires.
 

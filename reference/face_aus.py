@@ -19,19 +19,10 @@ from auparity.reference.analysis import Descriptors, ImageAnalyser, VideoAnalyse
 from auparity.reference.face_states import FaceState
 from auparity.reference.fit_shape import ShapeFitter
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, OfflineAUs
+from auparity.reference.stretches import StretchAUs
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
-
-
-class StretchAUs(Protocol):
-    """The AUs of one stretch, frame by frame and at its end."""
-
-    def take(self, described: Any, timestamp: float) -> tuple[F64, F64]:
-        """Intensities (17,) and presences (18,) of the next frame, of which `described` was made."""
-
-    def finish(self) -> OfflineAUs:
-        """Those of all frames so far, as they are at the end of a clip; changes nothing."""
 
 
 class FaceAUs(Protocol):

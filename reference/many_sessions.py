@@ -1,7 +1,7 @@
 """A clip of several people going through a pipeline (spec 85): slots that follow faces, and the AUs of each face.
 
-A *stretch* is the time in which one slot followed one face. Every face of a frame has a `FrameResult`; whose AUs it has
-is said in face_aus.py, and who the faces of different stretches are in persons.py.
+Every face of a frame has a `FrameResult`. How their AUs are computed is said in face_aus.py, what a stretch is in
+stretches.py, and who the faces of different stretches are in persons.py.
 """
 
 from __future__ import annotations
@@ -13,38 +13,17 @@ import numpy.typing as npt
 
 from auparity.models.types import PDM
 from auparity.reference.clip_frames import ClipFrames
-from auparity.reference.face_aus import FaceAUs, StretchAUs
+from auparity.reference.face_aus import FaceAUs
 from auparity.reference.face_results import FaceResults
-from auparity.reference.face_states import FaceState
 from auparity.reference.head_pose import Camera
 from auparity.reference.many_faces import FollowedFace, SlotTracker
-from auparity.reference.persons import Appearance, person_ids
-from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, FrameResult, OfflineAUs
-from auparity.reference.video_pipeline import FaceStretch, TrackedFaces
+from auparity.reference.persons import person_ids
+from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, FrameResult
+from auparity.reference.stretches import FaceStretch, Stretch
+from auparity.reference.video_pipeline import TrackedFaces
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
-
-
-class _Stretch:
-    """A stretch while the clip goes on. What its AUs hold (up to 100 MB of medians and descriptors) goes at its end."""
-
-    def __init__(self, face_id: int, index: int, aus: StretchAUs) -> None:
-        self.face_id, self.appearance = face_id, Appearance(index)
-        self.frames: list[int] = []
-        self._aus: StretchAUs | OfflineAUs = aus
-
-    def take(self, index: int, state: FaceState, described: Any, timestamp: float) -> tuple[F64, F64]:
-        assert not isinstance(self._aus, OfflineAUs)
-        self.frames.append(index)
-        self.appearance.see(index, state)
-        return self._aus.take(described, timestamp)
-
-    def end(self) -> None:
-        self._aus = self.finish()
-
-    def finish(self) -> OfflineAUs:
-        return self._aus if isinstance(self._aus, OfflineAUs) else self._aus.finish()
 
 
 class ManyFacesSession:
@@ -69,7 +48,7 @@ class ManyFacesSession:
         self._variances = np.ravel(shape.eigenvalues).astype(np.float64)
         self._clip = ClipFrames(camera)
         self._frames = 0
-        self._stretches: dict[int, _Stretch] = {}  # all of them, by number
+        self._stretches: dict[int, Stretch] = {}  # all of them, by number
         self._open: set[int] = set()
 
     def process_frame(self, image: Array, timestamp: float) -> list[FrameResult]:
@@ -116,7 +95,7 @@ class ManyFacesSession:
 
     def _measure(self, tracked: TrackedFaces, face: FollowedFace, described: Any) -> FrameResult:
         if face.stretch not in self._stretches:
-            self._stretches[face.stretch] = _Stretch(face.face_id, tracked.index, self._aus.begin())
+            self._stretches[face.stretch] = Stretch(face.face_id, self._aus.begin())
         stretch = self._stretches[face.stretch]
         intensity, presence = stretch.take(tracked.index, face.state, described, tracked.timestamp)
         return self._results.of_frame(
@@ -137,13 +116,13 @@ class ManyFacesSession:
         )  # fmt: skip
 
     def finish(self) -> list[FaceStretch]:
-        """All stretches so far in the order in which they began, with their persons; may be called again."""
+        """All stretches so far in the order in which they began, with their persons; may be called again.
+
+        A stretch in which the landmarker believed its landmarks only in the middle is in parts (`FaceStretch`).
+        """
         stretches = [self._stretches[number] for number in sorted(self._stretches)]
         persons = person_ids([stretch.appearance for stretch in stretches], self._variances)
-        return [
-            FaceStretch(stretch.face_id, person, np.array(stretch.frames, np.int64), stretch.finish())
-            for stretch, person in zip(stretches, persons, strict=True)
-        ]
+        return [part for stretch, person in zip(stretches, persons, strict=True) for part in stretch.parts(person)]
 
     def close(self) -> None:
         """Nothing is held but memory."""

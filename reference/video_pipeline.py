@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
-import numpy as np
 import numpy.typing as npt
 
 from auparity.reference.clip_options import AUMode, ClipOptions, FacesOptions, options_of
@@ -21,6 +20,7 @@ from auparity.reference.head_pose import Camera
 from auparity.reference.many_faces import Faces, FollowedFace
 from auparity.reference.options import PipelineOptions
 from auparity.reference.results import FrameResult, OfflineAUs
+from auparity.reference.stretches import FaceStretch
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
@@ -69,20 +69,6 @@ class TrackedFaces:
     timestamp: float  #: seconds
     faces: list[FollowedFace]
     camera: Camera
-
-
-@dataclass(frozen=True, eq=False)
-class FaceStretch:
-    """The time in which one slot followed one face (T frames in a row)."""
-
-    face_id: int  #: the slot, as in the results of these frames
-    person_id: int  #: who it is, from 0 (`persons.py`)
-    frames: npt.NDArray[np.int64]  #: (T,) frame indices from 0
-    aus: OfflineAUs  #: of these frames: static ones as in the results, calibrated ones after post-processing
-
-    def __repr__(self) -> str:
-        first, last = self.frames[0], self.frames[-1]
-        return f"<FaceStretch: face {self.face_id}, person {self.person_id}, frames {first} to {last}; .aus['AU12']>"
 
 
 class FacesSession(Protocol):

@@ -113,19 +113,18 @@ def _path(x: Array, y: Array, finite: Array) -> str:
 
 
 def _thinned(seconds: Array, values: Array) -> tuple[Array, Array]:
-    """At most MOST_POINTS points that look the same: the smallest and largest value of each bin, at their places."""
+    """At most MOST_POINTS values that look the same, the smallest and largest of each bin at their places, and gaps."""
     if len(values) <= MOST_POINTS:
         return seconds, values
-    kept: list[int] = []
+    unknown = ~np.isfinite(values)
+    # The first of every gap stays, so that no line is drawn over a gap that is narrower than a bin.
+    kept = set(np.flatnonzero(unknown & ~np.concatenate([[False], unknown[:-1]])).tolist())
     for some in np.array_split(np.arange(len(values)), MOST_POINTS // 2):
-        finite = some[np.isfinite(values[some])]
-        chosen = (
-            {int(finite[np.argmin(values[finite])]), int(finite[np.argmax(values[finite])])}
-            if len(finite)
-            else {some[0]}
-        )
-        kept += sorted(chosen)
-    return seconds[kept], values[kept]
+        finite = some[~unknown[some]]
+        if len(finite):
+            kept |= {int(finite[np.argmin(values[finite])]), int(finite[np.argmax(values[finite])])}
+    places = sorted(kept)
+    return seconds[places], values[places]
 
 
 def _spans(x: Array, flags: Array | None) -> list[tuple[float, float]]:

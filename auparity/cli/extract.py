@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auparity.cli.pipeline_options import add_pipeline_options, build_pipeline
-from auparity.cli.types import face, faces, positive, whole
+from auparity.cli.pipeline_options import add_face_options, add_pipeline_options, build_pipeline, check_face_options
+from auparity.cli.types import positive, whole
 from auparity.errors import AuparityError
 from auparity.extraction.engines import BUILT_IN, PROCESSES, SERIAL, STREAMS
 
@@ -126,27 +126,9 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         help="photographs: fit each face from eleven head orientations and keep the likeliest (default), or from the "
         "frontal one alone, as OpenFace's FaceLandmarkImg does without -multi_view 1",
     )
-    group.add_argument(
-        "--faces",
-        type=faces,
-        metavar="N",
-        help="follow N faces in each clip, or all; one row for each face of a frame, with its slot (face_id) and a "
-        "person_id that survives a loss. Default: one face, as OpenFace's FeatureExtraction",
-    )
-    group.add_argument(
-        "--face",
-        type=face,
-        metavar="WHICH",
-        help="follow one face of several in each clip: largest (area of the box), central (nearest to the centre of "
-        "the image), box:x,y,w,h (overlaps most with this box, px in the frame, and stays with that face), or track:K "
-        "(the person_id K of --faces all --aus calibrated; frames without this person have success 0). Default: the "
-        "widest face, as OpenFace",
-    )
-    group.add_argument(
-        "--aus",
-        choices=("static", "calibrated"),
-        help="with --faces: AUs of the static models, as OpenFace's FaceLandmarkVidMulti (default), or calibrated to "
-        "each face while it is followed",
+    add_face_options(
+        group,
+        ", or track:K (the person_id K of --faces all --aus calibrated; frames without this person have success 0)",
     )
 
 
@@ -271,18 +253,9 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     fx, fy, cx, cy = arguments.fx, arguments.fy, arguments.cx, arguments.cy
     if fx is None and fy is not None:
         parser.error("--fy needs --fx")
-    if arguments.aus is not None and arguments.faces is None:
-        parser.error("--aus is for several faces: add --faces N")
-    if arguments.face is not None and arguments.faces is not None:
-        parser.error("--face follows one face and --faces several: take one of them")
-    if isinstance(arguments.face, PersonChoice):
-        if arguments.static_aus:
-            parser.error(f"--face {arguments.face} has AUs calibrated to the person: leave --static-aus out")
-        if arguments.hog or arguments.aligned or arguments.tracked:
-            parser.error(
-                f"--face {arguments.face} knows the person only when a clip has ended: leave --hog, --aligned and "
-                "--tracked out"
-            )
+    check_face_options(arguments, parser)
+    if isinstance(arguments.face, PersonChoice) and arguments.static_aus:
+        parser.error(f"--face {arguments.face} has AUs calibrated to the person: leave --static-aus out")
     if (cx is None) != (cy is None):
         parser.error("--cx and --cy go together")
     if arguments.output.exists() and not arguments.output.is_dir():
@@ -338,11 +311,16 @@ def check_jobs(jobs: list[Job], settings: ExtractionSettings, parser: argparse.A
     images = [job.path for job in jobs if job.kind == "photograph"]
     if settings.face is not None and images:
         parser.error(f"--face is for clips: all faces of an image are measured ({images[0]})")
+    if settings.person is not None and settings.outputs.drawn and any(job.kind == "camera" for job in jobs):
+        parser.error(
+            f"--face {settings.face} is known at the end, when the frames of a camera are gone: leave --hog, --aligned "
+            "and --tracked out, or record a video and measure that"
+        )
     named = [(job.name, job.kind, job.path) for job in jobs if job.kind in ("clip", "photograph")]
     try:
         check_collisions(
             [(name, "photograph" if kind == "photograph" else "clip") for name, kind, _ in named],
-            settings.outputs, settings.output_dir, [path for *_, path in named],
+            settings.outputs, settings.output_dir, [path for *_, path in named], settings.option_names,
         )  # fmt: skip
     except AuparityError as error:
         parser.error(str(error))

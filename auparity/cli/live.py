@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from auparity.cli.pipeline_options import add_pipeline_options, build_pipeline
+from auparity.cli.pipeline_options import add_face_options, add_pipeline_options, build_pipeline, check_face_options
 from auparity.cli.types import whole
 from auparity.errors import VideoError
 
@@ -22,6 +22,7 @@ _EPILOG = """\
 examples:
   auparity live --camera 0 --open
   auparity live face.mp4 --loop -o recordings/
+  auparity live --faces all
 
 exit status: 0 the source ended or Ctrl-C, 1 a problem or a recording that is not whole, 2 usage, 130 Ctrl-C twice"""
 
@@ -52,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--format", choices=("csv", "parquet"), default="csv", help="of recordings; default: csv")
     parser.add_argument("--quiet", action="store_true", help="print the address and warnings only")
-    add_pipeline_options(parser)
+    add_face_options(add_pipeline_options(parser))
     parser.set_defaults(run=partial(run, parser=parser), streams=None)
 
 
@@ -66,11 +67,18 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     from auparity.live.run import Live, run_live
     from auparity.live.server import require_live
     from auparity.media import ASSUMED_FPS, CameraStream, FrameSource, open_clip, printable
+    from auparity.reference.face_choice import PersonChoice
 
     if arguments.file is not None and arguments.camera is not None:
         parser.error("a camera cannot be combined with a file")
     if arguments.loop and arguments.file is None:
         parser.error("--loop is for files")
+    check_face_options(arguments, parser)
+    if isinstance(arguments.face, PersonChoice):
+        parser.error(
+            f"--face {arguments.face}: who is who is known at the end of a clip alone. Live, choose largest, central "
+            "or box:x,y,w,h, or follow several with --faces N"
+        )
     if arguments.output.exists() and not arguments.output.is_dir():
         parser.error(f"-o {arguments.output}: is not a directory")
     require_live()
@@ -93,7 +101,10 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     except BaseException:
         source.close()
         raise
-    settings = ExtractionSettings(output_dir=arguments.output, table_format=arguments.format, warnings=tuple(warnings))
+    settings = ExtractionSettings(
+        output_dir=arguments.output, table_format=arguments.format, faces=arguments.faces, face=arguments.face,
+        aus=arguments.aus, warnings=tuple(warnings),
+    )  # fmt: skip
     find_libraries()
     live = Live(pipeline, source, Origin(name, source.path, source.kind), settings, again=again)
     with StopSwitch() as stop, one_blas_thread():

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from auparity.cli.types import not_negative, whole
+from auparity.cli.types import face, faces, not_negative, whole
 from auparity.errors import AuparityError
 
 if TYPE_CHECKING:
@@ -67,6 +67,40 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> argparse._ArgumentG
         help="float64 mode separates rounding from real errors (the reference only)",
     )
     return group
+
+
+def add_face_options(group: argparse._ArgumentGroup, more_faces: str = "") -> None:
+    """Add `--faces`, `--face` and `--aus`: which faces of a clip are followed. `more_faces` continues the help of
+    `--face`."""
+    group.add_argument(
+        "--faces",
+        type=faces,
+        metavar="N",
+        help="follow N faces in each clip, or all; one row for each face of a frame, with its slot (face_id) and a "
+        "person_id that survives a loss. Default: one face, as OpenFace's FeatureExtraction",
+    )
+    group.add_argument(
+        "--face",
+        type=face,
+        metavar="WHICH",
+        help="follow one face of several in each clip: largest (area of the box), central (nearest to the centre of "
+        "the image), box:x,y,w,h (overlaps most with this box, px in the frame, and stays with that face)"
+        f"{more_faces}. Default: the widest face, as OpenFace",
+    )
+    group.add_argument(
+        "--aus",
+        choices=("static", "calibrated"),
+        help="with --faces: AUs of the static models, as OpenFace's FaceLandmarkVidMulti (default), or calibrated to "
+        "each face while it is followed",
+    )
+
+
+def check_face_options(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """End the program with the usage where the options of `add_face_options` contradict each other."""
+    if arguments.aus is not None and arguments.faces is None:
+        parser.error("--aus is for several faces: add --faces N")
+    if arguments.face is not None and arguments.faces is not None:
+        parser.error("--face follows one face and --faces several: take one of them")
 
 
 def build_pipeline(arguments: argparse.Namespace) -> tuple[VideoPipeline, list[str]]:

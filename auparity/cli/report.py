@@ -2,7 +2,8 @@
 
 Tables of ``auparity extract``: the sidecar says which clip a table was made from. A rendered clip has its truth beside
 its frames, and then every figure is compared with it. Writes ``NAME.overlay.webm``, ``NAME.overlay.jpg`` and
-``NAME.html`` beside the table; for an image only ``NAME.overlay.jpg``.
+``NAME.html`` beside the table; for an image only ``NAME.overlay.jpg``. The page of a clip of several people (``auparity
+extract --faces``, or OpenFace's FaceLandmarkVidMulti) has a choice of person, and is not compared with a truth.
 
 Result files of ``auparity parity`` and ``auparity bench``: one page of all named files, ``NAME.html`` (self-contained,
 works offline, can be printed), with ``NAME.md`` for a pull request, ``NAME.junit.xml`` for CI and pictures in
@@ -135,15 +136,13 @@ def report_clip(table: Path, *, clip: Path | None = None, truth: Path | None = N
     if not len(result):
         print(f"{table}: has no rows, so there is nothing to draw.", file=sys.stderr)
         return None
-    if result.persons is not None:
-        raise AuparityError(
-            f"{table}: has several people, for whom there is no page yet. `auparity summary` has figures of each."
-        )
     clip = clip or _clip_of(table, sidecar)
     if result.photograph:
         picture = _beside(table, ".overlay.jpg")
         write_photograph(read_image(clip), table, picture)
         return Written(picture, None, False)
+    if result.persons is not None:
+        return _report_people(table, clip, sidecar, truth)
     if truth is None and (clip / TRUTH).is_file():
         truth = clip / TRUTH
     video, poster, page = (_beside(table, end) for end in (f".overlay{SUFFIX}", ".overlay.jpg", ".html"))
@@ -155,13 +154,39 @@ def report_clip(table: Path, *, clip: Path | None = None, truth: Path | None = N
     return Written(page, video, truth is not None)
 
 
+def _report_people(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> Written:
+    """Overlay and page of a clip of several people."""
+    from auparity.media import open_clip
+    from auparity.models.synthetic.clip_folder import TRUTH
+    from auparity.reports.clips.overlay import SUFFIX
+    from auparity.reports.clips.overlay_people import write_people_overlay
+    from auparity.reports.clips.page import write_people_page
+
+    if truth is not None:
+        raise AuparityError(f"{table}: has several people, and a truth is of one face; leave --truth out.")
+    notes = []
+    if (clip / TRUTH).is_file():
+        notes.append(f"The {TRUTH} of this clip is of one face, so nothing on this page is compared with it.")
+        print(f"{table}: {notes[0]}", file=sys.stderr)
+    video, poster, page = (_beside(table, end) for end in (f".overlay{SUFFIX}", ".overlay.jpg", ".html"))
+    with open_clip(clip) as source:
+        fps = source.fps or ASSUMED_FPS
+        made = write_people_overlay(
+            (frame.image for frame in source), table, video, count=sidecar.get("frames"), fps=fps, poster=poster
+        )
+    write_people_page(
+        table, page, fps=fps, frames=made.frames, notes=notes, video=video, poster=poster, portraits=made.portraits,
+        commands=_commands(table, clip, sidecar, None),
+    )  # fmt: skip
+    return Written(page, video, False)
+
+
 def _tables_in(folder: Path) -> list[tuple[Path, bool]]:
     """The tables in a folder that have a sidecar, none of them named by the user."""
     from auparity.reports.clips.sidecar import sidecar_of
-    from auparity.reports.clips.table_files import PARQUET
+    from auparity.reports.clips.table_files import tables_in
 
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".csv", PARQUET) and path.is_file())
-    tables = [(path, False) for path in files if sidecar_of(path).is_file()]
+    tables = [(path, False) for path in tables_in(folder) if sidecar_of(path).is_file()]
     if not tables:
         raise AuparityError(f"{folder}: holds no table of `auparity extract`.")
     return tables
@@ -186,8 +211,9 @@ def _is_due(table: Path) -> bool:
 
 def _beside(table: Path, suffix: str) -> Path:
     """The file made from a table: NAME and the suffix, or NAME.parquet and the suffix if there is a NAME.csv."""
-    shared = table.suffix != ".csv" and table.with_suffix(".csv").exists()
-    return table.with_name((table.name if shared else table.stem) + suffix)
+    from auparity.reports.clips.table_files import shown_name
+
+    return table.with_name(shown_name(table) + suffix)
 
 
 def _clip_of(table: Path, sidecar: Sidecar) -> Path:
@@ -230,6 +256,9 @@ def _commands(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> 
         options += f" --columns {','.join(request.get('columns') or [])}"
     if request.get("static_aus"):
         options += " --static-aus"
+    for option in ("faces", "aus", "face"):
+        if request.get(option) is not None:
+            options += f" --{option} {request[option]}"
     options += _landmark_options(request.get("landmarks"), bundle.get("source", {}).get("landmark_model"))
     models, which = "embedded", ""
     if bundle.get("name") != models:

@@ -1,7 +1,8 @@
-"""`auparity summary FOLDER`: a page of figures for every CSV file that ``auparity extract`` wrote there.
+"""`auparity summary FOLDER`: a page of figures for every table (CSV, Parquet) that ``auparity extract`` wrote there.
 
-For each clip: the share of tracked frames, their confidence, the head position, and each AU's mean, largest value and
-share of frames present. Reads the CSV files; writes ``summary.md`` beside them and prints it.
+For each clip, and for each person of a clip of several: the share of tracked frames, their confidence, the head
+position, and each AU's mean, largest value and share of frames present. Reads the tables; writes ``summary.md`` beside
+them and prints it.
 """
 
 from __future__ import annotations
@@ -35,21 +36,22 @@ def run(arguments: argparse.Namespace) -> int:
     from auparity.atomic_files import write_text_atomically
     from auparity.media.names import printable
     from auparity.reports.clips.summary import summarise
+    from auparity.reports.clips.table_files import shown_name, tables_in
     from auparity.reports.markdown import plain
 
     folder: Path = arguments.folder
     if not folder.is_dir():
         raise AuparityError(f"{printable(folder)} is not a directory.")
-    tables = sorted(folder.glob("*.csv"))
+    tables = tables_in(folder)
     if not tables:
-        raise AuparityError(f"no CSV file in {printable(folder)}")
+        raise AuparityError(f"no table (CSV, Parquet) in {printable(folder)}")
     parts, failed = [], 0
     for path in tables:
         try:
             parts.append(summarise(path))
         except AuparityError as error:
             print(f"summary: {error}", file=sys.stderr)
-            parts.append(f"## {plain(path.stem)}\n\nCannot be read: {plain(error)}\n")
+            parts.append(f"## {plain(shown_name(path))}\n\nCannot be read: {plain(error)}\n")
             failed += 1
     text = "# What was measured\n\n" + "\n".join(parts)
     write_text_atomically(folder / "summary.md", text)

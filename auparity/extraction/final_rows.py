@@ -15,17 +15,17 @@ from typing import NamedTuple
 import numpy as np
 
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, OfflineAUs
-from auparity.reference.video_pipeline import FaceStretch
+from auparity.reference.stretches import FaceStretch
 
 #: In place of a slot: the row that stands for a frame in which the person of the table is not followed.
-NOBODY = -1
+NO_SLOT = -1
 
 
 class Row(NamedTuple):
     """A row of the part file of a clip of several people."""
 
     frame: int  #: from 0
-    face_id: int  #: the slot, or `NOBODY`
+    face_id: int  #: the slot, or `NO_SLOT`
     success: bool
 
 
@@ -59,13 +59,13 @@ def of_one_person(stretches: Sequence[FaceStretch], rows: Sequence[Row], person_
 
     Parameters
     ----------
-    stretches : with calibrated AUs. Two that share a frame never have one person.
-    rows : those of each frame, of which the first is `NOBODY`'s.
+    stretches : with calibrated AUs. Two that share a frame are never one person.
+    rows : those of each frame, of which the first has `NO_SLOT`.
     """
     found = _places([stretch for stretch in stretches if stretch.person_id == person_id])
     kept: dict[int, int] = {}  # number of the row of each frame
     for number, row in enumerate(rows):
-        if row.face_id == NOBODY or (row.frame, row.face_id) in found:
+        if row.face_id == NO_SLOT or (row.frame, row.face_id) in found:
             kept[row.frame] = number
     numbers = list(kept.values())
     return FinalRows(_aus([found.get((rows[k].frame, rows[k].face_id)) for k in numbers]), None, numbers)

@@ -20,9 +20,10 @@ from types import FrameType, TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from auparity.errors import AuparityError
-from auparity.extraction.clips import extract_clip, extract_photograph
+from auparity.extraction.clips import extract_clip
 from auparity.extraction.inputs import Input
 from auparity.extraction.output_names import output_names
+from auparity.extraction.photographs import extract_photograph
 from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome
 from auparity.media import CameraStream, open_clip, printable
 from auparity.reference.video_pipeline import VideoPipeline

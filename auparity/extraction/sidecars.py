@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import auparity
-from auparity.atomic_files import TEMPORARY, abandoned_beside, flush_folder, write_text_atomically
+from auparity.atomic_files import TEMPORARY, abandoned_beside, flush_folder, write_text_atomically, writing
 from auparity.errors import AuparityError, FileFormatError
+from auparity.extraction.option_names import EXTRACT, OptionNames
 from auparity.extraction.table_writers import PART, Finished, TableFormat
 from auparity.extraction.tables import Groups
 from auparity.fingerprints import fingerprint_of_file
@@ -66,6 +67,7 @@ class OutputPaths:
     directory: Path
     name: str
     table_format: TableFormat
+    options: OptionNames = EXTRACT  #: of the program that the user called, for refusals
 
     @property
     def table(self) -> Path:
@@ -78,7 +80,7 @@ class OutputPaths:
     @property
     def incomplete(self) -> OutputPaths:
         """The files of an interrupted or damaged clip, whose name shows that they are not whole."""
-        return OutputPaths(self.directory, f"{self.name}.incomplete", self.table_format)
+        return OutputPaths(self.directory, f"{self.name}.incomplete", self.table_format, self.options)
 
 
 class Beside(Protocol):
@@ -117,7 +119,10 @@ def look_for_earlier(paths: OutputPaths) -> Earlier:
     """
     content = read_sidecar(paths)
     if paths.table.is_dir():
-        raise AuparityError(f"{paths.table}: is a directory, so no table can be written there. Move it, or use -o.")
+        raise AuparityError(
+            f"{paths.table}: is a directory, so no table can be written there. Move it, or choose "
+            f"{paths.options.another_folder}."
+        )
     if not paths.table.exists():
         return Earlier("nothing", content)
     if content is None:
@@ -143,10 +148,12 @@ def read_sidecar(paths: OutputPaths) -> dict[str, Any] | None:
     try:
         content = load_json(paths.sidecar, "the description of a table", dict[str, Any])
     except FileFormatError as error:
-        raise AuparityError(f"{error} It is left alone; move it away, or choose another folder (-o).") from error
+        advice = f"It is left alone; move it away, or choose {paths.options.another_folder}."
+        raise AuparityError(f"{error} {advice}") from error
     if SIGNATURE not in content:
         raise AuparityError(
-            f"{paths.sidecar}: exists and was not written by auparity, so it is left alone. Choose another folder (-o)."
+            f"{paths.sidecar}: exists and was not written by auparity, so it is left alone. Choose "
+            f"{paths.options.another_folder}."
         )
     return content
 
@@ -166,7 +173,7 @@ def publish(
 
     Raises
     ------
-    OSError : the disk is full, or the folder cannot be written to; an earlier table is still in place.
+    WriteError : the disk is full, or the folder cannot be written to; an earlier table is still in place.
     """
     replaces = fingerprint_of_file(paths.table).sha256 if paths.table.exists() else None
     content = {
@@ -186,9 +193,11 @@ def publish(
         "request": asdict(request),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_text_atomically(paths.sidecar, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    with writing(paths.sidecar):
+        write_text_atomically(paths.sidecar, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     beside.put(paths)
-    finished.put(paths.table)
+    with writing(paths.table):
+        finished.put(paths.table)
     flush_folder(paths.table.parent)
 
 

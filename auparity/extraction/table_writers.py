@@ -17,11 +17,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
-from auparity.atomic_files import TEMPORARY, create_beside, flush_to_disk
+from auparity.atomic_files import TEMPORARY, close_quietly, create_beside, flush_to_disk, writing
 from auparity.errors import AuparityError, ContractError, VariantUnavailable
 from auparity.extraction.tables import (
     N_AU_COLUMNS,
@@ -75,7 +76,8 @@ class TableWriter(Protocol):
     n_rows: int
     part: Path  #: where the rows are
 
-    def append(self, result: FrameResult) -> None: ...
+    def append(self, result: FrameResult) -> None:
+        """The next row; raises `WriteError`."""
 
     def finish(
         self, offline: OfflineAUs | None, persons: Sequence[int] | None = None, kept: Sequence[int] | None = None
@@ -91,8 +93,7 @@ class TableWriter(Protocol):
         Raises
         ------
         ContractError : `offline` or `persons` has another number of rows; `kept` is out of order or has rows that there
-            are not. OSError : it cannot be written. AuparityError : the
-            file on disk does not hold what was written.
+            are not. WriteError : it cannot be written. AuparityError : the file on disk does not hold what was written.
         """
 
     def keep_part(self) -> None:
@@ -120,11 +121,14 @@ class CSVTable:
         self.n_rows = 0
         self._table, self._layout, self._groups = table, layout, groups
         self._file, self.part = create_beside(table, PART)
-        self._file.write(header(layout, groups).encode("ascii") + b"\n")
+        with writing(table), _removed_on_error(self._file, self.part):
+            self._file.write(header(layout, groups).encode("ascii") + b"\n")
+            self._file.flush()
 
     def append(self, result: FrameResult) -> None:
-        self._file.write(format_row(result, self._layout, self._groups).encode("ascii") + b"\n")
-        self._file.flush()
+        with writing(self._table):
+            self._file.write(format_row(result, self._layout, self._groups).encode("ascii") + b"\n")
+            self._file.flush()
         self.n_rows += 1
 
     def finish(
@@ -134,10 +138,10 @@ class CSVTable:
         offline = _checked(offline, len(numbers), self._groups)
         _check_persons(persons, len(numbers), self._layout)
         out, temporary = create_beside(self._table, TEMPORARY)
-        with _removed_on_error(out, temporary):
-            self._file.seek(0)
-            out.write(next(self._file))
-            for index, line in enumerate(_at(self._file, numbers)):
+        with writing(self._table), _removed_on_error(out, temporary), self.part.open("rb") as rows:
+            # Not by the handle that writes: where the disk was full, a row may wait there that is none of these.
+            out.write(next(rows))
+            for index, line in enumerate(_at(rows, numbers)):
                 text = line.decode("ascii").rstrip("\n")
                 if persons is not None:  # the last column; what is before it is a row of one person
                     text = text.rpartition(",")[0]
@@ -152,10 +156,10 @@ class CSVTable:
         return finished
 
     def keep_part(self) -> None:
-        self._file.close()
+        close_quietly(self._file)
 
     def discard_part(self) -> None:
-        self._file.close()
+        close_quietly(self._file)
         self.part.unlink(missing_ok=True)
 
 
@@ -171,13 +175,15 @@ class ParquetTable:
             [(column.name, self._type_of(column)) for column in select(layout, groups).columns]
         )
         self._file, self.part = create_beside(table, PART)
-        self._stream = self._pa.ipc.new_stream(self._file, self._schema)
+        self._written, self._pending = 0, BytesIO()  # bytes of the stream on the disk, and those that wait
+        self._stream = self._pa.ipc.new_stream(self._pending, self._schema)
 
     def append(self, result: FrameResult) -> None:
         self._rows.append(row_values(result, self._layout, self._groups))
         self.n_rows += 1
         if len(self._rows) == ROWS_PER_BATCH:
-            self._write_batch()
+            with writing(self._table):
+                self._write_batch()
 
     def finish(
         self, offline: OfflineAUs | None, persons: Sequence[int] | None = None, kept: Sequence[int] | None = None
@@ -186,9 +192,9 @@ class ParquetTable:
         numbers = _checked_rows(kept, self.n_rows)
         offline = _checked(offline, len(numbers), self._groups)
         _check_persons(persons, len(numbers), self._layout)
-        self._end_stream()
         out, temporary = create_beside(self._table, TEMPORARY)
-        with _removed_on_error(out, temporary):
+        with writing(self._table), _removed_on_error(out, temporary):
+            self._end_stream()
             self._file.seek(0)
             with self._pa.ipc.open_stream(self._file) as batches, parquet.ParquetWriter(out, self._schema) as writer:
                 start, done = 0, 0  # rows of the part file, and of the table
@@ -206,12 +212,13 @@ class ParquetTable:
 
     def keep_part(self) -> None:
         if not self._file.closed:
-            self._end_stream()
-            self._file.close()
+            with suppress(OSError):  # told before; what was written until then can be read
+                self._end_stream()
+            close_quietly(self._file)
 
     def discard_part(self) -> None:
         self._rows = []
-        self._file.close()
+        close_quietly(self._file)
         self.part.unlink(missing_ok=True)
 
     def _end_stream(self) -> None:
@@ -220,7 +227,7 @@ class ParquetTable:
             self._write_batch()
             self._stream.close()
             self._stream = None
-            self._file.flush()
+        self._write_pending()
 
     def _type_of(self, column: Column) -> Any:
         if column.name.startswith("AU") and column.name.endswith("_c"):
@@ -235,8 +242,18 @@ class ParquetTable:
             for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
         ]
         self._stream.write_batch(self._pa.record_batch(columns, schema=self._schema))
-        self._file.flush()
         self._rows = []
+        self._write_pending()
+
+    def _write_pending(self) -> None:
+        """Write what waits. Where that fails it goes on waiting, and is written to the same place the next time."""
+        data = self._pending.getvalue()
+        self._file.seek(self._written)
+        self._file.write(data)
+        self._file.flush()
+        self._written += len(data)
+        self._pending.seek(0)
+        self._pending.truncate()
 
     def _final(self, batch: Any, offline: OfflineAUs | None, persons: Sequence[int] | None, start: int) -> Any:
         """The rows of a batch with what is known at the end of the clip."""
@@ -324,7 +341,7 @@ def _removed_on_error(out: IO[bytes], temporary: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        out.close()
+        close_quietly(out)
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from auparity.errors import AuparityError, ContractError
+from auparity.reference.persons import NOBODY
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, Array, FrameResult
 from auparity.reports.clips.column_groups import GROUPS, group_of
 
@@ -72,9 +73,9 @@ _CLIP_HEADER = [
 ]
 _PHOTOGRAPH_HEADER = [Column("face", "int"), Column("confidence", "float", 3)]
 
-#: Who a face is, across the stretches in which slots followed it (`reference/persons.py`); known at the end of a clip.
+#: Who a face is, across the stretches in which slots followed it (`reference/persons.py`); known at the end of a
+#: clip, and `NOBODY` until then.
 _PERSON = Column("person_id", "int")
-NO_PERSON = -1  # until then
 
 #: The columns of each layout, in order: 714, 711 and 715.
 COLUMNS: dict[Layout, tuple[Column, ...]] = {
@@ -174,7 +175,7 @@ def _all_values(result: FrameResult, layout: Layout) -> tuple[Value, ...]:
         float(result.confidence),
         int(result.success),
     )
-    return (*head, *measures, NO_PERSON) if layout == "faces" else (*head, *measures)
+    return (*head, *measures, NOBODY) if layout == "faces" else (*head, *measures)
 
 
 def format_row(result: FrameResult, layout: Layout, groups: Groups = None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from auparity.errors import ContractError
+from auparity.extraction.option_names import EXTRACT, OptionNames
 from auparity.extraction.outputs.settings import OutputSettings
 from auparity.extraction.sidecars import Intrinsics
 from auparity.extraction.table_writers import TableFormat
@@ -52,20 +53,17 @@ class ExtractionSettings:
     faces: Faces | None = None  #: faces followed in each clip, or "all"; None for one, as FeatureExtraction does
     aus: AUMode | None = None  #: of several faces: static ones (None), or calibrated to each
     #: Which face is followed where one is wanted: None for the widest, as FeatureExtraction does. The AUs of a person
-    #: are those of `faces="all"`, `aus="calibrated"`; such a table has no files of faces and no overlay beside it.
+    #: are those of `faces="all"`, `aus="calibrated"`; files of faces and the overlay are then written in a second pass.
     face: FaceChoice | PersonChoice | None = None
     person_ids: bool = True  #: of several faces: a column `person_id`, which FaceLandmarkVidMulti has not
     outputs: OutputSettings = field(default_factory=OutputSettings)  #: groups of columns, and files beside the table
+    option_names: OptionNames = EXTRACT  #: of the program that the user called, for refusals
     warnings: tuple[str, ...] = ()  #: what readers of the results must know; stored in every sidecar
 
     def __post_init__(self) -> None:
         """Raise ContractError for settings that contradict each other."""
         if self.face is not None and self.faces is not None:
             raise ContractError("extraction", "face", "None where `faces` is given", str(self.face))
-        # Who somebody is follows from the whole clip, and these files are written while it runs.
-        if isinstance(self.face, PersonChoice) and (beside := set(self.outputs.written) - {"details"}):
-            asked = ", ".join(sorted(beside))
-            raise ContractError("extraction", "outputs", f"none of files of faces with face={self.face}", asked)
 
     @property
     def person(self) -> int | None:

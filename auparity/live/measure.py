@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 
-from auparity.errors import AuparityError
-from auparity.extraction.clips import camera_for, extract_clip
+from auparity.errors import AuparityError, ContractError
+from auparity.extraction.clip_run import camera_for, start_session
+from auparity.extraction.clips import extract_clip
 from auparity.extraction.types import ExtractionSettings
 from auparity.live.source import Counts, LiveFrame, NewestFrame, RecordedFrames
 from auparity.media import Image, printable
@@ -33,7 +34,7 @@ class Recording:
     """The state of the recording."""
 
     running: bool = False
-    rows: int = 0
+    frames: int = 0
     message: str = ""  #: what became of the last one
     failed: bool = False  #: whether that one could not be written or is not whole
 
@@ -43,7 +44,7 @@ class Update:
     """A measured frame and the state of the measurement."""
 
     image: Image  #: (H, W, 3) uint8 BGR
-    result: FrameResult
+    faces: list[FrameResult]  #: of the one face, found or not; where several are followed, of each that is there
     timestamp: float  #: seconds since the first frame of the source
     latency: float  #: seconds from the arrival of the frame to its result
     rate: float  #: frames measured a second, of the last two seconds; 0 before there are two
@@ -66,8 +67,12 @@ class Measurer:
 
     Parameters
     ----------
-    settings : of the recordings, whose camera intrinsics also hold for what is only shown.
+    settings : of the recordings; their camera intrinsics and which faces they follow also hold for what is only shown.
     publish : called with every measured frame, in the thread that runs `run`.
+
+    Raises
+    ------
+    ContractError : the settings ask for one person of several, who is known at the end of a clip alone.
     """
 
     def __init__(
@@ -80,6 +85,8 @@ class Measurer:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if settings.person is not None:
+            raise ContractError("live", "settings.face", "a FaceChoice or None", str(settings.face))
         self.recording = Recording()
         self.any_failed = False  #: whether any recording could not be written or is not whole
         self._pipeline, self._slot, self._origin = pipeline, slot, origin
@@ -113,8 +120,9 @@ class Measurer:
             while (frame := self._slot.take(self._wanted.is_set)) is not None:
                 if session is None:
                     camera = camera_for(self._settings.intrinsics, frame.image)
-                    session = self._pipeline.start_video(camera=camera, online=True)
-                self._show(frame, session.process_frame(frame.image, frame.timestamp))
+                    session = start_session(self._pipeline, self._settings, camera, online=True)
+                measured = session.process_frame(frame.image, frame.timestamp)
+                self._show(frame, measured if isinstance(measured, list) else [measured])
         finally:
             if session is not None:
                 session.close()
@@ -128,10 +136,10 @@ class Measurer:
         )
         self.recording = Recording(running=True)
 
-        def observe(result: FrameResult) -> None:
-            self.recording = replace(self.recording, rows=result.index + 1)
+        def observe(faces: list[FrameResult]) -> None:
+            self.recording = replace(self.recording, frames=self.recording.frames + 1)
             assert frames.current is not None  # it has just been measured
-            self._show(frames.current, result)
+            self._show(frames.current, faces)
 
         try:
             outcome = extract_clip(self._pipeline, frames, self._settings, name=name, observer=observe)
@@ -142,7 +150,7 @@ class Measurer:
             failed, message = True, str(error)
         self._wanted.clear()
         self.any_failed |= failed
-        self.recording = Recording(False, self.recording.rows, message, failed)
+        self.recording = Recording(False, self.recording.frames, message, failed)
 
     def _free_name(self) -> str:
         """A name for a table that no file in the output folder has: the origin's and the time of day."""
@@ -153,7 +161,7 @@ class Measurer:
             name = f"{stem}-{number}"
         return name
 
-    def _show(self, frame: LiveFrame, result: FrameResult) -> None:
+    def _show(self, frame: LiveFrame, faces: list[FrameResult]) -> None:
         now = self._clock()
         self._measured += 1
         self._times.append(now)
@@ -162,7 +170,7 @@ class Measurer:
         elapsed = now - self._times[0]
         self._publish(
             Update(
-                frame.image, result, frame.timestamp, now - frame.arrived,
+                frame.image, faces, frame.timestamp, now - frame.arrived,
                 (len(self._times) - 1) / elapsed if elapsed > 0 else 0.0,
                 self._measured, self._slot.counts, self.recording,
             )

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from auparity.live.measure import Update
-from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, Array
+from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, Array, FrameResult
 from auparity.reports.action_units import ACTION_UNITS, FULL_INTENSITY
 
 #: Longest side of a picture on the page, in pixels; landmarks stay in pixels of the frame.
@@ -45,8 +45,9 @@ class FrameMessage:
             return self._encoded
 
 
-def hello(source: str, folder: str) -> dict[str, Any]:
-    """What the page must know before the first frame: the source, the output folder and the action units in order."""
+def hello(source: str, folder: str, *, several: bool = False) -> dict[str, Any]:
+    """What the page must know before the first frame: the source, the output folder, whether several faces are followed
+    and the action units in order."""
     units = [
         {
             "code": code,
@@ -56,33 +57,40 @@ def hello(source: str, folder: str) -> dict[str, Any]:
         }
         for code, name in ACTION_UNITS.items()
     ]
-    return {"type": "hello", "source": source, "folder": folder, "units": units, "full": FULL_INTENSITY}
+    return {"type": "hello", "source": source, "folder": folder, "several": several, "units": units,
+            "full": FULL_INTENSITY}  # fmt: skip
 
 
 def frame_fields(update: Update) -> dict[str, Any]:
     """The JSON message of a frame: pixels of the frame, radians, milliseconds; no landmarks without a face."""
-    result = update.result
     height, width = update.image.shape[:2]
-    face = bool(result.success)
-    eyes = result.eye_landmarks if face and np.any(result.eye_landmarks) else np.zeros((0, 2))
     return {
         "type": "frame",
         "width": width,
         "height": height,
         "time": round(update.timestamp, 3),
-        "success": face,
-        "confidence": _numbers(np.asarray([result.confidence]), 2)[0],
-        "landmarks": _numbers(result.landmarks, 1) if face else [],
-        "eyes": _numbers(eyes, 1),
-        "pose": _numbers(result.pose, 3) if face else [],
-        "gaze": _numbers(result.gaze_angles, 3) if face else [],
-        "intensity": _numbers(result.au_intensity, 3),
-        "presence": _numbers(result.au_presence, 0),
+        "faces": [_face_fields(face) for face in update.faces],
         "latency": round(1000 * update.latency, 1),
         "rate": round(update.rate, 1),
         "measured": update.measured,
         **asdict(update.counts),
         "recording": asdict(update.recording),
+    }
+
+
+def _face_fields(result: FrameResult) -> dict[str, Any]:
+    found = bool(result.success)
+    eyes = result.eye_landmarks if found and np.any(result.eye_landmarks) else np.zeros((0, 2))
+    return {
+        "id": result.face_id,
+        "success": found,
+        "confidence": _numbers(np.asarray([result.confidence]), 2)[0],
+        "landmarks": _numbers(result.landmarks, 1) if found else [],
+        "eyes": _numbers(eyes, 1),
+        "pose": _numbers(result.pose, 3) if found else [],
+        "gaze": _numbers(result.gaze_angles, 3) if found else [],
+        "intensity": _numbers(result.au_intensity, 3),
+        "presence": _numbers(result.au_presence, 0),
     }
 
 

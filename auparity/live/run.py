@@ -141,7 +141,9 @@ def run_live(
     ------
     AuparityError : the port cannot be used, the source failed (`VideoError`) or the pipeline did.
     """
-    server = Server(port, hello(source_name, str(settings.output_dir)), live.broadcast, live)
+    server = Server(
+        port, hello(source_name, str(settings.output_dir), several=settings.faces is not None), live.broadcast, live
+    )
     try:
         server.start()
         say(f"Live: {server.address}")

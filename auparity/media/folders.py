@@ -100,12 +100,12 @@ def _sort_in(content: Survey, entry: Path) -> None:
 def _what_it_holds(content: Survey) -> str:
     if content.videos:
         return (
-            f" It holds {len(content.videos)} videos ({names_of(content.videos)}): add --recursive to measure each as "
-            "a clip, or name them."
+            f" It holds {len(content.videos)} videos ({names_of(content.videos)}): name them, or measure each as a "
+            "clip with `auparity extract --recursive`."
         )
     if content.unreadable:
         return f" {content.unreadable[0][1]}"
     if content.folders:
         count, names = len(content.folders), names_of(content.folders)
-        return f" It holds {count} folders ({names}): add --recursive to look into them."
+        return f" It holds {count} folders ({names}): `auparity extract --recursive` looks into them."
     return f" It holds files of other kinds ({names_of(content.others)})." if content.others else ""

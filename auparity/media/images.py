@@ -104,7 +104,8 @@ def check_pixels(shown: str, width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise VideoError(
             f"{shown}: is {width} x {height} pixels, {width * height / 1e6:.4g} megapixels, above the limit of "
-            f"{max_pixels / 1e6:.4g}. If that is its true size, allow it: --max-pixels {width * height}."
+            f"{max_pixels / 1e6:.4g}. If that is its true size, allow it: `auparity extract --max-pixels "
+            f"{width * height}`."
         )
 
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from auparity.errors import ContractError, VideoError
 from auparity.media.complaints import Complaints
@@ -143,11 +143,21 @@ class VideoFile(_Decoded):
         self.size_bytes: int | None = require_file(path)
         super().__init__(path, path.stem)
         self.timestamps: str = timestamps
+        self._arguments: dict[str, Any] = {
+            "timestamps": timestamps,
+            "fps": fps,
+            "max_pixels": max_pixels,
+            "isolate": isolate,
+        }
         request = VideoRequest(str(path), timestamps, fps if timestamps == "index" else None, max_pixels)
         self._reader = _open(request, isolate)
         self._notes = self._reader.notes
         self.fps: float | None = self._reader.fps
         self.n_frames: int | None = self._reader.n_frames
+
+    def again(self) -> VideoFile:
+        """The same clip opened once more, to be read from its beginning; raises `VideoError`."""
+        return VideoFile(Path(self.path), **self._arguments)
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames_from(0)
@@ -177,6 +187,7 @@ class ImageSequence(_Decoded):
         self.fps, self.timestamps = fps, "none" if fps is None else "index"
         self.n_frames: int | None = len(self.files)
         self.size_bytes: int | None = sum(file.stat().st_size for file in self.files)
+        self._arguments: dict[str, Any] = {"fps": fps, "max_pixels": max_pixels, "isolate": isolate}
         self._request, self._isolate = ImagesRequest([str(file) for file in self.files], max_pixels), isolate
         self.problems.extend(text for _, text in content.unreadable)
         if content.others or content.videos:
@@ -186,6 +197,10 @@ class ImageSequence(_Decoded):
                 "the images are taken in the order of their names, which is not the order of the numbers in them "
                 "(10 comes before 2); rename them with leading zeros"
             )
+
+    def again(self) -> ImageSequence:
+        """The same clip opened once more, to be read from its beginning; raises `VideoError`."""
+        return ImageSequence(Path(self.path), **self._arguments)
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames_from(0)
@@ -201,8 +216,8 @@ class ImageSequence(_Decoded):
             if size != (height, width):
                 raise VideoError(
                     f"{printable(self.files[index])}: is {width}x{height} pixels, the images before it are "
-                    f"{size[1]}x{size[0]}. One clip has one size: move it out of the folder, or use --photographs if "
-                    "the images are not a sequence."
+                    f"{size[1]}x{size[0]}. One clip has one size: move it out of the folder, or, if the images "
+                    "are not a sequence, use `auparity extract --photographs` or FaceLandmarkImg."
                 )
             news = self._reader.notes.warnings[told:]
             told += len(news)

@@ -48,7 +48,7 @@ class Clock:
                 f"frame {self._repaired[0]}); they were set from those before"
             )
         if self._difference > 0.5 / self.fps:
-            kept = "container's" if self.mode == "container" else "latter (--timestamps index)"
+            kept = "container's" if self.mode == "container" else "latter, as OpenFace has them"
             warnings.append(
                 f"the container's times and frame number / {self.fps:.6g} differ by up to {self._difference:.3f} s (at "
                 f"frame {self._where}); the time stamps are the {kept}"

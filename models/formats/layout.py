@@ -48,7 +48,10 @@ class StoredMeta(TypedDict):
 
 META_KEYS = tuple(StoredMeta.__annotations__)
 OPENFACE = BundleMeta("openface", "2.2.0", "OpenFace 2.2: academic or non-profit organisation, non-commercial research")
-ADVICE = "Get the models with `auparity models fetch openface --accept-license`, or name their folder: --models DIR."
+ADVICE = (
+    "Get the models with `auparity models fetch openface --accept-license`, or say where they are: --models DIR "
+    "(of OpenFace's programs by name: -mloc FILE)."
+)
 
 
 @dataclass(frozen=True)

@@ -3,24 +3,23 @@
 Clips of two to ten people who cross, leave and come back (`models/synthetic/groups.py`) are measured by the fastest
 pipeline with as many slots as there are faces, as ``auparity extract --faces all`` does, and compared with the true
 people (`identities.py` says how). With ``--cost`` the times of one, two and four faces a frame are measured as well.
-In: a bundle, names of clips, seeds; out: Markdown tables and, with ``--output``, a JSON file. The exit status is 0
-whatever the errors are.
+In: a bundle, names of clips, seeds; out: Markdown tables and, with ``--output``, a JSON file, which is written after
+each clip. The same command resumes an interrupted run, and clips that the file has are not measured again
+(`persons_file.py`). The exit status is 0 whatever the errors are.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from auparity.accelerated.one_thread import one_blas_thread
 from auparity.accelerated.pipeline import Pipeline
-from auparity.atomic_files import write_text_atomically
 from auparity.benchmarks import several_faces
 from auparity.errors import AuparityError
 from auparity.models.synthetic.clips import FPS
@@ -28,32 +27,22 @@ from auparity.models.synthetic.groups import SCENES, GroupPicture, Scene, make_g
 from auparity.parity_tests.truth.identities import (
     FoundFace,
     Frame,
-    Identities,
     TrueFace,
     evaluate,
     numbers_of_people,
     total,
 )
+from auparity.parity_tests.truth.persons_file import ClipFigures, FiguresFile, measuring_code
 from auparity.parity_tests.truth.runs import load_bundle
 from auparity.reference.head_pose import Camera
 from auparity.reference.options import PipelineOptions
+from auparity.reference.persons import NOBODY
 from auparity.reference.results import FrameResult
 
 #: No training and no other measurement has these seeds.
 SEEDS = 8_000_000
 PROGRESS_EVERY = 5.0  #: s between two lines of progress
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class ClipFigures:
-    """What one clip gave."""
-
-    scene: str
-    seed: int
-    stretches: int
-    identities: Identities
-    numbers: dict[int, list[tuple[int, int]]]  #: of `numbers_of_people`
 
 
 def measure(pipeline: Pipeline, name: str, scene: Scene, seed: int, progress: Progress) -> ClipFigures:
@@ -68,7 +57,7 @@ def measure(pipeline: Pipeline, name: str, scene: Scene, seed: int, progress: Pr
         picture = group.frame(index)
         results.append(session.process_frame(picture.image, index / FPS))
         truths.append(true_faces(picture))
-        progress(f"{name}, seed {seed}", index + 1, len(group))
+        progress(f"{name}, seed {seed}, frames", index + 1, len(group))
     stretches = session.finish()
     session.close()
     person = {(each.face_id, int(frame)): each.person_id for each in stretches for frame in each.frames}
@@ -80,7 +69,8 @@ def measure(pipeline: Pipeline, name: str, scene: Scene, seed: int, progress: Pr
         )
         for index, (true, faces) in enumerate(zip(truths, results, strict=True))
     ]
-    return ClipFigures(name, seed, len(stretches), evaluate(frames), numbers_of_people(frames))
+    followed = sum(each.person_id != NOBODY for each in stretches)
+    return ClipFigures(name, seed, followed, evaluate(frames), numbers_of_people(frames))
 
 
 def true_faces(picture: GroupPicture) -> list[TrueFace]:
@@ -89,39 +79,38 @@ def true_faces(picture: GroupPicture) -> list[TrueFace]:
 
 
 def render(clips: Sequence[ClipFigures]) -> str:
-    """The Markdown table: a row for each kind of clip, the sums over its seeds."""
+    """The Markdown table: a row for each kind of clip. Counts are sums over its seeds, shares are means and, in
+    brackets, the lowest and the highest."""
     lines = [
-        "| clips | frames | faces to be found | found | rows on no face | stretches | persons / people | switches "
-        "| merges | rows with the person's own number | IDF1 |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| clips | frames | faces to be found | found | lost: partly hidden / fast / other | rows on no face "
+        "| stretches | persons / people | switches | merges | rows with the person's own number | IDF1 "
+        "| IDF1 with right numbers |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(clip.scene for clip in clips):
         of_scene = [clip for clip in clips if clip.scene == name]
-        sums = total([clip.identities for clip in of_scene])
+        each = [clip.identities for clip in of_scene]
+        sums = total(each)
+        other = sums.true_rows - sums.found_rows - sums.lost_hidden - sums.lost_fast
         what = SCENES[name].what if name in SCENES else name
         cells = (
-            f"{len(of_scene)}: {what} (`{name}`)", str(sums.frames), str(sums.true_rows), _percent(sums.found_share),
+            f"{len(of_scene)}: {what} (`{name}`)", str(sums.frames), str(sums.true_rows),
+            _percent([clip.found_share for clip in each]), f"{sums.lost_hidden} / {sums.lost_fast} / {other}",
             str(sums.false_rows), str(sum(clip.stretches for clip in of_scene)), f"{sums.persons} / {sums.people}",
-            str(sums.switches), str(sums.merges), _percent(sums.own_share), _percent(sums.idf1),
+            str(sums.switches), str(sums.merges), _percent([clip.own_share for clip in each]),
+            _percent([clip.idf1 for clip in each]), _percent([clip.best_idf1 for clip in each]),
         )  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
-
-
-def as_json(clips: Sequence[ClipFigures]) -> list[dict[str, Any]]:
-    """The figures of each clip, shares included."""
-    return [
-        {
-            "scene": clip.scene, "seed": clip.seed, "stretches": clip.stretches, **asdict(clip.identities),
-            "found_share": clip.identities.found_share, "own_share": clip.identities.own_share,
-            "idf1": clip.identities.idf1, "numbers": clip.numbers,
-        }
-        for clip in clips
-    ]  # fmt: skip
+def _percent(shares: Sequence[float | None]) -> str:
+    """Mean and range of the shares that there are."""
+    percents = [100 * share for share in shares if share is not None]
+    if not percents:
+        return "–"
+    spread = f" ({min(percents):.1f} to {max(percents):.1f})" if len(percents) > 1 else ""
+    return f"{statistics.fmean(percents):.1f} %{spread}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,7 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"persons: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("persons: interrupted; nothing was written.", file=sys.stderr)
+        kept = "the same command resumes" if arguments.output else "nothing is kept without --output"
+        print(f"persons: interrupted; {kept}.", file=sys.stderr)
         return 130
 
 
@@ -145,25 +135,36 @@ def _measure(arguments: argparse.Namespace) -> int:
     progress = _reporter()
     with one_blas_thread():
         pipeline = Pipeline.best(bundle, PipelineOptions(device="cpu"))
-        clips = [
-            measure(pipeline, name, SCENES[name], seed, progress)
-            for name in arguments.clips
-            for seed in range(SEEDS, SEEDS + arguments.seeds)
-        ]
+        settings = {
+            "models": bundle.meta.name, "hash": bundle.content_hash, "variants": dict(pipeline.variants),
+            "code": measuring_code(),
+        }  # fmt: skip
+        file = FiguresFile(arguments.output, settings)
+        clips = _clips(pipeline, arguments, file, progress)
         costs = several_faces.measure(pipeline, arguments.rounds, progress) if arguments.cost else None
+        if costs is not None:
+            file.set_costs([asdict(cost) for cost in costs])
     print(f"{bundle.meta.name}, {bundle.short_hash}")
     if clips:
         print(f"\n{render(clips)}")
     if costs is not None:
         print(f"\n{several_faces.render(costs)}")
-    if arguments.output:
-        result = {
-            "models": bundle.meta.name, "hash": bundle.content_hash, "variants": dict(pipeline.variants),
-            "clips": as_json(clips), "costs": None if costs is None else [asdict(cost) for cost in costs],
-        }  # fmt: skip
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(arguments.output, json.dumps(result, indent=1) + "\n")
     return 0
+
+
+def _clips(
+    pipeline: Pipeline, arguments: argparse.Namespace, file: FiguresFile, progress: Progress
+) -> list[ClipFigures]:
+    """The figures of all clips that were asked for, all kinds of a seed before the next seed."""
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    asked = [(name, seed) for seed in seeds for name in dict.fromkeys(arguments.clips)]
+    missing = [clip for clip in asked if clip not in file.clips]
+    if len(missing) < len(asked):
+        print(f"  {len(asked) - len(missing)} of {len(asked)} clips are in {arguments.output}", file=sys.stderr)
+    for done, (name, seed) in enumerate(missing, 1):
+        file.add(measure(pipeline, name, SCENES[name], seed, progress))
+        progress("clips", done, len(missing))
+    return sorted((file.clips[clip] for clip in asked), key=lambda clip: arguments.clips.index(clip.scene))
 
 
 def _reporter() -> Progress:
@@ -187,9 +188,22 @@ def _parser() -> argparse.ArgumentParser:
         "--clips", nargs="*", default=list(SCENES), metavar="NAME", help=f"of {', '.join(SCENES)} (default: all)"
     )
     parser.add_argument("--seeds", type=_count, default=1, metavar="N", help="clips of each kind (default: 1)")
+    parser.add_argument(
+        "--first-seed",
+        type=_count,
+        default=SEEDS,
+        metavar="S",
+        help="the first clip of each kind (default: %(default)s)",
+    )
     parser.add_argument("--cost", action="store_true", help="also measure the time of one, two and four faces")
     parser.add_argument("--rounds", type=_count, default=5, metavar="N", help="turns of --cost (default: %(default)s)")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="JSON file")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="JSON file, written after each clip; clips that it has are not measured again",
+    )
     return parser
 
 

@@ -5,6 +5,7 @@ Tables (and `TruthFigures`) in, HTML sections of small multiples out; see `plots
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -25,12 +26,33 @@ _POSE_NAMES = ("pitch (up and down)", "yaw (left and right)", "roll (to the shou
 _GAZE_NAMES = ("gaze left and right", "gaze up and down")
 
 
+@dataclass(frozen=True)
+class Wording:
+    """What charts of one person of several say differently."""
+
+    of: str = ""  #: begins the headings: "Person 3"
+    intensities: str = "Intensity from 0 to 5 after calibration and smoothing over the clip"
+    shaded: str = "no face tracked"
+
+    def heading(self, text: str) -> str:
+        return f"{escape(self.of)}: {text[0].lower()}{text[1:]}" if self.of else text
+
+
+USUAL = Wording()
+
+
 def _legend(with_truth: bool) -> str:
     truth = '<span><i class="key truth"></i>truth</span>' if with_truth else ""
     return f'<p class="legend"><span><i class="key found"></i>measured</span>{truth}</p>'
 
 
-def au_charts(table: ResultTable, true: ResultTable | None, figures: TruthFigures | None, seconds: Array) -> str:
+def au_charts(
+    table: ResultTable,
+    true: ResultTable | None,
+    figures: TruthFigures | None,
+    seconds: Array,
+    wording: Wording = USUAL,
+) -> str:
     good, charts = table.success, []
     truths = {} if true is None else true.aus("r")
     for name, values in table.aus("r").items():
@@ -46,13 +68,19 @@ def au_charts(table: ResultTable, true: ResultTable | None, figures: TruthFigure
     if not charts:
         return ""
     return (
-        "<section><h2>Action units over time</h2>\n<p>Intensity from 0 to 5 after calibration and smoothing over the "
-        f"clip; time in seconds. All charts have the same axes.{_shaded(good)}</p>\n{_legend(true is not None)}\n"
+        f"<section><h2>{wording.heading('Action units over time')}</h2>\n<p>{wording.intensities}; time in seconds. "
+        f"All charts have the same axes.{_shaded(good, wording)}</p>\n{_legend(true is not None)}\n"
         f'<div class="charts">{"".join(charts)}</div></section>'
     )
 
 
-def pose_charts(table: ResultTable, true: ResultTable | None, figures: TruthFigures | None, seconds: Array) -> str:
+def pose_charts(
+    table: ResultTable,
+    true: ResultTable | None,
+    figures: TruthFigures | None,
+    seconds: Array,
+    wording: Wording = USUAL,
+) -> str:
     good, charts = table.success, []
     measured = [None if table.pose is None else table.pose[:, 3:], table.get("gaze_angle_x", "gaze_angle_y")]
     others = [None, None] if true is None else [true.pose, true.get("gaze_angle_x", "gaze_angle_y")]
@@ -75,8 +103,8 @@ def pose_charts(table: ResultTable, true: ResultTable | None, figures: TruthFigu
     if figures is not None and figures.translation_error is not None:
         text += f" The head position is off by {figures.translation_error:.0f} mm on average, most of it depth."
     return (
-        f"<section><h2>Head pose and gaze over time</h2>\n<p>{text}</p>\n{_legend(true is not None)}\n"
-        f'<div class="charts">{"".join(charts)}</div></section>'
+        f"<section><h2>{wording.heading('Head pose and gaze over time')}</h2>\n<p>{text}</p>\n"
+        f'{_legend(true is not None)}\n<div class="charts">{"".join(charts)}</div></section>'
     )
 
 
@@ -107,5 +135,5 @@ def _chart(name: str, title: str, note: str, svg: str, *, wide: bool = False) ->
     return f"<figure{style}><figcaption>{label}</figcaption>{svg}</figure>\n"
 
 
-def _shaded(good: Array) -> str:
-    return "" if good.all() else " Shaded: no face tracked."
+def _shaded(good: Array, wording: Wording) -> str:
+    return "" if good.all() else f" Shaded: {wording.shaded}."

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from auparity.atomic_files import atomic_file, write_bytes_atomically
 from auparity.errors import AuparityError, VariantUnavailable, VideoError
 from auparity.reports.clips.overlay_face import Display, draw_face
-from auparity.reports.clips.overlay_panel import BACKGROUND, HEIGHT, Panel
+from auparity.reports.clips.overlay_panel import BACKGROUND, HEIGHT, Panel, PanelCanvas
 from auparity.reports.clips.table import ResultTable, read_result_table
 
 Array = npt.NDArray[Any]
@@ -37,7 +37,45 @@ ASSUMED_FPS = 30.0
 POSTER_QUALITY = 88  # of JPEG
 
 
-class Overlay:
+class Sheet:
+    """A picture at a legible size with a panel beside it.
+
+    Parameters
+    ----------
+    size : (width, height) of the pictures in px.
+    panel : `panel_height(size)` px high.
+    """
+
+    def __init__(self, size: tuple[int, int], panel: PanelCanvas) -> None:
+        self._picture, self._panel_size = size, (panel.width, panel.height)
+        self._shown, self._display = _shown(*size)
+        columns = self._shown[0] + panel.width
+        self.size = columns + columns % 2, panel.height
+
+    def _resized(self, image: Array, frame: int) -> Array:
+        """A copy of the picture of frame `frame`, counted from 1, to draw on; VideoError if it has another size."""
+        if image.shape[1::-1] != self._picture:
+            raise VideoError(f"frame {frame}: is {image.shape[1::-1]} px, the first one was {self._picture}.")
+        return _resized(image, self._shown)
+
+    def _beside(self, shown: Array, panel: Array) -> Array:
+        canvas = np.full((self.size[1], self.size[0], 3), BACKGROUND, np.uint8)
+        top = (self.size[1] - self._shown[1]) // 2
+        canvas[top : top + self._shown[1], : self._shown[0]] = shown
+        canvas[:, self._shown[0] : self._shown[0] + self._panel_size[0]] = panel
+        return canvas
+
+
+def panel_height(size: tuple[int, int]) -> int:
+    """Height in px of the panel beside pictures of (width, height) px.
+
+    A panel lower than its own height would be illegible: low pictures get a margin instead.
+    """
+    tall = max(_shown(*size)[0][1], HEIGHT)
+    return tall + tall % 2
+
+
+class Overlay(Sheet):
     """Draws the frames of one table.
 
     Parameters
@@ -52,15 +90,11 @@ class Overlay:
         self, table: ResultTable, size: tuple[int, int], *, fps: float = ASSUMED_FPS, truth: ResultTable | None = None,
         whole: bool = True,
     ) -> None:  # fmt: skip
-        self.table, self._picture = table, size
-        self._shown, self._display = _shown(*size)
-        # A panel lower than its own height would be illegible: low pictures get a margin instead.
-        tall = max(self._shown[1], HEIGHT)
+        self.table = table
         self._truth = None if truth is None else truth.landmarks
         true_aus = None if truth is None else truth.aus("r")
-        self.panel = Panel(table, tall + tall % 2, fps=fps, truth=true_aus, whole=whole)
-        columns = self._shown[0] + self.panel.width
-        self.size = columns + columns % 2, self.panel.height
+        self.panel = Panel(table, panel_height(size), fps=fps, truth=true_aus, whole=whole)
+        super().__init__(size, self.panel)
 
     def draw(self, image: Array, row: int) -> Array:
         """The picture of one row with marks and panel: (H, W, 3) uint8 BGR of the overlay's size.
@@ -69,12 +103,10 @@ class Overlay:
         ------
         VideoError : the picture has another size than the first.
         """
-        if image.shape[1::-1] != self._picture:
-            raise VideoError(f"frame {row + 1}: is {image.shape[1::-1]} px, the first one was {self._picture}.")
-        shown = _resized(image, self._shown)
+        shown = self._resized(image, row + 1)
         truth = self._truth[row] if self._truth is not None and row < len(self._truth) else None
         draw_face(shown, self.table, row, self._display, truth)
-        return self._with_panel(shown, row)
+        return self._beside(shown, self.panel.draw(row))
 
     def draw_frame(self, image: Array, table: ResultTable) -> Array:
         """The picture of a frame with every face of `table`, which holds its rows; the panel shows the first one."""
@@ -83,14 +115,7 @@ class Overlay:
         shown = _resized(image, self._shown)
         for row in range(len(table)):
             draw_face(shown, table, row, self._display)
-        return self._with_panel(shown, 0 if len(table) else None)
-
-    def _with_panel(self, shown: Array, row: int | None) -> Array:
-        canvas = np.full((self.size[1], self.size[0], 3), BACKGROUND, np.uint8)
-        top = (self.size[1] - self._shown[1]) // 2
-        canvas[top : top + self._shown[1], : self._shown[0]] = shown
-        canvas[:, self._shown[0] : self._shown[0] + self.panel.width] = self.panel.draw(row)
-        return canvas
+        return self._beside(shown, self.panel.draw(0 if len(table) else None))
 
 
 def write_overlay(
@@ -123,28 +148,43 @@ def write_overlay(
         raise AuparityError(f"{csv}: is the table of an image; overlay videos are made of clips.")
     if not len(table):
         raise AuparityError(f"{csv}: has no rows to draw.")
-    rate = fps or ASSUMED_FPS
+    rate, true = fps or ASSUMED_FPS, None if truth is None else read_result_table(truth)
     shown = most_expressive(table) if poster_row is None else poster_row
-    overlay: Overlay | None = None
-    row = 0
-    writer: cv2.VideoWriter | None = None
+
+    def drawn() -> Iterator[Array]:
+        overlay, row = None, 0
+        for row, image in enumerate(_first(frames, len(table)), 1):
+            if overlay is None:
+                overlay = Overlay(table, (image.shape[1], image.shape[0]), fps=rate, truth=true)
+            picture = overlay.draw(image, row - 1)
+            if poster is not None and row - 1 == shown:
+                write_jpeg(poster, picture)
+            yield picture
+        if row < len(table):
+            raise AuparityError(f"{csv}: has {len(table)} rows, but the clip gave {row} frames; it is another clip's.")
+
+    return write_video(drawn(), out_path, rate)
+
+
+def write_video(pictures: Iterable[Array], out_path: Path, fps: float) -> int:
+    """Write pictures (H, W, 3) uint8 BGR of one size as a WebM video, atomically; how many there were.
+
+    Raises
+    ------
+    VariantUnavailable : OpenCV has no VP8 encoder here.
+    """
+    writer, count = None, 0
     with atomic_file(out_path, suffix=SUFFIX) as part:
         try:
-            for row, image in enumerate(_first(frames, len(table)), 1):
-                if overlay is None or writer is None:
-                    size = (image.shape[1], image.shape[0])
-                    overlay = Overlay(table, size, fps=rate, truth=None if truth is None else read_result_table(truth))
-                    writer = open_webm(part, rate, overlay.size)
-                drawn = overlay.draw(image, row - 1)
-                writer.write(drawn)
-                if poster is not None and row - 1 == shown:
-                    write_jpeg(poster, drawn)
+            for picture in pictures:
+                count += 1
+                if writer is None:
+                    writer = open_webm(part, fps, (picture.shape[1], picture.shape[0]))
+                writer.write(picture)
         finally:
             if writer is not None:
                 writer.release()
-        if writer is None or row < len(table):
-            raise AuparityError(f"{csv}: has {len(table)} rows, but the clip gave {row} frames; it is another clip's.")
-    return row
+    return count
 
 
 def write_photograph(image: Array, csv: Path, out_path: Path) -> int:
@@ -171,7 +211,7 @@ def photograph_jpeg(image: Array, table: ResultTable) -> bytes:
     canvas = _resized(image, size)
     for row in range(len(table)):
         draw_face(canvas, table, row, display)
-    return _jpeg(canvas)
+    return jpeg(canvas)
 
 
 def _shown(width: int, height: int) -> tuple[tuple[int, int], Display]:
@@ -195,10 +235,11 @@ def most_expressive(table: ResultTable) -> int:
 
 def write_jpeg(path: Path, image: Array) -> None:
     """Write a picture atomically."""
-    write_bytes_atomically(path, _jpeg(image))
+    write_bytes_atomically(path, jpeg(image))
 
 
-def _jpeg(image: Array) -> bytes:
+def jpeg(image: Array) -> bytes:
+    """A picture as a JPEG file."""
     good, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, POSTER_QUALITY])
     assert good  # encoding to memory an array of the right type does not fail
     return data.tobytes()

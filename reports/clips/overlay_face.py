@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from auparity.reports.clips.table import ResultTable
+from auparity.reports.clips.table import NOBODY, ResultTable
 
 Array = npt.NDArray[Any]
 Colour = tuple[int, int, int]
@@ -51,6 +51,8 @@ _CIRCLE = np.stack([np.cos(np.arange(16) * np.pi / 8), np.sin(np.arange(16) * np
 _DOT_SHARE, _DOT_FACES = 0.009, (110.0, 420.0)
 #: Faces from this side on (px) have lines twice as wide.
 _LARGE_FACE = 340.0
+#: Font scale of a number as a share of the face's smaller side, and the sides (px) beyond which it stays as it is.
+_TAG_SHARE, _TAG_FACES = 0.0065, (80.0, 200.0)
 #: Opacity of curves, through which the picture is seen.
 _CURVE_OPACITY = 0.55
 
@@ -66,17 +68,32 @@ class Display:
         return (np.asarray(points, np.float64) + 0.5) * self.scale - 0.5
 
 
-def draw_face(canvas: Array, table: ResultTable, row: int, display: Display, truth: Array | None = None) -> None:
+@dataclass(frozen=True)
+class Mark:
+    """How a face is told from the other faces of a picture."""
+
+    number: int
+    colour: Colour
+
+    @property
+    def text(self) -> str:
+        return "?" if self.number == NOBODY else str(self.number)
+
+
+def draw_face(
+    canvas: Array, table: ResultTable, row: int, display: Display, truth: Array | None = None, mark: Mark | None = None
+) -> None:
     """Draw the face of one row onto a canvas that shows the picture at `display.scale`; in place.
 
     Parameters
     ----------
     canvas : (H, W, 3) uint8 BGR.
     truth : (68, 2) true landmarks in px of the picture, drawn as rings into which the dots should fall.
+    mark : of several people, whose face it is: its number stands above the box, which has its colour.
     """
     landmarks, tracked = table.landmarks, bool(table.success[row])
     assert landmarks is not None  # read_result_table asks for them
-    colour = MEASURED if tracked else LOST
+    colour = LOST if not tracked else MEASURED if mark is None else mark.colour
     points = display.points(landmarks[row])
     side = float(np.ptp(points, axis=0).min())
     radius, line = _DOT_SHARE * float(np.clip(side, *_DOT_FACES)), 1 if side < _LARGE_FACE else 2
@@ -87,6 +104,8 @@ def draw_face(canvas: Array, table: ResultTable, row: int, display: Display, tru
     _draw_curves(canvas, points, eyes, colour, line)
     for point in points:
         _dot(canvas, point, radius, colour)
+    if mark is not None:
+        _tag(canvas, points, mark.text, colour)
     if not tracked:
         return
     _corners(canvas, points, colour, line)
@@ -141,8 +160,13 @@ def rotation_matrix(euler: Array) -> Array:
 
 def _fixed(point: Sequence[float] | Array) -> tuple[int, int]:
     """A point in OpenCV's fixed-point coordinates, kept within their range."""
-    x, y = np.clip(np.rint(np.asarray(point) * _ONE), -(2**24), 2**24)
-    return int(x), int(y)
+    x, y = _fixed_path(np.asarray(point)).tolist()
+    return x, y
+
+
+def _fixed_path(points: Array) -> Array:
+    """The same of points (..., 2), int32."""
+    return np.clip(np.rint(points * _ONE), -(2**24), 2**24).astype(np.int32)
 
 
 def _dot(canvas: Array, point: Array, radius: float, colour: Colour) -> None:
@@ -152,8 +176,7 @@ def _dot(canvas: Array, point: Array, radius: float, colour: Colour) -> None:
 
 def _disc(canvas: Array, point: Array, radius: float, colour: Colour) -> None:
     """A disc about a point; OpenCV's own small circles come out as diamonds."""
-    rim = np.array([_fixed(point + radius * corner) for corner in _CIRCLE], np.int32)
-    cv2.fillConvexPoly(canvas, rim, colour, cv2.LINE_AA, _SHIFT)
+    cv2.fillConvexPoly(canvas, _fixed_path(point + radius * _CIRCLE), colour, cv2.LINE_AA, _SHIFT)
 
 
 def _ring(canvas: Array, point: Array, radius: float, colour: Colour, width: int) -> None:
@@ -161,8 +184,7 @@ def _ring(canvas: Array, point: Array, radius: float, colour: Colour, width: int
 
 
 def _curve(canvas: Array, points: Array, closed: bool, colour: Colour, width: int) -> None:
-    path = np.array([_fixed(point) for point in points], np.int32)
-    cv2.polylines(canvas, [path], closed, colour, width, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(canvas, [_fixed_path(points)], closed, colour, width, cv2.LINE_AA, _SHIFT)
 
 
 def _arrow(canvas: Array, start: Array, end: Array, colour: Colour, width: int) -> None:
@@ -192,3 +214,18 @@ def _corners(canvas: Array, points: Array, colour: Colour, line: int) -> None:
         for y, step_y in ((low[1], arm), (high[1], -arm)):
             path = np.array([_fixed((x + step_x, y)), _fixed((x, y)), _fixed((x, y + step_y))], np.int32)
             cv2.polylines(canvas, [path], False, colour, 2 * line, cv2.LINE_AA, _SHIFT)
+
+
+def _tag(canvas: Array, points: Array, text: str, colour: Colour) -> None:
+    """Text on a plate above the left end of the face, kept inside the picture."""
+    side = float(np.clip(np.ptp(points, axis=0).min(), *_TAG_FACES))
+    scale = side * _TAG_SHARE
+    thickness = max(1, round(2 * scale))
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    pad = round(0.4 * height)
+    plate = np.array([max(width, height) + 2 * pad, height + 2 * pad])
+    low = points.min(axis=0) - [4, plate[1] + 8]
+    x, y = np.clip(np.rint(low), 0, np.maximum([canvas.shape[1], canvas.shape[0]] - plate, 0)).astype(int).tolist()
+    cv2.rectangle(canvas, (x, y), (x + int(plate[0]) - 1, y + int(plate[1]) - 1), colour, -1)
+    start = x + (int(plate[0]) - width) // 2, y + pad + height
+    cv2.putText(canvas, text, start, cv2.FONT_HERSHEY_SIMPLEX, scale, SHADE, thickness, cv2.LINE_AA)

@@ -9,23 +9,33 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 import numpy.typing as npt
 
 from auparity.atomic_files import write_text_atomically
 from auparity.errors import AuparityError
-from auparity.reports.action_units import ACTION_UNITS
+from auparity.reports.clips.au_table import au_table
 from auparity.reports.clips.charts import au_charts, landmark_chart, pose_charts
 from auparity.reports.clips.figures import N_AUS, TruthFigures, truth_figures
+from auparity.reports.clips.measures import measures
+from auparity.reports.clips.people import People, people_of
+from auparity.reports.clips.people_sections import (
+    people_charts,
+    people_choice,
+    people_comparison,
+    people_overview,
+    people_style,
+    people_tiles,
+    people_verdict,
+)
 from auparity.reports.clips.sidecar import Sidecar, read_sidecar
 from auparity.reports.clips.table import ResultTable, read_result_table
-from auparity.reports.page_text import degrees, number, percent
+from auparity.reports.page_text import degrees, percent
 from auparity.reports.results.text import safe
 from auparity.reports.truth.targets import AU_CORRELATION, TargetResult, targets
 
@@ -33,6 +43,10 @@ Array = npt.NDArray[Any]
 
 #: Videos up to this size (bytes) go into the page; larger ones stay beside it and are linked.
 LARGEST_EMBEDDED = 24 << 20
+PEOPLE_DRAWN = (
+    "68 landmarks, eyes, head axes and gaze drawn on every face, in the colour and with the number of its person, and "
+    "beside them a column of bars for each person, with the intensity of every action unit."
+)
 
 
 def write_page(
@@ -65,37 +79,86 @@ def write_page(
             f"{csv}: {'is of an image' if table.photograph else 'has no rows'}; pages are made of clips."
         )
     if table.persons is not None:
-        raise AuparityError(f"{csv}: has several people; pages are made of clips of one face. See `auparity summary`.")
+        raise AuparityError(f"{csv}: has several people; write_people_page makes their page.")
     true = None if truth is None else read_result_table(truth)
     figures = None if true is None else truth_figures(table, true)
     sidecar, seconds = read_sidecar(csv), table.seconds(fps)
     body = [
         _head(table, figures, sidecar, seconds),
-        _warnings(sidecar),
+        _warnings(sidecar.get("warnings", [])),
         _tiles(_measured_tiles(table, sidecar) if figures is None else _truth_tiles(table, figures, sidecar)),
         _video(csv.stem, out_path, video, poster, figures is not None),
         au_charts(table, true, figures, seconds),
         pose_charts(table, true, figures, seconds),
         *([] if figures is None else [landmark_chart(table, figures, seconds)]),
-        _au_table(table, figures),
+        au_table(measures(table).aus, figures),
         _reproduce(sidecar, commands),
     ]
-    style = (resources.files("auparity.reports") / "page.css").read_text(encoding="utf-8")
-    page = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>auparity: {safe(csv.stem)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</body>\n</html>\n"
-    )
-    write_text_atomically(out_path, page)
+    write_text_atomically(out_path, _document(csv.stem, _style("page.css"), body))
     return figures
 
 
+def write_people_page(
+    csv: Path,
+    out_path: Path,
+    *,
+    fps: float,
+    frames: int | None = None,
+    notes: Sequence[str] = (),
+    video: Path | None = None,
+    poster: Path | None = None,
+    portraits: Mapping[int, bytes] | None = None,
+    commands: Sequence[str] = (),
+) -> People:
+    """Write the page of a clip of several people, atomically; the figures of each of them.
+
+    Parameters
+    ----------
+    csv : the table of a clip, with `persons`.
+    fps : frames a second, for tables whose time stamps are all 0.
+    frames : length of the clip; None for what the sidecar says, or that of the last row's frame.
+    notes : what else is to be said at the top of the page.
+    video, poster, portraits : what `write_people_overlay` made.
+    commands : command lines that reproduce everything.
+
+    Raises
+    ------
+    AuparityError : the table cannot be read, is empty, or is not of several people.
+    """
+    table, sidecar = read_result_table(csv), read_sidecar(csv)
+    if table.persons is None or not len(table):
+        raise AuparityError(f"{csv}: {'is not of several people' if len(table) else 'has no rows'}.")
+    people = people_of(table, frames or sidecar.get("frames"), fps)
+    body = [
+        _title("Measurements", csv.stem, people.frames, people.seconds[1], sidecar, people_verdict(people)),
+        _warnings([*sidecar.get("warnings", []), *notes]),
+        _tiles(people_tiles(people) + _speed_tile(sidecar)),
+        people_overview(people, portraits or {}),
+        _figure(f"Video of {csv.stem}: {PEOPLE_DRAWN}", out_path, video, poster),
+        *([people_comparison(people), people_choice(people), people_charts(people, sidecar)] if people.persons else []),
+        _reproduce(sidecar, commands),
+    ]
+    style = _style("page.css") + _style("people.css") + people_style(people)
+    write_text_atomically(out_path, _document(csv.stem, style, body))
+    return people
+
+
+def _style(name: str) -> str:
+    return (resources.files("auparity.reports") / name).read_text(encoding="utf-8")
+
+
+def _document(name: str, style: str, body: Sequence[str]) -> str:
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>auparity: {safe(name)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        + "\n".join(part for part in body if part)
+        + "\n</body>\n</html>\n"
+    )
+
+
 def _head(table: ResultTable, figures: TruthFigures | None, sidecar: Sidecar, seconds: Array) -> str:
-    share, bundle = table.success.mean(), sidecar.get("bundle", {})
-    length = f"{len(table)} frames, {seconds[-1]:.1f} s" if seconds[-1] > 0 else f"{len(table)} frames"
-    weights = f", models {safe(str(bundle['name']))} {safe(str(bundle.get('version', '')))}" if "name" in bundle else ""
+    share = measures(table).share
     if figures is None:
         title = "Measurements"
         verdict = f"A face was tracked in {percent(share)} of the frames."
@@ -111,15 +174,22 @@ def _head(table: ResultTable, figures: TruthFigures | None, sidecar: Sidecar, se
             f" {figures.aus_following} of the {len(figures.moving)} AUs that move in this clip follow the truth with r "
             f"of {targets()[AU_CORRELATION].limit} or more."
         )
+    return _title(title, table.path.stem, len(table), seconds[-1], sidecar, verdict)
+
+
+def _title(title: str, name: str, frames: int, seconds: float, sidecar: Sidecar, verdict: str) -> str:
+    bundle = sidecar.get("bundle", {})
+    length = f"{frames} frames, {seconds:.1f} s" if seconds > 0 else f"{frames} frames"
+    weights = f", models {safe(str(bundle['name']))} {safe(str(bundle.get('version', '')))}" if "name" in bundle else ""
     return (
-        f'<header><h1>{title}</h1>\n<p class="faint">{safe(table.path.stem)}: {length}{weights}</p>\n'
+        f'<header><h1>{title}</h1>\n<p class="faint">{safe(name)}: {length}{weights}</p>\n'
         f'<p class="verdict">{verdict}</p></header>'
     )
 
 
-def _warnings(sidecar: Sidecar) -> str:
-    """Warnings of the extraction, shown before any figure."""
-    items = "".join(f"<li>{safe(text)}</li>" for text in sidecar.get("warnings", []))
+def _warnings(warnings: Sequence[str]) -> str:
+    """Warnings, those of the extraction first, shown before any figure."""
+    items = "".join(f"<li>{safe(text)}</li>" for text in warnings)
     return f'<ul class="warnings">{items}</ul>' if items else ""
 
 
@@ -130,10 +200,10 @@ def _tiles(tiles: Sequence[tuple[str, str, str]]) -> str:
 
 
 def _measured_tiles(table: ResultTable, sidecar: Sidecar) -> list[tuple[str, str, str]]:
-    good = table.success
-    tiles = [(percent(good.mean()), "of the frames with a tracked face", "")]
-    if "confidence" in table.columns and good.any():
-        tiles.append((f"{table.columns['confidence'][good].mean():.2f}", "mean confidence, of 1", ""))
+    figures = measures(table)
+    tiles = [(percent(figures.share), "of the frames with a tracked face", "")]
+    if figures.confidence is not None:
+        tiles.append((f"{figures.confidence:.2f}", "mean confidence, of 1", ""))
     return tiles + _speed_tile(sidecar)
 
 
@@ -183,12 +253,17 @@ def _remark(target: str, reached: bool) -> str:
 
 
 def _video(name: str, page: Path, video: Path | None, poster: Path | None, with_truth: bool) -> str:
-    if video is None:
-        return ""
     alt = (
         f"Video of {name}: 68 landmarks, eyes, head axes and gaze drawn on the face, and a bar for every action unit "
         "beside it." + (" Rings and ticks mark the truth." if with_truth else "")
     )
+    return _figure(alt, page, video, poster)
+
+
+def _figure(alt: str, page: Path, video: Path | None, poster: Path | None) -> str:
+    """The video with its description; "" without one."""
+    if video is None:
+        return ""
     image = "" if poster is None else _data(poster, "image/jpeg")
     small = video.stat().st_size <= LARGEST_EMBEDDED
     source = _data(video, "video/webm") if small else safe(_link(video, page))
@@ -204,42 +279,6 @@ def _video(name: str, page: Path, video: Path | None, poster: Path | None, with_
 def _link(target: Path, page: Path) -> str:
     """The relative address of a file, whatever characters its name has."""
     return quote(os.fsencode(Path(os.path.relpath(target, page.parent)).as_posix()))
-
-
-def _au_table(table: ResultTable, figures: TruthFigures | None) -> str:
-    good = table.success
-    intensity, presence = table.aus("r"), table.aus("c")
-    heads = ["AU", "mean", "largest", "present"]
-    if figures is not None:
-        heads += ["truly present", "MAE", "r", "F1 of presence"]
-    rows = []
-    for name in dict.fromkeys([*intensity, *presence]):
-        values = intensity[name][good] if name in intensity else np.zeros(0)
-        cells = [number(_or_none(np.mean, values)), number(_or_none(np.max, values))]
-        cells.append(percent(_or_none(np.mean, presence[name][good] if name in presence else np.zeros(0))))
-        if figures is not None:
-            one, other = figures.intensities.get(name), figures.presences.get(name)
-            cells += [
-                percent(None if other is None else other.true_share),
-                number(None if one is None else one.mae), number(None if one is None else one.r),
-                number(None if other is None else other.f1),
-            ]  # fmt: skip
-        label = f'<th scope="row"><b>{safe(name)}</b> {safe(ACTION_UNITS.get(name, ""))}</th>'
-        rows.append(f"<tr>{label}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    if not rows:
-        return ""
-    compared = (
-        " MAE and r compare intensities with the truth; a dash: the AU does not move in this clip or has no intensity."
-        if figures is not None
-        else ""
-    )
-    head = "".join(f'<th scope="col">{head}</th>' for head in heads)
-    return (
-        '<section><h2>Action units</h2>\n<div class="scroll"><table>\n<caption>Over the frames with a tracked face; '
-        f"intensities from 0 to 5.{compared}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
-        + "\n".join(rows)
-        + "\n</tbody></table></div></section>"
-    )
 
 
 def _reproduce(sidecar: Sidecar, commands: Sequence[str]) -> str:
@@ -260,7 +299,3 @@ def _reproduce(sidecar: Sidecar, commands: Sequence[str]) -> str:
 
 def _data(path: Path, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
-
-
-def _or_none(statistic: Any, values: Array) -> float | None:
-    return float(statistic(values)) if len(values) else None

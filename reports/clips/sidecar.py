@@ -83,6 +83,9 @@ class Request(TypedDict, total=False):
     columns: list[str] | None
     landmarks: Landmarks | None
     static_aus: bool | None
+    faces: int | str | None
+    aus: str | None
+    face: str | None
 
 
 class Table(TypedDict, total=False):

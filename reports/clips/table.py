@@ -27,6 +27,8 @@ _POSE = tuple(f"pose_{kind}{axis}" for kind in "TR" for axis in "xyz")
 _PARAMS = ("p_scale", "p_rx", "p_ry", "p_rz", "p_tx", "p_ty")
 #: A table of faces has at least the landmarks.
 LANDMARKS = ("x_0", "y_67")
+#: `person_id` of a row that is of nobody known.
+NOBODY = -1
 #: Pixels beyond this are outside any image; other numbers are bounded so that arithmetic with them stays finite.
 LARGEST_PIXEL, LARGEST_NUMBER = 1e6, 1e15
 _PIXELS = tuple(f"{axis}_" for axis in "xy") + tuple(f"eye_lmk_{axis}_" for axis in "xy")
@@ -39,6 +41,7 @@ class ResultTable:
     path: Path
     photograph: bool  #: rows are the faces of one image, not the frames of a clip
     columns: dict[str, Array]  #: name to (R,)
+    persons: Array | None = None  #: (R,) whose face each row has, of a clip of several people; None for other tables
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -55,15 +58,19 @@ class ResultTable:
         return None if columns is None else np.swapaxes(columns.reshape(len(columns), len(axes), count), 1, 2)
 
     @property
-    def persons(self) -> Array | None:
-        """(R,) who the face of each row is, of a clip of several people; None for other tables."""
-        return self.columns.get("person_id")
+    def kind_of_persons(self) -> str:
+        """What a number in `persons` counts, as a heading says it: persons, or OpenFace's slots."""
+        return "Person" if "person_id" in self.columns else "Face slot"
 
     def of_person(self, person: float) -> ResultTable:
         """The rows of one person."""
         assert self.persons is not None
-        rows = self.persons == person
-        return ResultTable(self.path, self.photograph, {name: values[rows] for name, values in self.columns.items()})
+        return self.rows(self.persons == person)
+
+    def rows(self, chosen: Array) -> ResultTable:
+        """These rows, by their places or by (R,) bool."""
+        columns = {name: values[chosen] for name, values in self.columns.items()}
+        return ResultTable(self.path, self.photograph, columns, None if self.persons is None else self.persons[chosen])
 
     @property
     def success(self) -> Array:
@@ -141,4 +148,19 @@ def read_result_table(path: Path, needed: Collection[str] = LANDMARKS) -> Result
         if odd.size:
             place = f"row {odd[0] + 1}, {name}"
             raise FileFormatError(path, place, f"a number up to {limit:g}", f"{values[odd[0]]}", "Extract it again.")
-    return ResultTable(path, "frame" not in columns, columns)
+    return ResultTable(path, "frame" not in columns, columns, _persons(columns))
+
+
+def _persons(columns: dict[str, Array]) -> Array | None:
+    """Whose face each row has, if the table is of a clip of several people.
+
+    This is `person_id`, or, in tables of OpenFace's FaceLandmarkVidMulti, which has no such column, the slot `face_id`.
+    Those are recognised by several slots, or by frames without a row: a table of one face has a row for each frame.
+    """
+    slots, frames = columns.get("face_id"), columns.get("frame")
+    if frames is None or "person_id" in columns:
+        return columns.get("person_id")
+    if slots is None or not len(slots):
+        return None
+    steps = np.diff(frames, prepend=0)
+    return slots if np.any(slots != slots[0]) or (steps.min() > 0 and steps.max() > 1) else None

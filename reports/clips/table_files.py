@@ -27,6 +27,17 @@ PARQUET_EXTRA, PARQUET_RATIO = 64 << 20, 200
 WHAT = "a table of faces"
 
 
+def tables_in(folder: Path) -> list[Path]:
+    """The CSV and Parquet files of a folder, by name; whether they are tables of faces is not known yet."""
+    return sorted(path for path in folder.iterdir() if path.suffix in (".csv", PARQUET) and path.is_file())
+
+
+def shown_name(table: Path) -> str:
+    """What pages and summaries call a table: NAME, or NAME.parquet if there is a NAME.csv, too."""
+    shared = table.suffix != ".csv" and table.with_suffix(".csv").exists()
+    return table.name if shared else table.stem
+
+
 def read_csv_columns(path: Path) -> dict[str, Column]:
     """Name to (R,) float64 of the columns of numbers; spaces after commas, as OpenFace writes them, do not matter.
 

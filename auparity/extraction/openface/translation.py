@@ -10,6 +10,7 @@ from auparity.errors import AuparityError, ModelFormatError
 from auparity.extraction.jobs import Job, camera_job
 from auparity.extraction.openface.locators import GivenBoxes, read_boxes, read_cascade
 from auparity.extraction.openface.options import GROUP_OPTIONS, VIDEO, Given, UsageError
+from auparity.extraction.option_names import OPENFACE
 from auparity.extraction.outputs.settings import AlignedFaces, OutputSettings
 from auparity.extraction.sidecars import Intrinsics
 from auparity.extraction.types import ExtractionSettings
@@ -96,6 +97,7 @@ def settings_of(given: Given) -> ExtractionSettings:
         output_dir=directory,
         intrinsics=Intrinsics(fx, fx if fy is None else fy, cx, cy),
         overwrite=True,  # as OpenFace does
+        option_names=OPENFACE,
         timestamps="index",
         multi_view=given.one("-multi_view", given.has("-wild")),
         faces=FACES if several else None,
@@ -221,7 +223,9 @@ def _in_store(path: Path, option: str) -> Path:
     found = next((place for place in looked if place.is_file()), None)
     if found is None:
         shown = ", ".join(printable(place) for place in looked)
-        raise ModelFormatError(path, None, f"the file of {option}", f"no such file ({shown})", layout.ADVICE)
+        fetch = "Get the models with `auparity models fetch openface --accept-license`"
+        advice = f"{fetch}, or name another file with {option}."
+        raise ModelFormatError(path, None, f"the file of {option}", f"no such file ({shown})", advice)
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from auparity.atomic_files import write_text_atomically
+from auparity.atomic_files import write_text_atomically, writing
 from auparity.errors import ContractError, VariantUnavailable
 from auparity.extraction.outputs.files import check_replaceable, remove_abandoned
 from auparity.extraction.outputs.settings import OUTPUTS, Output, OutputSettings, output_path
@@ -86,27 +86,31 @@ class ClipOutputs:
         self._facts: dict[Output, dict[str, Any]] = {}
 
     def begin(self) -> None:
-        """Create the temporary files; raises `OSError`. `append` does it with the first rows."""
+        """Create the temporary files; raises `WriteError`. `append` does it with the first rows."""
         if self._writers is not None:
             return
         self._writers = {}
         for output in self._settings.written:
-            target = output_path(self._paths.directory, self._paths.name, output, self._layout)
-            writer = self._open(output, target)
+            target = self._target(output)
+            with writing(target):
+                writer = self._open(output, target)
             if writer is not None:
                 self._writers[output] = writer
 
     def append(self, image: Image, results: list[FrameResult]) -> None:
-        """The rows of the next frame, or of an image; raises `OSError`."""
+        """The rows of the next frame, or of an image; raises `WriteError`."""
         self.begin()
-        for writer in (self._writers or {}).values():
-            writer.append(image, results)
+        for output, writer in (self._writers or {}).items():
+            with writing(self._target(output)):
+                writer.append(image, results)
 
     def finish(self, n_rows: int, camera: Camera) -> None:
-        """Complete the outputs of a table with so many rows; raises `OSError`."""
+        """Complete the outputs of a table with so many rows; raises `WriteError`."""
         self.begin()
         self._camera = camera
-        self._facts = {output: writer.finish(n_rows) for output, writer in (self._writers or {}).items()}
+        for output, writer in (self._writers or {}).items():
+            with writing(self._target(output)):
+                self._facts[output] = writer.finish(n_rows)
 
     def describe(self, paths: OutputPaths) -> dict[str, Any]:
         """What the sidecar of the table at `paths` says of the outputs, by `Output`; empty without any."""
@@ -118,12 +122,14 @@ class ClipOutputs:
         return facts
 
     def put(self, paths: OutputPaths) -> None:
-        """Give them their names beside the table at `paths`; raises `OSError`."""
+        """Give them their names beside the table at `paths`; raises `WriteError`."""
         names = output_paths(paths, self._settings, self._layout)
         for output, writer in (self._writers or {}).items():
-            writer.put(names[output])
+            with writing(names[output]):
+                writer.put(names[output])
         if self._settings.details:
-            write_text_atomically(names["details"], self._details(paths))
+            with writing(names["details"]):
+                write_text_atomically(names["details"], self._details(paths))
 
     def keep_part(self) -> None:
         """Leave what is written under temporary names; does nothing the second time."""
@@ -134,6 +140,15 @@ class ClipOutputs:
         """Remove what has not got its name; does nothing the second time."""
         for writer in (self._writers or {}).values():
             writer.discard()
+
+    def abandon(self) -> None:
+        """Remove all of them; the table has none from now on."""
+        self.discard_part()
+        self._writers, self._facts = {}, {}
+        self._settings = OutputSettings(self._settings.columns)
+
+    def _target(self, output: Output) -> Path:
+        return output_path(self._paths.directory, self._paths.name, output, self._layout)
 
     def _details(self, paths: OutputPaths) -> str:
         assert self._camera is not None  # finished
@@ -175,7 +190,7 @@ def check_outputs_replaceable(
     """
     for output, target in output_paths(paths, settings, layout).items():
         is_ours = isinstance(described.get(output), dict) and described[output].get("name") == target.name
-        check_replaceable(target, is_ours=is_ours, overwrite=overwrite)
+        check_replaceable(target, paths.options, is_ours=is_ours, overwrite=overwrite)
 
 
 def changed_outputs(

@@ -11,8 +11,16 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from auparity.atomic_files import TEMPORARY, abandoned_beside, create_beside, flush_folder, flush_to_disk
+from auparity.atomic_files import (
+    TEMPORARY,
+    abandoned_beside,
+    close_quietly,
+    create_beside,
+    flush_folder,
+    flush_to_disk,
+)
 from auparity.errors import AuparityError
+from auparity.extraction.option_names import OptionNames
 from auparity.extraction.table_writers import PART
 
 #: Ends the names of unfinished videos: OpenCV chooses the format by the name.
@@ -49,11 +57,11 @@ class PartFile:
 
     def keep(self) -> None:
         """Close it and leave it under its temporary name; does nothing the second time."""
-        self.file.close()
+        close_quietly(self.file)
 
     def discard(self) -> None:
         """Close and remove it; does nothing where it has its name already."""
-        self.file.close()
+        close_quietly(self.file)
         self.path.unlink(missing_ok=True)
 
 
@@ -63,7 +71,11 @@ class PartFolder:
     def __init__(self, target: Path) -> None:
         self._lock, self._lock_path = create_beside(target, LOCK)
         self.path = self._lock_path.with_suffix(PART)
-        self.path.mkdir()
+        try:
+            self.path.mkdir()
+        except BaseException:
+            self._unlock()
+            raise
 
     def write(self, name: str, data: bytes) -> None:
         """Write one file; raises `OSError`, e.g. where the disk is full."""
@@ -108,12 +120,14 @@ def remove_abandoned(target: Path) -> None:
                     shutil.rmtree(folder)
 
 
-def check_replaceable(target: Path, *, is_ours: bool, overwrite: bool) -> None:
+def check_replaceable(target: Path, options: OptionNames, *, is_ours: bool, overwrite: bool) -> None:
     """Refuse to replace a file or folder that this table's sidecar does not describe.
 
     Parameters
     ----------
-    is_ours : whether it does. overwrite : files are replaced all the same, folders never.
+    options : of the program that the user called.
+    is_ours : whether it does.
+    overwrite : files are replaced all the same, folders never.
 
     Raises
     ------
@@ -124,10 +138,10 @@ def check_replaceable(target: Path, *, is_ours: bool, overwrite: bool) -> None:
     if target.is_dir():
         raise AuparityError(
             f"{target}: exists, and nothing beside it says that auparity wrote it for this table, so it is left alone. "
-            "Move it, or choose another folder (-o)."
+            f"Move it, or choose {options.another_folder}."
         )
     if not overwrite:
         raise AuparityError(
-            f"{target}: exists, and nothing beside it says that auparity wrote it for this table. Use --overwrite to "
-            "replace it, or another folder (-o)."
+            f"{target}: exists, and nothing beside it says that auparity wrote it for this table. "
+            f"{options.replace_or(options.another_folder)}"
         )

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from auparity.errors import AuparityError
+from auparity.extraction.option_names import EXTRACT, OptionNames
 from auparity.extraction.tables import Groups, Layout
 from auparity.media import printable
 from auparity.reference.alignment import Crop
@@ -48,6 +49,11 @@ class OutputSettings:
         return self.hog or self.aligned is not None
 
     @property
+    def drawn(self) -> bool:
+        """Whether anything is made of the pictures themselves."""
+        return self.needs_faces or self.tracked
+
+    @property
     def written(self) -> tuple[Output, ...]:
         """The outputs asked for."""
         asked: dict[Output, bool] = {
@@ -68,8 +74,9 @@ def _ending(output: Output, layout: Layout) -> str:
 
 
 def check_collisions(
-    named: Sequence[tuple[str, Layout]], settings: OutputSettings, directory: Path, inputs: Sequence[Path] = ()
-) -> None:
+    named: Sequence[tuple[str, Layout]], settings: OutputSettings, directory: Path, inputs: Sequence[Path] = (),
+    options: OptionNames = EXTRACT,
+) -> None:  # fmt: skip
     """Refuse outputs of two inputs that would have one path, or of which one would be inside the other, and outputs
     that would be written over an input.
 
@@ -78,6 +85,7 @@ def check_collisions(
     named : name without suffix, and layout, of the table of each input.
     directory : the output folder.
     inputs : what is measured.
+    options : of the program that the user called.
 
     Raises
     ------
@@ -96,8 +104,8 @@ def check_collisions(
             if other is not None:
                 raise AuparityError(
                     f"an output of {printable(name)} would be written to {path}, which is also a name that "
-                    f"{printable(other)} needs. Give the tables other names with --output-name, or extract in two runs "
-                    "with different output folders (-o)."
+                    f"{printable(other)} needs. Give the tables other names with {options.name}, or extract in two "
+                    f"runs with different output folders ({options.folder})."
                 )
             taken[path] = name
     places = {path.resolve() for path in inputs}
@@ -106,7 +114,7 @@ def check_collisions(
             target = output_path(directory, name, output, layout)
             if target.resolve() in places:
                 raise AuparityError(f"{printable(target)} is an input, and an output of {printable(name)}. Choose "
-                                    "another output folder (-o).")  # fmt: skip
+                                    f"{options.another_folder}.")  # fmt: skip
 
 
 def _paths(name: str, layout: Layout, settings: OutputSettings) -> Iterator[PurePosixPath]:

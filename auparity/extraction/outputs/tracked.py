@@ -46,8 +46,7 @@ class TrackedVideo:
         frames = _frames_in(self._part.path) if self._frames else 0
         if frames != self._frames:
             # OpenCV does not say when a frame cannot be written.
-            raise OSError(f"{self._part.path}: {self._frames} frames were written, but {frames} are in the file; "
-                          "the disk may be full")  # fmt: skip
+            raise OSError(f"{self._frames} frames were written, but {frames} are in the file; the disk may be full")
         return {"frames": frames, "sha256": fingerprint_of_file(self._part.path).sha256}
 
     def put(self, target: Path) -> None:
@@ -106,4 +105,4 @@ def _frames_in(path: Path) -> int:
         with av.open(str(path)) as container:
             return sum(1 for packet in container.demux(video=0) if packet.size)
     except av.FFmpegError as error:
-        raise OSError(f"{path}: cannot be read back ({error})") from error
+        raise OSError(f"it cannot be read back: {error.strerror}; the disk may be full") from error

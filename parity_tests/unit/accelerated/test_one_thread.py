@@ -134,7 +134,7 @@ def test_every_public_step_of_a_session_is_limited():
 def test_extract_takes_it_once_for_the_whole_run(blas, tmp_path, monkeypatch):
     import cv2
 
-    from auparity.extraction.clips import extract_photograph
+    from auparity.extraction.photographs import extract_photograph
 
     found = []
 

@@ -174,7 +174,7 @@ def test_parquet_is_asked_for_before_anything_starts(extract, tmp_path, monkeypa
         (["a.avi", "--face", "largest", "--faces", "2"], "take one of them"),
         (["a.avi", "--face", "largest", "--aus", "calibrated"], "--aus is for several faces"),
         (["a.avi", "--face", "track:0", "--static-aus"], "leave --static-aus out"),
-        (["a.avi", "--face", "track:0", "--hog"], "leave --hog, --aligned and --tracked out"),
+        (["--camera", "0", "--face", "track:0", "--hog"], "record a video and measure that"),
         (["a.avi", "a.png", "--face", "largest"], "--face is for clips"),
     ],
 )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from auparity import cli
-from auparity.errors import AuparityError
+from auparity.errors import AuparityError, VideoError
 from auparity.extraction.openface import translation
 from auparity.extraction.openface.locators import HaarCascade, HaarLocator, corrected, read_boxes
 from auparity.extraction.openface.options import (
@@ -25,8 +25,10 @@ from auparity.extraction.openface.options import (
     options_of,
     parse,
 )
+from auparity.extraction.option_names import EXTRACT, OPENFACE
 from auparity.extraction.outputs.settings import AlignedFaces
 from auparity.extraction.tables import header, select
+from auparity.media.images import check_pixels
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
 from auparity.parity_tests.unit.helpers.documentation import ROOT
@@ -367,3 +369,115 @@ def test_the_page_lists_every_option():
 
 def test_usage_errors_are_errors_of_auparity():
     assert issubclass(UsageError, AuparityError)
+
+
+def foreign(word: str) -> list[str]:
+    """Options of `auparity extract` in a message, but for those of a whole command that the message names."""
+    return re.findall(r"(?<!\S)\(?(--[a-z-]+|-o)\b", re.sub(r"`auparity [^`]*`", "", word))
+
+
+def a_folder_of_aligned_faces(place, out):
+    (out / "face_aligned").mkdir(parents=True)
+    return ["-f", place / "face.avi", "-simalign"]
+
+
+def a_folder_with_the_name_of_the_table(place, out):
+    (out / "face.csv").mkdir(parents=True)
+    return ["-f", place / "face.avi", "-pose"]
+
+
+def a_sidecar_of_somebody_else(place, out):
+    out.mkdir()
+    (out / "face.csv.json").write_text("{}")
+    return ["-f", place / "face.avi", "-pose"]
+
+
+def a_sidecar_that_is_none(place, out):
+    out.mkdir()
+    (out / "face.csv.json").write_text("mine")
+    return ["-f", place / "face.avi", "-pose"]
+
+
+def outputs_with_one_name(place, out):
+    return ["-f", place / "face.avi", "-f", place / "clip", "-of", "a", "-of", "a_aligned/b", "-simalign"]
+
+
+def an_output_over_an_input(place, out):
+    (out / "face_aligned").mkdir(parents=True)
+    cv2.imwrite(str(out / "face_aligned" / "0.png"), np.zeros((9, 9, 3), np.uint8))
+    return ["-fdir", out / "face_aligned", "-of", "face", "-simalign"]
+
+
+@pytest.mark.parametrize(
+    ("arrange", "named"),
+    [
+        (a_folder_of_aligned_faces, "another folder (-out_dir)"),
+        (a_folder_with_the_name_of_the_table, "another folder (-out_dir)"),
+        (a_sidecar_of_somebody_else, "another folder (-out_dir)"),
+        (a_sidecar_that_is_none, "another folder (-out_dir)"),
+        (
+            outputs_with_one_name,
+            "other names with -of, or extract in two runs with different output folders (-out_dir)",
+        ),
+        (an_output_over_an_input, "another folder (-out_dir)"),
+    ],
+)
+def test_refusals_name_the_options_of_openface(place, tmp_path, capsys, arrange, named):
+    arguments = arrange(place, tmp_path / "out")
+    try:
+        code = run(place, "FeatureExtraction", *arguments, "-out_dir", tmp_path / "out")
+    except SystemExit as stopped:
+        code = stopped.code
+    assert code in (1, 2)
+    message = capsys.readouterr().err
+    assert named in message
+    assert foreign(message) == []
+
+
+def images_of_two_sizes(folder):
+    for name, size in (("a", 9), ("b", 12)):
+        cv2.imwrite(str(folder / f"{name}.png"), np.zeros((size, size, 3), np.uint8))
+    return "FaceLandmarkImg"
+
+
+def a_video(folder):
+    (folder / "a.avi").write_bytes(b"RIFF\0\0\0\0AVI LIST")
+    return "`auparity extract --recursive`"
+
+
+def a_folder(folder):
+    (folder / "inside").mkdir()
+    return "`auparity extract --recursive`"
+
+
+@pytest.mark.parametrize("fill", [images_of_two_sizes, a_video, a_folder])
+def test_folders_that_are_no_clip_are_refused_without_options_that_openface_lacks(place, tmp_path, capsys, fill):
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    named = fill(folder)
+    assert run(place, "FeatureExtraction", "-fdir", folder, "-out_dir", tmp_path / "out", "-pose") == 1
+    message = capsys.readouterr().err
+    assert named in message
+    assert foreign(message) == []
+
+
+def test_a_missing_model_names_the_option_of_openface(place, tmp_path, capsys):
+    arguments = ["openface", "FeatureExtraction", "-f", str(place / "face.avi"), "-mloc", "none.txt", "-q"]
+    assert cli.main([*arguments, "-out_dir", str(tmp_path)]) == 1
+    message = capsys.readouterr().err
+    assert "or name another file with -mloc." in message
+    assert foreign(message) == []
+
+
+def test_an_image_that_is_too_large_names_a_program_that_can_be_told_so():
+    with pytest.raises(VideoError) as raised:
+        check_pixels("a.png", 20_000, 20_000, 100_000_000)
+    assert "`auparity extract --max-pixels 400000000`" in str(raised.value)
+    assert foreign(str(raised.value)) == []
+    assert foreign("Use --overwrite to replace it, or another folder (-o).") == ["--overwrite", "-o"]
+
+
+def test_a_program_that_always_replaces_offers_no_option_for_it():
+    assert EXTRACT.replace_or("-x") == "Use --overwrite to replace it, or -x."
+    assert OPENFACE.replace_or(OPENFACE.another_folder) == "Use another folder (-out_dir)."
+    assert {OPENFACE.folder, OPENFACE.name} <= {option.name for option in OPTIONS}

@@ -16,13 +16,17 @@ import pytest
 
 from auparity import __version__
 from auparity.errors import AuparityError, ContractError, VideoError
-from auparity.extraction.clips import camera_for, extract_clip, extract_photograph
+from auparity.extraction.clip_run import camera_for
+from auparity.extraction.clips import extract_clip
 from auparity.extraction.jobs import StopSwitch
+from auparity.extraction.photographs import extract_photograph
 from auparity.extraction.sidecars import Intrinsics
+from auparity.extraction.table_writers import CSVTable
 from auparity.extraction.tables import header
 from auparity.extraction.types import ExtractionSettings, NoProgress
 from auparity.media import Frame, open_clip
 from auparity.parity_tests.unit.helpers.fake_pipeline import FakePipeline, write_images, write_video
+from auparity.parity_tests.unit.live.test_measure import FacesPipeline
 
 
 @pytest.fixture
@@ -536,3 +540,17 @@ def test_parquet_tables_are_named_so(clip, photograph, out):
     assert names(out) == ["face.parquet", "face.parquet.json", "group.parquet", "group.parquet.json"]
     assert parquet.read_table(out / "face.parquet")["AU01_r"].to_pylist() == [(k + 1) / 4 for k in range(8)]
     assert parquet.read_table(out / "group.parquet")["face"].to_pylist() == [0, 1]
+
+
+def test_an_interruption_between_two_faces_of_a_frame_leaves_the_frames_before_it(clip, out, monkeypatch):
+    append = CSVTable.append
+
+    def interrupted(self, face):
+        append(self, face)
+        if self.n_rows == 2:  # frame 0 has no face, frame 1 one, and frame 2 two
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(CSVTable, "append", interrupted)
+    outcome = run(clip, out, FacesPipeline(), faces=2)
+    assert (outcome.status, outcome.rows) == ("interrupted", 2)
+    assert [row["frame"] for row in rows(out / "face.incomplete.csv")] == ["2"]

@@ -121,12 +121,27 @@ def test_processes_give_the_same_table(tables, clip, tmp_path):
         assert (tmp_path / "out" / f"{name}.csv").read_bytes() == expected
 
 
-def test_a_summary_is_by_person_and_a_page_is_refused(tables, capsys):
+def test_rows_before_and_after_a_face_is_seen_are_of_nobody(comings_and_goings):
+    clip, everybody = comings_and_goings
+    nobody = [row for row in everybody if row["person_id"] == "-1"]
+    assert nobody
+    assert {row["success"] for row in nobody} == {"0"}
+    assert all(int(row["frame"]) > 3 and float(row["x_30"]) > 240 for row in nobody)
+    text = summarise(clip.parent / "all" / "leaves.csv")
+    assert text.count("### Person") == 2
+    assert "Person -1" not in text
+
+
+def test_summary_and_page_are_by_person(tables):
     text = summarise(tables / "static" / "pair.csv")
     assert text.index("### Person 0") < text.index("### Person 1")
     assert text.count("face tracked in 100.0%") == 2
-    assert cli.main(["report", str(tables / "static" / "pair.csv")]) == 1
-    assert "has several people" in capsys.readouterr().err
+    for table in (tables / "static" / "pair.csv", tables / "calibrated" / "pair.parquet"):
+        assert cli.main(["report", str(table)]) == 0
+        page = table.with_suffix(".html").read_text()
+        assert "2 people tracked, up to 2 at once" in page
+        assert ("calibrated to each face" in page) == (table.suffix == ".parquet")
+        assert ("by the static models" in page) == (table.suffix == ".csv")
 
 
 @pytest.mark.parametrize("wrong", [["--faces", "0"], ["--faces", "some"], ["--aus", "calibrated"]])
@@ -233,7 +248,5 @@ def test_the_table_of_a_person_in_parquet_is_the_same(comings_and_goings, tmp_pa
 def test_settings_that_contradict_each_other_are_refused():
     with pytest.raises(ContractError, match="None where `faces` is given"):
         ExtractionSettings(faces=2, face=FaceChoice("largest"))
-    with pytest.raises(ContractError, match="hog"):
-        ExtractionSettings(face=PersonChoice(0), outputs=OutputSettings(hog=True))
-    assert ExtractionSettings(face=PersonChoice(0), outputs=OutputSettings(details=True)).person == 0
+    assert ExtractionSettings(face=PersonChoice(0), outputs=OutputSettings(hog=True)).person == 0
     assert ExtractionSettings(face=FaceChoice("largest"), outputs=OutputSettings(hog=True)).person is None

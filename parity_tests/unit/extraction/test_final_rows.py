@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from auparity.extraction.final_rows import NOBODY, Row, of_all_faces, of_one_face, of_one_person
+from auparity.extraction.final_rows import NO_SLOT, Row, of_all_faces, of_one_face, of_one_person
 from auparity.reference.results import OfflineAUs
-from auparity.reference.video_pipeline import FaceStretch
+from auparity.reference.stretches import FaceStretch
 
 
 def stretch(face_id, person_id, frames, value):
@@ -36,12 +36,12 @@ def test_all_rows_of_several_people_stay_and_have_persons_and_the_aus_of_their_s
 
 
 def test_of_one_person_a_row_of_each_frame_stays_whatever_the_slot():
-    rows = [Row(k, face, face != NOBODY) for k in range(4) for face in (NOBODY, *(f for n, f in FACES if n == k))]
+    rows = [Row(k, face, face != NO_SLOT) for k in range(4) for face in (NO_SLOT, *(f for n, f in FACES if n == k))]
     final = of_one_person(STRETCHES, rows, 1)
-    assert [(rows[k].frame, rows[k].face_id) for k in final.kept] == [(0, NOBODY), (1, 1), (2, NOBODY), (3, 0)]
+    assert [(rows[k].frame, rows[k].face_id) for k in final.kept] == [(0, NO_SLOT), (1, 1), (2, NO_SLOT), (3, 0)]
     assert final.aus.intensity[:, 0].tolist() == [0, 2, 0, 3]
     assert final.aus.presence[:, 0].tolist() == [0, 1, 0, 1]
     assert final.persons is None
     final = of_one_person(STRETCHES, rows, 9)
-    assert all(rows[k].face_id == NOBODY for k in final.kept)
+    assert all(rows[k].face_id == NO_SLOT for k in final.kept)
     assert not final.aus.intensity.any()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import re
@@ -19,10 +18,11 @@ from auparity.cli import extract as cli_extract
 from auparity.cli import pipeline_options
 from auparity.cli import report as cli_report
 from auparity.errors import AuparityError, VariantUnavailable
-from auparity.extraction.clips import extract_clip, extract_photograph
+from auparity.extraction.clips import extract_clip
 from auparity.extraction.outputs import writers
 from auparity.extraction.outputs.clip_outputs import check_pipeline, face_crops
 from auparity.extraction.outputs.settings import AlignedFaces, OutputSettings, check_collisions
+from auparity.extraction.photographs import extract_photograph
 from auparity.extraction.tables import COLUMNS, check_groups, header
 from auparity.extraction.types import ExtractionSettings
 from auparity.media import open_clip
@@ -332,18 +332,18 @@ def test_outputs_are_cut_to_the_rows_that_the_table_has(clip, out, monkeypatch):
     assert len(names(out / "face.incomplete_aligned")) == 2
 
 
-def test_a_full_disk_keeps_what_is_done_and_the_next_run_removes_it(clip, out, monkeypatch):
+def test_an_internal_error_keeps_what_is_done_and_the_next_run_removes_it(clip, out, monkeypatch):
     append, calls = writers.HogWriter.append, []
 
-    def full(self, image, results):
+    def broken(self, image, results):
         append(self, image, results)
         calls.append(1)
         if len(calls) == 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise RuntimeError("broken")
 
     with monkeypatch.context() as patch:
-        patch.setattr(writers.HogWriter, "append", full)
-        with pytest.raises(OSError, match="No space"):
+        patch.setattr(writers.HogWriter, "append", broken)
+        with pytest.raises(RuntimeError, match="broken"):
             run(clip, out)
     left = sorted(re.sub(r"\.[0-9a-f]{12}", "", name) for name in names(out))
     assert left == [

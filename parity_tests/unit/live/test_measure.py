@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from auparity.errors import VideoError
+from auparity.errors import ContractError, VideoError
 from auparity.extraction.types import ExtractionSettings
 from auparity.live.measure import Measurer, Origin
 from auparity.live.messages import FrameMessage, frame_fields, hello
 from auparity.live.source import Counts, LiveFrame, NewestFrame
 from auparity.parity_tests.unit.helpers.fake_pipeline import FakePipeline, FakeSession
+from auparity.reference.face_choice import FaceChoice, PersonChoice
+from auparity.reference.results import OfflineAUs
+from auparity.reference.stretches import FaceStretch
 from auparity.reports.clips.table import read_result_table
 
 
@@ -29,6 +34,29 @@ class Pipeline(FakePipeline):
         return Session(self)
 
 
+class FacesSession(Session):
+    """Frame k has k % 3 faces."""
+
+    def process_frame(self, image, timestamp):
+        found = super().process_frame(image, timestamp)
+        return [replace(found, face_id=slot) for slot in range(found.index % 3)]
+
+    def finish(self):
+        slots = range(2)
+        frames = [np.array([k for k in range(self.frames) if k % 3 > slot]) for slot in slots]
+        of_frames = [
+            OfflineAUs(np.full((len(n), 17), 1.0 + slot), np.ones((len(n), 18))) for slot, n in enumerate(frames)
+        ]
+        return [FaceStretch(slot, 1 - slot, frames[slot], of_frames[slot]) for slot in slots]
+
+
+class FacesPipeline(Pipeline):
+    def start_video(self, *, faces=None, aus=None, face=None, **more):
+        super().start_video(**more)
+        self.sessions[-1] |= {"faces": faces, "aus": aus, "face": face}
+        return Session(self) if faces is None else FacesSession(self)
+
+
 class Script:
     """Puts the next frames into the slot whenever one was measured, and presses buttons between them.
 
@@ -37,11 +65,11 @@ class Script:
     steps : after the k-th result: a number of frames to put, "record", "stop", or an error with which the source ends.
     """
 
-    def __init__(self, folder, steps, *, pipeline=None, table_format="csv"):
+    def __init__(self, folder, steps, *, pipeline=None, **settings):
         self.slot, self.updates, self.steps, self.put = NewestFrame(), [], list(steps), 0
         self.now = 0.0
         self.pipeline = pipeline or Pipeline()
-        settings = ExtractionSettings(output_dir=folder, table_format=table_format)
+        settings = ExtractionSettings(output_dir=folder, **settings)
         origin = Origin("camera0", "camera:0", "camera")
         self.measurer = Measurer(self.pipeline, self.slot, origin, settings, self.publish, clock=lambda: self.now)
 
@@ -97,7 +125,7 @@ def test_a_recording_is_the_table_that_extract_writes(tmp_path, table_format):
     script = Script(tmp_path, [1, "record", 1, 2, 1, "stop", 1, 1], table_format=table_format).run()
     assert shown(script) == [0, 1, 3, 4, 5, 6]
     assert [update.recording.running for update in script.updates] == [False, True, True, True, False, False]
-    assert [update.recording.rows for update in script.updates] == [0, 1, 2, 3, 3, 3]
+    assert [update.recording.frames for update in script.updates] == [0, 1, 2, 3, 3, 3]
     (table, sidecar) = sorted(tmp_path.iterdir(), key=lambda path: len(path.name))
     assert script.updates[-1].recording.message == f"3 frames recorded: {table}"
     read = read_result_table(table)
@@ -110,6 +138,38 @@ def test_a_recording_is_the_table_that_extract_writes(tmp_path, table_format):
     assert facts["input"]["path"] == "camera:0"
     assert facts["warnings"] == ["1 of 4 frames were dropped: they came faster than they could be measured"]
     assert not script.measurer.any_failed
+
+
+def test_several_faces_are_shown_by_their_slots_and_recorded_with_their_persons(tmp_path):
+    script = Script(
+        tmp_path, [1, 1, 1, "record", 1, 1, 1, 1], pipeline=FacesPipeline(), faces="all", aus="calibrated"
+    ).run()
+    assert [len(update.faces) for update in script.updates] == [0, 1, 2, 0, 1, 2, 0]
+    assert [face["id"] for face in frame_fields(script.updates[2])["faces"]] == [0, 1]
+    assert frame_fields(script.updates[0])["faces"] == []
+    assert [update.recording.frames for update in script.updates] == [0, 0, 0, 1, 2, 3, 4]
+    for session in script.pipeline.sessions:
+        assert (session["online"], session["faces"], session["aus"]) == (True, "all", "calibrated")
+    assert len(script.pipeline.sessions) == 2
+    (table,) = tmp_path.glob("*.csv")
+    with table.open(newline="") as file:
+        rows = [(row["frame"], row["face_id"], row["person_id"], row["AU12_r"]) for row in csv.DictReader(file)]
+    assert rows == [("2", "0", "1", "1.00"), ("3", "0", "1", "1.00"), ("3", "1", "0", "2.00")]
+    facts = json.loads(table.with_name(f"{table.name}.json").read_text())
+    assert (facts["frames"], facts["request"]["faces"], facts["request"]["aus"]) == (4, "all", "calibrated")
+
+
+def test_one_face_of_several_is_shown_and_recorded_as_chosen(tmp_path):
+    choice = FaceChoice("central")
+    script = Script(tmp_path, [1, "record", 1, 1], pipeline=FacesPipeline(), face=choice).run()
+    assert [session["face"] for session in script.pipeline.sessions] == [choice, choice]
+    (sidecar,) = tmp_path.glob("*.json")
+    assert json.loads(sidecar.read_text())["request"]["face"] == "central"
+
+
+def test_one_person_of_several_is_known_too_late(tmp_path):
+    with pytest.raises(ContractError, match="FaceChoice or None, got track:1"):
+        Script(tmp_path, [1], face=PersonChoice(1))
 
 
 def test_two_recordings_have_two_names(tmp_path):
@@ -153,9 +213,11 @@ def test_what_the_pipeline_raises_is_raised(tmp_path):
 def test_messages_are_json_and_landmarks_are_left_out_without_a_face(tmp_path):
     script = Script(tmp_path, [1, 1]).run()  # the second frame has no face
     face, none = (frame_fields(update) for update in script.updates)
+    assert (face["width"], face["height"]) == (64, 48)
+    ((face,), (none,)) = face["faces"], none["faces"]
+    assert (face["id"], face["success"], none["success"]) == (0, True, False)
     assert len(face["landmarks"]) == 136
     assert face["landmarks"][:4] == [0.0, 100.0, 1.0, 101.0]
-    assert (face["width"], face["height"]) == (64, 48)
     assert none["landmarks"] == none["eyes"] == none["pose"] == []
     fields, picture = FrameMessage(script.updates[0]).encoded()
     assert json.loads(json.dumps(fields, allow_nan=False)) == fields
@@ -164,8 +226,12 @@ def test_messages_are_json_and_landmarks_are_left_out_without_a_face(tmp_path):
 
 def test_numbers_that_json_cannot_represent_are_null(tmp_path):
     script = Script(tmp_path, [1]).run()
-    script.updates[0].result.au_intensity[3] = np.nan
-    assert frame_fields(script.updates[0])["intensity"][3] is None
+    script.updates[0].faces[0].au_intensity[3] = np.nan
+    assert frame_fields(script.updates[0])["faces"][0]["intensity"][3] is None
+
+
+def test_the_page_learns_whether_there_are_several_faces():
+    assert [hello("camera 0", "out", several=several)["several"] for several in (False, True)] == [False, True]
 
 
 def test_the_page_learns_the_order_of_the_action_units():

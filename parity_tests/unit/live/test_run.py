@@ -89,7 +89,7 @@ def test_a_recording_is_finished_before_the_end(tmp_path, monkeypatch):
 
     def look(message):
         publish(message)
-        if view._measurer.recording.rows >= 2:
+        if view._measurer.recording.frames >= 2:
             seen.set()
 
     view.broadcast.publish = look
@@ -142,7 +142,7 @@ def test_ctrl_c_finishes_the_recording_and_ends_with_zero(tmp_path):
                 if isinstance(message, bytes):
                     page.send("ready")
                 else:
-                    rows = json.loads(message)["recording"]["rows"]
+                    rows = json.loads(message)["recording"]["frames"]
             program.send_signal(signal.SIGINT)
             assert program.wait(60) == 0
     finally:
@@ -159,6 +159,9 @@ def test_ctrl_c_finishes_the_recording_and_ends_with_zero(tmp_path):
         (["face.mp4", "--camera", "0"], "cannot be combined"),
         (["--loop"], "--loop is for files"),
         (["--camera", "-1"], "whole number"),
+        (["--face", "track:1"], "who is who is known at the end of a clip alone"),
+        (["--face", "largest", "--faces", "2"], "take one of them"),
+        (["--aus", "calibrated"], "add --faces N"),
     ],
 )
 def test_options_that_contradict_each_other_are_usage_errors(words, complaint, capsys):

@@ -62,7 +62,7 @@ def client(commands, broadcast):
 
 def message(k):
     image = np.full((48, 64, 3), k, np.uint8)
-    return FrameMessage(Update(image, result(k), k / 10, 0.1, 10.0, k, Counts(k, 0), Recording()))
+    return FrameMessage(Update(image, [result(k)], k / 10, 0.1, 10.0, k, Counts(k, 0), Recording()))
 
 
 def test_the_page_is_shown_to_those_who_know_the_token(client):

@@ -160,7 +160,9 @@ def test_a_sequence_names_the_first_image_of_another_size(tmp_path):
 
 def test_a_folder_without_images_says_what_it_holds(tmp_path):
     write_video(tmp_path / "a.avi", 2)
-    with pytest.raises(VideoError, match=r"holds no images.*holds 1 videos \(a\.avi\): add --recursive"):
+    with pytest.raises(
+        VideoError, match=r"holds no images.*holds 1 videos \(a\.avi\): .*`auparity extract --recursive`"
+    ):
         images_in(tmp_path)
     with pytest.raises(VideoError, match="is not a directory"):
         images_in(tmp_path / "a.avi")

@@ -28,7 +28,7 @@ def test_the_rule_is_frame_number_over_rate():
     assert found == [0.0, 0.1, 0.2]
     assert warnings == [
         "the container's times and frame number / 10 differ by up to 0.300 s (at frame 2); the time stamps are the "
-        "latter (--timestamps index)"
+        "latter, as OpenFace has them"
     ]
 
 

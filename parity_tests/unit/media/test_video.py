@@ -190,7 +190,7 @@ def test_a_variable_rate_gives_true_seconds_and_says_how_far_the_rule_is_off(tmp
     assert "differ by up to" in source.warnings[0]
     by_rule, source = decoded(path, timestamps="index")
     assert [frame.timestamp for frame in by_rule] == [k / source.fps for k in range(40)]
-    assert "--timestamps index" in source.warnings[0]
+    assert "as OpenFace has them" in source.warnings[0]
     assert source.timestamps == "index"
 
 

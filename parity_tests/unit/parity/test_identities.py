@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from auparity.parity_tests.truth.identities import (
+    FAST,
     NEAR,
     FoundFace,
     Frame,
@@ -129,3 +130,21 @@ def test_the_assignment_has_the_largest_sum_of_all(gains):
         sum(wide[i, j] for i, j in enumerate(chosen)) for chosen in permutations(range(wide.shape[1]), len(wide))
     )
     assert sum(gains[i, j] for i, j in pairs) == best
+
+
+def test_identities_that_are_all_right_leave_what_rows_are_missing():
+    figures = evaluate([both(0, 1), both(1, 0), frame(BOTH, [(0, 0.0)])])
+    assert (figures.idf1, figures.best_idf1) == (6 / 11, 10 / 11)
+
+
+@pytest.mark.parametrize(("step", "fast"), [(0.9, 0), (1.1, 1)])
+def test_lost_rows_are_of_faces_that_are_partly_hidden_or_fast(step, fast):
+    size = SIZE  # the landmarks' box is square
+    there = Frame([TrueFace(0, face(0.0))], [FoundFace(0, face(0.0))])
+    moved = Frame([TrueFace(0, face(step * FAST * size))], [])
+    figures = evaluate([there, moved, moved])
+    assert (figures.true_rows - figures.found_rows, figures.lost_hidden, figures.lost_fast) == (2, 0, fast)
+    hidden = Frame([TrueFace(0, face(step * FAST * size), 0.9)], [])
+    figures = evaluate([there, hidden])
+    assert (figures.lost_hidden, figures.lost_fast) == (1, 0)
+    assert evaluate([moved]).lost_fast == 0, "nobody knows how fast the first frame's faces are"

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auparity.reference.face_states import FaceState
-from auparity.reference.persons import MAX_DISTANCE, MAX_SCALE_RATIO, MAX_SHAPE_DIFFERENCE, Appearance, person_ids
+from auparity.reference.persons import (
+    MAX_DISTANCE,
+    MAX_SCALE_RATIO,
+    MAX_SHAPE_DIFFERENCE,
+    NOBODY,
+    WALK,
+    Appearance,
+    person_ids,
+)
 
 MODES = 4
 VARIANCES = np.array([100.0, 25.0, 4.0, 1.0])  # mm squared
@@ -26,11 +34,11 @@ def face(x=0.0, y=0.0, scale=1.0, shape=PLAIN, success=True):
     )  # fmt: skip
 
 
-def appearance(first, *faces):
-    """A stretch that begins in a frame and shows these faces in it and the next ones."""
-    made = Appearance(first)
+def appearance(first, *faces, fps=math.inf):
+    """A stretch that begins in a frame and shows these faces in it and the next ones; no time goes by unless told."""
+    made = Appearance()
     for k, state in enumerate(faces):
-        made.see(first + k, state)
+        made.see(first + k, (first + k) / fps, state)
     return made
 
 
@@ -51,7 +59,7 @@ def test_somebody_who_comes_back_is_the_same_person():
     assert ids(appearance(0, face(), face()), appearance(8, face())) == [0, 0]
 
 
-def test_numbers_count_persons_in_the_order_in_which_they_are_first_followed():
+def test_numbers_count_persons_in_the_order_in_which_they_are_first_seen():
     alike = [appearance(5, face()), appearance(0, face()), appearance(0, face())]
     assert ids(*alike) == [0, 0, 1]
 
@@ -105,27 +113,60 @@ def test_the_place_is_where_the_person_was_lost():
     assert ids(walked, appearance(5, face(x=-110))) == [0, 1]
 
 
-def test_failed_frames_say_nothing_of_a_person_but_belong_to_the_stretch():
+def test_failed_frames_say_nothing_of_a_person():
     lost = appearance(0, face(), face(x=9000, shape=of_difference(9), success=False))
     assert ids(lost, appearance(5, face())) == [0, 0]
-    assert ids(lost, appearance(1, face())) == [0, 1]  # still followed in frame 1
 
 
-def test_a_stretch_that_never_succeeds_is_a_person_of_its_own():
+def test_a_slot_that_fails_at_the_end_does_not_hold_its_person_while_another_one_follows_it():
+    failing = appearance(0, face(), *[face(success=False)] * 6)
+    assert ids(failing, appearance(3, face(), face())) == [0, 0]
+    assert ids(appearance(0, face(), face(success=False), face()), appearance(1, face())) == [0, 1]  # seen in between
+    begins_badly = appearance(0, face(success=False), face(success=False), face())
+    assert ids(begins_badly, appearance(1, face())) == [0, 0]
+
+
+def test_a_stretch_that_never_succeeds_is_nobody():
     failed = [appearance(k, face(success=False)) for k in (4, 8)]
-    assert ids(appearance(0, face()), *failed, appearance(12, face())) == [0, 1, 2, 0]
+    assert ids(appearance(0, face()), *failed, appearance(12, face())) == [0, NOBODY, NOBODY, 0]
+    assert ids(*failed) == [NOBODY, NOBODY]
+
+
+def test_somebody_may_be_farther_the_longer_the_absence():
+    left = appearance(0, face(), fps=30)
+    for seconds in (1, 3):
+        reach = MAX_DISTANCE + WALK * seconds
+        for share, expected in ((1 - JUST, [0, 0]), (1 + JUST, [0, 1])):
+            assert ids(left, appearance(30 * seconds, face(x=reach * share), fps=30)) == expected
+
+
+def test_the_most_alike_decide_first_whenever_they_are_seen():
+    """A short stretch that is between two people does not take the first one's number from who really comes back."""
+    step = MAX_SHAPE_DIFFERENCE * 0.8
+    first = appearance(0, *[face()] * 10)
+    between = appearance(20, face(shape=of_difference(step)))
+    again = appearance(21, *[face(shape=of_difference(-0.1 * step))] * 10)
+    other = appearance(40, *[face(shape=of_difference(1.5 * step))] * 10)
+    assert ids(first, between, again, other) == [0, 1, 0, 1]
+
+
+def test_a_person_who_was_put_together_is_compared_at_every_hand_over():
+    a, c = appearance(0, face(x=0)), appearance(10, face(x=10))
+    assert ids(a, c, appearance(5, face(x=50))) == [0, 0, 0]
+    assert ids(a, c, appearance(5, face(x=50, scale=2.1))) == [0, 0, 1]
+    assert ids(a, c, appearance(5, face(x=2 * MAX_DISTANCE))) == [0, 0, 1]
+    assert ids(a, c, appearance(9, face(x=99), face(x=99))) == [0, 0, 1]  # in frame 10 it and c are seen
 
 
 def test_a_face_without_size_says_nothing():
     assert ids(appearance(0, face(), face(scale=-1.0)), appearance(5, face(scale=0.0), face())) == [0, 0]
 
 
-def test_the_shape_is_the_mean_of_all_frames_of_the_person():
-    step = MAX_SHAPE_DIFFERENCE * 0.9
-    first = appearance(0, face())
-    second = appearance(5, *[face(shape=of_difference(step))] * 3)  # the mean of the four is 3/4 of a step away
-    assert ids(first, second, appearance(10, face(shape=of_difference(1.9 * step)))) == [0, 0, 1]
-    assert ids(first, second, appearance(10, face(shape=of_difference(1.8 * step)))) == [0, 0, 0]
+@pytest.mark.parametrize(("share", "expected"), [(1.3 - JUST, [0, 0, 0]), (1.3 + JUST, [0, 0, 1])])
+def test_the_shape_is_the_mean_of_all_frames_of_the_person(share, expected):
+    limit = of_difference(MAX_SHAPE_DIFFERENCE)
+    first, second = appearance(0, face()), appearance(5, *[face(shape=0.4 * limit)] * 3)  # the mean of the four is 0.3
+    assert ids(first, second, appearance(10, face(shape=share * limit))) == expected
 
 
 STRETCHES = st.lists(
@@ -141,7 +182,8 @@ def test_two_people_who_are_followed_at_once_never_share_a_number(stretches):
         for first, frames, place, success in stretches
     ]
     numbers = ids(*made)
-    assert set(numbers) == set(range(max(numbers) + 1))
+    assert set(numbers) - {NOBODY} == set(range(max(numbers) + 1))
+    assert [number == NOBODY for number in numbers] == [not success for *_, success in stretches]
     for (a, one), (b, other) in combinations(zip(made, numbers, strict=True), 2):
-        if a.first_frame <= b.last_frame and b.first_frame <= a.last_frame:
+        if NOBODY not in (one, other) and a.entered.frame <= b.left.frame and b.entered.frame <= a.left.frame:
             assert one != other

@@ -179,6 +179,13 @@ class TestCharts:
         heights = {float(pair.split()[1]) for pair in re.findall(r"[ML]([\d. ]+)", path)}
         assert min(heights) == 6  # the top of the chart
 
+    def test_a_gap_in_a_long_series_stays_a_gap(self):
+        values = np.tile([0.0, 5.0], 5_000)
+        values[4_321] = np.nan  # in the middle of a bin of 16
+        chart = line_chart("x", np.arange(10_000) / 30, [Line("found", values)], Axis(0, 5, (0, 5)))
+        path = re.search(r'class="line found" d="([^"]*)"', chart).group(1)
+        assert path.count("M") == 2
+
     @pytest.mark.parametrize("values", [[0.0, 0.0], [-3.0, 12.0], [np.nan, 4.0], [np.nan], [1e-3, 2e-3]])
     def test_an_axis_holds_all_values_and_has_round_ticks(self, values):
         axis = Axis.around(np.array(values), least=1.0)
