@@ -15,17 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from auparity.errors import ContractError
 from auparity.models.consistency import load_kinds
-from auparity.models.types import MTCNN, PFLD, STAR, FaceModel, LandmarkNetwork, MobileFaceNet, RetinaFace
+from auparity.models.types import MTCNN, STAR, FaceModel, LandmarkNetwork, RetinaFace
 from auparity.reference.clm import ClmLandmarker
 from auparity.reference.landmarker import Landmarker
 from auparity.reference.landmarks import DetectorParameters
 from auparity.reference.locator import FaceLocator, MtcnnLocator
-from auparity.reference.networks.face_landmarker import NetworkLandmarker, RunPoints
+from auparity.reference.networks.face_landmarker import NetworkLandmarker
 from auparity.reference.networks.face_locator import RetinaFaceLocator
-from auparity.reference.networks.mobilefacenet import MobileFaceNetwork
-from auparity.reference.networks.pfld import PfldNetwork
-from auparity.reference.networks.retinaface import RetinaFaceNetwork
-from auparity.reference.networks.star import StarNetwork
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.stages import Stages, reference_stages
 
@@ -103,13 +99,7 @@ def _clm(weights: FaceModel, stages: Stages, numerics: Numerics, parameters: Det
 def _retinaface(
     weights: RetinaFace, stages: Stages, numerics: Numerics, parameters: DetectorParameters | None
 ) -> FaceLocator:
-    return RetinaFaceLocator(RetinaFaceNetwork(weights, numerics.dtype))
-
-
-#: What runs each kind of network that finds landmarks.
-_POINT_NETWORKS: dict[type[Any], Callable[[Any, Any], RunPoints]] = {
-    PFLD: PfldNetwork, MobileFaceNet: MobileFaceNetwork, STAR: StarNetwork,
-}  # fmt: skip
+    return RetinaFaceLocator(stages.face_network(weights))
 
 
 @landmarker(LandmarkNetwork)
@@ -117,7 +107,7 @@ def _network(
     weights: LandmarkNetwork, stages: Stages, numerics: Numerics, parameters: DetectorParameters | None
 ) -> Landmarker:
     return NetworkLandmarker(
-        _POINT_NETWORKS[type(weights.network)](weights.network, numerics.dtype),
+        stages.point_network(weights.network),
         weights.shape,
         star=isinstance(weights.network, STAR),
         brows=weights.brows,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from auparity.reference.detection import Detections
 from auparity.reference.fitting import Fit
+from auparity.reference.networks.retinaface import RawFaces
 from auparity.reference.patch_experts import ResponseMaps
 from auparity.reference.pdm import rotation_from_euler
 
@@ -70,3 +71,16 @@ def of_action_units(values: tuple[Array, Array]) -> dict[str, Array]:
 
 def of_gaze(directions_and_angles: tuple[Array, Array]) -> dict[str, Array]:
     return {"gaze": np.concatenate([np.ravel(array) for array in directions_and_angles])}
+
+
+def of_raw_faces(raw: RawFaces) -> dict[str, Array]:
+    """Of every anchor: what is said of box and points, and the probability of a face."""
+    return {
+        "network_boxes": np.concatenate([raw.boxes, raw.points], axis=-1),
+        "network_faces": raw.faces,
+    }
+
+
+def of_points(points: Array) -> dict[str, Array]:
+    """Points (N, P, 2) in units of the crop."""
+    return {"network_points": points}

@@ -19,7 +19,17 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
-from auparity.models.types import MTCNN, PDM, AUPredictors, FaceModel, LandmarkModel, Validator
+from auparity.models.types import (
+    MTCNN,
+    PDM,
+    AUPredictors,
+    FaceModel,
+    LandmarkModel,
+    LandmarkNetwork,
+    PointNetwork,
+    RetinaFace,
+    Validator,
+)
 from auparity.reference import (
     action_units,
     alignment,
@@ -47,6 +57,9 @@ from auparity.reference.gaze import Gaze
 from auparity.reference.geometry import Geometry
 from auparity.reference.grayscale import ToGray
 from auparity.reference.head_pose import HeadPoseStage
+from auparity.reference.networks import point_networks, retinaface
+from auparity.reference.networks.point_networks import FindPoints
+from auparity.reference.networks.retinaface import FaceNetwork
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.patch_experts import PatchExpertStage
 from auparity.reference.pdm import ShapeStage
@@ -95,7 +108,17 @@ class Stages:
         lambda bundle: [(model,) for model in [bundle.serving("locator")] if isinstance(model, MTCNN)],
         outputs.of_detections,
     )
+    face_network: Callable[[RetinaFace], FaceNetwork] = _row(
+        retinaface.build,
+        lambda bundle: [(model,) for model in [bundle.serving("locator")] if isinstance(model, RetinaFace)],
+        outputs.of_raw_faces,
+    )
     pdm: Callable[[PDM], ShapeStage] = _row(pdm.build, lambda bundle: [(model,) for model in shape_models(bundle)])
+    point_network: Callable[[PointNetwork], FindPoints] = _row(
+        point_networks.build,
+        lambda bundle: [(m.network,) for m in [bundle.serving("landmarker")] if isinstance(m, LandmarkNetwork)],
+        outputs.of_points,
+    )
     patch_experts: Callable[[LandmarkModel], PatchExpertStage] = _row(
         patch_experts.build, lambda bundle: [(model,) for model in landmark_models(bundle)], outputs.of_maps
     )

@@ -32,8 +32,10 @@ def _unavailable_reason(provider: str) -> Callable[[], str | None]:
     return lambda: ask(provider)
 
 
-for _stage in ("detection", "validation", "action_units", "patch_experts"):
-    _module = f"{__name__}.{_stage}"
+_MODULES = {stage: stage for stage in ("detection", "validation", "action_units", "patch_experts")}
+_MODULES |= {"face_network": "networks", "point_network": "networks"}
+for _stage, _name in _MODULES.items():
+    _module = f"{__name__}.{_name}"
     _unsupported_reason = from_module(_module, "unsupported_reason") if _stage == "patch_experts" else None
     _about = {"requires": _REQUIRES, "extra": "onnx", "unsupported_reason": _unsupported_reason}
     variant(_stage, "onnx", rank=30, **_about)(from_module(_module))

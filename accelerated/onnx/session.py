@@ -50,10 +50,15 @@ class Session:
         self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     def __call__(self, *arrays: Array) -> Array:
-        """The graph's output for its inputs in order."""
-        feeds = {name: np.ascontiguousarray(array) for name, array in zip(self._inputs, arrays, strict=True)}
-        output: Array = self._session.run(None, feeds)[0]
+        """The graph's only output for its inputs in order."""
+        (output,) = self.outputs(*arrays)
         return output
+
+    def outputs(self, *arrays: Array) -> list[Array]:
+        """All outputs of the graph for its inputs in order."""
+        feeds = {name: np.ascontiguousarray(array) for name, array in zip(self._inputs, arrays, strict=True)}
+        found: list[Array] = self._session.run(None, feeds)
+        return found
 
 
 def _threads() -> int:

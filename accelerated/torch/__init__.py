@@ -22,8 +22,10 @@ def _unavailable_reason(device: str) -> Callable[[], str | None]:
 
 
 _GPUS: tuple[Device, ...] = ("cuda", "mps")
-for _stage in ("fit_shape", "patch_experts", "action_units"):
-    _module = f"{__name__}.{_stage}"
+_MODULES = {stage: stage for stage in ("fit_shape", "patch_experts", "action_units")}
+_MODULES |= {"face_network": "networks", "point_network": "networks"}
+for _stage, _name in _MODULES.items():
+    _module = f"{__name__}.{_name}"
     variant(_stage, "torch", requires=("torch",), extra="torch", rank=20)(from_module(_module))
     for _device in _GPUS:
         # AU values are float64 in the specification, and MPS has none.

@@ -7,7 +7,7 @@ still in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,15 +30,21 @@ class TorchLayers:
     ----------
     weights : by name; float32 tensors on one device. Running statistics are among them, and are written to in training.
     training : whether batch norms learn.
+    folded : norms that are in the weights already.
     """
 
-    def __init__(self, weights: Mapping[str, torch.Tensor], *, training: bool = False) -> None:
-        self.weights, self.training = dict(weights), training
+    def __init__(
+        self, weights: Mapping[str, torch.Tensor], *, training: bool = False, folded: Collection[str] = ()
+    ) -> None:
+        self.weights, self.training, self._folded = dict(weights), training, folded
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, Array], device: torch.device) -> TorchLayers:
+    def of_arrays(
+        cls, arrays: Mapping[str, Array], device: torch.device, folded: Collection[str] = ()
+    ) -> TorchLayers:  # fmt: skip
         """Of arrays that are not to be changed."""
-        return cls({name: torch.tensor(values, dtype=torch.float32, device=device) for name, values in arrays.items()})
+        tensors = {name: torch.tensor(values, dtype=torch.float32, device=device) for name, values in arrays.items()}
+        return cls(tensors, folded=folded)
 
     def __contains__(self, name: str) -> bool:
         return name in self.weights
@@ -49,6 +55,8 @@ class TorchLayers:
         return F.conv2d(maps, weight, bias, stride, padding, groups=groups)
 
     def norm(self, maps: torch.Tensor, name: str) -> torch.Tensor:
+        if name in self._folded:
+            return maps
         own = (self.weights[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
         return F.batch_norm(maps, *own, training=self.training, momentum=MOMENTUM, eps=NORM_EPSILON)
 

@@ -16,7 +16,6 @@ from auparity.reference.networks.pfld import SIDE, colours
 
 Array = npt.NDArray[Any]
 
-STAGE = "mobilefacenet"
 #: The bottlenecks in their order: stride, and whether the input is added to the result.
 BLOCKS = {
     "conv_23": (2, False),
@@ -43,7 +42,7 @@ class MobileFaceNetwork:
         ------
         ContractError : another shape or dtype.
         """
-        return graph(self._net, colours(STAGE, crops, self._net.dtype)).reshape(len(crops), -1, 2)
+        return graph(self._net, colours(crops, self._net.dtype)).reshape(len(crops), -1, 2)
 
 
 def graph(net: NetworkLayers, maps: Maps) -> Maps:

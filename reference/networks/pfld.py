@@ -16,7 +16,7 @@ from auparity.reference.networks.layers import Layers, Maps, NetworkLayers
 
 Array = npt.NDArray[Any]
 
-STAGE = "pfld"
+STAGE = "point_network"
 #: Pixels of a crop along each side.
 SIDE = 112
 #: The inverted residuals in their order: stride, and whether the input is added to the result.
@@ -45,7 +45,7 @@ class PfldNetwork:
         ------
         ContractError : another shape or dtype.
         """
-        return graph(self._net, colours(STAGE, crops, self._net.dtype)).reshape(len(crops), -1, 2)
+        return graph(self._net, colours(crops, self._net.dtype)).reshape(len(crops), -1, 2)
 
 
 def graph(net: NetworkLayers, maps: Maps) -> Maps:
@@ -69,7 +69,7 @@ def _inverted_residual(net: NetworkLayers, maps: Maps, name: str, stride: int) -
     return net.norm(net.conv(maps, f"{name}.6"), f"{name}.7")
 
 
-def colours(stage: str, crops: Array, dtype: Any) -> Array:
+def colours(crops: Array, dtype: Any = np.float32) -> Array:
     """Maps (N, 3, 112, 112) red, green, blue from 0 to 1 of crops (N, 112, 112, 3) uint8 BGR."""
-    check_array(stage, "crops", crops, ("N", SIDE, SIDE, 3), np.uint8)
+    check_array(STAGE, "crops", crops, ("N", SIDE, SIDE, 3), np.uint8)
     return (crops[..., ::-1].astype(dtype) / dtype(255)).transpose(0, 3, 1, 2)

@@ -19,10 +19,11 @@ from auparity.models.types import RetinaFace
 from auparity.reference.contracts import check_array
 from auparity.reference.elementary import exp
 from auparity.reference.networks.layers import Layers, Maps, NetworkLayers
+from auparity.reference.numerics import FLOAT32, Numerics
 
 Array = npt.NDArray[Any]
 
-STAGE = "retinaface"
+STAGE = "face_network"
 
 #: Subtracted from blue, green and red.
 MEANS = (104, 117, 123)
@@ -44,6 +45,10 @@ class RawFaces:
     boxes: Array  #: (N, P, 4) centre x, y and width, height, relative to the anchor
     faces: Array  #: (N, P) probability that there is a face
     points: Array  #: (N, P, 10) x0 y0 ... x4 y4, relative to the anchor
+
+
+#: What is built: images (N, H, W, 3) uint8 BGR of one size to what the network says of every anchor.
+FaceNetwork = Callable[[Array], RawFaces]
 
 
 class RetinaFaceGraph:
@@ -154,6 +159,11 @@ class RetinaFaceNetwork:
         ContractError : another shape or dtype.
         """
         return raw_faces(self._graph(centred(images, self._dtype)))
+
+
+def build(weights: RetinaFace, *, numerics: Numerics = FLOAT32) -> FaceNetwork:
+    """Stage `face_network`."""
+    return RetinaFaceNetwork(weights, numerics.dtype)
 
 
 def centred(images: Array, dtype: Any = np.float32) -> Array:

@@ -21,7 +21,7 @@ from auparity.reference.networks.layers import Layers, Maps, NetworkLayers
 
 Array = npt.NDArray[Any]
 
-STAGE = "star"
+STAGE = "point_network"
 #: Pixels of a crop along each side, places of a map likewise, and depth of an hourglass.
 SIDE, MAPS, DEPTH = 256, 64, 4
 #: Where the last heat map of the stack before is above this, the next one is told the coordinates once more.

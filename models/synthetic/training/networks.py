@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 #: Steps, pictures of a step, and largest rate.
-PFLD_TRAINING = (6000, 32, 2e-3)
-RETINAFACE_TRAINING = (6000, 12, 2e-3)
+PFLD_TRAINING = (5000, 32, 2e-3)
+RETINAFACE_TRAINING = (5000, 12, 2e-3)
 SCENE = 320  #: px
 FIXED_SEED = 9
 

@@ -1,0 +1,1 @@
+"""Networks prepared for other runtimes: batch norms folded into the convolutions before them."""
