@@ -24,10 +24,11 @@ U8 = npt.NDArray[np.uint8]
 
 STAGE = "crops"
 
-#: MTCNN's box, after OpenFace's correction, in units of RetinaFace's: left, top, width, height (spec 95.1.5; seven faces,
-#: spread 0.04, 0.03, 0.06, 0.08).
+#: MTCNN's box, after OpenFace's correction, in units of RetinaFace's: left, top, width, height (spec 95.1.5; of seven
+#: faces, spread 0.04, 0.03, 0.06, 0.08).
 MTCNN_BOX = (0.02, 0.26, 1.03, 0.75)
-#: RetinaFace's box in units of the extent of the 68 landmarks, likewise: (spec 95.1.5; 40 frames, spread 0.02, 0.03, 0.02, 0.06, the same for both published trainings).
+#: RetinaFace's box in units of the extent of the 68 landmarks, likewise (of 40 frames, spread 0.02, 0.03, 0.02, 0.06,
+#: the same for both published trainings).
 BOX_OF_LANDMARKS = (0.01, -0.32, 0.99, 1.31)
 #: Side of the square crop in parts of the box's longer side.
 SQUARE_MARGIN = 1.1

