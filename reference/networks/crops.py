@@ -1,8 +1,9 @@
 """What part of an image a landmark network sees, and where its points lie in the image (spec 95.2.2 and 95.4.4).
 
-Both rules begin with RetinaFace's box: from the forehead to the chin, tight at the ears. `box_of_landmarks` makes one
-of 68 landmarks, by what was measured of both; `landmarks_box` is its inverse. Images are (H, W, 3) uint8 BGR, boxes
-left, top, right, bottom px, points (n, 2) px.
+Both rules begin with RetinaFace's box: from the forehead to the chin, tight at the ears. It is made of the box that a
+`FaceLocator` gives, which is MTCNN's (`box_of_mtcnn`, the inverse of `mtcnn_box`), or of the last landmarks
+(`box_of_landmarks`), by what was measured of them. Images are (H, W, 3) uint8 BGR, boxes left, top, right, bottom px,
+MTCNN's x, y, width, height px, points (n, 2) px.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ U8 = npt.NDArray[np.uint8]
 
 STAGE = "crops"
 
-#: RetinaFace's box in units of the extent of the 68 landmarks: left, top, width, height (spec 95.1.5; spread over 40
-#: frames 0.02, 0.03, 0.02, 0.06, the same for both published trainings).
+#: MTCNN's box, after OpenFace's correction, in units of RetinaFace's: left, top, width, height (spec 95.1.5; of seven
+#: faces, spread 0.04, 0.03, 0.06, 0.08).
+MTCNN_BOX = (0.02, 0.26, 1.03, 0.75)
+#: RetinaFace's box in units of the extent of the 68 landmarks, likewise (of 40 frames, spread 0.02, 0.03, 0.02, 0.06,
+#: the same for both published trainings).
 BOX_OF_LANDMARKS = (0.01, -0.32, 0.99, 1.31)
 #: Side of the square crop in parts of the box's longer side.
 SQUARE_MARGIN = 1.1
@@ -35,20 +39,29 @@ STAR_MARGIN, STAR_SIDE, STAR_UNIT = 1.05, 256, 200.0
 LARGEST_SQUARE = 1 << 13
 
 
+def mtcnn_box(boxes: Array) -> Array:
+    """MTCNN's boxes (K, 4) for RetinaFace's boxes (K, 4)."""
+    x1, y1, x2, y2 = boxes.astype(np.float64).T
+    left, top, wide, high = MTCNN_BOX
+    width, height = x2 - x1, y2 - y1
+    return np.stack([x1 + left * width, y1 + top * height, wide * width, high * height], axis=-1).astype(boxes.dtype)
+
+
+def box_of_mtcnn(boxes: Array) -> Array:
+    """RetinaFace's boxes (K, 4) for MTCNN's boxes (K, 4)."""
+    x, y, width, height = boxes.astype(np.float64).T
+    left, top, wide, high = MTCNN_BOX
+    own_width, own_height = width / wide, height / high
+    x1, y1 = x - left * own_width, y - top * own_height
+    return np.stack([x1, y1, x1 + own_width, y1 + own_height], axis=-1).astype(boxes.dtype)
+
+
 def box_of_landmarks(extents: Array) -> Array:
-    """RetinaFace's boxes (K, 4), left, top, right, bottom, of the extents (K, 4) x, y, w, h of 68 landmarks."""
+    """RetinaFace's boxes (K, 4) for the extents (K, 4) x, y, width, height of 68 landmarks."""
     x, y, width, height = extents.astype(np.float64).T
     left, top, wide, high = BOX_OF_LANDMARKS
     x1, y1 = x + left * width, y + top * height
     return np.stack([x1, y1, x1 + wide * width, y1 + high * height], axis=-1).astype(extents.dtype)
-
-
-def landmarks_box(boxes: Array) -> Array:
-    """The extents (K, 4) x, y, w, h of the landmarks in RetinaFace's boxes (K, 4) left, top, right, bottom."""
-    x1, y1, x2, y2 = boxes.astype(np.float64).T
-    left, top, wide, high = BOX_OF_LANDMARKS
-    width, height = (x2 - x1) / wide, (y2 - y1) / high
-    return np.stack([x1 - left * width, y1 - top * height, width, height], axis=-1).astype(boxes.dtype)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from auparity.reference.contracts import check_array
 from auparity.reference.face_states import FaceState, FaceStates
 from auparity.reference.images import Images
 from auparity.reference.landmarker import Indices
-from auparity.reference.networks.crops import Square, StarCrop, box_of_landmarks, square_of, star_crop_of
+from auparity.reference.networks.crops import Square, StarCrop, box_of_landmarks, box_of_mtcnn, square_of, star_crop_of
 from auparity.reference.networks.wflw import N_POINTS, Brows, to_68
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.pdm import bounding_box
@@ -125,7 +125,7 @@ class NetworkLandmarker:
         *,
         multi_view: bool = True,
     ) -> FaceStates:
-        """Landmarks of faces in boxes (K, 4) x, y, w, h px around their landmarks, from two looks.
+        """Landmarks of faces in boxes (K, 4) x, y, w, h px, as MTCNN has them, from two looks.
 
         `multi_view` means nothing here: no orientation has to be told. A box without area keeps the state `before`.
 
@@ -135,7 +135,7 @@ class NetworkLandmarker:
         """
         check_array(STAGE, "boxes", boxes, (len(image_index), 4))
         states = self._initial_or(before, len(boxes))
-        first = self._look(images, image_index, self._numerics.cast(boxes))
+        first = self._look(images, image_index, box_of_mtcnn(self._numerics.cast(boxes)))
         second = self._look_again(images, image_index, first)
         return FaceStates([
             self._believed(images[int(index)], now, _moved(then, now)) if then and now else _lost(state)
@@ -144,8 +144,7 @@ class NetworkLandmarker:
 
     def follow(self, images: Images, image_index: Indices, states: Sequence[FaceState]) -> FaceStates:
         """Landmarks in the boxes of the last ones, from one look, and from a second one where the first is in doubt."""
-        extents = np.stack([_extent(state.landmarks) for state in states]) if len(states) else np.zeros((0, 4))
-        looks = self._look(images, image_index, self._numerics.cast(extents))
+        looks = self._look(images, image_index, _boxes_of([state.landmarks for state in states]))
         found = []
         for index, look, state in zip(image_index, looks, states, strict=True):
             if look is None:
@@ -159,9 +158,9 @@ class NetworkLandmarker:
             found.append(result)
         return FaceStates(found)
 
-    def _look(self, images: Images, image_index: Indices, extents: Array) -> list[_Look | None]:
-        """One look at each face whose landmarks are in `extents` (K, 4); None where there is nothing to look at."""
-        crops = [self._crop_of(box) for box in box_of_landmarks(extents)]
+    def _look(self, images: Images, image_index: Indices, boxes: Array) -> list[_Look | None]:
+        """One look at each face in RetinaFace's boxes (K, 4); None where there is nothing to look at."""
+        crops = [self._crop_of(box) for box in boxes]
         seen = [k for k, crop in enumerate(crops) if crop is not None]
         result: list[_Look | None] = [None] * len(crops)
         if not seen:
@@ -182,11 +181,10 @@ class NetworkLandmarker:
         """A second look at each face, in the box of the points of the first."""
         seen = [k for k, look in enumerate(looks) if look is not None]
         result: list[_Look | None] = [None] * len(looks)
-        if seen:
-            extents = np.stack([_extent(look.landmarks) for look in looks if look is not None])
-            again = self._look(images, [int(image_index[k]) for k in seen], extents)
-            for k, look in zip(seen, again, strict=True):
-                result[k] = look
+        boxes = _boxes_of([look.landmarks for look in looks if look is not None])
+        again = self._look(images, [int(image_index[k]) for k in seen], boxes)
+        for k, look in zip(seen, again, strict=True):
+            result[k] = look
         return result
 
     def _believed(self, image: Array, look: _Look, move: float | None = None) -> FaceState:
@@ -228,6 +226,11 @@ def _lost(state: FaceState) -> FaceState:
         params_global=state.params_global, params_local=state.params_local, landmarks=state.landmarks,
         detection_success=False, confidence=0.0, points=state.points,
     )  # fmt: skip
+
+
+def _boxes_of(landmarks: Sequence[Array]) -> Array:
+    """RetinaFace's boxes (K, 4) of faces with these landmarks."""
+    return box_of_landmarks(np.stack([_extent(face) for face in landmarks])) if landmarks else np.zeros((0, 4))
 
 
 def _extent(landmarks: Array) -> Array:

@@ -1,9 +1,9 @@
 """RetinaFace as a `FaceLocator`.
 
-Its own box reaches from the forehead to the chin; that of the contract lies around the 68 landmarks, as OpenFace's
-corrected MTCNN box does, because tracking, constrained local models and the choice of a face begin with it. One
-measured rule turns the one into the other and back (`crops.landmarks_box`), so a network landmarker, whose crops belong
-to RetinaFace's box, gets that box again.
+Its own box reaches from the forehead to the chin; that of the contract is MTCNN's after OpenFace's correction, because
+constrained local models start from it, and the choice among several faces looks at it. One measured rule turns the one
+into the other and back (`crops.mtcnn_box`), so a network landmarker, whose crops belong to RetinaFace's box, gets that
+box again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from auparity.reference.contracts import check_image
 from auparity.reference.detection import Detections
 from auparity.reference.images import Images
-from auparity.reference.networks.crops import landmarks_box
+from auparity.reference.networks.crops import mtcnn_box
 from auparity.reference.networks.retinaface import STAGE, RawFaces, Selection, find_faces
 
 Array = npt.NDArray[Any]
@@ -37,7 +37,7 @@ class RetinaFaceLocator:
         self.selection = selection or Selection()
 
     def locate(self, images: Images | Sequence[Array] | npt.NDArray[np.uint8]) -> list[Detections]:
-        """The faces of each image, best score first; boxes around the landmarks.
+        """The faces of each image, best score first; boxes as MTCNN would have them.
 
         Raises
         ------
@@ -46,5 +46,5 @@ class RetinaFaceLocator:
         result = []
         for image in images:
             found = find_faces(self._run, check_image(STAGE, image), self.selection)
-            result.append(Detections(landmarks_box(found.boxes), found.scores, found.points))
+            result.append(Detections(mtcnn_box(found.boxes), found.scores, found.points))
         return result

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from auparity.errors import ContractError
-from auparity.reference.networks import crops
-from auparity.reference.networks.crops import Square, box_of_landmarks, landmarks_box, square_of, star_crop_of
+from auparity.reference.networks.crops import Square, box_of_landmarks, box_of_mtcnn, mtcnn_box, square_of, star_crop_of
 from auparity.reference.networks.wflw import BROWS, to_68
 from auparity.reference.resampling import scale_and_shift_u8
 from auparity.reference.resize_u8 import resize_bilinear_u8
@@ -43,12 +42,14 @@ def test_what_is_no_image_is_refused(image):
         resize_bilinear_u8(IMAGE, (0, 2))
 
 
-def test_boxes_and_extents_are_inverse_to_each_other():
-    extents = np.array([[110.8, 111.1, 185.3, 164.0], [-3, 5, 1, 2]])
-    boxes = box_of_landmarks(extents)
-    assert np.allclose(landmarks_box(boxes), extents)
-    x, y, w, h = extents[0]
-    assert np.allclose(boxes[0], [x + 0.01 * w, y - 0.32 * h, x + w, y + 0.99 * h])
+def test_boxes_of_landmarks_and_of_mtcnn_follow_the_measured_rules():
+    assert np.allclose(box_of_landmarks(np.array([[100.0, 200, 10, 20]])), [[100.1, 193.6, 110.0, 219.8]])
+    assert np.allclose(mtcnn_box(np.array([[100.0, 200, 110, 220]])), [[100.2, 205.2, 10.3, 15.0]])
+
+
+def test_boxes_of_mtcnn_come_back():
+    boxes = np.array([[102.5, 42.6, 285.6, 268.3], [-3, 5, 1, 9]], np.float32)
+    assert np.abs(box_of_mtcnn(mtcnn_box(boxes)) - boxes).max() < 1e-4
 
 
 def test_a_square_is_a_tenth_longer_than_the_longer_side():
@@ -112,7 +113,3 @@ def test_the_68_points_of_98():
     assert np.array_equal(np.delete(edge, range(17, 27)), np.delete(middle, range(17, 27)))
     assert np.array_equal(to_68(points)[0, :, 0], middle)
     assert set(BROWS) == {"edge", "middle"}
-
-
-def test_the_published_rule_is_the_one_in_use():
-    assert crops.BOX_OF_LANDMARKS == (0.01, -0.32, 0.99, 1.31)

@@ -13,7 +13,7 @@ from auparity.models.types import PFLD, STAR, LandmarkNetwork
 from auparity.parity_tests.unit.helpers import random_networks
 from auparity.reference.images import Images
 from auparity.reference.model_families import landmarker_of, locator_of
-from auparity.reference.networks.crops import box_of_landmarks, landmarks_box, square_of
+from auparity.reference.networks.crops import box_of_landmarks, mtcnn_box, square_of
 from auparity.reference.networks.face_landmarker import NetworkLandmarker
 from auparity.reference.networks.face_locator import RetinaFaceLocator
 from auparity.reference.networks.retinaface import RawFaces, priors
@@ -66,7 +66,8 @@ def test_a_new_face_is_looked_at_twice_and_believed_where_it_stays():
     assert states.accepted.tolist() == [True]
     assert states[0].confidence > 0.9
     centre = states[0].landmarks.min(0) + np.ptp(states[0].landmarks, axis=0) / 2
-    assert np.abs(centre - [135, 110]).max() < 3  # crops are whole pixels
+    # Crops are of whole pixels, and this mean face has other proportions than the measured boxes.
+    assert np.abs(centre - [135, 110]).max() < 5
     assert states[0].points is None
     assert np.abs(states[0].params_local).max() < 1.0
     fitted = ShapeModel(PDM).shape_2d(states[0].params_global, states[0].params_local)
@@ -157,18 +158,18 @@ def test_of_98_points_the_68_are_made_and_all_are_kept():
 
 
 def test_compatible_points_of_a_face_over_the_border_are_those_of_other_programs():
-    box = np.array([[-20.0, 80, 70, 60]], np.float32)
+    box = np.array([[-20.0, 80, 50, 140]], np.float32)
     right, theirs = (
         NetworkLandmarker(Sees(FACE), PDM, compatible=flag)._look(IMAGES, [0], box)[0].landmarks
         for flag in (False, True)
     )
-    square = square_of(box_of_landmarks(box)[0])
+    square = square_of(box[0])
     assert square.left < 0
     assert np.allclose(theirs[:, 0], FACE[:, 0] * (square.size + square.left), atol=1e-3)
     assert np.allclose(right[:, 0], FACE[:, 0] * square.size + square.left, atol=1e-3)
 
 
-def test_boxes_of_the_locator_lie_around_the_landmarks():
+def test_boxes_of_the_locator_are_those_of_mtcnn():
     def network(pictures):
         count = len(priors(*pictures.shape[1:3]))
         scores = np.zeros((1, count), np.float32)
@@ -179,7 +180,7 @@ def test_boxes_of_the_locator_lie_around_the_landmarks():
     assert found.scores.tolist() == np.float32([0.9, 0.7]).tolist()
     own = priors(240, 320)[[900, 101]] * [320, 240, 320, 240]
     corners = np.concatenate([own[:, :2] - own[:, 2:] / 2, own[:, :2] + own[:, 2:] / 2], axis=1)
-    assert np.allclose(found.boxes, landmarks_box(corners), atol=1e-3)
+    assert np.allclose(found.boxes, mtcnn_box(corners), atol=1e-3)
     assert found.points.shape == (2, 5, 2)
     with pytest.raises(ContractError, match="image"):
         RetinaFaceLocator(network).locate([np.zeros((4, 4), np.uint8)])
@@ -245,8 +246,9 @@ def test_every_kind_of_network_is_built_from_a_bundle(network):
 
 
 def test_the_float64_mode_computes_in_float64():
-    state = landmarker_of(bundle(always(FACE)), numerics=FLOAT64).start(IMAGES, [0], BOX.astype(np.float64))[0]
+    box = np.array([[101.3, 80.7, 71.3, 61.2]])  # no corner or side near a whole pixel, to which crops are cut
+    state = landmarker_of(bundle(always(FACE)), numerics=FLOAT64).start(IMAGES, [0], box)[0]
     assert state.landmarks.dtype == np.float64
-    single = landmarker_of(bundle(always(FACE))).start(IMAGES, [0], BOX)[0]
+    single = landmarker_of(bundle(always(FACE))).start(IMAGES, [0], box.astype(np.float32))[0]
     assert single.landmarks.dtype == np.float32
     assert np.abs(state.landmarks - single.landmarks).max() < 1e-3
