@@ -46,6 +46,16 @@ def random_cen_bundle() -> Bundle:
     return Bundle.from_openface(Path(named), landmark_model="ceclm")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Examples may take any time: a busy machine is not a failure. (Without Hypothesis the tests that use it skip.)"""
+    try:
+        from hypothesis import HealthCheck, settings
+    except ImportError:
+        return
+    settings.register_profile("auparity", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("auparity")
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """With ``--variant`` run only the backend tests, without it all others."""
     if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):

@@ -527,7 +527,8 @@ def test_folders_above_a_table_are_made_if_they_are_missing_and_used_if_they_are
 
 def test_sidecars_say_how_long_it_took_to_the_millisecond(clip, photograph, out, monkeypatch):
     ticks = count(0.0, 1.23456)
-    monkeypatch.setattr("auparity.extraction.clips.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    for module in ("clips", "photographs"):
+        monkeypatch.setattr(f"auparity.extraction.{module}.time", SimpleNamespace(monotonic=lambda: next(ticks)))
     run(clip, out)
     extract_photograph(FakePipeline(), photograph, ExtractionSettings(out))
     assert [sidecar(out / name)["seconds"] for name in ("face.csv.json", "group.csv.json")] == [1.235, 1.235]
