@@ -57,8 +57,9 @@ class TorchLayers:
     def norm(self, maps: torch.Tensor, name: str) -> torch.Tensor:
         if name in self._folded:
             return maps
-        own = (self.weights[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
-        return F.batch_norm(maps, *own, training=self.training, momentum=MOMENTUM, eps=NORM_EPSILON)
+        mean, variance = self.weights[f"{name}.running_mean"], self.weights[f"{name}.running_var"]
+        weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+        return F.batch_norm(maps, mean, variance, weight, bias, self.training, MOMENTUM, NORM_EPSILON)
 
     def linear(self, values: torch.Tensor, name: str) -> torch.Tensor:
         return F.linear(values, self.weights[f"{name}.weight"], self.weights.get(f"{name}.bias"))

@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 def expose(image: Array, rng: np.random.Generator) -> Array:
     """A picture (H, W, 3) uint8 as another camera might have taken it."""
     gain = np.exp(rng.normal(0, 0.22) + rng.normal(0, 0.06, 3))
-    out = image.astype(np.float32) * gain + rng.normal(0, 14)
+    out: Array = image.astype(np.float32) * gain + rng.normal(0, 14)
     if rng.random() < 0.15:
         out = np.repeat(out @ np.array([[0.114], [0.587], [0.299]], np.float32), 3, axis=2)
     if rng.random() < 0.2:

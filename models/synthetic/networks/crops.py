@@ -37,7 +37,7 @@ def crop_at(image: Array, points: Array, box: Array, side: int, *, roll: float =
     centre = (box[:2] + box[2:]) / 2 - 0.5  # between pixels, as the middle of a square of whole pixels is
     size = float((box[2:] - box[:2]).max() * SIDE_OF_BOX)
     scale = side / size
-    matrix = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), roll, scale)
+    matrix: Array = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), roll, scale)
     matrix[:, 2] += side / 2 - 0.5 - centre
     source = image
     if scale < 0.5:  # what a smaller picture would show: bilinear sampling of this one would leave out pixels
@@ -69,7 +69,7 @@ def random_crop(
     picture, where = crop.image, crop.points
     if rng.random() < 0.5:
         picture = np.ascontiguousarray(picture[:, ::-1])
-        where = where[mirror] * np.float32([-1, 1]) + np.float32([1, 0])  # to half a pixel of the picture
+        where = (where[mirror] * [-1, 1] + [1, 0]).astype(np.float32)  # to half a pixel of the picture
     picture = expose(picture, rng)
     if rng.random() < 0.3:
         occlude(picture, rng)

@@ -30,7 +30,12 @@ GROUND = (
 OURS = {
     "media": (*GROUND, "auparity.media"),
     "models": (*GROUND, "auparity.models"),
-    "models/synthetic": (*GROUND, "auparity.models", "auparity.reference"),
+    "models/synthetic": (
+        *GROUND,
+        "auparity.models",
+        "auparity.reference",
+        "auparity.accelerated.torch.network_layers",  # what runs the networks in PyTorch trains them, too
+    ),
     "reports": (*GROUND, "auparity.reports"),
     "reference": (
         *GROUND,
@@ -47,6 +52,8 @@ OURS = {
         "auparity.reference",
         "auparity.accelerated",
         "auparity.conversion.onnx.graphs",  # a graph is how the ONNX variants are written down
+        "auparity.conversion.onnx.network_graphs",
+        "auparity.conversion.networks.folding",
         "auparity.conversion.centred_models",
         "auparity.conversion.contracts",
         # Likewise a package, and what interprets it.

@@ -7,15 +7,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from auparity.parity_tests.unit.helpers import factories
+from auparity.models.types import LandmarkNetwork
+from auparity.parity_tests.unit.helpers import factories, random_networks
 from auparity.reference.numerics import FLOAT64
 from auparity.reference.stages import landmark_models, reference_stages, shape_models, stage_table
 
 BUNDLE = factories.make_bundle(0, m=6)
 #: A bundle whose faces are found, and their landmarks, by models of another kind.
 OTHER = SimpleNamespace(serving=lambda role: object(), video_aus=BUNDLE.video_aus, image_aus=BUNDLE.image_aus)
-#: Stages that only constrained local models, or MTCNN, have a use for.
+#: Stages that only constrained local models, or MTCNN, have a use for; and those of networks.
 OF_OUR_KINDS = {"detection", "patch_experts", "fitting", "validation"}
+OF_NETWORKS = {"face_network", "point_network"}
+NETWORKS = BUNDLE.with_serving("locator", "retinaface", random_networks.retinaface()).with_serving(
+    "landmarker", "pfld", LandmarkNetwork(random_networks.pfld(), BUNDLE.video_aus.pdm)
+)
 
 
 def test_landmark_models_are_the_face_and_then_its_parts():
@@ -35,8 +40,9 @@ def test_a_stage_is_built_from_as_many_models_as_its_row_says(name):
     spec = stage_table()[name]
     for models in spec.models(BUNDLE):
         assert len(models) <= len(spec.built_from)  # fitting's second one is the stage of patch experts
-    assert bool(list(spec.models(BUNDLE)))
-    assert bool(list(spec.models(OTHER))) == (name not in OF_OUR_KINDS)
+    assert bool(list(spec.models(BUNDLE))) == (name not in OF_NETWORKS)
+    assert bool(list(spec.models(NETWORKS))) == (name not in OF_OUR_KINDS)
+    assert bool(list(spec.models(OTHER))) == (name not in OF_OUR_KINDS | OF_NETWORKS)
 
 
 def test_medians_alone_depend_on_the_calls_before():
@@ -45,8 +51,8 @@ def test_medians_alone_depend_on_the_calls_before():
 
 def test_a_frame_meets_the_stages_in_this_order():
     assert [*stage_table()] == [
-        "grayscale", "detection", "pdm", "patch_experts", "fitting", "validation", "fit_shape", "alignment", "fhog",
-        "geometry", "running_median", "action_units", "head_pose", "gaze",
+        "grayscale", "detection", "face_network", "pdm", "point_network", "patch_experts", "fitting", "validation",
+        "fit_shape", "alignment", "fhog", "geometry", "running_median", "action_units", "head_pose", "gaze",
     ]  # fmt: skip
 
 
