@@ -176,8 +176,8 @@ def watch_streams(pipeline: DevicePipeline, watched: WatchedDevice) -> None:
     for batch in _batches(pipeline):
         for name in ("send", "run"):
             _replace(watched, batch, name, "batching")
-        _replace(watched, batch._tracker, "track", "tracking")
-        analysis = batch._analysis
+        _replace(watched, batch.work.tracker, "track", "tracking")
+        analysis = batch.work.analysis
         _watch_descriptors(analysis._describe, pipeline.bundle.video_aus.pdm, watched)
         analysis._batch = _watched_values(analysis._batch, watched)
         analysis._medians = tuple(
