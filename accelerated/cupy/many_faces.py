@@ -1,4 +1,4 @@
-"""The work of a batch of clips of several faces each (reference/many_faces.py; spec 85): all faces of all frames at once.
+"""The work of a batch of clips of several faces (reference/many_faces.py; spec 85): all faces of all frames together.
 
 Images go up once, and each has one gray image; K faces of any of them are K rows of every fit, crop and prediction. Who
 follows whom is decided on the host by the reference's own `Slots`, between one readback and the next. A tracking step
@@ -99,7 +99,7 @@ class Predicted:
 
 
 class CalibratedFaces:
-    """Dynamic models: every stretch is a clip of its own (spec 85.3). When all rows of medians are taken, more are made."""
+    """Dynamic models: every stretch is a clip of its own (spec 85.3). There are as many rows of medians as it takes."""
 
     def __init__(self, models: DeviceModels, rows: int) -> None:
         self._models, self._rows = models, rows

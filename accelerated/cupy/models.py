@@ -50,7 +50,7 @@ class DeviceModels:
                 )
         if options is not None and options.static_aus:
             raise VariantUnavailable(
-                "the pipeline that stays on the GPU has no static AUs in clips; take the processor's: "
+                "the pipeline that stays on the GPU has no static AUs in clips of one face; take the processor's: "
                 "PipelineOptions(device='cpu'), or --variants numba on the command line"
             )
         self.bundle, self.device = bundle, device

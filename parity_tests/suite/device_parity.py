@@ -1,4 +1,4 @@
-"""The pipeline that stays on a device against the reference: one step, clips, images, and batches of several sizes.
+"""The pipeline that stays on a device against the reference: one step, clips, images, several faces, sizes of batches.
 
 It is judged like any other pipeline (clip_parity.py). Here one step is a single batch: all frames of the clip, each
 from the reference state of the frame before. Batches of different sizes, and a second run, must give the same bits, so
@@ -21,15 +21,16 @@ from auparity.parity_tests.compare.arrays import ComparisonRecord, compare_array
 from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.suite.clip_parity import Clip, one_step_records
 from auparity.parity_tests.suite.platform_floor import FLOOR_FACTOR, GATE_ERRORS
-from auparity.reference.clip_options import ClipOptions
+from auparity.reference.clip_options import AU_MODES, ClipOptions, FacesOptions
 from auparity.reference.results import FrameResult
+from auparity.reference.video_pipeline import VideoPipeline
 
 Array = npt.NDArray[Any]
 
 #: Numbers of streams that must agree; among them a prime, and the largest supported number.
 BATCHES = (1, 2, 3, 7, 16, 64, 256)
-#: Number of frames of the clip for them.
-BATCH_FRAMES = 3
+#: Number of frames of the clip for them, and of the clip of several faces.
+BATCH_FRAMES, SEVERAL_FRAMES = 3, 10
 
 
 def one_step(pipeline: DevicePipeline, clip: Clip) -> list[ComparisonRecord]:
@@ -80,6 +81,69 @@ def _run(pipeline: DevicePipeline, frames: Sequence[Array], streams: int) -> lis
 def _differing(one: FrameResult, other: FrameResult) -> int:
     pairs = [(np.asarray(getattr(one, f.name)), np.asarray(getattr(other, f.name))) for f in fields(FrameResult)]
     return sum(int(np.count_nonzero(a != b)) for a, b in pairs)
+
+
+def beside_mirror_images(frames: Sequence[Array]) -> list[Array]:
+    """Each frame (H, W, 3) with its mirror image on the right: a clip of twice as many people."""
+    return [np.hstack([image, image[:, ::-1]]) for image in frames]
+
+
+def several_faces(
+    pipeline: DevicePipeline, reference: VideoPipeline, frames: Sequence[Array], faces: int = 2
+) -> list[ComparisonRecord]:
+    """A clip of several people: who is followed, landmarks and intensities against the reference, and whether a face's
+    results depend on the other faces and clips of the batch.
+
+    Both modes of AUs are compared. Landmarks and intensities count where both pipelines believe the same face.
+    """
+    records = []
+    for mode in AU_MODES:
+        options = FacesOptions(faces, mode)
+        expected, ours = (_run_faces(each, frames, options) for each in (reference, pipeline))
+        flags = [[{(r.face_id, r.success) for r in some} for some in run] for run in (expected, ours)]
+        apart = np.array([len(a ^ b) for a, b in zip(*flags, strict=True)], float)
+        records.append(_several(mode, "slots", np.zeros(len(apart)), apart))
+        pairs = [
+            (a, b) for some, others in zip(expected, ours, strict=True) for a in some for b in others
+            if a.face_id == b.face_id and a.success and b.success
+        ]  # fmt: skip
+        if pairs:
+            for figure, attribute in (("landmarks", "landmarks"), ("intensities", "au_intensity")):
+                sides = (np.stack([getattr(pair[k], attribute) for pair in pairs]) for k in (0, 1))
+                records.append(_several(mode, figure, *sides))
+        differs = float(_differing_faces(pipeline, frames, options, ours))
+        records.append(_several(mode, "values_differing", np.zeros(1), np.array([differs])))
+    return records
+
+
+def _several(mode: str, figure: str, reference: Array, candidate: Array) -> ComparisonRecord:
+    stated = tolerance("several_faces", figure)
+    return compare_arrays(f"{mode} {figure}", reference, candidate, stated.tolerance, share=stated.share)
+
+
+def _run_faces(pipeline: VideoPipeline, frames: Sequence[Array], options: FacesOptions) -> list[list[FrameResult]]:
+    session = pipeline.start_faces(options)
+    results = [session.process_frame(image, k / 30) for k, image in enumerate(frames)]
+    session.close()
+    return results
+
+
+def _differing_faces(
+    pipeline: DevicePipeline, frames: Sequence[Array], options: FacesOptions, expected: Sequence[Sequence[FrameResult]]
+) -> int:
+    """Values of faces that differ where another clip is in the batch, and where one slot follows the first face."""
+    session, other, single = (pipeline.start_faces(each) for each in (options, options, replace(options, faces=1)))
+    differs = 0
+    for k, image in enumerate(frames):
+        images = [image, frames[(k + 1) % len(frames)], image]
+        together, _, alone = pipeline.advance([session, other, single], images, [k / 30] * 3)
+        first = [face for face in expected[k] if face.face_id == 0]
+        for found, wanted in ((together, expected[k]), (alone, first)):
+            differs += abs(len(found) - len(wanted))
+            differs += sum(_differing(a, b) for a, b in zip(found, wanted, strict=False))
+    for each in (session, other, single):
+        each.close()
+    return differs
 
 
 def photographs(
