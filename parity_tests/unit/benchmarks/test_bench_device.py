@@ -283,7 +283,7 @@ class Sessions:
         self.rounds: list[float] = []
         self.fails, self.open, self.most_open = fails, 0, 0
 
-    def start_video(self):
+    def start_clip(self, clip):
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         return SimpleNamespace(close=self._close)
