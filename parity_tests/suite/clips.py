@@ -86,7 +86,8 @@ def _on_device(
     tell(f"{work.name}: several faces", 0, 1)
     count = EMULATED_SEVERAL_FRAMES if emulated else device_parity.SEVERAL_FRAMES
     two = device_parity.beside_mirror_images(clip.frames[:count])
-    for record in device_parity.several_faces(pipeline, ReferencePipeline(work.bundle), two):
+    references = [ReferencePipeline(work.bundle, precision=p) for p in ("float32", *clip_parity.PERTURBED)]
+    for record in device_parity.several_faces(pipeline, references, two):
         _add(report, work.name, "several faces", label, record, record.name.split(" ", 1)[1], record.name)
     sizes = EMULATED_BATCHES if emulated else device_parity.BATCHES
     record = device_parity.batches(pipeline, clip.frames[: device_parity.BATCH_FRAMES], sizes)

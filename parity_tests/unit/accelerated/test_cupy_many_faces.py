@@ -31,6 +31,7 @@ from auparity.reference.pipeline import ReferencePipeline
 
 BUNDLE = Bundle.embedded()
 WIDTH = 200
+FIGURES = ["slots", "landmarks_mean", "intensities_mean", "values_differing"]
 #: Two people side by side; one is away from frame 1 on, so that the slot is free in frame 7, and back in frame 8.
 FRAMES, BACK = 10, 8
 
@@ -340,6 +341,20 @@ def test_the_face_of_choice_is_followed(pipeline, reference):
         session.close()
 
 
-def test_several_faces_are_compared_by_the_suite(pipeline, reference):
-    records = device_parity.several_faces(pipeline, reference, SCENE[:2])
+def test_several_faces_are_compared_by_the_suite(pipeline, reference, monkeypatch):
+    monkeypatch.setattr(device_parity, "AU_MODES", ("calibrated",))  # half the time
+    references = [reference, ReferencePipeline(BUNDLE, precision="perturbed")]
+    records = device_parity.several_faces(pipeline, references, SCENE[:2])
+    assert [record.name.split()[1] for record in records] == FIGURES
     assert all(record.passed for record in records), "\n".join(map(str, records))
+
+
+def test_a_face_that_only_one_side_follows_fails_the_suite(pipeline, reference, static, monkeypatch):
+    """And so does a comparison without any face, and a value that differs."""
+    moved = [[dataclasses.replace(r, success=False) for r in faces] for faces in static[0]]
+    runs = iter([static[0], static[0], moved] * 2)
+    monkeypatch.setattr(device_parity, "_run_faces", lambda *_: next(runs))
+    monkeypatch.setattr(device_parity, "_differing_faces", lambda *_: 1)
+    records = device_parity.several_faces(pipeline, [reference, reference], SCENE[:2])
+    assert [record.name.split()[1] for record in records[:4]] == FIGURES
+    assert not any(record.passed for record in records)
