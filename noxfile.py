@@ -231,8 +231,8 @@ def bench_device(session: nox.Session, output: str, extras: tuple[str, ...]) -> 
     (ROOT / output).unlink(missing_ok=True)
     # Arguments of the session are the benchmark's: --models DIR, --streams 1 64 256 ...
     good = held(
-        session, "python", "-m", "auparity", "dev", "bench-device", "--widen", "--photographs", "64", "-o", output,
-        *session.posargs, success_codes=[0, EXIT_NOTHING],
+        session, "python", "-m", "auparity", "dev", "bench-device", "--widen", "--photographs", "64", "--faces", "4",
+        "-o", output, *session.posargs, success_codes=[0, EXIT_NOTHING],
     )  # fmt: skip
     if not (ROOT / output).is_file():
         if not good:

@@ -56,11 +56,11 @@ class StaticAUs:
         return list(zip(intensity, presence, strict=True))
 
     def begin(self) -> StretchAUs:
-        return _AsMeasured()
+        return AsMeasured()
 
 
 @dataclass
-class _AsMeasured:
+class AsMeasured:
     """AUs that stay as they are: static ones are not processed at the end (spec 85.2 step 4)."""
 
     intensity: list[F64] = field(default_factory=list)

@@ -3,12 +3,13 @@
 A slot is free, or it follows a face from frame to frame. Every eighth frame faces are looked for while a slot is free;
 those that no slot follows already are given to free slots, best score first. A slot that fails in six frames in a row
 is free again in the next. Identity lasts as long as a slot follows: `persons.py` says who may be whom after that.
-This is the behaviour of OpenFace's FaceLandmarkVidMulti, in terms of a `FaceLocator` and a `Landmarker` alone.
+This is the behaviour of OpenFace's FaceLandmarkVidMulti: `Slots` are its rules, and `SlotTracker` applies them in terms
+of a `FaceLocator` and a `Landmarker` alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ FACES = 4  # slots of OpenFace's program (spec 85.1)
 LOCATE_EVERY = 8  # frames (spec 85.2 step 1)
 MAX_FAILURES = 4  # a slot whose count of failures is above this is free again (spec 85.2 step 3a)
 FOLLOWED_ALREADY = 0.5  # overlap of a detection with a followed face above which it is the same (spec 85.2 step 2)
+NO_BOXES = np.zeros((0, 4), np.float32)  # of a frame in which faces are not looked for
 NO_FAILURES = -1  # the count of failures after a success and at the start (spec 00): the first failure makes it 0
 
 
@@ -64,12 +66,16 @@ def check_faces(faces: Any) -> Faces:
     return int(faces)
 
 
-class SlotTracker:
-    """Follows several faces of one stream (spec 85.2).
+class Slots:
+    """The slots of one stream: who follows whom, and until when (spec 85.2), without what looks at images.
+
+    A frame is `looks_for_faces`, `begin_frame` with the detections of the image, one tracking step of the faces that
+    this gives, and `end_frame` with their states. Until then the frame has not happened: if the step fails, the frame
+    may be begun again.
 
     Parameters
     ----------
-    locator, landmarker : what finds faces, and their landmarks.
+    place : states of new faces in boxes, `Landmarker.place`.
     faces : number of slots; "all" adds one whenever a face is found that none is free for.
 
     Raises
@@ -77,13 +83,89 @@ class SlotTracker:
     ContractError : `faces` is neither an integer of at least 1 nor "all".
     """
 
-    def __init__(self, locator: FaceLocator, landmarker: Landmarker, faces: Faces = FACES) -> None:
+    def __init__(self, place: Callable[[Array], Sequence[FaceState]], faces: Faces = FACES) -> None:
         faces = check_faces(faces)
-        self._locator, self._landmarker = locator, landmarker
+        self._place = place
         self._grows = faces == "all"
         self._slots = [] if faces == "all" else [_Slot() for _ in range(faces)]
-        self._frames = 0
+        self.frames = 0  #: that have ended
         self._stretches = 0
+
+    @property
+    def looks_for_faces(self) -> bool:
+        """Step 1: whether faces are looked for in the next frame."""
+        any_free = self._grows or any(slot.state is None for slot in self._slots)
+        return self.frames % LOCATE_EVERY == 0 and any_free
+
+    def begin_frame(self, boxes: Array) -> list[FollowedFace]:
+        """Steps 2, 3a and 3b, but for the tracking step.
+
+        Parameters
+        ----------
+        boxes : (K, 4) px, the faces of the image if they were looked for, best score first.
+
+        Returns
+        -------
+        By slot, the faces that take a tracking step (spec 50.10 A), each in the state from which it does.
+        """
+        self._hand_out(self._new_boxes(boxes))
+        return self._followed()
+
+    def end_frame(self, states: Sequence[FaceState]) -> list[FollowedFace]:
+        """Steps 3b and 3c after the tracking step of each; the faces of this frame, by slot."""
+        active = [slot for slot in self._slots if slot.state is not None]
+        for slot, state in zip(active, states, strict=True):
+            slot.state = state
+            slot.failures = NO_FAILURES if state.detection_success else slot.failures + 1
+        self.frames += 1
+        return self._followed()
+
+    def _followed(self) -> list[FollowedFace]:
+        return [
+            FollowedFace(number, slot.stretch, slot.state)
+            for number, slot in enumerate(self._slots)
+            if slot.state is not None
+        ]
+
+    def _new_boxes(self, boxes: Array) -> list[Array]:
+        """Step 2: those of the boxes whose face no slot follows."""
+        # The box of a slot that was reset is empty in OpenFace and overlaps with nothing, so only active ones count.
+        followed = [slot.state.landmarks for slot in self._slots if slot.state is not None]
+        # As in tracking of one face, a box without width is no face.
+        return [box for box in boxes if box[2] > 0 and not followed_already(box, followed)]
+
+    def _hand_out(self, boxes: list[Array]) -> None:
+        """Steps 3a and 3b, but for the tracking step: free the slots that failed, give free ones the boxes in order."""
+        taking: list[_Slot] = []
+        for slot in self._slots:
+            if slot.failures > MAX_FAILURES:
+                slot.free()
+            if slot.state is None and len(taking) < len(boxes):
+                taking.append(slot)
+        if self._grows:
+            added = [_Slot() for _ in boxes[len(taking) :]]
+            self._slots += added
+            taking += added
+        if not taking:
+            return
+        placed = self._place(np.stack(boxes[: len(taking)]))
+        for slot, state in zip(taking, placed, strict=True):
+            slot.state, slot.stretch, slot.failures = state, self._stretches, NO_FAILURES
+            self._stretches += 1
+
+
+class SlotTracker:
+    """Follows several faces of one stream (spec 85.2).
+
+    Parameters
+    ----------
+    locator, landmarker : what finds faces, and their landmarks.
+    faces : as of `Slots`, also its errors.
+    """
+
+    def __init__(self, locator: FaceLocator, landmarker: Landmarker, faces: Faces = FACES) -> None:
+        self._locator, self._landmarker = locator, landmarker
+        self._slots = Slots(landmarker.place, faces)
 
     def initial(self) -> FaceState:
         """The state of a face that was never seen."""
@@ -95,55 +177,9 @@ class SlotTracker:
         The success of a face is the landmarker's own flag, `state.detection_success`.
         """
         images = Images([image])
-        boxes = self._new_boxes(images)
-        self._hand_out(boxes)
-        active = [slot for slot in self._slots if slot.state is not None]
-        if active:
-            self._follow(images, active)
-        self._frames += 1
-        return [
-            FollowedFace(number, slot.stretch, slot.state)
-            for number, slot in enumerate(self._slots)
-            if slot.state is not None
-        ]
-
-    def _new_boxes(self, images: Images) -> list[Array]:
-        """Steps 1 and 2: boxes (4,) px of faces that no slot follows, where one may be free for them."""
-        any_free = self._grows or any(slot.state is None for slot in self._slots)
-        if self._frames % LOCATE_EVERY or not any_free:
-            return []
-        boxes = self._locator.locate(images)[0].boxes
-        # The box of a slot that was reset is empty in OpenFace and overlaps with nothing, so only active ones count.
-        followed = [slot.state.landmarks for slot in self._slots if slot.state is not None]
-        # As in tracking of one face, a box without width is no face.
-        return [box for box in boxes if box[2] > 0 and not followed_already(box, followed)]
-
-    def _hand_out(self, boxes: list[Array]) -> None:
-        """Steps 3a and 3b, but for the tracking step: free the slots that failed, give free ones the boxes in order."""
-        waiting = list(boxes)
-        taking: list[_Slot] = []
-        for slot in self._slots:
-            if slot.failures > MAX_FAILURES:
-                slot.free()
-            if slot.state is None and len(taking) < len(waiting):
-                taking.append(slot)
-        if self._grows:
-            added = [_Slot() for _ in waiting[len(taking) :]]
-            self._slots += added
-            taking += added
-        if not taking:
-            return
-        placed = self._landmarker.place(np.stack(waiting[: len(taking)]))
-        for slot, state in zip(taking, placed, strict=True):
-            slot.state, slot.stretch, slot.failures = state, self._stretches, NO_FAILURES
-            self._stretches += 1
-
-    def _follow(self, images: Images, slots: Sequence[_Slot]) -> None:
-        """Steps 3b and 3c: one tracking step (spec 50.10 A) of each; the slots know nothing of each other in it."""
-        states = [slot.state for slot in slots if slot.state is not None]
-        for slot, state in zip(slots, self._landmarker.follow(images, [0] * len(states), states), strict=True):
-            slot.state = state
-            slot.failures = NO_FAILURES if state.detection_success else slot.failures + 1
+        boxes = self._locator.locate(images)[0].boxes if self._slots.looks_for_faces else NO_BOXES
+        before = [face.state for face in self._slots.begin_frame(boxes)]
+        return self._slots.end_frame(self._landmarker.follow(images, [0] * len(before), before) if before else [])
 
 
 def followed_already(box: Array, landmarks: Sequence[Array]) -> bool:

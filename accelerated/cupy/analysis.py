@@ -22,8 +22,9 @@ from auparity.accelerated.cupy.fhog import FhogBatch
 from auparity.accelerated.cupy.fit_shape import ShapeFitterBatch
 from auparity.accelerated.cupy.geometry import GeometryBatch
 from auparity.accelerated.cupy.running_median import MedianBatch
+from auparity.errors import ContractError
 from auparity.models.types import AUPredictors
-from auparity.reference.action_units import OnlineCorrection
+from auparity.reference.action_units import OnlineCorrection, clamp_intensity
 from auparity.reference.alignment import SIZE
 from auparity.reference.analysis import KEPT_FRAMES
 from auparity.reference.postprocessing import postprocess
@@ -77,12 +78,18 @@ class AnalysisBatch:
         for median in self._medians:
             median.reset(stream)
 
-    def __call__(self, images: Any, landmarks: Any, success: Any, streams: Any) -> tuple[Any, Any]:
+    def grow(self, streams: int) -> None:
+        """Make room for more streams; those that there are keep their numbers and medians."""
+        for median in self._medians:
+            median.grow(streams)
+
+    def __call__(self, images: Any, frame: Any, landmarks: Any, success: Any, streams: Any) -> tuple[Any, Any]:
         """Values of the next frame of B streams.
 
         Parameters
         ----------
-        images : (B, H, W, 3) uint8. landmarks : (B, 68, 2) float32 px. success : (B,) uint8, the trackers' own flags.
+        images : (S, H, W, 3) uint8. frame : (B,) int32, the image that each stream's frame is.
+        landmarks : (B, 68, 2) float32 px. success : (B,) uint8, the trackers' own flags.
         streams : (B,) int32, each once.
 
         Returns
@@ -90,9 +97,8 @@ class AnalysisBatch:
         (B, 35) and (B, 35) float64: raw intensities and presences; raw intensities and decision values of the
         descriptors without any medians.
         """
-        xp, count = self._device.xp, len(landmarks)
-        hog, geometry = self._describe(images, xp.arange(count, dtype=np.int32), landmarks, success)
-        starts = xp.arange(count + 1, dtype=np.int32)
+        hog, geometry = self._describe(images, frame, landmarks, success)
+        starts = self._device.xp.arange(len(landmarks) + 1, dtype=np.int32)
         hog_median, geometry_median = (
             median(descriptors, success, streams, starts, 1)
             for median, descriptors in zip(self._medians, (hog, geometry), strict=True)
@@ -102,6 +108,35 @@ class AnalysisBatch:
     def final_medians(self, stream: int) -> F64:
         """The medians (D,) after a stream's last frame, on the host."""
         return np.concatenate([self._device.download(median.median[stream]) for median in self._medians])
+
+
+class StaticBatch:
+    """The static AU models on a device: a face in one image by itself, without medians (spec 60.1, "image path").
+
+    Raises
+    ------
+    ContractError : a model of `predictors` is dynamic.
+    """
+
+    def __init__(self, device: Device, predictors: AUPredictors) -> None:
+        models = BatchedActionUnits(predictors)
+        if models.needs_medians:
+            raise ContractError("analysis", "predictors", "static models only (AU_all_static.txt)", "dynamic ones too")
+        self._batch = ActionUnitBatch(device, models)
+        self._describe = DescriberBatch(device, predictors)
+
+    def __call__(self, images: Any, frame: Any, landmarks: Any, wanted: Any) -> Any:
+        """(B, 35) float64: intensities, not clamped, then presences; black faces' where `wanted` (B,) uint8 is 0.
+
+        The other arguments are those of `AnalysisBatch`.
+        """
+        return self._batch(*self._describe(images, frame, landmarks, wanted))
+
+
+def static_aus(values: F64) -> tuple[F64, F64]:
+    """Intensities (17,) from 0 to 5 and presences (18,) of a row of `StaticBatch` on the host."""
+    split = len(INTENSITY_AUS)
+    return clamp_intensity(values[:split]), values[split:].copy()
 
 
 @dataclass

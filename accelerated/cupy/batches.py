@@ -1,8 +1,9 @@
-"""Streams of one frame size on a device, a row each; frames of different sessions meet here and go as one batch.
+"""Clips of one frame size on a device, a row each; frames of different sessions meet here and go as one batch.
 
 A frame waits until every row that is taken has one, or for `PATIENCE` at most, and the thread that sees this takes the
 batch through the device while the others sleep; so a slow decoder holds nobody up, and one session alone waits for
-nothing. A row is handed on when its session ends.
+nothing. A row is handed on when its session ends. What is done with the frames is the `Work` of the batch: of clips of
+one face (one_face.py), or of several (many_faces.py).
 """
 
 from __future__ import annotations
@@ -10,22 +11,19 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.cupy.analysis import AnalysisBatch
 from auparity.accelerated.cupy.grayscale import to_gray
 from auparity.accelerated.cupy.models import DeviceModels
-from auparity.accelerated.cupy.readback import read_back
-from auparity.accelerated.cupy.tracking import TrackerBatch
 from auparity.accelerated.cupy.upload import FrameUploader, Uploaded
-from auparity.reference.face_states import FaceState
 
 Array = npt.NDArray[Any]
+Indices = npt.NDArray[np.int64]
 Shape = tuple[int, ...]
 
 PATIENCE = 0.004  #: seconds that a frame waits for those of other sessions
@@ -38,24 +36,36 @@ class _Waiting:
     row: int
     image: Array
     done: bool = False
-    measured: Measured | None = None
+    measured: Any = None
     error: BaseException | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What came down for one frame."""
+class Work(Protocol):
+    """What is done with the frames of the clips of one batch. Clips have numbers, rows."""
 
-    state: FaceState
-    success: bool  #: what the tracker returned
-    values: Array  #: (35,) as predicted
-    plain: Array  #: (35,) without medians
+    def begin(self, row: int, clip: Any) -> None:
+        """Begin a clip in a row, with what it is begun with."""
+
+    def end(self, row: int) -> None:
+        """Forget a clip; from any thread, at any moment, also that of a garbage collector."""
+
+    def run(self, rows: Indices, images: Any, gray: Any) -> Sequence[Any]:
+        """What came down for the next frame of each of some clips: images (K, H, W, 3) and (K, H, W) uint8."""
 
 
-class Batch:
-    """Streams of one frame size, a row each."""
+W = TypeVar("W", bound=Work)
 
-    def __init__(self, models: DeviceModels, shape: Shape, rows: int) -> None:
+
+class Batch(Generic[W]):
+    """Clips of one frame size, a row each.
+
+    Parameters
+    ----------
+    shape : of the frames. rows : how many clips.
+    work : what is done with their frames; called within the lock of the models.
+    """
+
+    def __init__(self, models: DeviceModels, shape: Shape, rows: int, work: Callable[[DeviceModels, int], W]) -> None:
         self.shape, self.rows = shape, rows
         self._models, self._device = models, models.device
         self._free = list(range(rows))  # a heap: the lowest first, so that a full set of streams lies in order
@@ -63,28 +73,27 @@ class Batch:
         self._running = False
         self._changed = threading.Condition()
         with models.lock, self._device.active():
-            self._tracker = TrackerBatch(models.landmarker, models.find_faces, rows, models.options.reinit_every)
-            self._analysis = AnalysisBatch(self._device, models.bundle.video_aus, rows)
+            self.work = work(models, rows)
             self._uploader = FrameUploader(self._device, rows, shape)
 
-    def enter(self) -> int | None:
-        """A free row, as of a clip that has not begun; None when there is none."""
+    def enter(self, clip: Any) -> int | None:
+        """A free row, in which a clip begins; None when there is none."""
         with self._changed:
             row = heapq.heappop(self._free) if self._free else None
         if row is not None:
             with self._models.lock, self._device.active():
-                self._tracker.reset(row)
-                self._analysis.reset(row)
+                self.work.begin(row, clip)
         return row
 
     def leave(self, row: int) -> None:
         """Give a row back; frames that waited for its session need not any more."""
+        self.work.end(row)
         with self._changed:
             heapq.heappush(self._free, row)
             self._changed.notify_all()
 
-    def submit(self, row: int, image: Array) -> Measured:
-        """A frame of a row, with those of other rows that come meanwhile."""
+    def submit(self, row: int, image: Array) -> Any:
+        """What came down for a frame of a row, which goes up with those of other rows that come meanwhile."""
         own = _Waiting(row, image)
         deadline = time.monotonic() + PATIENCE
         with self._changed:
@@ -102,12 +111,11 @@ class Batch:
             self._lead(together)
         if own.error is not None:
             raise own.error
-        assert own.measured is not None
         return own.measured
 
     def _lead(self, together: list[_Waiting]) -> None:
         error: BaseException | None = None
-        measured: list[Measured] = []
+        measured: Sequence[Any] = []
         try:
             sent = self.send([each.image for each in together])
             measured = self.run([each.row for each in together], sent)
@@ -124,28 +132,11 @@ class Batch:
         """Frames on their way up, for `run`; from any thread."""
         return self._uploader.begin(images)
 
-    def run(self, rows: Sequence[int], uploaded: Uploaded) -> list[Measured]:
+    def run(self, rows: Sequence[int], uploaded: Uploaded) -> Sequence[Any]:
         """A frame of each of some rows through the device."""
         try:
             with self._models.lock, self._device.active():
-                return self._run(np.asarray(rows, np.int64), self._uploader.take(uploaded))
+                images = self._uploader.take(uploaded)
+                return self.work.run(np.asarray(rows, np.int64), images, to_gray(self._device, images))
         finally:
             self._uploader.release(uploaded)
-
-    def _run(self, places: Array, images: Any) -> list[Measured]:
-        device, eyes = self._device, self._models.results.eyes
-        returned = self._tracker.track(images, to_gray(device, images), places)
-        faces = self._tracker.of(places)
-        streams = device.upload(places.astype(np.int32))
-        values, plain = self._analysis(images, faces.landmarks, faces.detection_success, streams)
-        states, numbers = read_back(device, faces, eyes, values, plain)
-        split = numbers.shape[1] // 2
-        return [
-            Measured(state, bool(success), line[:split].copy(), line[split:].copy())
-            for state, success, line in zip(states, returned, numbers, strict=True)
-        ]
-
-    def final_medians(self, row: int) -> Array:
-        """Of the stream in a row."""
-        with self._models.lock, self._device.active():
-            return self._analysis.final_medians(row)

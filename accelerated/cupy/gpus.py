@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy.typing as npt
 
 from auparity.accelerated.cupy.device import shared_device
-from auparity.accelerated.cupy.pipeline import DevicePipeline, refuse_choice, refuse_faces
-from auparity.accelerated.cupy.sessions import DeviceSession
+from auparity.accelerated.cupy.pipeline import DevicePipeline
+from auparity.accelerated.cupy.sessions import BatchSession, DeviceFacesSession, DeviceSession, R
+from auparity.accelerated.cupy.together import advance
 from auparity.reference.clip_options import ClipOptions, FacesOptions
 from auparity.reference.head_pose import Camera
 from auparity.reference.options import PipelineOptions
@@ -56,34 +57,36 @@ class ManyDevices(StartsVideo):
         return self.pipelines[0].variants
 
     def start_clip(self, clip: ClipOptions) -> DeviceSession:
-        """Begin a clip on the device that has the fewest; errors as of `DevicePipeline.start_clip`."""
-        refuse_choice(clip)
+        """Begin a clip of one face on the device that has the fewest clips."""
+        number = self._begun()
+        return self.pipelines[number].start_clip(clip, lambda: self._ended(number))
+
+    def start_faces(self, clip: FacesOptions) -> DeviceFacesSession:
+        """Begin a clip of several faces on the device that has the fewest clips."""
+        number = self._begun()
+        return self.pipelines[number].start_faces(clip, lambda: self._ended(number))
+
+    def _begun(self) -> int:
         with self._sharing:
             number = min(range(len(self._open)), key=self._open.__getitem__)
             self._open[number] += 1
-        return DeviceSession(self.pipelines[number].streams, clip, ended=lambda: self._ended(number))
-
-    def start_faces(self, clip: FacesOptions) -> NoReturn:
-        """Several faces are not followed here yet: raises `VariantUnavailable`."""
-        refuse_faces()
+        return number
 
     def _ended(self, number: int) -> None:
         with self._sharing:
             self._open[number] -= 1
 
     def advance(
-        self, sessions: Sequence[DeviceSession], images: Sequence[Array], timestamps: Sequence[float]
-    ) -> list[FrameResult]:
-        """The next frame of each of several videos, on all devices at once; errors as of `process_frame`."""
+        self, sessions: Sequence[BatchSession[Any, R]], images: Sequence[Array], timestamps: Sequence[float]
+    ) -> list[R]:
+        """The next frame of each of several clips, on all devices at once; errors as of `process_frame`."""
         groups: dict[int, list[int]] = {}
         for k, session in enumerate(sessions):
             groups.setdefault(id(session.streams), []).append(k)
-        results: dict[int, FrameResult] = {}
+        results: dict[int, R] = {}
 
         def run(own: list[int]) -> None:
-            found = sessions[own[0]].streams.advance(
-                [sessions[k] for k in own], [images[k] for k in own], [timestamps[k] for k in own]
-            )
+            found = advance([sessions[k] for k in own], [images[k] for k in own], [timestamps[k] for k in own])
             results.update(zip(own, found, strict=True))
 
         with ThreadPoolExecutor(len(groups)) as pool:
@@ -91,8 +94,8 @@ class ManyDevices(StartsVideo):
         return [results[k] for k in range(len(sessions))]
 
     def stream(
-        self, sessions: Sequence[DeviceSession], rounds: Iterable[tuple[Sequence[Array], Sequence[float]]]
-    ) -> Iterator[list[FrameResult]]:
+        self, sessions: Sequence[BatchSession[Any, R]], rounds: Iterable[tuple[Sequence[Array], Sequence[float]]]
+    ) -> Iterator[list[R]]:
         """As `DevicePipeline.stream`; rounds end together on all devices, so only the devices overlap."""
         for images, timestamps in rounds:
             yield self.advance(sessions, images, timestamps)

@@ -68,6 +68,11 @@ def put(faces: FacesBatch, rows: Any, others: FacesBatch) -> FacesBatch:
     return _each(write, faces, others)
 
 
+def join(xp: Any, *batches: FacesBatch) -> FacesBatch:
+    """The faces of several batches, one after the other; `xp` is their device's."""
+    return _each(lambda *arrays: xp.concatenate(arrays), *batches)
+
+
 def _each(function: Any, *batches: FacesBatch) -> FacesBatch:
     arrays = {f.name: function(*(getattr(b, f.name) for b in batches)) for f in fields(FacesBatch) if f.name != "parts"}
     parts = tuple(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from auparity.accelerated.batched.action_units import BatchedActionUnits
 from auparity.accelerated.choices import choose_best
 from auparity.accelerated.cupy.detection import Detector
 from auparity.accelerated.cupy.device import Device
@@ -16,7 +17,7 @@ from auparity.accelerated.cupy.landmarks import DetectorBatch
 from auparity.accelerated.processor import ProcessorPipeline
 from auparity.errors import VariantUnavailable
 from auparity.models.types import MTCNN, FaceModel
-from auparity.reference.detection import select_face
+from auparity.reference.detection import Detections
 from auparity.reference.options import PipelineOptions
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class DeviceModels:
                 )
         if options is not None and options.static_aus:
             raise VariantUnavailable(
-                "the pipeline that stays on the GPU has no static AUs in clips; take the processor's: "
+                "the pipeline that stays on the GPU has no static AUs in clips of one face; take the processor's: "
                 "PipelineOptions(device='cpu'), or --variants numba on the command line"
             )
         self.bundle, self.device = bundle, device
@@ -59,11 +60,12 @@ class DeviceModels:
         with device.active():
             self.landmarker = DetectorBatch(device, bundle.face, self.host.staged.landmark_detector.parameters)
             self.locator = Detector(device, bundle.detector)
+        self.video_aus = BatchedActionUnits(bundle.video_aus)  #: on the host, for the end of clips
         #: One thread at a time: stages keep scratch memory, and all work goes onto one stream of the device anyway.
         self.lock = threading.RLock()
 
-    def find_faces(self, images: Any, which: Sequence[int]) -> list[Array | None]:
-        """The box (4,) of the widest face of each of some images (S, H, W, 3) on the device, or None (spec 20.10)."""
-        rows = self.device.upload(np.asarray(which, np.int64))
-        faces = [select_face(detections) for detections in self.locator.detect(images[rows])]
-        return [None if face is None else face.box for face in faces]
+    def locate(self, images: Any, which: Sequence[int]) -> list[Detections]:
+        """The faces of each of some images (S, H, W, 3) uint8 on the device, best score first (spec 20)."""
+        if not len(which):
+            return []
+        return self.locator.detect(images[self.device.upload(np.asarray(which, np.int64))])

@@ -1,39 +1,40 @@
 """The whole pipeline on a GPU: decoded frames go up, results come down, and nothing else crosses in between.
 
-Many videos advance together. A `DeviceSession` is used like any other session, from as many threads as there are
-videos: frames that wait at the same moment go into one batch, and because no result depends on what else is in a batch
-it does not matter which ones meet. `advance` does the same from one thread. Head pose and gaze, a few small numbers a
-face, are computed on the host from what came down, by the fastest variants there. Nothing here has run on a GPU yet.
+Many videos advance together, of one face or of several each. A session is used like any other pipeline's, from as many
+threads as there are videos: frames that wait at the same moment go into one batch, and because no result depends on
+what else is in a batch it does not matter which ones meet. `advance` does the same from one thread. Head pose and gaze,
+a few small numbers a face, are computed on the host from what came down, by the fastest variants there. Nothing here
+has run on a GPU yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.batched.action_units import BatchedActionUnits
-from auparity.accelerated.cupy.action_units import ActionUnitBatch
-from auparity.accelerated.cupy.analysis import DescriberBatch
+from auparity.accelerated.cupy.analysis import StaticBatch, static_aus
 from auparity.accelerated.cupy.device import Device, shared_device
 from auparity.accelerated.cupy.grayscale import to_gray
 from auparity.accelerated.cupy.hypotheses import detect_in_boxes
+from auparity.accelerated.cupy.many_faces import AUsOfFaces, CalibratedFaces, ManyFaces, StaticFaces
 from auparity.accelerated.cupy.models import DeviceModels
+from auparity.accelerated.cupy.one_face import OneFace
 from auparity.accelerated.cupy.readback import read_back
-from auparity.accelerated.cupy.sessions import DeviceSession, Streams
-from auparity.errors import ContractError, VariantUnavailable
-from auparity.reference.action_units import clamp_intensity
-from auparity.reference.clip_options import ClipOptions, FacesOptions
+from auparity.accelerated.cupy.sessions import BatchSession, DeviceFacesSession, DeviceSession, R, Streams
+from auparity.accelerated.cupy.together import advance, stream
+from auparity.reference.clip_options import AUMode, ClipOptions, FacesOptions
 from auparity.reference.contracts import check_image
 from auparity.reference.detection import Detections
 from auparity.reference.fitting import INITIAL_LIKELIHOOD
 from auparity.reference.head_pose import Camera, check_camera
 from auparity.reference.options import PipelineOptions
-from auparity.reference.results import INTENSITY_AUS, FrameResult
+from auparity.reference.results import FrameResult
 from auparity.reference.video_pipeline import StartsVideo
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 TECHNOLOGY = "cupy"
+#: The AUs of the faces of a clip of several.
+AUS: dict[AUMode, Callable[[DeviceModels, int], AUsOfFaces]] = {"static": StaticFaces, "calibrated": CalibratedFaces}
 #: Stages whose work is done on the device; the others follow on the host.
 ON_DEVICE = (
     "grayscale", "detection", "pdm", "patch_experts", "fitting", "validation", "fit_shape", "alignment", "fhog",
@@ -80,7 +83,11 @@ class DevicePipeline(StartsVideo):
             stage: TECHNOLOGY if stage in ON_DEVICE else name for stage, name in self.models.host.variants.items()
         }
         self._single_images: _SingleImages | None = None
-        self.streams = Streams(self.models, self.options.streams)
+        self.streams = Streams(self.models, self.options.streams, OneFace)  #: of clips of one face
+        #: Of clips of several, by the mode of their AUs.
+        self.faces: dict[AUMode, Streams[ManyFaces]] = {
+            mode: Streams(self.models, self.options.streams, partial(ManyFaces, aus=kind)) for mode, kind in AUS.items()
+        }
 
     @property
     def bundle(self) -> Bundle:
@@ -90,30 +97,30 @@ class DevicePipeline(StartsVideo):
     def options(self) -> PipelineOptions:
         return self.models.options
 
-    def start_clip(self, clip: ClipOptions) -> DeviceSession:
+    def start_clip(self, clip: ClipOptions, ended: Callable[[], None] = lambda: None) -> DeviceSession:
         """Begin a clip of one face; any number may be open, each used by one thread at a time.
 
-        Raises
-        ------
-        VariantUnavailable : as of `refuse_choice`.
+        `ended` is called once, when the session ends.
         """
-        refuse_choice(clip)
-        return DeviceSession(self.streams, clip)
+        return DeviceSession(self.streams, clip, ended)
 
-    def start_faces(self, clip: FacesOptions) -> NoReturn:
-        """Several faces are not followed here yet: raises `VariantUnavailable`."""
-        refuse_faces()
+    def start_faces(self, clip: FacesOptions, ended: Callable[[], None] = lambda: None) -> DeviceFacesSession:
+        """Begin a clip of several faces (spec 85), beside any number of other clips; `ended` as of `start_clip`."""
+        return DeviceFacesSession(self.faces[clip.aus], clip, ended)
 
     def advance(
-        self, sessions: Sequence[DeviceSession], images: Sequence[Array], timestamps: Sequence[float]
-    ) -> list[FrameResult]:
-        """The next frame of each of several videos of one size, in one batch; errors as of `process_frame`."""
-        return self.streams.advance(sessions, images, timestamps)
+        self, sessions: Sequence[BatchSession[Any, R]], images: Sequence[Array], timestamps: Sequence[float]
+    ) -> list[R]:
+        """The next frame of each of several clips, in one batch for each size of frames and kind of clip.
+
+        Errors are those of `process_frame`.
+        """
+        return advance(sessions, images, timestamps)
 
     def stream(
-        self, sessions: Sequence[DeviceSession], rounds: Iterable[tuple[Sequence[Array], Sequence[float]]]
-    ) -> Iterator[list[FrameResult]]:
-        """Frame after frame of several videos: `advance` for every round, with everything that can overlapped.
+        self, sessions: Sequence[BatchSession[Any, R]], rounds: Iterable[tuple[Sequence[Array], Sequence[float]]]
+    ) -> Iterator[list[R]]:
+        """Frame after frame of several clips: `advance` for every round, with everything that can overlapped.
 
         While the device works on one round, the next one's frames go up and the results of the one before are made.
 
@@ -123,9 +130,10 @@ class DevicePipeline(StartsVideo):
 
         Raises
         ------
-        ContractError : as of `advance`; the sessions do not fit into one batch (`streams` of the pipeline).
+        ContractError : as of `advance`; the sessions do not fit into one batch (`streams` of the pipeline), or are of
+            different kinds (one face, several with static AUs, several with calibrated ones).
         """
-        return self.streams.stream(sessions, rounds)
+        return stream(sessions, rounds)
 
     def process_image(
         self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None
@@ -161,6 +169,8 @@ class DevicePipeline(StartsVideo):
     def close(self) -> None:
         """Let go of the device's memory; sessions that are open end with their next frame."""
         self.streams.close()
+        for streams in self.faces.values():
+            streams.close()
         self._single_images = None
 
     def __enter__(self) -> Self:
@@ -186,33 +196,12 @@ class _Face:
     box: Array
 
 
-def refuse_choice(clip: ClipOptions) -> None:
-    """Raise `VariantUnavailable` for another face than the widest, which the GPU does not choose yet."""
-    if clip.face is not None:
-        raise VariantUnavailable(
-            f"the pipeline that stays on the GPU follows the widest face and cannot choose another ({clip.face}); take "
-            'a pipeline of the processor: Pipeline.best(options=PipelineOptions(device="cpu"))'
-        )
-
-
-def refuse_faces() -> NoReturn:
-    """Raise `VariantUnavailable` for several faces, which the GPU does not follow yet."""
-    raise VariantUnavailable(
-        "the pipeline that stays on the GPU follows one face in a clip; for several take a pipeline of the processor: "
-        'Pipeline.best(options=PipelineOptions(device="cpu"))'
-    )
-
-
 class _SingleImages:
     """Images of one size at a time: static AU models, no state between images."""
 
     def __init__(self, models: DeviceModels) -> None:
         self._shared, self._device = models, models.device
-        self._models = BatchedActionUnits(models.bundle.image_aus)
-        if self._models.needs_medians:
-            raise ContractError("analysis", "predictors", "static models only (AU_all_static.txt)", "dynamic ones too")
-        self._batch = ActionUnitBatch(self._device, self._models)
-        self._describe = DescriberBatch(self._device, models.bundle.image_aus)
+        self._aus = StaticBatch(self._device, models.bundle.image_aus)
 
     def measure(self, stack: Array, camera: Camera | None, multi_view: bool) -> list[list[FrameResult]]:
         """Results by image of (S, H, W, 3) uint8."""
@@ -243,13 +232,13 @@ class _SingleImages:
             [INITIAL_LIKELIHOOD] * len(faces), multi_view=multi_view,
         )  # fmt: skip
         whole = device.upload(np.ones(len(faces), np.uint8))
-        hog, geometry = self._describe(images, device.upload(np.array(frames, np.int32)), states.landmarks, whole)
-        read, values = read_back(device, states, shared.results.eyes, self._batch(hog, geometry))
-        split, results = len(INTENSITY_AUS), []
+        predicted = self._aus(images, device.upload(np.array(frames, np.int32)), states.landmarks, whole)
+        read, values = read_back(device, states, shared.results.eyes, predicted)
+        results = []
         for k, (face, state) in enumerate(zip(faces, read, strict=True)):
+            intensity, presence = static_aus(values[k])
             result = shared.results.of_image(
-                state, camera, bool(returned[k]), face_id=face.face_id,
-                au_intensity=clamp_intensity(values[k, :split]), au_presence=values[k, split:].copy(),
-            )  # fmt: skip
+                state, camera, bool(returned[k]), face_id=face.face_id, au_intensity=intensity, au_presence=presence
+            )
             results.append(result)
         return results

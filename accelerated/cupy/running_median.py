@@ -23,6 +23,8 @@ F64 = npt.NDArray[np.float64]
 
 THREADS = 128
 MOST_IN_16_BITS = 65535
+#: Attributes of a `MedianBatch` that have a row for each video.
+STATE = ("_counts", "_place", "_below", "frames", "total", "median")
 HISTOGRAMS = {"hog": (*HOG_HISTOGRAM, 0.0), "geometry": (*GEOMETRY_HISTOGRAM, -np.inf)}
 
 
@@ -84,8 +86,18 @@ class MedianBatch:
     def reset(self, video: int) -> None:
         """Forget all frames of a video (spec 60.9)."""
         with self._device.active():
-            for state in (self._counts, self._place, self._below, self.frames, self.total, self.median):
-                state[video] = 0
+            for name in STATE:
+                getattr(self, name)[video] = 0
+
+    def grow(self, videos: int) -> None:
+        """Make room for V videos, more than there were; those that there were keep their numbers and frames."""
+        with self._device.active():
+            for name in STATE:
+                old = getattr(self, name)
+                new = self._device.zeros((videos, *old.shape[1:]), old.dtype)
+                new[: len(old)] = old
+                setattr(self, name, new)
+        self.videos = videos
 
     def _widen_before(self, longest: int) -> None:
         self._most_counted += (longest + 1) // 2  # every second frame, or one more of an odd number

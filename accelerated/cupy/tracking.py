@@ -15,28 +15,31 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.cupy.hypotheses import detect_in_boxes, refuse_unfinite
-from auparity.accelerated.cupy.landmarks import DetectorBatch, FacesBatch, put, take
+from auparity.accelerated.cupy.landmarks import DetectorBatch, FacesBatch, join, put, take
+from auparity.reference.detection import Detections, Face, select_face
+from auparity.reference.face_choice import FaceChoice, box_around
+from auparity.reference.face_states import FaceState
 from auparity.reference.tracking import MAX_FAILURES, REINIT_EVERY, REINIT_FACTOR
 
 Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
 
-#: Images (S, H, W, 3) uint8 of the device and which of them to look at, to a box (4,) x, y, w, h px or None for each.
-FacesFinder = Callable[[Any, Sequence[int]], list[Array | None]]
+#: Images (S, H, W, 3) uint8 of the device and which of them to look at, to the faces of each of these.
+Locate = Callable[[Any, Sequence[int]], list[Detections]]
 
 
 class TrackerBatch:
     """The video state machines of `streams` streams; each may begin and end when it likes (`reset`)."""
 
-    def __init__(
-        self, detector: DetectorBatch, find_faces: FacesFinder, streams: int, reinit_every: int = REINIT_EVERY
-    ) -> None:
-        self._detector, self._find_faces, self._reinit_every = detector, find_faces, reinit_every
+    def __init__(self, detector: DetectorBatch, locate: Locate, streams: int, reinit_every: int = REINIT_EVERY) -> None:
+        self._detector, self._locate, self._reinit_every = detector, locate, reinit_every
         self.faces: FacesBatch = detector.initial(streams)
         self.tracking_initialised = np.zeros(streams, np.bool_)
         self.failures_in_a_row = np.full(streams, -1)
         self.detection_success = np.zeros(streams, np.bool_)  #: the model's own flag, as it is on the device
+        self._choices: list[FaceChoice | None] = [None] * streams
+        self._last_seen: list[Array | None] = [None] * streams  # (4,) x, y, w, h px, of a choice alone
 
     def of(self, streams: Indices) -> FacesBatch:
         """The faces of some streams."""
@@ -49,12 +52,13 @@ class TrackerBatch:
         """Whether these are all streams in order, which needs no gathering."""
         return len(streams) == len(self.detection_success) and bool((np.diff(streams) == 1).all())
 
-    def reset(self, stream: int) -> None:
-        """Begin another clip."""
+    def reset(self, stream: int, choice: FaceChoice | None = None) -> None:
+        """Begin another clip; `choice` says which face is followed, None for the widest (as of `VideoTracker`)."""
         rows = self._upload(np.array([stream]))
         self.faces = put(self.faces, rows, self._detector.initial(1))
         self.tracking_initialised[stream] = self.detection_success[stream] = False
         self.failures_in_a_row[stream] = -1
+        self._choices[stream], self._last_seen[stream] = choice, None
 
     def track(self, images: Any, gray: Any, streams: Sequence[int] | Indices) -> Flags:
         """Follow the faces into the next frame.
@@ -76,36 +80,48 @@ class TrackerBatch:
         was_initialised = self.tracking_initialised[places].copy()
         self._follow(gray, np.flatnonzero(was_initialised), places)
         returned = self.detection_success[places].copy()
-        due = np.array([self._detection_is_due(stream) for stream in places], np.bool_)
-        boxes = self._find_faces(images, list(np.flatnonzero(due))) if due.any() else []
-        found = [(int(k), box) for k, box in zip(np.flatnonzero(due), boxes, strict=True) if _is_box(box)]
-        if found:
-            anew = np.array([k for k, _ in found])
-            returned[anew] = self._detect_anew(
-                gray, anew, places, np.stack([box for _, box in found if box is not None]), was_initialised
-            )
-        for k in set(range(len(places))) - {k for k, _ in found}:
+        boxes = self._new_boxes(images, places)
+        if boxes:
+            anew = np.array(list(boxes))
+            returned[anew] = self._detect_anew(gray, anew, places, np.stack(list(boxes.values())), was_initialised)
+        for k in set(range(len(places))) - set(boxes):
             stream = places[k]
             if not self.tracking_initialised[stream]:
                 self.failures_in_a_row[stream] += 1
             if self.failures_in_a_row[stream] > MAX_FAILURES:
-                self.tracking_initialised[stream] = False
+                self.tracking_initialised[stream], self._last_seen[stream] = False, None
         return returned
+
+    def see(self, streams: Indices, returned: Flags, states: Sequence[FaceState]) -> None:
+        """Remember where chosen faces are, from the states that came down after `track`, for when they are lost."""
+        for stream, success, state in zip(streams, returned, states, strict=True):
+            if self._choices[stream] is not None and success and state.detection_success:
+                self._last_seen[stream] = box_around(state.landmarks)
+
+    def _new_boxes(self, images: Any, places: Indices) -> dict[int, Array]:
+        """By frame, the boxes (4,) px of the faces that streams begin anew from, where they have to look for one."""
+        due = [k for k, stream in enumerate(places) if self._detection_is_due(stream)]
+        faces = {
+            k: self._select(detections, places[k], images.shape[1:])
+            for k, detections in zip(due, self._locate(images, due), strict=True)
+        }
+        return {k: face.box for k, face in faces.items() if face is not None and face.box[2] > 0}
+
+    def _select(self, detections: Detections, stream: int, shape: tuple[int, ...]) -> Face | None:
+        choice = self._choices[stream]
+        return select_face(detections) if choice is None else choice.select(detections, shape, self._last_seen[stream])
 
     def _follow(self, gray: Any, frames: Indices, places: Indices) -> None:
         """Step A: fit from where faces were, in small windows after a success and in large ones after a failure."""
-        parameters = self._detector.parameters
-        succeeded = self.detection_success[places[frames]]
-        for windows, group in ((parameters.track_windows, succeeded), (parameters.init_windows, ~succeeded)):
-            if not group.any():
-                continue
-            own = frames[group]
-            found = self._detector.detect(gray, self._upload(own.astype(np.int32)), self.of(places[own]), windows)
-            success = self._flags_of(found)
-            self._store(places[own], found)
-            self.detection_success[places[own]] = success
-            before = self.failures_in_a_row[places[own]]
-            self.failures_in_a_row[places[own]] = np.where(success, -1, before + 1)
+        if not len(frames):
+            return
+        streams = places[frames]
+        own = self._upload(frames.astype(np.int32))
+        found = follow(self._detector, gray, own, self.of(streams), self.detection_success[streams])
+        success = self._flags_of(found)
+        self._store(streams, found)
+        self.detection_success[streams] = success
+        self.failures_in_a_row[streams] = np.where(success, -1, self.failures_in_a_row[streams] + 1)
 
     def _detection_is_due(self, stream: int) -> bool:
         every, failures = self._reinit_every, self.failures_in_a_row[stream]
@@ -150,5 +166,21 @@ class TrackerBatch:
         return self._detector.device.upload(array)
 
 
-def _is_box(box: Array | None) -> bool:
-    return box is not None and box[2] > 0
+def follow(detector: DetectorBatch, gray: Any, frame: Any, start: FacesBatch, succeeded: Flags) -> FacesBatch:
+    """One tracking step of B faces (spec 50.10 A): in small windows after a success, in large ones after a failure.
+
+    Parameters
+    ----------
+    gray, frame, start : as of `DetectorBatch.detect`.
+    succeeded : (B,) on the host, the flags of `start`.
+    """
+    windows = detector.parameters.track_windows, detector.parameters.init_windows
+    groups = [np.flatnonzero(group) for group in (succeeded, ~succeeded)]
+    for sizes, group in zip(windows, groups, strict=True):
+        if len(group) == len(succeeded):
+            return detector.detect(gray, frame, start, sizes)
+    upload, found = detector.device.upload, []
+    for sizes, group in zip(windows, groups, strict=True):
+        rows = upload(group)
+        found.append(detector.detect(gray, frame[rows], take(start, rows), sizes))
+    return take(join(detector.device.xp, *found), upload(np.argsort(np.concatenate(groups))))

@@ -31,7 +31,13 @@ from auparity.benchmarks.device.parts import (
     stream_part,
 )
 from auparity.benchmarks.device.rates import Rates, gpu_facts, measure_rates
-from auparity.benchmarks.device.workloads import Models, Settings, render_film, render_pictures
+from auparity.benchmarks.device.workloads import (
+    Models,
+    Settings,
+    render_film,
+    render_group_film,
+    render_pictures,
+)
 from auparity.benchmarks.repeat_command import repeating
 from auparity.benchmarks.workloads import FORMATS
 from auparity.errors import AuparityError, DeviceError, VariantUnavailable
@@ -75,11 +81,15 @@ def measure(
 def _jobs(every: Sequence[Models], device: Any, settings: Settings, rates: Rates) -> Iterator[Job]:
     """The parts in their order, small ones first, so that these are done if a large one fails."""
     film, images = render_film(settings), render_pictures(settings)
+    groups = render_group_film(settings) if settings.faces else None
     for models in every:
         for count in sorted(settings.streams):
             on = f"gpu on {models.name}, {count} streams"
             yield on, lambda m=models, n=count: stream_part(m, device, film, settings, n, _progress)  # type: ignore[misc]
             yield f"{on}, stages", lambda m=models, n=count: stage_part(m, device, film, settings, n, rates)  # type: ignore[misc]
+            if groups is not None:
+                name = f"{on} of {settings.faces} faces"
+                yield name, lambda m=models, n=count: stream_part(m, device, groups, settings, n, _progress)  # type: ignore[misc]
         yield f"gpu on {models.name}, repeats", lambda m=models: repeat_part(m, device, film, settings)  # type: ignore[misc]
         if images:
             on = f"gpu on {models.name}, photographs"
@@ -145,12 +155,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", metavar="SOURCE", help="another bundle as well, with --landmark-model of it")
     parser.add_argument("--landmark-model", default="clnf", choices=("auto", "clnf", "ceclm"), help="default: clnf")
     parser.add_argument("--photographs", type=int, default=0, metavar="N", help="images in a batch; default: 0, none")
+    parser.add_argument("--faces", type=int, default=0, metavar="N", help="people in each frame; default: 0, one only")
     parser.add_argument("-o", "--output", type=Path, default=DEFAULT_OUTPUT, metavar="FILE")
     return parser
 
 
 def _settings(chosen: argparse.Namespace) -> Settings:
-    for name, least in (("frames", 2), ("rounds", 2), ("reference_frames", 2), ("clips", 1), ("photographs", 0)):
+    for name, least in (
+        ("frames", 2),
+        ("rounds", 2),
+        ("reference_frames", 2),
+        ("clips", 1),
+        ("photographs", 0),
+        ("faces", 0),
+    ):
         if getattr(chosen, name) < least:
             raise AuparityError(f"--{name.replace('_', '-')} {getattr(chosen, name)}: at least {least}.")
     if min(chosen.streams) < 1:
@@ -158,7 +176,7 @@ def _settings(chosen: argparse.Namespace) -> Settings:
     width, height, face = FORMATS[chosen.format]
     return Settings(
         tuple(sorted(set(chosen.streams))), chosen.frames, chosen.rounds, chosen.reference_frames, chosen.clips,
-        chosen.photographs, chosen.format, (width, height), face,
+        chosen.photographs, chosen.format, (width, height), face, chosen.faces,
     )  # fmt: skip
 
 

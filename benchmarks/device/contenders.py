@@ -6,15 +6,15 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.cupy.pipeline import DevicePipeline
-from auparity.accelerated.cupy.sessions import DeviceSession
-from auparity.reference.clip_options import ClipOptions
+from auparity.reference.clip_options import ClipOptions, FacesOptions
 from auparity.reference.results import FrameResult
-from auparity.reference.video_pipeline import ClipSession, VideoPipeline
+from auparity.reference.video_pipeline import VideoPipeline
 
 Image = npt.NDArray[np.uint8]
 
@@ -29,6 +29,11 @@ class Film:
     frames."""
 
     clips: Sequence[Sequence[Image]]
+    faces: int = 0  #: followed in each frame by a slot each; 0 for the program for one face
+
+    def start(self, pipeline: VideoPipeline) -> Any:
+        """A session for a stream."""
+        return pipeline.start_faces(FacesOptions(self.faces)) if self.faces else pipeline.start_clip(ClipOptions())
 
     def image(self, stream: int, k: int) -> Image:
         """The k-th frame of a stream."""
@@ -87,14 +92,13 @@ class OneStream(Contender):
     def __init__(self, name: str, pipeline: VideoPipeline, variants: dict[str, str], film: Film, steps: int) -> None:
         super().__init__(name, variants, steps)
         self._pipeline, self._film = pipeline, film
-        self._session: ClipSession | None = None
+        self._session: Any = None
 
     def begin(self) -> None:
-        self._session = self._pipeline.start_clip(ClipOptions())
+        self._session = self._film.start(self._pipeline)
 
     def step(self, k: int) -> list[FrameResult]:
-        assert self._session is not None
-        return [self._session.process_frame(self._film.image(0, k), k / 30)]
+        return _faces_of(self._session.process_frame(self._film.image(0, k), k / 30))
 
     def end(self) -> None:
         self._session = None
@@ -110,15 +114,15 @@ class StepByStep(Contender):
         # With several sets of open streams a step would no longer be one batch.
         self.frames, self.whole_rounds = streams, streams > 1
         self._pipeline, self._film = pipeline, film
-        self._sessions: list[DeviceSession] = []
+        self._sessions: list[Any] = []
 
     def begin(self) -> None:
-        self._sessions = [self._pipeline.start_clip(ClipOptions()) for _ in range(self.frames)]
+        self._sessions = [self._film.start(self._pipeline) for _ in range(self.frames)]
 
     def step(self, k: int) -> list[FrameResult]:
         if self.frames == 1:
-            return [self._sessions[0].process_frame(self._film.image(0, k), k / 30)]
-        return self._pipeline.advance(self._sessions, *self._round(k))[:1]
+            return _faces_of(self._sessions[0].process_frame(self._film.image(0, k), k / 30))
+        return _faces_of(self._pipeline.advance(self._sessions, *self._round(k))[0])
 
     def end(self) -> None:
         for session in reversed(self._sessions):  # the next round's streams get the same rows of the batch
@@ -146,12 +150,16 @@ class Overlapped(StepByStep):
             now = time.perf_counter()
             taken.append(1000 * (now - before))
             before = now
-            results += result[:1]
+            results += _faces_of(result[0])
         return taken, results
 
     @property
     def about(self) -> str:
         return "steps overlap, so the latency of a result is longer than the time between results"
+
+
+def _faces_of(result: FrameResult | list[FrameResult]) -> list[FrameResult]:
+    return result if isinstance(result, list) else [result]
 
 
 class Pictures(Contender):

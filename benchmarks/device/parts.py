@@ -45,7 +45,7 @@ def stream_part(
     ------
     DeviceError : the device's memory does not suffice.
     """
-    work = stream_workload(models, settings, streams)
+    work = stream_workload(models, settings, streams, film.faces)
     release(device)
     pipeline = DevicePipeline(models.bundle, device, PipelineOptions(streams=streams))
     reference_steps = min(settings.reference_frames, settings.frames)

@@ -176,8 +176,8 @@ def watch_streams(pipeline: DevicePipeline, watched: WatchedDevice) -> None:
     for batch in _batches(pipeline):
         for name in ("send", "run"):
             _replace(watched, batch, name, "batching")
-        _replace(watched, batch._tracker, "track", "tracking")
-        analysis = batch._analysis
+        _replace(watched, batch.work.tracker, "track", "tracking")
+        analysis = batch.work.analysis
         _watch_descriptors(analysis._describe, pipeline.bundle.video_aus.pdm, watched)
         analysis._batch = _watched_values(analysis._batch, watched)
         analysis._medians = tuple(
@@ -190,8 +190,9 @@ def watch_photographs(pipeline: DevicePipeline, watched: WatchedDevice) -> None:
     """What photographs have of their own; after the first of them."""
     own: Any = pipeline._single_images
     _replace(watched, own, "measure", "batching")
-    _watch_descriptors(own._describe, pipeline.bundle.image_aus.pdm, watched)
-    own._batch = _watched_values(own._batch, watched)
+    aus = own._aus
+    _watch_descriptors(aus._describe, pipeline.bundle.image_aus.pdm, watched)
+    aus._batch = _watched_values(aus._batch, watched)
 
 
 def _batches(pipeline: DevicePipeline) -> Iterator[Any]:

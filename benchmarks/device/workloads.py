@@ -13,6 +13,7 @@ from auparity.benchmarks.device.contenders import Film, Image
 from auparity.benchmarks.workloads import CLIP_SEED, FORMATS, PHOTOGRAPH_SEED
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
+from auparity.models.synthetic.groups import make_group, render_group, still_scene
 from auparity.models.synthetic.render import render_photograph
 from auparity.reference.pipeline import ReferencePipeline
 from auparity.reports.results.records import WorkloadRecord
@@ -34,6 +35,7 @@ class Settings:
     format: str = "480p"
     canvas: tuple[int, int] = FORMATS["480p"][:2]
     face: float = FORMATS["480p"][2]  #: px
+    faces: int = 0  #: people in each frame of one more workload for each number of streams; 0 for none
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,12 @@ def render_film(settings: Settings) -> Film:
     ])  # fmt: skip
 
 
+def render_group_film(settings: Settings) -> Film:
+    """A clip of several people who stand beside each other, which all streams play."""
+    group = make_group(still_scene(settings.faces, settings.frames, settings.canvas), CLIP_SEED)
+    return Film([[picture.image for picture in render_group(group)]], settings.faces)
+
+
 def render_pictures(settings: Settings) -> list[Image]:
     """The images of a batch."""
     distinct = [
@@ -77,16 +85,19 @@ def render_pictures(settings: Settings) -> list[Image]:
     return [distinct[k % len(distinct)] for k in range(settings.photographs)]
 
 
-def stream_workload(models: Models, settings: Settings, streams: int) -> WorkloadRecord:
-    """The workload of some streams."""
+def stream_workload(models: Models, settings: Settings, streams: int, faces: int = 0) -> WorkloadRecord:
+    """The workload of some streams; `faces` as of a `Film`."""
     width, height = settings.canvas
-    shared = min(settings.clips, streams)
+    shared = 1 if faces else min(settings.clips, streams)
     rendered = "a rendered clip" if shared == 1 else f"{shared} rendered clips"
     about = f"{streams} streams that play {rendered} back and forth and from different frames on"
     if streams == 1:
         about = f"one stream, {rendered}"
+    name = f"{models.name}-{settings.format}-{streams}"
+    if faces:
+        name, about = f"{name}-faces-{faces}", f"{about}, with {faces} people in each frame, static AUs"
     return WorkloadRecord(
-        f"{models.name}-{settings.format}-{streams}", models.bundle.meta.name, models.bundle.content_hash,
+        name, models.bundle.meta.name, models.bundle.content_hash,
         models.bundle.face.name, "streams" if streams > 1 else "stream", settings.frames * streams, width, height,
         f"{about}, {width}x{height}; frames are decoded, in ordinary memory that streams share; {models.about}",
     )  # fmt: skip

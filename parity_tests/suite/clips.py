@@ -29,7 +29,7 @@ CLIP_CLASSES: dict[str, tuple[PrecisionClass, ...]] = {
 #: Names of the pipeline that stays on a device, and of the variants of its stages.
 ON_DEVICE, DEVICE_STAGES = "gpu", "cupy"
 #: The emulation takes seconds where a GPU takes milliseconds.
-EMULATED_PHOTOGRAPHS, EMULATED_BATCHES = 1, (1, 2, 5)
+EMULATED_PHOTOGRAPHS, EMULATED_BATCHES, EMULATED_SEVERAL_FRAMES = 1, (1, 2, 5), 2
 
 
 def pipeline_of(bundle: Bundle, variants: list[Variant], clip_class: str = "float32") -> Pipeline:
@@ -68,7 +68,7 @@ def run_clips(
 def _on_device(
     report: Report, work: workloads.ParityWorkload, clip: clip_parity.Clip, device: Device, tell: Any
 ) -> None:
-    """One step, chained, images and batches of the pipeline that stays on a device."""
+    """One step, chained, images, several faces and batches of the pipeline that stays on a device."""
     emulated = not isinstance(device, CudaDevice)
     label = ON_DEVICE + (EMULATED if emulated else "")
     pipeline = DevicePipeline(work.bundle, device)
@@ -83,6 +83,12 @@ def _on_device(
         )
         for record in device_parity.photographs(pipeline, reference, perturbed_runs, images):
             _add(report, work.name, "photographs", label, record, record.name.split(" ", 1)[1])
+    tell(f"{work.name}: several faces", 0, 1)
+    count = EMULATED_SEVERAL_FRAMES if emulated else device_parity.SEVERAL_FRAMES
+    two = device_parity.beside_mirror_images(clip.frames[:count])
+    references = [ReferencePipeline(work.bundle, precision=p) for p in ("float32", *clip_parity.PERTURBED)]
+    for record in device_parity.several_faces(pipeline, references, two):
+        _add(report, work.name, "several faces", label, record, record.name.split(" ", 1)[1], record.name)
     sizes = EMULATED_BATCHES if emulated else device_parity.BATCHES
     record = device_parity.batches(pipeline, clip.frames[: device_parity.BATCH_FRAMES], sizes)
     _add(report, work.name, "batch", label, record, record.name)
@@ -104,12 +110,15 @@ def _one_step(
         report.texts.append(str(record))
 
 
-def _add(report: Report, work: str, way: str, label: str, record: ComparisonRecord, figure: str) -> None:
-    stated = tolerance(way, figure)
+def _add(
+    report: Report, work: str, way: str, label: str, record: ComparisonRecord, figure: str, name: str | None = None
+) -> None:
+    """A record as a figure, under a longer name where there are several of one tolerance."""
+    stated, name = tolerance(way.replace(" ", "_"), figure), name or figure
     report.add(
-        f"{work}/{way}/{label}: {figure}",
+        f"{work}/{way}/{label}: {name}",
         MeasuredError(
-            work, way, PIPELINE, label, figure, finite(record.tolerance_needed), finite(record.tolerance),
+            work, way, PIPELINE, label, name, finite(record.tolerance_needed), finite(record.tolerance),
             stated.unit, stated.reason,
         ),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The pipeline that stays on a device against the reference: one step, clips, images, and batches of several sizes.
+"""The pipeline that stays on a device against the reference: one step, clips, images, several faces, sizes of batches.
 
 It is judged like any other pipeline (clip_parity.py). Here one step is a single batch: all frames of the clip, each
 from the reference state of the frame before. Batches of different sizes, and a second run, must give the same bits, so
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,17 @@ from auparity.accelerated.cupy.pipeline import DevicePipeline
 from auparity.parity_tests.compare.arrays import ComparisonRecord, compare_arrays
 from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.suite.clip_parity import Clip, one_step_records
-from auparity.parity_tests.suite.platform_floor import FLOOR_FACTOR, GATE_ERRORS
-from auparity.reference.clip_options import ClipOptions
+from auparity.parity_tests.suite.platform_floor import FLOOR_FACTOR, GATE_ERRORS, floor_factor
+from auparity.reference.clip_options import AU_MODES, ClipOptions, FacesOptions
 from auparity.reference.results import FrameResult
+from auparity.reference.video_pipeline import VideoPipeline
 
 Array = npt.NDArray[Any]
 
 #: Numbers of streams that must agree; among them a prime, and the largest supported number.
 BATCHES = (1, 2, 3, 7, 16, 64, 256)
-#: Number of frames of the clip for them.
-BATCH_FRAMES = 3
+#: Number of frames of the clip for them, and of the clip of several faces.
+BATCH_FRAMES, SEVERAL_FRAMES = 3, 4
 
 
 def one_step(pipeline: DevicePipeline, clip: Clip) -> list[ComparisonRecord]:
@@ -80,6 +82,82 @@ def _run(pipeline: DevicePipeline, frames: Sequence[Array], streams: int) -> lis
 def _differing(one: FrameResult, other: FrameResult) -> int:
     pairs = [(np.asarray(getattr(one, f.name)), np.asarray(getattr(other, f.name))) for f in fields(FrameResult)]
     return sum(int(np.count_nonzero(a != b)) for a, b in pairs)
+
+
+def beside_mirror_images(frames: Sequence[Array]) -> list[Array]:
+    """Each frame (H, W, 3) with its mirror image on the right: a clip of twice as many people."""
+    return [np.hstack([image, image[:, ::-1]]) for image in frames]
+
+
+def several_faces(
+    pipeline: DevicePipeline, references: Sequence[VideoPipeline], frames: Sequence[Array], faces: int = 2
+) -> list[ComparisonRecord]:
+    """A clip of several people: who is followed, landmarks and intensities against the reference, and whether a face's
+    results depend on the other faces and clips of the batch.
+
+    Both modes of AUs are compared. Landmarks and intensities are means over the faces that both sides believe, limited
+    by the platform floor of these frames: by how far equally correct programs are apart.
+
+    Parameters
+    ----------
+    references : the reference, and at least one of its perturbed versions.
+    """
+    records, factor = [], floor_factor(len(frames))
+    for mode in AU_MODES:
+        options = FacesOptions(faces, mode)
+        runs = [_run_faces(each, frames, options) for each in references]
+        ours = _run_faces(pipeline, frames, options)
+        flags = [[{(r.face_id, r.success) for r in some} for some in run] for run in (runs[0], ours)]
+        apart = np.array([len(a ^ b) for a, b in zip(*flags, strict=True)], float)
+        stated = tolerance("several_faces", "slots").tolerance
+        records.append(compare_arrays(f"{mode} slots", np.zeros(len(apart)), apart, stated))
+        for figure, attribute in (("landmarks_mean", "landmarks"), ("intensities_mean", "au_intensity")):
+            floor = max(_mean_apart(a, b, attribute) for a, b in combinations(runs, 2))
+            error = np.array([_mean_apart(runs[0], ours, attribute)])
+            records.append(compare_arrays(f"{mode} {figure}", np.zeros(1), error, factor * floor))
+        differs = np.array([float(_differing_faces(pipeline, frames, options, ours))])
+        stated = tolerance("several_faces", "values_differing").tolerance
+        records.append(compare_arrays(f"{mode} values_differing", np.zeros(1), differs, stated))
+    return records
+
+
+def _mean_apart(one: Sequence[Sequence[FrameResult]], other: Sequence[Sequence[FrameResult]], attribute: str) -> float:
+    """Mean absolute difference of an attribute over the faces that both runs believe; NaN, which fails, for none."""
+    pairs = [
+        (a, b)
+        for some, others in zip(one, other, strict=True)
+        for a in some
+        for b in others
+        if a.face_id == b.face_id and a.success and b.success
+    ]
+    if not pairs:
+        return math.nan
+    return float(np.mean([np.abs(getattr(a, attribute) - getattr(b, attribute)).mean() for a, b in pairs]))
+
+
+def _run_faces(pipeline: VideoPipeline, frames: Sequence[Array], options: FacesOptions) -> list[list[FrameResult]]:
+    session = pipeline.start_faces(options)
+    results = [session.process_frame(image, k / 30) for k, image in enumerate(frames)]
+    session.close()
+    return results
+
+
+def _differing_faces(
+    pipeline: DevicePipeline, frames: Sequence[Array], options: FacesOptions, expected: Sequence[Sequence[FrameResult]]
+) -> int:
+    """Values of faces that differ where another clip is in the batch, and where one slot follows the first face."""
+    session, other, single = (pipeline.start_faces(each) for each in (options, options, replace(options, faces=1)))
+    differs = 0
+    for k, image in enumerate(frames):
+        images = [image, frames[(k + 1) % len(frames)], image]
+        together, _, alone = pipeline.advance([session, other, single], images, [k / 30] * 3)
+        first = [face for face in expected[k] if face.face_id == 0]
+        for found, wanted in ((together, expected[k]), (alone, first)):
+            differs += abs(len(found) - len(wanted))
+            differs += sum(_differing(a, b) for a, b in zip(found, wanted, strict=False))
+    for each in (session, other, single):
+        each.close()
+    return differs
 
 
 def photographs(

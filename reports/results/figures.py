@@ -26,7 +26,7 @@ STAGES = (
 TECHNOLOGIES = ("reference", "numba", "batched", "onnx", "torch", "jax", "openvino", "cupy", "coreml", "cuda")
 REFERENCE = "the reference"
 PEER = "peer: "
-WAYS = ("stage", "one step", "chained", "photographs", "batch")
+WAYS = ("stage", "one step", "chained", "photographs", "several faces", "batch")
 #: 95 % of normally distributed differences lie within so many standard deviations (Bland and Altman 1986).
 AGREEMENT_SD = 1.96
 

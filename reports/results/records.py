@@ -89,7 +89,7 @@ class MeasuredError:
     """One measured error against its tolerance and, where there is one, its baseline."""
 
     workload: str
-    way: str  #: "stage", "one step", "chained", "photographs" or "batch"
+    way: str  #: "stage", "one step", "chained", "photographs", "several faces" or "batch"
     stage: str  #: "" for whole pipelines
     variant: str  #: or the pipeline
     figure: str

@@ -136,9 +136,10 @@ def test_only_a_whole_run_within_tolerance_is_a_proof(gpu, monkeypatch):
             found.add(way, MeasuredError("embedded", way, "", "gpu", "x", value, 1.0))
         return found
 
-    whole = [("one step", 0.5), ("chained", 0.5), ("batch", 0.0)]
-    assert not suite.prove(report(*whole[:2]), gpu)
-    assert not suite.prove(report(*whole[:2], ("batch", 2.0)), gpu)
+    whole = [("one step", 0.5), ("chained", 0.5), ("several faces", 0.1), ("batch", 0.0)]
+    assert not suite.prove(report(*whole[:3]), gpu)
+    assert not suite.prove(report(*whole[:2], whole[3]), gpu)
+    assert not suite.prove(report(*whole[:3], ("batch", 2.0)), gpu)
     assert proof.not_chosen_reason() is not None
     assert suite.prove(report(*whole), gpu)
     assert proof.not_chosen_reason() is None
@@ -169,6 +170,22 @@ def test_clips_that_share_a_gpu_have_the_tables_of_clips_alone(gpu, folders, tmp
         together, alone = ((tmp_path / name / f"{folder.name}.csv").read_bytes() for name in ("together", "alone"))
         assert together == alone
     sidecar = json.loads((tmp_path / "together" / "clip0.csv.json").read_text())
+    assert sidecar["variants"]["fitting"] == "cupy"
+
+
+@pytest.mark.parametrize("options", [("--faces", "2"), ("--face", "track:0"), ("--face", "central")])
+def test_several_faces_and_one_of_choice_come_from_the_gpu_too(gpu, folders, tmp_path, options):
+    """One face is there: a choice is the widest, and the tables of those who look for more have its rows."""
+    assert extract(folders[:2], tmp_path / "together", "--streams", "2", *options) == 0
+    same = () if options[1] == "central" else options
+    assert extract(folders[:2], tmp_path / "alone", *same) == 0
+    for folder, frames in zip(folders[:2], (3, 2), strict=True):
+        together, alone = ((tmp_path / name / f"{folder.name}.csv").read_text() for name in ("together", "alone"))
+        assert together == alone
+        header, *rows = (line.split(",") for line in together.splitlines())
+        success = [row[[name.strip() for name in header].index("success")] for row in rows]
+        assert [float(flag) for flag in success] == [1] * frames
+    sidecar = json.loads((tmp_path / "together" / f"{folders[0].name}.csv.json").read_text())
     assert sidecar["variants"]["fitting"] == "cupy"
 
 

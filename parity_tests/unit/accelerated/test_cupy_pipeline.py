@@ -159,8 +159,8 @@ def test_a_lost_face_is_looked_for_when_the_reference_looks(device, reference):
     for k, frame in enumerate(frames):
         found, expected = ours.process_frame(frame, k / 30), theirs.process_frame(frame, k / 30)
         assert (found.success, found.detection_success) == (expected.success, expected.detection_success), k
-        assert ours.batch._tracker.failures_in_a_row[ours.row] == theirs.tracker.failures_in_a_row
-        assert ours.batch._tracker.tracking_initialised[ours.row] == theirs.tracker.tracking_initialised
+        assert ours.batch.work.tracker.failures_in_a_row[ours.row] == theirs.tracker.failures_in_a_row
+        assert ours.batch.work.tracker.tracking_initialised[ours.row] == theirs.tracker.tracking_initialised
         assert found.confidence == expected.confidence
     np.testing.assert_allclose(ours.finish().intensity, theirs.finish().intensity, atol=0.2)
 

@@ -16,6 +16,7 @@ from auparity.benchmarks.device.rates import Rates
 from auparity.benchmarks.device.runs import CPU, take_turns
 from auparity.errors import AuparityError, DeviceError, VariantUnavailable
 from auparity.models.bundle import Bundle
+from auparity.models.synthetic.clips import render_clip
 from auparity.parity_tests.cuda_on_host import host_device
 from auparity.reference import hypotheses as reference_hypotheses
 from auparity.reports.results.page import results_page
@@ -185,6 +186,25 @@ def test_memory_that_runs_out_in_the_middle_of_a_step_is_an_error_of_that_part(d
         parts.stream_part(models[0], FullDevice(device, 50), film, TINY, 1, lambda *_: None)
 
 
+def test_several_people_are_a_workload_of_their_own(device, models):
+    clip = render_clip(3_300_000, 2, canvas=(200, 150))
+    film = Film([[np.hstack([each.image, each.image[:, ::-1]]) for each in clip]], faces=2)
+    settings = replace(TINY, canvas=(400, 150), frames=2)
+    part = parts.stream_part(models[0], device, film, settings, 2, lambda *_: None)
+    assert (part.workload.name, part.workload.frames) == ("embedded-tiny-2-faces-2", 4)
+    assert "2 people in each frame" in part.workload.description
+    names = ["the reference", CPU, "gpu, 2 streams, step by step", "gpu, 2 streams"]
+    assert [speed.pipeline for speed in part.speeds] == names
+    assert len(part.errors) == 9, "landmarks, AUs and flags of three pipelines"
+    assert not any(error.problem for error in part.errors)
+
+
+def test_people_of_a_group_stand_beside_each_other():
+    film = workloads.render_group_film(replace(TINY, faces=2, frames=2, canvas=(160, 90)))
+    assert (film.faces, len(film.clips[0])) == (2, 2)
+    assert film.clips[0][0].shape == (90, 160, 3)
+
+
 def test_an_interrupt_loses_one_part(results, device, models, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -214,10 +234,11 @@ def test_without_a_gpu_the_command_says_why(monkeypatch, capsys, tmp_path):
 
 
 def test_the_command_writes_what_it_was_asked_for(results, device, monkeypatch, capsys, tmp_path):
-    asked = []
+    asked, faces = [], []
 
     def part(m, d, film, settings, *rest):
         asked.append((m.name, settings))
+        faces.append(film.faces)
         return parts.Part(results[0].workloads[0], results[0].speeds[-1:])
 
     monkeypatch.setattr(command, "no_gpu_reason", lambda: None)
@@ -227,12 +248,13 @@ def test_the_command_writes_what_it_was_asked_for(results, device, monkeypatch, 
     for name in ("stream_part", "stage_part", "repeat_part"):
         monkeypatch.setattr(command, name, part)
     path = tmp_path / "out" / "device.json"
-    words = ["--streams", "4", "1", "--frames", "2", "--clips", "1", "--format", "240p", "--widen"]
+    words = ["--streams", "4", "1", "--frames", "2", "--clips", "1", "--format", "240p", "--widen", "--faces", "1"]
     assert command.main([*words, "-o", str(path)]) == command.EXIT_GOOD
     assert asked[0] == (
-        "widened", workloads.Settings((1, 4), frames=2, clips=1, format="240p", canvas=(320, 240), face=110.0)
-    )  # fmt: skip
-    assert len(asked) == 5
+        "widened",
+        workloads.Settings((1, 4), frames=2, clips=1, format="240p", canvas=(320, 240), face=110.0, faces=1),
+    )
+    assert faces == [0, 0, 1, 0, 0, 1, 0]
     typed = " ".join([*words, "-o", "FOLDER/device.json"])
     assert load(path).provenance.command == f"auparity dev bench-device {typed}"
     said = capsys.readouterr().out
@@ -261,7 +283,7 @@ class Sessions:
         self.rounds: list[float] = []
         self.fails, self.open, self.most_open = fails, 0, 0
 
-    def start_video(self):
+    def start_clip(self, clip):
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         return SimpleNamespace(close=self._close)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -15,7 +13,7 @@ from auparity.reference.clm import ClmLandmarker
 from auparity.reference.detection import Detections
 from auparity.reference.face_states import FaceState, FaceStates
 from auparity.reference.images import Images
-from auparity.reference.many_faces import FACES, SlotTracker, followed_already
+from auparity.reference.many_faces import FACES, Slots, SlotTracker, followed_already
 from auparity.reference.model_families import landmarker_of
 
 IMAGE = np.zeros((100, 100, 3), np.uint8)
@@ -185,7 +183,7 @@ def test_boxes_that_touch_do_not_overlap():
 @pytest.mark.parametrize("faces", [0, -1, 2.0, True, "some", None])
 def test_a_number_of_faces_is_a_positive_integer_or_all(faces):
     with pytest.raises(ContractError, match="'faces'"):
-        SlotTracker(SimpleNamespace(), SimpleNamespace(), faces)
+        Slots(place=list, faces=faces)
 
 
 class Windows:

@@ -7,11 +7,9 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from auparity.accelerated.cupy.gpus import ManyDevices
-from auparity.accelerated.cupy.pipeline import DevicePipeline
 from auparity.accelerated.one_thread import OneThreadFacesSession
 from auparity.accelerated.pipeline import Pipeline
-from auparity.errors import ContractError, VariantUnavailable
+from auparity.errors import ContractError
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
 from auparity.reference.clip_options import ClipOptions
@@ -221,14 +219,3 @@ def test_a_clip_of_one_face_is_as_ever(pipeline):
     assert isinstance(pipeline.staged.start_video(), VideoSession)
     assert isinstance(pipeline.staged.start_video(faces=3), ManyFacesSession)
     assert isinstance(pipeline.start_video(faces=3), OneThreadFacesSession)
-
-
-@pytest.mark.parametrize("kind", [DevicePipeline, ManyDevices])
-def test_the_gpu_says_that_it_follows_one_face(kind):
-    backend = object.__new__(kind)  # what refuses needs no device
-    with pytest.raises(VariantUnavailable, match="one face in a clip"):
-        backend.start_video(faces=2)
-    with pytest.raises(VariantUnavailable, match=r"cannot choose another \(central\)"):
-        backend.start_video(face=FaceChoice("central"))
-    with pytest.raises(ContractError, match="'faces'"):
-        backend.start_video(faces=0)
