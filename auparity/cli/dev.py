@@ -37,12 +37,13 @@ TOOLS = {
     "peers": Tool("benchmarks.peers.command", "time OpenFace and its Python ports beside auparity"),
     "cold-start": Tool("benchmarks.cold", "import, first result and memory of a fresh process"),
     "train": Tool("models.synthetic.training.run", "train the embedded bundle anew"),
+    "train-networks": Tool("models.synthetic.training.networks", "train RetinaFace and PFLD on rendered faces"),
 }
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the `dev` command."""
-    listing = "\n".join(f"  {name:<14}{tool.purpose}" for name, tool in TOOLS.items())
+    listing = "\n".join(f"  {name:<16}{tool.purpose}" for name, tool in TOOLS.items())
     parser = subparsers.add_parser(
         "dev",
         help="tools for developing auparity: fidelity, truth, fuzzing, training, peers ...",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
+from auparity.models.networks import shapes as shapes_of_networks
 from auparity.models.synthetic.networks import losses
 from auparity.models.synthetic.networks.augment import expose, occlude
 from auparity.models.synthetic.networks.boxes import box_of, five_points
 from auparity.models.synthetic.networks.crops import crop_at, random_crop
 from auparity.models.synthetic.networks.scenes import ScenePainter
 from auparity.models.synthetic.networks.trainer import Trainer, first_weights
+from auparity.models.synthetic.training import networks
 from auparity.models.synthetic.training.shape import MIRROR_68
 from auparity.models.synthetic.training.workspace import Workspace
 from auparity.reference.networks.crops import box_of_landmarks, square_of
@@ -175,3 +179,37 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been_stopped(tmp_path):
     for name, values in at_once.items():
         np.testing.assert_array_equal(values, in_pieces[name], name)
         assert (values == first_weights(shapes, 0)[name]).all() == (name == "c.bias")
+
+
+def test_the_command_trains_and_reports_and_resumes(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    made = painter()
+
+    class Few(list):  # a set of two pictures
+        images, landmarks = made._images, made._landmarks.astype(np.float32)
+
+    monkeypatch.setattr(networks, "photo_set", lambda *_: Few([0, 1]))
+    monkeypatch.setattr(networks, "background_set", lambda *_: made._backgrounds)
+    monkeypatch.setattr(networks, "PFLD_TRAINING", (2, 2, 1e-3))
+    monkeypatch.setattr(networks, "RETINAFACE_TRAINING", (2, 1, 1e-3))
+    monkeypatch.setattr(networks, "SCENE", 96)
+    assert networks.main(["-o", str(tmp_path), "--threads", "1", "--seconds", "0"]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["pfld"]["steps"], report["pfld"]["of_steps"]) == (1, 2)
+    assert networks.main(["-o", str(tmp_path), "--threads", "1"]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["pfld"]["steps"], report["retinaface"]["steps"]) == (2, 2)
+    assert report["pfld"]["nme"] > 0
+    assert 0 <= report["retinaface"]["recall"] <= 1
+    stored = Workspace(tmp_path).load("retinaface")
+    assert set(stored) == set(shapes_of_networks.retinaface("mobile0.25"))
+
+
+def test_overlaps_and_shares():
+    box = np.array([0.0, 0, 10, 10])
+    assert losses.overlaps(np.array([[0.0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30]]), box).tolist() == [
+        1,
+        1 / 3,
+        0,
+    ]
+    assert losses.shown(np.array([-5.0, 0, 5, 10]), np.array([20, 20, 20, 20])) == 0.5
