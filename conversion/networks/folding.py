@@ -4,9 +4,9 @@ A norm after training is a factor and a summand for each channel. Behind a convo
 result nothing else reads, both go into its weights, in float64, rounded once. Which norms stand so is found by running
 the network's own description over values that only remember where they came from.
 
-Weights nearer to 0 than float32's smallest normal number become 0. A third of the published PFLD's are such remains of
-training: they add less than 1e-32 to any sum, and processors that multiply them one by one make it a hundred times
-slower (245 ms in ONNX Runtime on one core, 2.3 ms without them, the same points).
+Weights nearer to 0 than float32's smallest normal number become 0. Three in five of the published PFLD's are such
+remains of training: they add less than 1e-32 to any sum, and processors that multiply them one by one are a hundred
+times slower (245 ms in ONNX Runtime on one core, 2.3 ms without them, the same points).
 """
 
 from __future__ import annotations
