@@ -56,7 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
         report["engines"] = {"known": {spec.name: spec.help for spec in engines}, "broken": engines.broken}
         print(json.dumps(report | {"kept": kept, "slow": slow, "problem": problem}, indent=1, sort_keys=True))
     else:
-        rows = _rows(kept | description_of(bundle) | ({"models": problem} if problem else {}) | ({"speed": slow} if slow else {}))
+        rows = _rows(
+            kept | description_of(bundle) | ({"models": problem} if problem else {}) | ({"speed": slow} if slow else {})
+        )
         parts = (
             [*_machine_lines(machine), *rows],
             _advice_lines(advice),
@@ -137,7 +139,9 @@ def _states(bundle: Bundle, variants: Registry) -> dict[str, dict[str, str | Non
     parts = models_of(bundle)
     return {
         stage: {
-            name: _none_of([variant.unavailable_reason(each) for each in parts[stage]])
+            name: _none_of(
+                [variant.unavailable_reason(each) for each in parts[stage]] or [variant.unavailable_reason()]
+            )
             for name, variant in variants.of_stage(stage).items()
         }
         for stage in STAGES
@@ -187,7 +191,9 @@ def _as_dict(
         "machine": machine.as_dict(),
         "advice": advice.as_dict(),
         "bundle": {
-            "name": bundle.meta.name, "hash": bundle.content_hash, "serving": description_of(bundle),
+            "name": bundle.meta.name,
+            "hash": bundle.content_hash,
+            "serving": description_of(bundle),
             **{key: bundle.meta.source[key] for key in ("detector", "landmarks", "start") if key in bundle.meta.source},
         },
         "variants": _states(bundle, variants),

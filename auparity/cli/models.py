@@ -139,8 +139,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     from auparity.models import archive, embedded
     from auparity.models.bundle import SHORT_HASH, Bundle
     from auparity.models.manifest import openface_manifest
-    from auparity.models.networks.store import NETWORKS as KNOWN
-    from auparity.models.networks.store import installed
+    from auparity.models.networks.store import installed as installed_network
     from auparity.models.store import installed_openface, missing_files, place
 
     manifest, installed = openface_manifest(), installed_openface()
@@ -152,8 +151,8 @@ def run_list(arguments: argparse.Namespace) -> int:
     directory = installed or place()
     print(f"{manifest.name} {manifest.version}  {manifest.size / MEBIBYTE:.0f} MiB  {directory}  ({state})")
     print(f"  licence: {manifest.licence}")
-    for name, network in KNOWN.items():
-        found = installed(name)
+    for name in NETWORKS:
+        found = installed_network(name)
         print(f"{name}  {found or 'not in the store; `auparity models fetch ' + name + '` says how to get it'}")
     bundle, path = Bundle.embedded(), embedded.path()
     print(

@@ -15,7 +15,7 @@ _DETECT = """\
 Find faces in images: boxes, scores and five points of each, px of the image, as one JSON document for all images.
 
 `box` is where landmarks start from (x, y, w, h, tight around the 68); `own_box`, of RetinaFace, reaches from the
-forehead to the chin. `points` are both eyes, the nose and both mouth corners, the ones at the left of the image first."""
+forehead to the chin. `points` are both eyes, the nose and both mouth corners, those at the image's left first."""
 _LANDMARKS = """\
 Find landmarks in images: the points that a network drew (68, or STAR's 98), the 68 that the pipeline works with, the
 box and the confidence of every face, px of the image, as one JSON document for all images. A network's landmarks are an

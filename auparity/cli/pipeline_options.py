@@ -192,8 +192,8 @@ def _pipeline_options(arguments: argparse.Namespace, bundle: Bundle) -> Pipeline
         model = face_model_in(bundle.serving("landmarker"))
         if model is None:
             raise AuparityError(
-                "--wild, --no-validate, --iterations, --sigma, --reg and --w-reg are for constrained local models, and "
-                f"landmarks are found by {bundle.meta.source.get('landmark_model', bundle.serves['landmarker'])}. Leave "
+                "--wild, --no-validate, --iterations, --sigma, --reg and --w-reg are for constrained local models, but "
+                f"landmarks come from {bundle.meta.source.get('landmark_model', bundle.serves['landmarker'])}. Leave "
                 "them out, or choose --landmarks ceclm or clnf."
             )
         landmarks = DetectorParameters.for_model(model, wild=arguments.wild, validate=arguments.validate, **given)

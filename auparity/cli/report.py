@@ -272,11 +272,14 @@ def _commands(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> 
 
 def _networks(source: Source) -> str:
     """The options of `auparity extract` that choose these networks, by the names of their files."""
-    options = ""
-    for option in ("detector", "landmarks", "start"):
-        if "file" in (chosen := source.get(option, {})):
-            options += f" --{option} {shlex.quote(Path(chosen['file']).name)}"
-    return options
+    chosen = {
+        "detector": source.get("detector"), "landmarks": source.get("landmarks"), "start": source.get("start"),
+    }  # fmt: skip
+    return "".join(
+        f" --{option} {shlex.quote(Path(network['file']).name)}"
+        for option, network in chosen.items()
+        if network is not None and "file" in network
+    )
 
 
 def _landmark_options(landmarks: Landmarks | None, model: str | None) -> str:

@@ -46,9 +46,9 @@ class Looked:
 def faces_found(pipeline: StagedPipeline, image: Array) -> list[Entry]:
     """The faces of an image, best score first.
 
-    ``box`` x, y, w, h px is the one that landmarks start from, tight around the 68 of them; ``own_box``, of RetinaFace,
-    the one that it draws, from forehead to chin. ``points`` are both eyes, the nose and both mouth corners, those at the
-    left of the image first.
+    ``box`` x, y, w, h px is the one that landmarks start from, tight around the 68 of them; ``own_box``, of
+    RetinaFace, the one that it draws, from forehead to chin. ``points`` are both eyes, the nose and both mouth
+    corners, those at the left of the image first.
     """
     locator = pipeline.locator
     found = locator.locate([image])[0]

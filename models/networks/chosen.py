@@ -1,4 +1,4 @@
-"""The bundle that a user means by names or files of networks: who finds faces, who finds landmarks, and where fits begin.
+"""The bundle that a user means by names or files of networks: what finds faces and landmarks, and where fits begin.
 
 Names are those of `store.NETWORKS`, of files in the store; anything else is the path of a published file. What was
 chosen goes into `meta.source`, and so into every sidecar, with the SHA-256 of the file.
@@ -54,8 +54,8 @@ def choose_bundle(
     local = landmarks is None or landmarks in LOCAL_MODELS
     if start is not None and not local:
         raise AuparityError(
-            f"--start {start} begins a fit of constrained local models, and --landmarks {landmarks} has none: leave one "
-            "of them out."
+            f"--start {start} begins a fit of constrained local models, and --landmarks {landmarks} has none: leave "
+            "one of them out."
         )
     bundle = open_bundle(source, landmarks or AUTO) if local else open_bundle(source)
     if detector is not None:
@@ -73,8 +73,8 @@ def notices_of(bundle: Bundle) -> list[str]:
         return [f"The landmarks are those of a network ({type(model.network).__name__}): {APPROXIMATION}."]
     if isinstance(model, NetworkStart):
         return [
-            f"Fits of new faces begin at the landmarks of a network ({type(model.network).__name__}), not at OpenFace's "
-            "eleven head orientations (docs/networks.md)."
+            f"Fits of new faces begin at the landmarks of a network ({type(model.network).__name__}), not at "
+            "OpenFace's eleven head orientations (docs/networks.md)."
         ]
     return [] if face_model_in(model) is not None else [f"The landmarks are those of {name!r}, not OpenFace's."]
 
@@ -82,7 +82,10 @@ def notices_of(bundle: Bundle) -> list[str]:
 def description_of(bundle: Bundle) -> dict[str, str]:
     """Who finds faces and landmarks, in words: name, and of networks the file with the start of its SHA-256."""
     source, own = bundle.meta.source, face_model_in(bundle.serving("landmarker"))
-    words = {"detector": bundle.serves["locator"], "landmarks": bundle.serves["landmarker"] if own is None else own.name}
+    words = {
+        "detector": bundle.serves["locator"],
+        "landmarks": bundle.serves["landmarker"] if own is None else own.name,
+    }
     for key in ("detector", "landmarks", "start"):
         if isinstance(chosen := source.get(key), dict):
             words[key] = f"{chosen['network']}, {chosen['file']} (SHA-256 {chosen['sha256'][:12]})"

@@ -68,7 +68,7 @@ NETWORKS = {
         ),
         KnownNetwork(
             "star", STAR, "STAR",
-            "Its authors (ZhenglinZhou/STAR on GitHub) link the file for WFLW (.pkl) on Google Drive, without a licence.",
+            "Its authors (ZhenglinZhou/STAR on GitHub) link the file for WFLW (.pkl), without a licence.",
         ),
     )
 }  # fmt: skip

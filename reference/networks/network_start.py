@@ -75,7 +75,9 @@ class NetworkStartLandmarker(ClmLandmarker):
         states: list[FaceState] = []
         accepted: list[bool] = []
         state = self.initial()
-        for k, (index, seen) in enumerate(zip(image_index, self._network.draw(images, image_index, boxes), strict=True)):
+        for k, (index, seen) in enumerate(
+            zip(image_index, self._network.draw(images, image_index, boxes), strict=True)
+        ):
             begin = state if before is None else own_state(before[k])
             if seen is None:
                 states.append(begin)

@@ -20,7 +20,6 @@ from auparity.models.bundle import Bundle
 from auparity.models.contents import face_model_in
 from auparity.models.formats import layout
 from auparity.models.sources import open_bundle
-
 from auparity.reference.alignment import SCALE, SIZE, Crop
 from auparity.reference.landmarks import DetectorParameters
 from auparity.reference.many_faces import FACES
