@@ -1,0 +1,176 @@
+"""What networks do to results and to time (`auparity dev networks`): the figures of docs/networks.md.
+
+Images, and frames of clips taken as images: the landmarks that a fit finds from a network's points against those that
+OpenFace's search finds (MTCNN, eleven head orientations), and the time from file to action units of both, in turns.
+Clips: landmarks and action units of networks against those of constrained local models on the same frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.one_thread import one_blas_thread
+from auparity.accelerated.pipeline import Pipeline
+from auparity.errors import AuparityError
+from auparity.extraction.inputs import find_inputs
+from auparity.media import open_clip, read_photograph
+from auparity.models.networks.chosen import choose_bundle
+from auparity.reference.results import FrameResult
+
+Array = npt.NDArray[Any]
+
+OUTER_EYES = (36, 45)
+#: Two faces of one image are the same where their landmarks are nearer than this share of the outer eye distance.
+SAME_FACE = 0.5
+#: An action unit moves in a clip where its intensity has at least this standard deviation.
+MOVES = 0.1
+PASSES = 3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A clip through one pipeline."""
+
+    landmarks: Array  #: (T, 68, 2) px
+    success: Array  #: (T,)
+    intensity: Array  #: (T, 17) after post-processing
+    presence: Array  #: (T, 18)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out `auparity dev networks`; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="auparity dev networks", description=__doc__)
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="images, videos, folders of frames")
+    parser.add_argument("--models", metavar="SOURCE", help="as `auparity extract`")
+    parser.add_argument("--detector", default="retinaface", metavar="WHICH", help="default: retinaface")
+    parser.add_argument(
+        "--network", action="append", required=True, metavar="WHICH", help="pfld, mobilefacenet, star or a file; again"
+    )  # fmt: skip
+    parser.add_argument("--variants", default="best", metavar="SPEC")
+    parser.add_argument("--images", type=int, default=20, metavar="N", help="frames of each clip that are images, too")
+    parser.add_argument("--max-frames", type=int, default=300, metavar="N", help="of each clip (default: 300)")
+    chosen = parser.parse_args(arguments)
+    inputs = find_inputs(chosen.inputs)
+    problems = [item.problem for item in inputs if item.kind == "problem"]
+    if problems:
+        raise AuparityError(problems[0])
+    photographs = [item.path for item in inputs if item.kind == "photograph"]
+    clips = {item.path.name: _frames(item.path, chosen.max_frames) for item in inputs if item.kind == "clip"}
+
+    def pipeline(**options: str) -> Pipeline:
+        bundle = choose_bundle(chosen.models, **options)
+        return Pipeline.from_spec({}, bundle, default=chosen.variants)
+
+    usual = pipeline()
+    for network in chosen.network:
+        print(f"\nfits from the points of {Path(network).name}, {Path(chosen.detector).name} as detector")
+        print("| images | faces | found by both | px median / largest | % of outer eyes median / largest | ms | ratio |")
+        print("|---|---|---|---|---|---|---|")
+        started = pipeline(detector=chosen.detector, start=network)
+        with one_blas_thread():
+            if photographs:
+                print(_of_images("photographs", [_reading(path) for path in photographs], usual, started))
+            for name, frames in clips.items():
+                some = frames[:: max(1, len(frames) // chosen.images)][: chosen.images]
+                print(_of_images(name, [_given(frame) for frame in some], usual, started))
+    if clips:
+        print("\n| landmarks | clip | frames | distance, % | AU MAE | mean r (AUs that move) | presence agrees |")
+        print("|---|---|---|---|---|---|---|")
+    for name, frames in clips.items():
+        with one_blas_thread():
+            truth = _measured(usual, frames)
+            for network in chosen.network:
+                short = Path(network).name
+                drawn = _measured(pipeline(detector=chosen.detector, landmarks=network), frames)
+                print(_row(short, name, truth, drawn), flush=True)
+                fitted = _measured(pipeline(detector=chosen.detector, start=network), frames)
+                print(_row(f"fits from {short}", name, truth, fitted), flush=True)
+    return 0
+
+
+def _frames(path: Path, count: int) -> list[Array]:
+    with open_clip(path) as source:
+        return [frame.image for _, frame in zip(range(count), source, strict=False)]
+
+
+def _reading(path: Path) -> Callable[[], Array]:
+    return lambda: read_photograph(path)[0]
+
+
+def _given(image: Array) -> Callable[[], Array]:
+    return lambda: image
+
+
+def _of_images(name: str, images: Sequence[Callable[[], Array]], usual: Pipeline, started: Pipeline) -> str:
+    distances: list[tuple[float, float]] = []
+    faces, seconds = 0, {id(usual): 0.0, id(started): 0.0}
+    for pipeline in (usual, started):  # compiles and allocates
+        pipeline.process_image(images[0]())
+    for image in images:
+        best = dict.fromkeys(seconds, np.inf)
+        for _ in range(PASSES):
+            found = {}
+            for pipeline in (usual, started):
+                begin = time.perf_counter()
+                found[id(pipeline)] = pipeline.process_image(image())
+                best[id(pipeline)] = min(best[id(pipeline)], time.perf_counter() - begin)
+        seconds = {key: seconds[key] + best[key] for key in seconds}
+        faces += sum(face.success for face in found[id(usual)])
+        distances += _pairs(found[id(usual)], found[id(started)])
+    px, share = np.array(distances).reshape(-1, 2).T
+    before, after = (1000 * seconds[id(pipeline)] / len(images) for pipeline in (usual, started))
+    return (
+        f"| {name} ({len(images)}) | {faces} | {len(px)} | {np.median(px):.2f} / {px.max():.2f} "
+        f"| {np.median(share):.2f} / {share.max():.2f} | {before:.0f} to {after:.0f} | {after / before:.2f} |"
+    )
+
+
+def _pairs(before: Sequence[FrameResult], after: Sequence[FrameResult]) -> Iterator[tuple[float, float]]:
+    """Mean distance of the landmarks of each face that both found, px and % of its outer eye distance."""
+    for face in before:
+        eyes = _eyes(face.landmarks)
+        apart = [_apart(face.landmarks, other.landmarks) for other in after if other.success]
+        if face.success and apart and min(apart) < SAME_FACE * eyes:
+            yield min(apart), 100 * min(apart) / eyes
+
+
+def _apart(a: Array, b: Array) -> float:
+    return float(np.linalg.norm(a.astype(np.float64) - b, axis=-1).mean())
+
+
+def _eyes(landmarks: Array) -> float:
+    first, second = landmarks[list(OUTER_EYES)].astype(np.float64)
+    return float(np.linalg.norm(first - second))
+
+
+def _measured(pipeline: Pipeline, frames: Sequence[Array]) -> Measured:
+    session = pipeline.start_video()
+    results = [session.process_frame(frame, k / 30) for k, frame in enumerate(frames)]
+    aus = session.finish()
+    landmarks, success = np.stack([r.landmarks for r in results]), np.array([r.success for r in results])
+    return Measured(landmarks, success, np.asarray(aus.intensity), np.asarray(aus.presence))
+
+
+def _row(name: str, clip: str, truth: Measured, other: Measured) -> str:
+    both = truth.success & other.success
+    pairs = zip(truth.landmarks[both], other.landmarks[both], strict=True)
+    distance = np.mean([100 * _apart(a, b) / _eyes(a) for a, b in pairs])
+    a, b = truth.intensity[both], other.intensity[both]
+    moving = [k for k in range(a.shape[1]) if a[:, k].std() > MOVES and b[:, k].std() > 0]
+    correlation = np.mean([np.corrcoef(a[:, k], b[:, k])[0, 1] for k in moving]) if moving else np.nan
+    return (
+        f"| {name} | {clip} | {both.sum()} of {len(both)} | {distance:.2f} | {np.abs(a - b).mean():.3f} "
+        f"| {correlation:.2f} of {len(moving)} | {100 * (truth.presence == other.presence)[both].mean():.1f} % |"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
