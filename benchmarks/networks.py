@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     usual = pipeline()
     for network in chosen.network:
         print(f"\nfits from the points of {Path(network).name}, {Path(chosen.detector).name} as detector")
-        print("| images | faces | found by both | px median / largest | % of outer eyes median / largest | ms | ratio |")
+        print(
+            "| images | faces | found by both | px median / largest | % of outer eyes median / largest | ms | ratio |"
+        )
         print("|---|---|---|---|---|---|---|")
         started = pipeline(detector=chosen.detector, start=network)
         with one_blas_thread():
