@@ -23,7 +23,9 @@ from auparity.errors import AuparityError
 from auparity.extraction.inputs import find_inputs
 from auparity.media import open_clip, read_photograph
 from auparity.models.networks.chosen import choose_bundle
-from auparity.reference.results import FrameResult
+from auparity.reference.clm import own_state
+from auparity.reference.images import Images
+from auparity.reference.landmarks import ClmState
 
 Array = npt.NDArray[Any]
 
@@ -72,10 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     usual = pipeline()
     for network in chosen.network:
         print(f"\nfits from the points of {Path(network).name}, {Path(chosen.detector).name} as detector")
-        print(
-            "| images | faces | found by both | px median / largest | % of outer eyes median / largest | ms | ratio |"
-        )
-        print("|---|---|---|---|---|---|---|")
+        print("| images | faces | found by both | likelier | px median / largest | % of outer eyes | ms | ratio |")
+        print("|---|---|---|---|---|---|---|---|")
         started = pipeline(detector=chosen.detector, start=network)
         with one_blas_thread():
             if photographs:
@@ -112,36 +112,46 @@ def _given(image: Array) -> Callable[[], Array]:
 
 
 def _of_images(name: str, images: Sequence[Callable[[], Array]], usual: Pipeline, started: Pipeline) -> str:
-    distances: list[tuple[float, float]] = []
+    compared: list[tuple[float, float, float]] = []
     faces, seconds = 0, {id(usual): 0.0, id(started): 0.0}
     for pipeline in (usual, started):  # compiles and allocates
         pipeline.process_image(images[0]())
     for image in images:
         best = dict.fromkeys(seconds, np.inf)
         for _ in range(PASSES):
-            found = {}
             for pipeline in (usual, started):
                 begin = time.perf_counter()
-                found[id(pipeline)] = pipeline.process_image(image())
+                pipeline.process_image(image())
                 best[id(pipeline)] = min(best[id(pipeline)], time.perf_counter() - begin)
         seconds = {key: seconds[key] + best[key] for key in seconds}
-        faces += sum(face.success for face in found[id(usual)])
-        distances += _pairs(found[id(usual)], found[id(started)])
-    px, share = np.array(distances).reshape(-1, 2).T
-    before, after = (1000 * seconds[id(pipeline)] / len(images) for pipeline in (usual, started))
+        before, after = (_faces(pipeline, image()) for pipeline in (usual, started))
+        faces += len(before)
+        compared += _pairs(before, after)
+    px, share, gained = np.array(compared).reshape(-1, 3).T
+    first, second = (1000 * seconds[id(pipeline)] / len(images) for pipeline in (usual, started))
     return (
-        f"| {name} ({len(images)}) | {faces} | {len(px)} | {np.median(px):.2f} / {px.max():.2f} "
-        f"| {np.median(share):.2f} / {share.max():.2f} | {before:.0f} to {after:.0f} | {after / before:.2f} |"
+        f"| {name} ({len(images)}) | {faces} | {len(px)} | {(gained > 0).sum()} | {np.median(px):.2f} / {px.max():.2f} "
+        f"| {np.median(share):.2f} / {share.max():.2f} | {first:.0f} to {second:.0f} | {second / first:.2f} |"
     )
 
 
-def _pairs(before: Sequence[FrameResult], after: Sequence[FrameResult]) -> Iterator[tuple[float, float]]:
-    """Mean distance of the landmarks of each face that both found, px and % of its outer eye distance."""
+def _faces(pipeline: Pipeline, image: Array) -> list[ClmState]:
+    """The faces of an image that the validator accepts."""
+    images, staged = Images([image]), pipeline.staged
+    boxes = staged.locator.locate(images)[0].boxes
+    states = staged.landmarker.start(images, [0] * len(boxes), boxes)
+    return [own_state(state) for state, accepted in zip(states, states.accepted, strict=True) if accepted]
+
+
+def _pairs(before: Sequence[ClmState], after: Sequence[ClmState]) -> Iterator[tuple[float, float, float]]:
+    """Of each face that both found: mean distance of the landmarks, px and % of its outer eye distance, and by how much
+    its likelihood under the model is larger after."""
     for face in before:
         eyes = _eyes(face.landmarks)
-        apart = [_apart(face.landmarks, other.landmarks) for other in after if other.success]
-        if face.success and apart and min(apart) < SAME_FACE * eyes:
-            yield min(apart), 100 * min(apart) / eyes
+        apart = [_apart(face.landmarks, other.landmarks) for other in after]
+        if apart and min(apart) < SAME_FACE * eyes:
+            nearest = after[int(np.argmin(apart))]
+            yield min(apart), 100 * min(apart) / eyes, nearest.likelihood - face.likelihood
 
 
 def _apart(a: Array, b: Array) -> float:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from auparity.errors import ContractError
 from auparity.json_schema import MismatchError
+from auparity.media import read_image
 from auparity.models import archive
 from auparity.models.bundle import Bundle
 from auparity.models.contents import face_model_in, point_network_in
 from auparity.models.types import LandmarkNetwork, NetworkStart
-from auparity.parity_tests.unit.helpers import documentation, random_networks
+from auparity.parity_tests.unit.helpers import random_networks
 from auparity.reference.clm import ClmLandmarker
 from auparity.reference.images import Images
 from auparity.reference.model_families import landmarker_of
@@ -25,7 +26,7 @@ from auparity.reference.pipeline import ReferencePipeline
 from auparity.reference.stages import stage_table
 
 BUNDLE = Bundle.embedded()
-PICTURE = cv2.imread(str(documentation.__file__).rsplit("/", 1)[0] + "/rendered_face.png")
+PICTURE = read_image(Path(random_networks.__file__).with_name("rendered_face.png"))
 IMAGES = Images([PICTURE])
 MODEL = BUNDLE.face
 
