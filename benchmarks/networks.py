@@ -130,9 +130,13 @@ def _of_images(name: str, images: Sequence[Callable[[], Array]], usual: Pipeline
     px, share, gained = np.array(compared).reshape(-1, 3).T
     first, second = (1000 * seconds[id(pipeline)] / len(images) for pipeline in (usual, started))
     return (
-        f"| {name} ({len(images)}) | {faces} | {len(px)} | {(gained > 0).sum()} | {np.median(px):.2f} / {px.max():.2f} "
-        f"| {np.median(share):.2f} / {share.max():.2f} | {first:.0f} to {second:.0f} | {second / first:.2f} |"
+        f"| {name} ({len(images)}) | {faces} | {len(px)} | {(gained > 0).sum()} | {_spread(px)} | {_spread(share)} "
+        f"| {first:.0f} to {second:.0f} | {second / first:.2f} |"
     )
+
+
+def _spread(values: Array) -> str:
+    return f"{np.median(values):.2f} / {values.max():.2f}" if len(values) else "nothing to compare"
 
 
 def _faces(pipeline: Pipeline, image: Array) -> list[ClmState]:
@@ -173,6 +177,8 @@ def _measured(pipeline: Pipeline, frames: Sequence[Array]) -> Measured:
 
 def _row(name: str, clip: str, truth: Measured, other: Measured) -> str:
     both = truth.success & other.success
+    if not both.any():
+        return f"| {name} | {clip} | 0 of {len(both)} | nothing to compare | | | |"
     pairs = zip(truth.landmarks[both], other.landmarks[both], strict=True)
     distance = np.mean([100 * _apart(a, b) / _eyes(a) for a, b in pairs])
     a, b = truth.intensity[both], other.intensity[both]
