@@ -19,9 +19,7 @@ import numpy.typing as npt
 
 from auparity.accelerated.one_thread import one_blas_thread
 from auparity.accelerated.pipeline import Pipeline
-from auparity.errors import AuparityError
-from auparity.extraction.inputs import find_inputs
-from auparity.media import open_clip, read_photograph
+from auparity.media import identify, open_clip, read_photograph
 from auparity.models.networks.chosen import choose_bundle
 from auparity.reference.clm import own_state
 from auparity.reference.images import Images
@@ -50,7 +48,7 @@ class Measured:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out `auparity dev networks`; returns the exit code."""
     parser = argparse.ArgumentParser(prog="auparity dev networks", description=__doc__)
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="images, videos, folders of frames")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="images, videos, folders of frames")
     parser.add_argument("--models", metavar="SOURCE", help="as `auparity extract`")
     parser.add_argument("--detector", default="retinaface", metavar="WHICH", help="default: retinaface")
     parser.add_argument(
@@ -60,12 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=20, metavar="N", help="frames of each clip that are images, too")
     parser.add_argument("--max-frames", type=int, default=300, metavar="N", help="of each clip (default: 300)")
     chosen = parser.parse_args(arguments)
-    inputs = find_inputs(chosen.inputs)
-    problems = [item.problem for item in inputs if item.kind == "problem"]
-    if problems:
-        raise AuparityError(problems[0])
-    photographs = [item.path for item in inputs if item.kind == "photograph"]
-    clips = {item.path.name: _frames(item.path, chosen.max_frames) for item in inputs if item.kind == "clip"}
+    photographs = [path for path in chosen.inputs if not path.is_dir() and identify(path).kind == "image"]
+    clips = {path.name: _frames(path, chosen.max_frames) for path in chosen.inputs if path not in photographs}
 
     def pipeline(**options: str) -> Pipeline:
         bundle = choose_bundle(chosen.models, **options)

@@ -2,7 +2,7 @@
 
 A box says where a face is, not where it looks, so OpenFace fits a new face from eleven head orientations and keeps the
 likeliest result (spec 50.9). A network that draws landmarks says both. Its points are explained by the shape model
-(CalcParams), and one fit begins there (spec 95.2.4). Everything else is the constrained local model's: the fit, the
+(CalcParams), and one fit begins there. Everything else is the constrained local model's: the fit, the
 parts, the validator that judges the result, and how a face is followed. What is found differs from what eleven fits
 find by what a fit depends on its start (docs/networks.md has figures): OpenFace has no such start.
 """

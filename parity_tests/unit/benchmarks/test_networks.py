@@ -12,7 +12,7 @@ import pytest
 from auparity.benchmarks import networks
 from auparity.benchmarks.networks import Measured
 from auparity.cli import main
-from auparity.errors import AuparityError
+from auparity.errors import VideoError
 from auparity.media import read_image
 from auparity.models.bundle import Bundle
 from auparity.parity_tests.unit.helpers import random_networks, torch_files
@@ -36,7 +36,7 @@ def test_a_run_with_random_networks_ends_with_both_tables(tmp_path, capsys):
     assert rows[2].startswith("| clip (1) | 1 |")
     assert rows[4].startswith("| pfld.pth | clip | ")
     assert rows[5].startswith("| fits from pfld.pth | clip | ")
-    with pytest.raises(AuparityError, match="nothing_here"):
+    with pytest.raises(VideoError, match="nothing_here"):
         networks.main([str(tmp_path / "nothing_here"), "--network", "pfld"])
 
 
