@@ -107,7 +107,7 @@ def test_pfld_finds_the_recorded_points():
         crop = square.cut(picture)
         points = run(crop[None])[0]
         if f"{key}:input" in wanted:
-            assert np.array_equal(colours("pfld", crop[None], np.float32)[0], wanted[f"{key}:input"])
+            assert np.array_equal(colours(crop[None], np.float32)[0], wanted[f"{key}:input"])
         assert np.abs(points.ravel() - wanted[f"{key}:raw"]).max() < 1e-5, key
         for compatible in (False, True):  # every recorded face lies inside the image
             in_image = square.to_image(points, picture, compatible=compatible)
