@@ -62,7 +62,7 @@ def choose(
 ) -> Choice | str:
     """A variant for a stage, with the first of `others` that can serve the models it does not; or why not."""
     if not parts:
-        return Choice(stage, variant, "these models do not need it")
+        return variant.unavailable_reason() or Choice(stage, variant, "these models do not need it")
     whys = [variant.unavailable_reason(each) for each in parts]
     if variant.unavailable_reason() or all(whys):
         return str(variant.unavailable_reason() or whys[0])

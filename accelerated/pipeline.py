@@ -28,6 +28,7 @@ from auparity.accelerated.choices import (
     parse_spec,
     slow_installation,
 )
+from auparity.accelerated.gpu_models import unserved_reason
 from auparity.accelerated.processor import ProcessorPipeline
 from auparity.accelerated.registry import REFERENCE
 from auparity.errors import AuparityWarning, ContractError
@@ -102,7 +103,7 @@ class Pipeline(StartsVideo):
         VariantUnavailable : the device asked for is not there, with the reason.
         """
         bundle, options = bundle or default_bundle(), options or PipelineOptions()
-        if options.device != "cuda" and (options.device is not None or gpu_not_chosen()):
+        if options.device != "cuda" and (options.device is not None or gpu_not_chosen() or unserved_reason(bundle)):
             choices = choose_best(bundle, options.device)
             warn_if_slow(choices)
             return cls.of_choices(bundle, choices, options)
@@ -263,7 +264,8 @@ def open_pipeline(bundle: Bundle, text: str = BEST, options: PipelineOptions | N
     ------
     ContractError, VariantUnavailable : as of `parse_spec` and `on_gpu`.
     """
-    if text.strip() == ON_GPU or (text.strip() == BEST and gpu_not_chosen() is None):
+    best_is_gpu = text.strip() == BEST and gpu_not_chosen() is None and unserved_reason(bundle) is None
+    if text.strip() == ON_GPU or best_is_gpu:
         return on_gpu(bundle, options)
     choices = parse_spec(bundle, text)
     if text.strip() == BEST:

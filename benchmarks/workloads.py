@@ -105,19 +105,23 @@ def named(names: Sequence[str], frames: int) -> list[TimedWorkload]:
 
 
 def own(path: Path, models: str | None, landmark_model: str, frames: int) -> TimedWorkload:
-    """The first `frames` of a user's clip (a video or a folder of frames), with the user's models.
+    """The first `frames` of a user's clip, with the user's models; errors as of `of_clip`."""
+    opened_by = (models, landmark_model) if models else None
+    return of_clip(path, open_bundle(models, landmark_model), frames, opened_by)
+
+
+def of_clip(path: Path, bundle: Bundle, frames: int, opened_by: tuple[str, str] | None = None) -> TimedWorkload:
+    """The first `frames` of a clip (a video or a folder of frames), with a bundle.
 
     Raises
     ------
     AuparityError : it cannot be read, or has no frames.
     """
-    bundle = open_bundle(models, landmark_model)
     with open_clip(path) as source:
         images = [frame.image for _, frame in zip(range(frames + 1), source, strict=False)]
     if not images:
         raise AuparityError(f"{path}: has no frames.")
     whole = len(images) <= frames
-    opened_by = (models, landmark_model) if models else None
     return TimedWorkload(path.stem, "stream", bundle, [images[:frames]], "recorded clip", path, opened_by, whole)
 
 

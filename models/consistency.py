@@ -34,6 +34,7 @@ from auparity.models.types import (
     LandmarkModel,
     LandmarkNetwork,
     MaxPool,
+    NetworkStart,
     PatchExperts,
     PiecewiseWarp,
     PReLU,
@@ -282,6 +283,11 @@ def _check_landmark_network(place: str, model: LandmarkNetwork) -> None:
         _fail(f"{place}.shape", f"a shape of {LANDMARKS} points", model.shape.n_points)
 
 
+def _check_network_start(place: str, model: NetworkStart) -> None:
+    _check_face(f"{place}.face", model.face)
+    check_point_network(f"{place}.network", model.network)
+
+
 #: What is asked of each kind of model: called with its place in the bundle, for messages, and the model.
 CHECKS: dict[type[Any], Callable[[str, Any], None]] = {
     MTCNN: _check_mtcnn,
@@ -289,6 +295,7 @@ CHECKS: dict[type[Any], Callable[[str, Any], None]] = {
     AUPredictors: _check_aus,
     RetinaFace: check_retinaface,
     LandmarkNetwork: _check_landmark_network,
+    NetworkStart: _check_network_start,
 }
 #: Entry points whose import registers kinds of models, and how to build from them (`reference/model_families.py`).
 ENTRY_POINTS = "auparity.models"

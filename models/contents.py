@@ -16,7 +16,15 @@ from typing import Any, Literal, Self, TypeVar, get_args
 import numpy as np
 
 from auparity.errors import ContractError
-from auparity.models.types import MTCNN, AUPredictors, BundleMeta, FaceModel
+from auparity.models.types import (
+    MTCNN,
+    AUPredictors,
+    BundleMeta,
+    FaceModel,
+    LandmarkNetwork,
+    NetworkStart,
+    PointNetwork,
+)
 
 T = TypeVar("T")
 
@@ -157,6 +165,18 @@ def _unpickled(kind: type[T], meta: BundleMeta, models: Any, serves: Any, conten
     if content_hash is not None:
         made.trust_hash(content_hash)
     return made
+
+
+def face_model_in(landmarker: Any) -> FaceModel | None:
+    """The constrained local model in what serves as landmarker; None where there is none."""
+    if isinstance(landmarker, NetworkStart):
+        return landmarker.face
+    return landmarker if isinstance(landmarker, FaceModel) else None
+
+
+def point_network_in(landmarker: Any) -> PointNetwork | None:
+    """The network of points in what serves as landmarker; None where there is none."""
+    return landmarker.network if isinstance(landmarker, LandmarkNetwork | NetworkStart) else None
 
 
 def content_hash_of(*values: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from auparity.models import store
 from auparity.models.bundle import Bundle
+from auparity.models.contents import face_model_in
 from auparity.models.formats.files import StrPath
 
 EMBEDDED = "embedded"
@@ -55,5 +56,7 @@ def is_embedded(bundle: Bundle) -> bool:
 
 
 def _because(bundle: Bundle, reason: str) -> Bundle:
-    source = {**bundle.meta.source, "landmark_model": bundle.face.name, "reason": reason}
+    own = face_model_in(bundle.serving("landmarker"))
+    name = bundle.serves["landmarker"] if own is None else own.name
+    source = {**bundle.meta.source, "landmark_model": name, "reason": reason}
     return bundle.with_meta(dataclasses.replace(bundle.meta, source=source))

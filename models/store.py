@@ -44,10 +44,11 @@ def default_directory() -> Path:
     ------
     AuparityError : this user has no home, and the variable names no folder.
     """
-    return _base() / "2.2.0" / ORIGINALS
+    return base() / "2.2.0" / ORIGINALS
 
 
-def _base() -> Path:
+def base() -> Path:
+    """The folder that OpenFace's models and networks are kept below; errors as of `default_directory`."""
     named = os.environ.get(DIRECTORY_VARIABLE, "").strip()
     if named:
         return Path(os.path.expanduser(named))

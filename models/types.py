@@ -307,6 +307,15 @@ class LandmarkNetwork:
 
 
 @dataclass(frozen=True, eq=False)
+class NetworkStart:
+    """A face model that begins at the points of a network where a face is new."""
+
+    face: FaceModel
+    network: PFLD | MobileFaceNet | STAR
+    brows: Literal["edge", "middle"] = "middle"
+
+
+@dataclass(frozen=True, eq=False)
 class BundleMeta:
     """Where a bundle came from."""
 

@@ -87,7 +87,7 @@ class ClmLandmarker:
         state = self.initial()
         for k, (index, box) in enumerate(zip(image_index, boxes, strict=True)):
             gray = images.derived(self.to_gray, int(index))
-            start = state if before is None else _own(before[k])
+            start = state if before is None else own_state(before[k])
             found, state = detect_in_box(self.detector, gray, box, start, multi_view=multi_view)
             states.append(state)
             accepted.append(found)
@@ -114,11 +114,11 @@ class ClmLandmarker:
         for index, state in zip(image_index, states, strict=True):
             windows = parameters.track_windows if state.detection_success else parameters.init_windows
             gray = images.derived(self.to_gray, int(index))
-            found.append(self.detector.detect(gray, _own(state), windows))
+            found.append(self.detector.detect(gray, own_state(state), windows))
         return FaceStates(found)
 
 
-def _own(state: FaceState) -> ClmState:
+def own_state(state: FaceState) -> ClmState:
     """A state of this landmarker's; those of others lack what it carries."""
     if not isinstance(state, ClmState):
         raise TypeError(f"a state of a constrained local model is needed, not a {type(state).__name__}")

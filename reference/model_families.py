@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from auparity.errors import ContractError
 from auparity.models.consistency import load_kinds
-from auparity.models.types import MTCNN, STAR, FaceModel, LandmarkNetwork, RetinaFace
+from auparity.models.types import MTCNN, STAR, FaceModel, LandmarkNetwork, NetworkStart, RetinaFace
 from auparity.reference.clm import ClmLandmarker
 from auparity.reference.landmarker import Landmarker
 from auparity.reference.landmarks import DetectorParameters
 from auparity.reference.locator import FaceLocator, MtcnnLocator
 from auparity.reference.networks.face_landmarker import NetworkLandmarker
 from auparity.reference.networks.face_locator import RetinaFaceLocator
+from auparity.reference.networks.network_start import NetworkStartLandmarker
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.stages import Stages, reference_stages
 
@@ -105,7 +106,7 @@ def _retinaface(
 @landmarker(LandmarkNetwork)
 def _network(
     weights: LandmarkNetwork, stages: Stages, numerics: Numerics, parameters: DetectorParameters | None
-) -> Landmarker:
+) -> NetworkLandmarker:
     return NetworkLandmarker(
         stages.point_network(weights.network),
         weights.shape,
@@ -114,3 +115,12 @@ def _network(
         numerics=numerics,
         stages=stages,
     )
+
+
+@landmarker(NetworkStart)
+def _network_start(
+    weights: NetworkStart, stages: Stages, numerics: Numerics, parameters: DetectorParameters | None
+) -> Landmarker:
+    points = LandmarkNetwork(weights.network, weights.face.main.pdm, weights.brows)
+    network = _network(points, stages, numerics, parameters)
+    return NetworkStartLandmarker(weights.face, network, parameters, numerics, stages)

@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
+from auparity.models.contents import face_model_in, point_network_in
 from auparity.models.types import (
     MTCNN,
     PDM,
     AUPredictors,
-    FaceModel,
     LandmarkModel,
-    LandmarkNetwork,
     PointNetwork,
     RetinaFace,
     Validator,
@@ -81,8 +80,8 @@ def nothing(bundle: BundleContents) -> Sequence[tuple[Any, ...]]:
 
 def landmark_models(bundle: BundleContents) -> list[LandmarkModel]:
     """The face model and its parts; none where the bundle finds landmarks by another kind of model."""
-    face = bundle.serving("landmarker")
-    return [face.main, *(part.model for part in face.parts)] if isinstance(face, FaceModel) else []
+    face = face_model_in(bundle.serving("landmarker"))
+    return [] if face is None else [face.main, *(part.model for part in face.parts)]
 
 
 def shape_models(bundle: BundleContents) -> list[PDM]:
@@ -116,7 +115,7 @@ class Stages:
     pdm: Callable[[PDM], ShapeStage] = _row(pdm.build, lambda bundle: [(model,) for model in shape_models(bundle)])
     point_network: Callable[[PointNetwork], FindPoints] = _row(
         point_networks.build,
-        lambda bundle: [(m.network,) for m in [bundle.serving("landmarker")] if isinstance(m, LandmarkNetwork)],
+        lambda bundle: [(m,) for m in [point_network_in(bundle.serving("landmarker"))] if m is not None],
         outputs.of_points,
     )
     patch_experts: Callable[[LandmarkModel], PatchExpertStage] = _row(
@@ -127,7 +126,7 @@ class Stages:
     )
     validation: Callable[[Validator], ValidationStage] = _row(
         validation.build,
-        lambda bundle: [(m.validator,) for m in [bundle.serving("landmarker")] if isinstance(m, FaceModel)],
+        lambda bundle: [(m.validator,) for m in [face_model_in(bundle.serving("landmarker"))] if m is not None],
     )
     fit_shape: Callable[[PDM], ShapeFitter] = _row(
         fit_shape.build,

@@ -14,9 +14,9 @@ from auparity.accelerated.choices import choose_best
 from auparity.accelerated.cupy.detection import Detector
 from auparity.accelerated.cupy.device import Device
 from auparity.accelerated.cupy.landmarks import DetectorBatch
+from auparity.accelerated.gpu_models import unserved_reason
 from auparity.accelerated.processor import ProcessorPipeline
 from auparity.errors import VariantUnavailable
-from auparity.models.types import MTCNN, FaceModel
 from auparity.reference.detection import Detections
 from auparity.reference.options import PipelineOptions
 
@@ -42,12 +42,8 @@ class DeviceModels:
     """
 
     def __init__(self, bundle: Bundle, device: Device, options: PipelineOptions | None = None) -> None:
-        for role, kind in (("locator", MTCNN), ("landmarker", FaceModel)):
-            if not isinstance(bundle.serving(role), kind):  # type: ignore[arg-type]
-                raise VariantUnavailable(
-                    f"the pipeline that stays on the GPU has no {role} for a model of kind "
-                    f"{type(bundle.serving(role)).__name__}; take the processor's: PipelineOptions(device='cpu')"  # type: ignore[arg-type]
-                )
+        if why := unserved_reason(bundle):
+            raise VariantUnavailable(why)
         if options is not None and options.static_aus:
             raise VariantUnavailable(
                 "the pipeline that stays on the GPU has no static AUs in clips of one face; take the processor's: "

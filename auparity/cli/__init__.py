@@ -9,13 +9,27 @@ import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
-from auparity.cli import bench, convert, dev, doctor, extract, live, models, openface, parity, profile, report, summary
+from auparity.cli import (
+    bench,
+    convert,
+    dev,
+    doctor,
+    extract,
+    live,
+    models,
+    openface,
+    parity,
+    pictures,
+    profile,
+    report,
+    summary,
+)
 from auparity.errors import AuparityError, AuparityWarning
 from auparity.version import __version__
 
 EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
 #: In the order of `auparity --help`.
-COMMANDS = (extract, openface, live, summary, models, report, convert, doctor, parity, bench, profile, dev)
+COMMANDS = (extract, openface, live, pictures, summary, models, report, convert, doctor, parity, bench, profile, dev)
 
 
 def build_parser() -> argparse.ArgumentParser:

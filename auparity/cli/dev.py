@@ -35,6 +35,7 @@ TOOLS = {
     "throughput": Tool("benchmarks.throughput", "frames a second of processes, and of one stream over two threads"),
     "runtimes": Tool("benchmarks.runtimes", "time exported models in the installed runtimes"),
     "peers": Tool("benchmarks.peers.command", "time OpenFace and its Python ports beside auparity"),
+    "networks": Tool("benchmarks.networks", "what network detectors, landmarks and starts do to results and time"),
     "cold-start": Tool("benchmarks.cold", "import, first result and memory of a fresh process"),
     "train": Tool("models.synthetic.training.run", "train the embedded bundle anew"),
     "train-networks": Tool("models.synthetic.training.networks", "train RetinaFace and PFLD on rendered faces"),

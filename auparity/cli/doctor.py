@@ -7,6 +7,7 @@ import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from auparity.cli.pipeline_options import add_model_options, open_chosen
 from auparity.errors import AuparityError, AuparityWarning
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ def add_parser(subparsers: Any) -> None:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--models", metavar="SOURCE", help="embedded, openface, a folder or a file; default: as `auparity extract`"
-    )
+    add_model_options(parser)
     parser.add_argument("--json", action="store_true", help="for programs and bug reports")
     parser.set_defaults(run=run)
 
@@ -46,9 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     from auparity.accelerated.hardware import hardware
     from auparity.accelerated.registry import registry
     from auparity.extraction.engines.choose import engine_table
+    from auparity.models.networks.chosen import description_of
 
     kept, engines = _kept(), engine_table()
-    (bundle, problem), variants = _bundle(arguments.models), registry()
+    (bundle, problem), variants = _bundle(arguments), registry()
     machine, chosen = hardware(), choose_best(bundle)
     advice, slow = advise(machine, _by_name(_states(bundle, variants))), slow_installation(chosen)
     if arguments.json:
@@ -56,7 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
         report["engines"] = {"known": {spec.name: spec.help for spec in engines}, "broken": engines.broken}
         print(json.dumps(report | {"kept": kept, "slow": slow, "problem": problem}, indent=1, sort_keys=True))
     else:
-        rows = _rows(kept | ({"models": problem} if problem else {}) | ({"speed": slow} if slow else {}))
+        rows = _rows(
+            kept | description_of(bundle) | ({"models": problem} if problem else {}) | ({"speed": slow} if slow else {})
+        )
         parts = (
             [*_machine_lines(machine), *rows],
             _advice_lines(advice),
@@ -70,8 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _kept() -> dict[str, str]:
     """Where kernels, models and results are kept on this machine, and why there."""
     from auparity.accelerated.cache import cache_root, kernels_folder
+    from auparity.models.networks.store import NETWORKS, installed
     from auparity.models.store import installed_openface, place
 
+    networks = [f"{network.title} {path}" for name, network in NETWORKS.items() if (path := installed(name))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AuparityWarning)  # these lines say the same
         root, kernels = cache_root(), kernels_folder()
@@ -79,18 +83,19 @@ def _kept() -> dict[str, str]:
         "cache": str(root),
         "kernels": str(kernels or "compiled at every start"),
         "OpenFace": str(installed_openface() or f"no models in {place()}"),
+        "networks": "; ".join(networks) or "none in the store (docs/networks.md)",
     }
 
 
-def _bundle(source: str | None) -> tuple[Bundle, str | None]:
+def _bundle(arguments: argparse.Namespace) -> tuple[Bundle, str | None]:
     """The requested bundle; if none was requested and the one found is damaged, the embedded one and the reason."""
     from auparity.models.bundle import Bundle
-    from auparity.models.sources import open_bundle
 
     try:
-        return open_bundle(source), None
+        return open_chosen(arguments), None
     except AuparityError as error:
-        if source is not None:
+        asked = (arguments.models, arguments.detector, arguments.landmarks, arguments.start)
+        if any(value is not None for value in asked):
             raise
         return Bundle.embedded(), f"the embedded models, because {error}"
 
@@ -134,7 +139,9 @@ def _states(bundle: Bundle, variants: Registry) -> dict[str, dict[str, str | Non
     parts = models_of(bundle)
     return {
         stage: {
-            name: _none_of([variant.unavailable_reason(each) for each in parts[stage]])
+            name: _none_of(
+                [variant.unavailable_reason(each) for each in parts[stage]] or [variant.unavailable_reason()]
+            )
             for name, variant in variants.of_stage(stage).items()
         }
         for stage in STAGES
@@ -178,11 +185,17 @@ def _as_dict(
     machine: Hardware, bundle: Bundle, variants: Registry, chosen: dict[str, Choice], advice: Advice
 ) -> dict[str, dict[str, Any]]:
     from auparity.accelerated.pipeline import gpu_not_chosen
+    from auparity.models.networks.chosen import description_of
 
     return {
         "machine": machine.as_dict(),
         "advice": advice.as_dict(),
-        "bundle": {"name": bundle.meta.name, "hash": bundle.content_hash},
+        "bundle": {
+            "name": bundle.meta.name,
+            "hash": bundle.content_hash,
+            "serving": description_of(bundle),
+            **{key: bundle.meta.source[key] for key in ("detector", "landmarks", "start") if key in bundle.meta.source},
+        },
         "variants": _states(bundle, variants),
         "gpu_pipeline": {"chosen": gpu_not_chosen() is None, "unavailable_reason": gpu_not_chosen()},
         "chosen": {stage: choice.variant.name for stage, choice in chosen.items()},

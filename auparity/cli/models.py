@@ -1,4 +1,5 @@
-"""``auparity models fetch|list|verify|path|export|render``: OpenFace's model files, and the embedded models."""
+"""``auparity models fetch|list|verify|path|export|render``: OpenFace's model files, networks, and the embedded
+models."""
 
 from __future__ import annotations
 
@@ -13,7 +14,10 @@ from auparity.cli import render as cli_render
 if TYPE_CHECKING:
     from auparity.models.manifest import ManifestFile
 
-SETS = ("openface",)
+OPENFACE, RETINAFACE = "openface", "retinaface"
+#: Networks that have a file each; names as in `auparity.models.networks.store.NETWORKS`.
+NETWORKS = (RETINAFACE, "pfld", "mobilefacenet", "star")
+SETS = (OPENFACE, *NETWORKS)
 MEBIBYTE = 1 << 20
 
 
@@ -21,8 +25,9 @@ def add_parser(subparsers: Any) -> None:
     """Add ``models`` to the command line."""
     parser = subparsers.add_parser("models", help="fetch, list and verify model files", description=__doc__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    fetch = commands.add_parser("fetch", help="download OpenFace's model files from their official addresses")
+    fetch = commands.add_parser("fetch", help="download model files from their official addresses")
     fetch.add_argument("set", choices=SETS)
+    fetch.add_argument("--from", dest="file", type=Path, metavar="FILE", help="networks: put this file in place")
     fetch.add_argument("--accept-license", action="store_true", help="say that you accept OpenFace's licence")
     fetch.add_argument("--dir", type=Path, metavar="DIR", help="store the files there instead of in the shared cache")
     fetch.add_argument("--mirror", metavar="URL", help="another server that has the same files under the same paths")
@@ -39,13 +44,19 @@ def add_parser(subparsers: Any) -> None:
     export.add_argument("--force", action="store_true", help="write into a folder that is not empty")
     export.set_defaults(run=run_export)
     cli_render.add_render(commands)
-    path = commands.add_parser("path", help="print the folder of the models")
+    path = commands.add_parser("path", help="print the folder of the models, or the file of a network")
     path.add_argument("set", nargs="?", choices=SETS, default="openface")
     path.set_defaults(run=run_path)
 
 
 def run_fetch(arguments: argparse.Namespace) -> int:
     """``auparity models fetch``."""
+    from auparity.errors import AuparityError
+
+    if arguments.set != OPENFACE:
+        return _fetch_network(arguments)
+    if arguments.file is not None:
+        raise AuparityError("--from FILE is for single networks; say --models DIR where OpenFace's models are needed.")
     from auparity.models.manifest import openface_manifest
     from auparity.models.store import fetch, place
 
@@ -57,6 +68,29 @@ def run_fetch(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
     done = f"{len(fetched)} of {len(manifest.files)} files were fetched" if fetched else "nothing had to be fetched"
     print(f"OpenFace {manifest.version}'s models are complete in {arguments.dir or place()}; {done}.")
+    return 0
+
+
+def _fetch_network(arguments: argparse.Namespace) -> int:
+    from auparity.errors import AuparityError
+    from auparity.models.networks import store
+
+    name: str = arguments.set
+    if arguments.dir is not None or arguments.mirror is not None:
+        raise AuparityError("--dir and --mirror are for OpenFace's models; a network can be named by its file.")
+    if arguments.file is not None:
+        print(f"{store.NETWORKS[name].title} is in {store.put(name, arguments.file)}.")
+        return 0
+    if name != RETINAFACE:
+        raise AuparityError(f"{store.NETWORKS[name].title} cannot be fetched. {store.advice(name)}")
+    manifest = store.retinaface_manifest()
+    with _Progress(manifest.size) as progress:
+        path, fetched = store.fetch_retinaface(
+            progress=progress.report,
+            waiting=lambda: print("Another program is writing to this folder; waiting for it.", file=sys.stderr),
+        )  # fmt: skip
+    done = f"fetched from {manifest.name} {manifest.version}, {manifest.licence}" if fetched else "it was there"
+    print(f"{store.NETWORKS[name].title} is in {path} ({done}).")
     return 0
 
 
@@ -105,6 +139,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     from auparity.models import archive, embedded
     from auparity.models.bundle import SHORT_HASH, Bundle
     from auparity.models.manifest import openface_manifest
+    from auparity.models.networks.store import installed as installed_network
     from auparity.models.store import installed_openface, missing_files, place
 
     manifest, installed = openface_manifest(), installed_openface()
@@ -116,6 +151,9 @@ def run_list(arguments: argparse.Namespace) -> int:
     directory = installed or place()
     print(f"{manifest.name} {manifest.version}  {manifest.size / MEBIBYTE:.0f} MiB  {directory}  ({state})")
     print(f"  licence: {manifest.licence}")
+    for name in NETWORKS:
+        found = installed_network(name)
+        print(f"{name}  {found or 'not in the store; `auparity models fetch ' + name + '` says how to get it'}")
     bundle, path = Bundle.embedded(), embedded.path()
     print(
         f"embedded {bundle.meta.version}  {path.stat().st_size / MEBIBYTE:.0f} MiB  {path}  "
@@ -185,7 +223,8 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 def run_path(arguments: argparse.Namespace) -> int:
     """``auparity models path``."""
+    from auparity.models.networks.store import find
     from auparity.models.store import find_openface
 
-    print(find_openface())
+    print(find_openface() if arguments.set == OPENFACE else find(arguments.set))
     return 0

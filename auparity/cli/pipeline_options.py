@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from auparity.reference.video_pipeline import VideoPipeline
 
 
-def add_pipeline_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add the group of options from which `build_pipeline` builds; returned for what else belongs to it."""
+def add_model_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the group of options from which `open_chosen` makes a bundle; returned for what else belongs to it."""
     group = parser.add_argument_group("models")
     group.add_argument(
         "--models",
@@ -25,11 +25,30 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> argparse._ArgumentG
         "those that come with auparity (for rendered faces only); default: OpenFace's where they were fetched",
     )
     group.add_argument(
-        "--landmark-model",
-        choices=("auto", "ceclm", "clnf"),
-        default="auto",
-        help="landmark detector of OpenFace's models; auto: CE-CLM where its files are there, else CLNF",
+        "--detector",
+        metavar="WHICH",
+        help="what finds faces: mtcnn (of the models, the default), retinaface (fetched by `auparity models`), or a "
+        "published file of RetinaFace (docs/networks.md)",
     )
+    group.add_argument(
+        "--landmarks",
+        "--landmark-model",
+        metavar="WHICH",
+        help="what finds landmarks: ceclm or clnf of OpenFace's models (auto, the default: CE-CLM where its files are "
+        "there, else CLNF); or a network, whose landmarks are an approximation of OpenFace's: pfld, mobilefacenet, "
+        "star, or a published file (docs/networks.md)",
+    )
+    group.add_argument(
+        "--start",
+        metavar="NETWORK",
+        help="ceclm and clnf: fit a new face once, from the landmarks of this network (pfld, mobilefacenet, star or a "
+        "file), in place of OpenFace's eleven head orientations",
+    )
+    return group
+
+
+def add_variants(group: argparse._ArgumentGroup) -> None:
+    """Add `--variants`."""
     group.add_argument(
         "--variants",
         metavar="SPEC",
@@ -37,6 +56,41 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> argparse._ArgumentG
         'one), "gpu" (all of it on an NVIDIA GPU), another name for all stages that have it, or single ones: '
         '"numba,fhog=reference"',
     )
+
+
+def open_chosen(arguments: argparse.Namespace) -> Bundle:
+    """The bundle that the options of `add_model_options` name; raises `AuparityError`."""
+    from auparity.models.networks.chosen import choose_bundle
+
+    return choose_bundle(
+        arguments.models, landmarks=arguments.landmarks, detector=arguments.detector, start=arguments.start
+    )  # fmt: skip
+
+
+def tell_models(arguments: argparse.Namespace, bundle: Bundle) -> list[str]:
+    """Print which models are used; returns what a reader of their results must know."""
+    from auparity.models.networks.chosen import description_of, notices_of
+    from auparity.models.sources import EMBEDDED_NOTICE, is_embedded
+
+    warnings = notices_of(bundle)
+    if arguments.models is None and is_embedded(bundle):
+        warnings.insert(0, EMBEDDED_NOTICE)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)  # also with --quiet: the numbers may be of no use
+    if not arguments.quiet:
+        source = bundle.meta.source
+        place = source.get("directory", bundle.meta.name)
+        print(f"Models: {place}, {source['landmark_model']} ({source['reason']})", file=sys.stderr)
+        for role, words in description_of(bundle).items():
+            if role in source:
+                print(f"{role.capitalize()}: {words}", file=sys.stderr)
+    return warnings
+
+
+def add_pipeline_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the group of options from which `build_pipeline` builds; returned for what else belongs to it."""
+    group = add_model_options(parser)
+    add_variants(group)
     group.add_argument(
         "--static-aus",
         action="store_true",
@@ -107,18 +161,10 @@ def build_pipeline(arguments: argparse.Namespace) -> tuple[VideoPipeline, list[s
     """The pipeline that the arguments name, and what a reader of its results must know; raises `AuparityError`."""
     from auparity.accelerated.choices import BEST
     from auparity.accelerated.pipeline import open_pipeline
-    from auparity.models.sources import EMBEDDED_NOTICE, is_embedded, open_bundle
     from auparity.reference.pipeline import ReferencePipeline
 
-    bundle = open_bundle(arguments.models, arguments.landmark_model)
-    warnings = []
-    if arguments.models is None and is_embedded(bundle):
-        warnings.append(EMBEDDED_NOTICE)
-        print(f"warning: {EMBEDDED_NOTICE}", file=sys.stderr)  # also with --quiet: the numbers may be of no use
-    if not arguments.quiet:
-        source = bundle.meta.source
-        place = source.get("directory", bundle.meta.name)
-        print(f"Models: {place}, {source['landmark_model']} ({source['reason']})", file=sys.stderr)
+    bundle = open_chosen(arguments)
+    warnings = tell_models(arguments, bundle)
     options = _pipeline_options(arguments, bundle)
     if arguments.precision != "float32":
         if arguments.variants not in (None, "reference"):
@@ -133,7 +179,7 @@ def build_pipeline(arguments: argparse.Namespace) -> tuple[VideoPipeline, list[s
 
 def _pipeline_options(arguments: argparse.Namespace, bundle: Bundle) -> PipelineOptions:
     """What the pipeline is told besides its models; AuparityError for options that the models do not have."""
-    from auparity.models.types import FaceModel
+    from auparity.models.contents import face_model_in
     from auparity.reference.landmarks import DetectorParameters
     from auparity.reference.options import PipelineOptions
 
@@ -143,11 +189,12 @@ def _pipeline_options(arguments: argparse.Namespace, bundle: Bundle) -> Pipeline
     }  # fmt: skip
     landmarks = None
     if arguments.wild or not arguments.validate or any(value is not None for value in given.values()):
-        model: object = bundle.serving("landmarker")
-        if not isinstance(model, FaceModel):
+        model = face_model_in(bundle.serving("landmarker"))
+        if model is None:
             raise AuparityError(
-                "--wild, --no-validate, --iterations, --sigma, --reg and --w-reg are for constrained local models; "
-                f"the landmark model of this bundle is a {type(model).__name__}."
+                "--wild, --no-validate, --iterations, --sigma, --reg and --w-reg are for constrained local models, but "
+                f"landmarks come from {bundle.meta.source.get('landmark_model', bundle.serves['landmarker'])}. Leave "
+                "them out, or choose --landmarks ceclm or clnf."
             )
         landmarks = DetectorParameters.for_model(model, wild=arguments.wild, validate=arguments.validate, **given)
     return PipelineOptions(landmarks=landmarks, static_aus=arguments.static_aus, streams=arguments.streams or 1)

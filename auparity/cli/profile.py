@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auparity.cli.pipeline_options import add_model_options, open_chosen
 from auparity.errors import AuparityError
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ def add_parser(subparsers: Any) -> None:
     )  # fmt: skip
     parser.add_argument("clip", type=Path, metavar="VIDEO", help="a video or a folder of frames")
     parser.add_argument("--max-frames", type=int, default=120, metavar="N", help="default: 120")
-    parser.add_argument("--models", metavar="SOURCE", help="as `auparity extract`")
-    parser.add_argument("--landmark-model", default="auto", choices=("auto", "clnf", "ceclm"), help="default: auto")
+    add_model_options(parser)
     parser.add_argument("--variants", default="best", metavar="SPEC", help="default: best")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="SVG", help="the timeline; default: NAME.profile.svg in this folder"
@@ -53,11 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
     from auparity.accelerated.pipeline import Pipeline
     from auparity.atomic_files import write_text_atomically
     from auparity.benchmarks.profiler import profile
-    from auparity.benchmarks.workloads import own
+    from auparity.benchmarks.workloads import of_clip
     from auparity.reports.results.stored import history
     from auparity.reports.results.timeline import Bar, timeline
 
-    work = own(arguments.clip, arguments.models, arguments.landmark_model, arguments.max_frames)
+    work = of_clip(arguments.clip, open_chosen(arguments), arguments.max_frames)
     pipeline = Pipeline.of_choices(work.bundle, parse_spec(work.bundle, arguments.variants))
     result = profile(pipeline, work.clips[0], history(hardware_id()), _tell)
     print("\n".join(lines(result, f"{arguments.clip.name}, {work.bundle.meta.name} {work.bundle.short_hash}")))

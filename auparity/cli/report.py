@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from auparity.errors import AuparityError
 
 if TYPE_CHECKING:
-    from auparity.reports.clips.sidecar import Landmarks, Sidecar
+    from auparity.reports.clips.sidecar import Landmarks, Sidecar, Source
 
 ASSUMED_FPS = 30.0
 _EPILOG = """\
@@ -259,6 +259,7 @@ def _commands(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> 
     for option in ("faces", "aus", "face"):
         if request.get(option) is not None:
             options += f" --{option} {request[option]}"
+    options += _networks(bundle.get("source", {}))
     options += _landmark_options(request.get("landmarks"), bundle.get("source", {}).get("landmark_model"))
     models, which = "embedded", ""
     if bundle.get("name") != models:
@@ -267,6 +268,18 @@ def _commands(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> 
     commands.append(f"auparity extract {shlex.quote(name)} --models {models}{options} -o .{which}")
     commands.append(f"auparity report {shlex.quote(table.name)}")
     return commands
+
+
+def _networks(source: Source) -> str:
+    """The options of `auparity extract` that choose these networks, by the names of their files."""
+    chosen = {
+        "detector": source.get("detector"), "landmarks": source.get("landmarks"), "start": source.get("start"),
+    }  # fmt: skip
+    return "".join(
+        f" --{option} {shlex.quote(Path(network['file']).name)}"
+        for option, network in chosen.items()
+        if network is not None and "file" in network
+    )
 
 
 def _landmark_options(landmarks: Landmarks | None, model: str | None) -> str:

@@ -3,6 +3,10 @@
 A norm after training is a factor and a summand for each channel. Behind a convolution or a fully connected layer whose
 result nothing else reads, both go into its weights, in float64, rounded once. Which norms stand so is found by running
 the network's own description over values that only remember where they came from.
+
+Weights nearer to 0 than float32's smallest normal number become 0. Three in five of the published PFLD's are such
+remains of training: they add less than 1e-32 to any sum, and processors that multiply them one by one are a hundred
+times slower (245 ms in ONNX Runtime on one core, 2.3 ms without them, the same points).
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from auparity.models.types import Tensors
 from auparity.reference.networks.layers import NORM_EPSILON, Maps, NetworkLayers
 
 Array = npt.NDArray[Any]
+
+SMALLEST_NORMAL = np.finfo(np.float32).tiny
 
 
 @dataclass(eq=False)
@@ -114,7 +120,11 @@ def fold(tensors: Tensors, graph: Callable[[NetworkLayers, Maps], Any]) -> Folde
         norms.add(value.norm)
         for part in ("weight", "bias", "running_mean", "running_var"):
             del folded[f"{value.norm}.{part}"]
-    return FoldedWeights(folded, frozenset(norms))
+    return FoldedWeights({name: _without_subnormals(values) for name, values in folded.items()}, frozenset(norms))
+
+
+def _without_subnormals(values: Array) -> Array:
+    return np.where(np.abs(values) < SMALLEST_NORMAL, values.dtype.type(0), values)
 
 
 def affine(arrays: dict[str, Array], name: str) -> tuple[Array, Array]:

@@ -142,6 +142,15 @@ class NetworkLandmarker:
             for index, then, now, state in zip(image_index, first, second, states, strict=True)
         ])  # fmt: skip
 
+    def draw(self, images: Images, image_index: Indices, boxes: Array) -> list[FaceState | None]:
+        """What the network draws in boxes (K, 4) of MTCNN's, face or not, from one look; None where there is nothing to
+        look at."""
+        looks = self._look(images, image_index, box_of_mtcnn(self._numerics.cast(boxes)))
+        return [
+            None if look is None else self._believed(images[int(index)], look)
+            for index, look in zip(image_index, looks, strict=True)
+        ]
+
     def follow(self, images: Images, image_index: Indices, states: Sequence[FaceState]) -> FaceStates:
         """Landmarks in the boxes of the last ones, from one look, and from a second one where the first is in doubt."""
         looks = self._look(images, image_index, _boxes_of([state.landmarks for state in states]))

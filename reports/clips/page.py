@@ -33,7 +33,7 @@ from auparity.reports.clips.people_sections import (
     people_tiles,
     people_verdict,
 )
-from auparity.reports.clips.sidecar import Sidecar, read_sidecar
+from auparity.reports.clips.sidecar import Network, Sidecar, read_sidecar
 from auparity.reports.clips.table import ResultTable, read_result_table
 from auparity.reports.page_text import degrees, percent
 from auparity.reports.results.text import safe
@@ -43,6 +43,8 @@ Array = npt.NDArray[Any]
 
 #: Videos up to this size (bytes) go into the page; larger ones stay beside it and are linked.
 LARGEST_EMBEDDED = 24 << 20
+#: Networks in place of the bundle's own models: what the page calls them, and the sidecar.
+NETWORK_FACTS = (("faces found by", "detector"), ("landmarks found by", "landmarks"), ("fits begin at", "start"))
 PEOPLE_DRAWN = (
     "68 landmarks, eyes, head axes and gaze drawn on every face, in the colour and with the number of its person, and "
     "beside them a column of bars for each person, with the intensity of every action unit."
@@ -281,12 +283,22 @@ def _link(target: Path, page: Path) -> str:
     return quote(os.fsencode(Path(os.path.relpath(target, page.parent)).as_posix()))
 
 
+def _network(chosen: Network | None) -> str | None:
+    """A network that was chosen, with what must be said of it; None where none was."""
+    if not chosen:
+        return None
+    note = f"; {chosen['note']}" if "note" in chosen else ""
+    return f"{chosen.get('network')}, SHA-256 {chosen.get('sha256')}{note}"
+
+
 def _reproduce(sidecar: Sidecar, commands: Sequence[str]) -> str:
     bundle, facts = sidecar.get("bundle", {}), []
+    source: dict[str, Any] = dict(bundle.get("source", {}))
     for label, value in (
         ("made by", f"auparity {sidecar['auparity']}" if "auparity" in sidecar else None),
         ("models", " ".join(filter(None, (bundle.get("name"), bundle.get("version")))) or None),
         ("models' hash", bundle.get("content_hash")),
+        *((label, _network(source.get(key))) for label, key in NETWORK_FACTS),
         ("date", sidecar.get("date")),
     ):
         if value:

@@ -22,10 +22,22 @@ class Input(TypedDict, total=False):
     kind: str  #: "video", "images", "camera" or "photograph"
 
 
+class Network(TypedDict, total=False):
+    """A network that was chosen in place of a bundle's own model."""
+
+    network: str
+    file: str
+    sha256: str
+    note: str
+
+
 class Source(TypedDict, total=False):
     """The source of a bundle."""
 
     landmark_model: str
+    detector: Network  #: that finds faces
+    landmarks: Network  #: that finds landmarks, an approximation of OpenFace's
+    start: Network  #: at whose landmarks fits begin
 
 
 class Models(TypedDict, total=False):

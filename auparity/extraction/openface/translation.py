@@ -17,9 +17,9 @@ from auparity.extraction.types import ExtractionSettings
 from auparity.media import printable
 from auparity.models import store
 from auparity.models.bundle import Bundle
+from auparity.models.contents import face_model_in
 from auparity.models.formats import layout
 from auparity.models.sources import open_bundle
-from auparity.models.types import FaceModel
 from auparity.reference.alignment import SCALE, SIZE, Crop
 from auparity.reference.landmarks import DetectorParameters
 from auparity.reference.many_faces import FACES
@@ -129,11 +129,11 @@ def pipeline_options_of(given: Given, bundle: Bundle) -> PipelineOptions:
     validate, wild = given.one("-validate_detections", True), given.has("-wild")
     landmarks = None
     if fit or wild or not validate:
-        model: object = bundle.serving("landmarker")
-        if not isinstance(model, FaceModel):
+        model = face_model_in(bundle.serving("landmarker"))
+        if model is None:
             raise AuparityError(
                 "-wild, -validate_detections, -n_iter, -sigma, -reg and -w_reg are for constrained local models; the "
-                f"landmark model of this bundle is a {type(model).__name__}."
+                f"landmark model of this bundle is a {type(bundle.serving('landmarker')).__name__}."
             )
         landmarks = DetectorParameters.for_model(model, wild=wild, validate=validate, **fit)
     # FaceLandmarkVidMulti always has static AUs, by itself (spec 85.2 step 4).

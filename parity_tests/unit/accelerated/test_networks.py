@@ -95,6 +95,19 @@ def test_a_folded_norm_is_in_weight_and_bias():
     assert "bn1.weight" not in folded
 
 
+def test_folded_weights_hold_no_subnormal_numbers():
+    weights = random_networks.pfld()
+    tiny = np.float32(1e-40)
+    assert 0 < tiny < np.finfo(np.float32).tiny
+    values = dict(weights.tensors.by_name())["fc.weight"].copy()
+    values[:, ::2] = tiny
+    arrays = random_networks.with_arrays(weights.tensors, fc__weight=values)
+    folded = fold(arrays, parts_of(weights).graph).arrays
+    assert not folded["fc.weight"][:, ::2].any()
+    assert np.array_equal(folded["fc.weight"][:, 1::2], values[:, 1::2])
+    assert folded["fc.weight"].dtype == np.float32
+
+
 def test_the_graph_has_one_node_for_a_norm_that_stays_and_none_of_unknown_size():
     onnx = pytest.importorskip("onnx")
     from auparity.conversion.onnx.network_graphs import network_graph

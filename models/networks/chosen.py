@@ -1,0 +1,169 @@
+"""The bundle that a user means by names or files of networks: what finds faces and landmarks, and where fits begin.
+
+Names are those of `store.NETWORKS`, of files in the store; anything else is the path of a published file. What was
+chosen goes into `meta.source`, and so into every sidecar, with the SHA-256 of the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from auparity.errors import AuparityError
+from auparity.models.bundle import Bundle
+from auparity.models.contents import face_model_in
+from auparity.models.formats.files import StrPath
+from auparity.models.networks import store
+from auparity.models.networks.published import Published, read_network
+from auparity.models.sources import open_bundle
+from auparity.models.types import MTCNN, PDM, LandmarkNetwork, NetworkStart, RetinaFace
+
+AUTO, OWN_DETECTOR = "auto", "mtcnn"
+#: Constrained local models of OpenFace's folder.
+LOCAL_MODELS = (AUTO, "ceclm", "clnf")
+DETECTORS = ("retinaface",)
+LANDMARKERS = ("pfld", "mobilefacenet", "star")
+#: What is said wherever a network's landmarks are used.
+APPROXIMATION = "an approximation of OpenFace's, never parity: action units differ with them (docs/networks.md)"
+
+
+def choose_bundle(
+    source: StrPath | None = None,
+    *,
+    landmarks: str | None = None,
+    detector: str | None = None,
+    start: str | None = None,
+) -> Bundle:
+    """The bundle of a source, with networks in place of its own models.
+
+    Parameters
+    ----------
+    source : as of `open_bundle`.
+    landmarks : "auto" or None, "ceclm", "clnf": constrained local models, as of `open_bundle`; "pfld", "mobilefacenet",
+        "star" or a file: that network's landmarks.
+    detector : "mtcnn" or None: the bundle's own; "retinaface" or a file.
+    start : "pfld", "mobilefacenet", "star" or a file: constrained local models fit a new face once, from the landmarks
+        of this network; None for OpenFace's search.
+
+    Raises
+    ------
+    ModelFormatError : a file is missing, damaged, or of another network.
+    AuparityError : a name that is none, or choices that exclude each other.
+    """
+    local = landmarks is None or landmarks in LOCAL_MODELS
+    if start is not None and not local:
+        raise AuparityError(
+            f"--start {start} begins a fit of constrained local models, and --landmarks {landmarks} has none: leave "
+            "one of them out."
+        )
+    bundle = open_bundle(source, landmarks or AUTO) if local else open_bundle(source)
+    if detector is not None:
+        bundle = _with_detector(bundle, detector)
+    if not local:
+        assert landmarks is not None
+        bundle = _with_landmarks(bundle, landmarks)
+    return bundle if start is None else _with_start(bundle, start)
+
+
+def notices_of(bundle: Bundle) -> list[str]:
+    """What readers of results must know of the networks in a bundle."""
+    model, name = bundle.serving("landmarker"), bundle.serves["landmarker"]
+    if isinstance(model, LandmarkNetwork):
+        return [f"The landmarks are those of a network ({type(model.network).__name__}): {APPROXIMATION}."]
+    if isinstance(model, NetworkStart):
+        return [
+            f"Fits of new faces begin at the landmarks of a network ({type(model.network).__name__}), not at "
+            "OpenFace's eleven head orientations (docs/networks.md)."
+        ]
+    return [] if face_model_in(model) is not None else [f"The landmarks are those of {name!r}, not OpenFace's."]
+
+
+def description_of(bundle: Bundle) -> dict[str, str]:
+    """Who finds faces and landmarks, in words: name, and of networks the file with the start of its SHA-256."""
+    source, own = bundle.meta.source, face_model_in(bundle.serving("landmarker"))
+    words = {
+        "detector": bundle.serves["locator"],
+        "landmarks": bundle.serves["landmarker"] if own is None else own.name,
+    }
+    for key in ("detector", "landmarks", "start"):
+        if isinstance(chosen := source.get(key), dict):
+            words[key] = f"{chosen['network']}, {chosen['file']} (SHA-256 {chosen['sha256'][:12]})"
+    if own is None:
+        words["landmarks"] += f"; {APPROXIMATION}"
+    return words
+
+
+def _with_detector(bundle: Bundle, text: str) -> Bundle:
+    if text == OWN_DETECTOR:
+        return bundle.with_serving("locator", _own_detector(bundle))
+    found = _read(text, DETECTORS, "--detector")
+    if not isinstance(found.network, RetinaFace):
+        _wrong("--detector", found, "RetinaFace")
+    return _described(bundle.with_serving("locator", "retinaface", found.network), "detector", found)
+
+
+def _own_detector(bundle: Bundle) -> str:
+    names = [name for name, model in bundle.models.items() if isinstance(model, MTCNN)]
+    if not names:
+        raise AuparityError(f"--detector mtcnn: the bundle {bundle.meta.name} has none. Leave --detector out.")
+    return names[0]
+
+
+def _with_landmarks(bundle: Bundle, text: str) -> Bundle:
+    found = _points(text, "--landmarks")
+    name = type(found.network).__name__
+    model = LandmarkNetwork(found.network, _shape_of(bundle))  # type: ignore[arg-type]
+    chosen = _described(bundle.with_serving("landmarker", name.lower(), model), "landmarks", found)
+    source = {**chosen.meta.source, "landmark_model": name, "reason": f"requested: {text}"}
+    return chosen.with_meta(dataclasses.replace(chosen.meta, source=source))
+
+
+def _with_start(bundle: Bundle, text: str) -> Bundle:
+    found, model = _points(text, "--start"), face_model_in(bundle.serving("landmarker"))
+    if model is None:
+        raise AuparityError(f"--start {text}: the bundle {bundle.meta.name} has no constrained local models to start.")
+    name = f"{bundle.serves['landmarker']} from {type(found.network).__name__}"
+    started = NetworkStart(model, found.network)  # type: ignore[arg-type]
+    return _described(bundle.with_serving("landmarker", name, started), "start", found)
+
+
+def _points(text: str, option: str) -> Published:
+    found = _read(text, LANDMARKERS, option)
+    if isinstance(found.network, RetinaFace):
+        _wrong(option, found, "PFLD, MobileFaceNet or STAR")
+    return found
+
+
+def _read(text: str, names: tuple[str, ...], option: str) -> Published:
+    if text in names:
+        return store.read_of_kind(store.find(text), text)
+    if not Path(text).is_file():
+        others = {"--detector": (OWN_DETECTOR,), "--landmarks": LOCAL_MODELS}.get(option, ())
+        known = ", ".join([*others, *names])
+        raise AuparityError(f"{option} {text}: there is no such file, and the names are {known}.")
+    return read_network(text)
+
+
+def _wrong(option: str, found: Published, wanted: str) -> None:
+    kind = type(found.network).__name__
+    raise AuparityError(f"{option} {found.file}: is a file of {kind}; {option} takes {wanted}.")
+
+
+def _shape_of(bundle: Bundle) -> PDM:
+    """The shape model of 68 points that explains landmarks: the landmarker's, else that of the AU models."""
+    model = bundle.serving("landmarker")
+    own = face_model_in(model)
+    if own is not None:
+        return own.main.pdm
+    return model.shape if isinstance(model, LandmarkNetwork) else bundle.video_aus.pdm
+
+
+def _described(bundle: Bundle, key: str, found: Published) -> Bundle:
+    chosen: dict[str, Any] = {
+        "network": type(found.network).__name__, "file": str(Path(found.file).resolve()), "sha256": found.sha256,
+    }  # fmt: skip
+    if key == "landmarks":
+        chosen["note"] = APPROXIMATION
+    source = {**bundle.meta.source, key: chosen}
+    return bundle.with_meta(dataclasses.replace(bundle.meta, source=source))

@@ -1,0 +1,128 @@
+"""Which bundle the names and files of networks on a command line mean, and what is said of it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from auparity.errors import AuparityError, ModelFormatError
+from auparity.models.bundle import Bundle
+from auparity.models.networks import store
+from auparity.models.networks.chosen import APPROXIMATION, choose_bundle, description_of, notices_of
+from auparity.models.store import DIRECTORY_VARIABLE
+from auparity.models.types import MTCNN, FaceModel, LandmarkNetwork, NetworkStart, RetinaFace
+from auparity.parity_tests.unit.helpers import random_networks, torch_files
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("networks")
+    made = {}
+    for name in ("retinaface", "pfld", "mobilefacenet"):
+        made[name] = folder / f"{name}_of_mine.pth"
+        made[name].write_bytes(torch_files.new_file(getattr(random_networks, name)().tensors.by_name()))
+    return {name: str(path) for name, path in made.items()}
+
+
+def test_without_a_choice_it_is_the_bundle_itself():
+    bundle = choose_bundle("embedded")
+    assert bundle.content_hash == Bundle.embedded().content_hash
+    assert notices_of(bundle) == []
+    assert description_of(bundle) == {"detector": "mtcnn", "landmarks": bundle.face.name}
+    assert choose_bundle("embedded", detector="mtcnn").content_hash == bundle.content_hash
+    for name in ("auto", "ceclm", "clnf"):
+        assert isinstance(choose_bundle("embedded", landmarks=name).serving("landmarker"), FaceModel)
+
+
+def test_networks_of_files_serve_and_are_recorded_with_their_hashes(files):
+    bundle = choose_bundle("embedded", detector=files["retinaface"], landmarks=files["pfld"])
+    assert isinstance(bundle.serving("locator"), RetinaFace)
+    assert isinstance(bundle.serving("landmarker"), LandmarkNetwork)
+    for role, name in (("detector", "retinaface"), ("landmarks", "pfld")):
+        chosen = bundle.meta.source[role]
+        assert chosen["file"] == files[name]
+        with open(files[name], "rb") as file:
+            assert chosen["sha256"] == hashlib.sha256(file.read()).hexdigest()
+        assert chosen["sha256"][:12] in description_of(bundle)[role]
+    assert bundle.meta.source["landmarks"]["note"] == APPROXIMATION
+    assert "note" not in bundle.meta.source["detector"]
+    assert "never parity" in description_of(bundle)["landmarks"]
+    (notice,) = notices_of(bundle)
+    assert "approximation" in notice
+    assert bundle.content_hash != Bundle.embedded().content_hash
+
+
+def test_a_start_keeps_the_local_models(files):
+    bundle = choose_bundle("embedded", start=files["mobilefacenet"])
+    model = bundle.serving("landmarker")
+    assert isinstance(model, NetworkStart)
+    assert model.face is Bundle.embedded().face
+    assert "MobileFaceNet" in notices_of(bundle)[0]
+    assert description_of(bundle)["landmarks"] == model.face.name
+    assert bundle.meta.source["landmark_model"] == model.face.name
+    with pytest.raises(AuparityError, match="leave"):
+        choose_bundle("embedded", landmarks=files["pfld"], start=files["pfld"])
+
+
+def test_names_mean_files_of_the_store(files, monkeypatch, tmp_path):
+    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
+    with pytest.raises(ModelFormatError, match="auparity models fetch retinaface"):
+        choose_bundle("embedded", detector="retinaface")
+    from pathlib import Path
+
+    store.put("pfld", Path(files["pfld"]))
+    named = choose_bundle("embedded", landmarks="pfld")
+    assert named.content_hash == choose_bundle("embedded", landmarks=files["pfld"]).content_hash
+    (tmp_path / store.FOLDER / "star.pth").write_bytes(Path(files["pfld"]).read_bytes())
+    with pytest.raises(ModelFormatError, match="expected the weights of STAR, found those of PFLD"):
+        choose_bundle("embedded", landmarks="star")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"detector": "pfld"}, "RetinaFace"),
+        ({"landmarks": "retinaface"}, "PFLD, MobileFaceNet or STAR"),
+        ({"start": "retinaface"}, "PFLD, MobileFaceNet or STAR"),
+    ],
+)
+def test_a_file_of_another_network_is_refused(options, said, files):
+    (option, name) = next(iter(options.items()))
+    with pytest.raises(AuparityError, match=f"--{option} .*takes {said}"):
+        choose_bundle("embedded", **{option: files[name]})
+
+
+@pytest.mark.parametrize("option", ["detector", "landmarks", "start"])
+def test_what_is_neither_a_name_nor_a_file_lists_the_names(option):
+    known = {
+        "detector": "mtcnn, retinaface",
+        "landmarks": "auto, ceclm, clnf, pfld",
+        "start": "are pfld, mobilefacenet",
+    }
+    with pytest.raises(AuparityError, match=known[option]):
+        choose_bundle("embedded", **{option: "yolo"})
+
+
+def test_the_own_detector_must_be_there(files, tmp_path):
+    from auparity.models import archive
+
+    bundle = choose_bundle("embedded", detector=files["retinaface"])
+    archive.save(bundle, tmp_path / "both.zip")
+    again = choose_bundle(tmp_path / "both.zip", detector="mtcnn")
+    assert isinstance(again.serving("locator"), MTCNN)
+    only = {name: model for name, model in bundle.models.items() if name != "mtcnn"}
+    archive.save(Bundle(bundle.meta, only, bundle.serves), tmp_path / "one.zip")
+    with pytest.raises(AuparityError, match="has none"):
+        choose_bundle(tmp_path / "one.zip", detector="mtcnn")
+
+
+def test_a_stored_bundle_with_a_landmark_network_is_opened(files, tmp_path):
+    from auparity.models import archive
+
+    archive.save(choose_bundle("embedded", landmarks=files["pfld"]), tmp_path / "b.zip")
+    bundle = choose_bundle(tmp_path / "b.zip", landmarks=files["mobilefacenet"])
+    assert bundle.meta.source["landmark_model"] == "MobileFaceNet"
+    assert notices_of(choose_bundle(tmp_path / "b.zip"))
+    with pytest.raises(AuparityError, match="no constrained local models"):
+        choose_bundle(tmp_path / "b.zip", start=files["pfld"])
