@@ -22,8 +22,9 @@ from coremltools.converters.mil import Builder as mb  # noqa: E402
 from coremltools.converters.mil.mil import get_new_symbol, types  # noqa: E402
 from coremltools.proto import MIL_pb2, Model_pb2  # noqa: E402
 
+from auparity.conversion.mil.arithmetic import Arithmetic  # noqa: E402
 from auparity.conversion.mil.interpreter import Program  # noqa: E402
-from auparity.conversion.mil.ops import OPERATORS, Arithmetic  # noqa: E402
+from auparity.conversion.mil.ops import OPERATORS  # noqa: E402
 from auparity.conversion.mil.program import Range  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # the exporter's
