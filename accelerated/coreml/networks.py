@@ -45,9 +45,8 @@ class NetworkPackages:
     def __call__(self, maps: Array) -> list[Array]:
         """The outputs, image after image, of maps (N, 3, H, W)."""
         package = self._package(maps.shape[2], maps.shape[3])
-        given = maps if len(maps) else np.zeros((1, *maps.shape[1:]), np.float32)  # for the shapes of none
-        each = [package.outputs(one[None]) for one in given]
-        return [np.concatenate(outputs)[: len(maps)] for outputs in zip(*each, strict=True)]
+        each = [package.outputs(one[None]) for one in maps]
+        return [np.concatenate(outputs) for outputs in zip(*each, strict=True)]
 
 
 def build(weights: RetinaFace | PointNetwork, mode: str) -> Callable[[Array], Any]:

@@ -24,10 +24,10 @@ SUFFIX = ".mlpackage"
 #: Largest error against the reference, relative to the largest value. Float32: sums in another order (4e-7 was
 #: measured, of 4702 terms for the AUs). Float16: weights and every layer rounded to 2**-11 (1.5e-3 was measured).
 TOLERANCE: dict[Precision, float] = {"float32": 1e-6, "float16": 5e-3}
-#: Of network detectors and landmarkers, which have up to a hundred layers one after another: 4.7e-6 was measured of the
-#: published files of RetinaFace in float32 and 1.9e-2 in float16, where small outputs are differences of large features;
-#: of points in crops 1.5e-6 and 2.6e-3. Points of heat maps, in parts of the crop: a value at the border of a mask may
-#: move one, in float16 by half a pixel of 256 (spec 95.10), of a largest point of a half or more.
+#: Of network detectors and landmarkers, which have up to a hundred layers one after another: of the published files of
+#: RetinaFace 4.7e-6 was measured in float32 and 1.9e-2 in float16, where small outputs are differences of large
+#: features; of points in crops 2.6e-7 and 1.6e-3. Points of heat maps, in parts of the crop: a value at the border of a
+#: mask may move one, in float16 by half a pixel of 256 (spec 95.10), of a largest point of a half or more.
 NETWORK_TOLERANCE: dict[str, dict[Precision, float]] = {
     "face_network": {"float32": 1e-5, "float16": 4e-2},
     "point_network": {"float32": 1e-5, "float16": 5e-3},

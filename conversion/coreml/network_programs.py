@@ -1,9 +1,9 @@
 """Network detectors and landmarkers as Core ML ML Programs: their layers (reference/networks) one after another.
 
 Sizes and batch are fixed, so that every shape is known to Core ML when it compiles; with unknown ones it takes a
-network in pieces (spec 95.9). Priors, decoding and centres of mass stay with the caller, and so do all sums of float16 that
-would reach its end. The saved programs are interpreted (conversion/mil/interpreter.py) and compared with the reference;
-no Mac has run them yet.
+network in pieces (spec 95.9). Priors, decoding and centres of mass stay with the caller, and so do all sums of float16
+that would reach its end. The saved programs are interpreted (conversion/mil/interpreter.py) and compared with the
+reference; no Mac has run them yet.
 """
 
 from __future__ import annotations

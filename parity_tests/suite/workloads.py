@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.models.bundle import Bundle
-from auparity.models.types import LandmarkNetwork
 from auparity.models.synthetic.clips import render_clip
 from auparity.models.synthetic.render import render_background, render_photograph
+from auparity.models.types import LandmarkNetwork
 from auparity.parity_tests.fidelity import recordings as golden_data
 from auparity.parity_tests.suite import random_networks
 
