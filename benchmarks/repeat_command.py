@@ -49,7 +49,7 @@ def described(name: str, landmark_model: str, short_hash: str) -> str:
 
 def _named(shown: Sequence[str], bundle: Bundle) -> str:
     source = shown[shown.index(MODELS) + 1]
-    return f"{source} is {described(bundle.meta.name, bundle.face.name, bundle.short_hash)}"
+    return f"{source} is {described(bundle.meta.name, bundle.landmarker_name, bundle.short_hash)}"
 
 
 def _parts(word: str) -> list[str]:

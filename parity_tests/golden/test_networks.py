@@ -120,13 +120,15 @@ def recorded_squares(name: str) -> dict[str, Square]:
     """
     wanted, squares = recorded(name), {}
     for key in map(str, wanted["names"]):
-        squares[key] = square_of(wanted[f"{key}:box"])
+        square = square_of(wanted[f"{key}:box"])
+        assert square is not None
+        squares[key] = square
         if name == "mobilefacenet_openvino":
             raw = wanted[f"{key}:raw"].reshape(68, 2).astype(np.float64)
             lines = [np.polyfit(raw[:, axis], wanted[f"{key}:landmarks"][:, axis], 1) for axis in (0, 1)]
-            square = Square(round(lines[0][1]), round(lines[1][1]), round(lines[0][0]))
-            assert abs(square.size - squares[key].size) <= 2
-            squares[key] = square
+            larger = Square(round(lines[0][1]), round(lines[1][1]), round(lines[0][0]))
+            assert abs(larger.size - square.size) <= 2
+            squares[key] = larger
     return squares
 
 
