@@ -286,6 +286,13 @@ def train(session: nox.Session) -> None:
     session.run("python", "-m", "auparity", "dev", "train", *session.posargs)
 
 
+@nox.session(name="train-networks")
+def train_networks(session: nox.Session) -> None:
+    """Train RetinaFace and PFLD on rendered faces, in results/training; an interrupted run resumes (needs PyTorch)."""
+    session.install("-e", ".[train]")
+    session.run("python", "-m", "auparity", "dev", "train-networks", *session.posargs)
+
+
 #: The parity run of the demo and of CI: the fastest CPU technology on rendered clips, judged by the tolerances alone,
 #: because a new machine has no baselines.
 DEMO_PARITY = ["auparity", "parity", "--technology", "numba", "--quick", "--no-recordings", "--no-baselines"]

@@ -1,4 +1,4 @@
-"""What several faces in a frame cost: rendered pictures of 1, 2 and 4 people, measured in turns in one run.
+"""``auparity dev several-faces``: what several faces in a frame cost, of rendered pictures of 1, 2 and 4 people.
 
 All pictures have one size, and faces are looked for in every eighth frame however many are followed, as with ``--faces
 all``. The one-face program (`start_video()`) measures the pictures of one person as well. Frames are in memory before a
@@ -8,7 +8,9 @@ sides, and medians are over the rounds. CPU time is that of all threads of the p
 
 from __future__ import annotations
 
+import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +20,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from auparity.accelerated.one_thread import one_blas_thread
 from auparity.accelerated.pipeline import Pipeline
+from auparity.errors import AuparityError
+from auparity.models.sources import open_bundle
 from auparity.models.synthetic.clips import FPS
 from auparity.models.synthetic.groups import make_group, render_group, still_scene
 from auparity.reference.many_faces import LOCATE_EVERY
+from auparity.reference.options import PipelineOptions
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -128,3 +134,27 @@ def render(costs: Sequence[Cost]) -> str:
 
 def _ratio(times: Sequence[float], base: Sequence[float]) -> str:
     return f"{float(np.median(np.array(times) / np.array(base))):.2f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; the exit status is 2 when nothing could be measured."""
+    parser = argparse.ArgumentParser(prog="auparity dev several-faces", description=__doc__)
+    parser.add_argument("--models", default="embedded", metavar="SOURCE", help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns (default: %(default)s)")
+    chosen = parser.parse_args(arguments)
+    if chosen.rounds < 1:
+        parser.error("--rounds: at least 1")
+    try:
+        bundle = open_bundle(chosen.models)
+        with one_blas_thread():
+            pipeline = Pipeline.best(bundle, PipelineOptions(device="cpu"))
+            costs = measure(pipeline, chosen.rounds, _report)
+    except AuparityError as error:
+        print(f"several-faces: error: {error}", file=sys.stderr)
+        return 2
+    print(f"{bundle.meta.name}, {bundle.short_hash}\n\n{render(costs)}")
+    return 0
+
+
+def _report(what: str, done: int, of: int) -> None:
+    print(f"  {what}: {done} of {of}", file=sys.stderr, flush=True)

@@ -25,25 +25,25 @@ TOOLS = {
     "fidelity": Tool("parity_tests.fidelity.run", "the reference against the C++ program on all recordings"),
     "truth": Tool("parity_tests.truth.run", "the embedded bundle against rendered ground truth"),
     "multi-view": Tool("parity_tests.truth.multi_view", "images: eleven starting orientations against one"),
-    "persons": Tool(
-        "parity_tests.truth.persons", "person_id of rendered clips of several people; cost of several faces"
-    ),
+    "persons": Tool("parity_tests.truth.persons", "person_id of rendered clips of several people"),
     "parallel": Tool("parity_tests.suite.parallel", "processes and threads against one process"),
     "mutants": Tool("parity_tests.mutants", "change the code in small ways and see whether its tests notice"),
     "fuzz": Tool("parity_tests.fuzz.command", "give damaged files and arguments to everything that reads them"),
     "kills": Tool("parity_tests.kills", "kill extractions at random moments and check what they leave behind"),
     "bench-device": Tool("benchmarks.device.command", "the pipeline that stays on a GPU: streams, stages, floors"),
+    "several-faces": Tool("benchmarks.several_faces", "time of one, two and four faces a frame, and of twelve"),
     "throughput": Tool("benchmarks.throughput", "frames a second of processes, and of one stream over two threads"),
     "runtimes": Tool("benchmarks.runtimes", "time exported models in the installed runtimes"),
     "peers": Tool("benchmarks.peers.command", "time OpenFace and its Python ports beside auparity"),
     "cold-start": Tool("benchmarks.cold", "import, first result and memory of a fresh process"),
     "train": Tool("models.synthetic.training.run", "train the embedded bundle anew"),
+    "train-networks": Tool("models.synthetic.training.networks", "train RetinaFace and PFLD on rendered faces"),
 }
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the `dev` command."""
-    listing = "\n".join(f"  {name:<14}{tool.purpose}" for name, tool in TOOLS.items())
+    listing = "\n".join(f"  {name:<16}{tool.purpose}" for name, tool in TOOLS.items())
     parser = subparsers.add_parser(
         "dev",
         help="tools for developing auparity: fidelity, truth, fuzzing, training, peers ...",

@@ -1,8 +1,8 @@
-"""``auparity dev persons``: errors of ``person_id`` on rendered clips of several people, and the cost of several faces.
+"""``auparity dev persons``: errors of ``person_id`` on rendered clips of several people.
 
 Clips of two to ten people who cross, leave and come back (`models/synthetic/groups.py`) are measured by the fastest
 pipeline with as many slots as there are faces, as ``auparity extract --faces all`` does, and compared with the true
-people (`identities.py` says how). With ``--cost`` the times of one, two and four faces a frame are measured as well.
+people (`identities.py` says how).
 In: a bundle, names of clips, seeds; out: Markdown tables and, with ``--output``, a JSON file, which is written after
 each clip. The same command resumes an interrupted run, and clips that the file has are not measured again
 (`persons_file.py`). The exit status is 0 whatever the errors are.
@@ -15,12 +15,10 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from auparity.accelerated.one_thread import one_blas_thread
 from auparity.accelerated.pipeline import Pipeline
-from auparity.benchmarks import several_faces
 from auparity.errors import AuparityError
 from auparity.models.synthetic.clips import FPS
 from auparity.models.synthetic.groups import SCENES, GroupPicture, Scene, make_group
@@ -141,14 +139,9 @@ def _measure(arguments: argparse.Namespace) -> int:
         }  # fmt: skip
         file = FiguresFile(arguments.output, settings)
         clips = _clips(pipeline, arguments, file, progress)
-        costs = several_faces.measure(pipeline, arguments.rounds, progress) if arguments.cost else None
-        if costs is not None:
-            file.set_costs([asdict(cost) for cost in costs])
     print(f"{bundle.meta.name}, {bundle.short_hash}")
     if clips:
         print(f"\n{render(clips)}")
-    if costs is not None:
-        print(f"\n{several_faces.render(costs)}")
     return 0
 
 
@@ -195,8 +188,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="the first clip of each kind (default: %(default)s)",
     )
-    parser.add_argument("--cost", action="store_true", help="also measure the time of one, two and four faces")
-    parser.add_argument("--rounds", type=_count, default=5, metavar="N", help="turns of --cost (default: %(default)s)")
     parser.add_argument(
         "-o",
         "--output",

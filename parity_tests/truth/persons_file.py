@@ -56,7 +56,6 @@ class FiguresFile:
     def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
         self._path, self._settings = path, settings
         self.clips: dict[tuple[str, int], ClipFigures] = {}
-        self._costs: Any = None
         if path is not None and path.exists():
             self._read(path)
 
@@ -65,16 +64,11 @@ class FiguresFile:
         self.clips[clip.scene, clip.seed] = clip
         self._write()
 
-    def set_costs(self, costs: Any) -> None:
-        """Keep the cost, in place of one that is there."""
-        self._costs = costs
-        self._write()
-
     def _write(self) -> None:
         if self._path is None:
             return
         clips = [_as_json(clip) for clip in self.clips.values()]
-        text = json.dumps(self._settings | {"clips": clips, "costs": self._costs}, indent=1)
+        text = json.dumps(self._settings | {"clips": clips}, indent=1)
         try:
             write_text_atomically(self._path, text + "\n")
         except OSError as error:
@@ -84,7 +78,7 @@ class FiguresFile:
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
             clips = [_from_json(clip) for clip in kept["clips"]]
-            costs, settings = kept["costs"], {name: kept.get(name) for name in self._settings}
+            settings = {name: kept.get(name) for name in self._settings}
         except OSError as error:
             raise AuparityError(f"{path}: cannot be read: {error.strerror}.") from None
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -94,7 +88,7 @@ class FiguresFile:
         other = [name for name, value in self._settings.items() if settings[name] != value]
         if other:
             raise AuparityError(f"{path}: its clips were measured with another {other[0]}; delete it or name another.")
-        self.clips, self._costs = {(clip.scene, clip.seed): clip for clip in clips}, costs
+        self.clips = {(clip.scene, clip.seed): clip for clip in clips}
 
 
 def _as_json(clip: ClipFigures) -> dict[str, Any]:

@@ -15,11 +15,10 @@ import numpy.typing as npt
 
 from auparity.models.synthetic.networks.augment import expose, occlude
 from auparity.models.synthetic.networks.boxes import box_of
+from auparity.reference.networks.crops import SQUARE_MARGIN
 
 Array = npt.NDArray[Any]
 
-#: Side of a crop in units of the longer side of the box.
-SIDE_OF_BOX = 1.1
 #: How wrong boxes are: shift in parts of the side, scale, roll in degrees.
 SHIFT, SCALE, ROLL = 0.08, (0.85, 1.2), 30.0
 
@@ -35,7 +34,7 @@ class Crop:
 def crop_at(image: Array, points: Array, box: Array, side: int, *, roll: float = 0.0) -> Crop:
     """A square crop around a box (4,) left, top, right, bottom px, rolled by an angle in degrees; black outside."""
     centre = (box[:2] + box[2:]) / 2 - 0.5  # between pixels, as the middle of a square of whole pixels is
-    size = float((box[2:] - box[:2]).max() * SIDE_OF_BOX)
+    size = float((box[2:] - box[:2]).max() * SQUARE_MARGIN)
     scale = side / size
     matrix: Array = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), roll, scale)
     matrix[:, 2] += side / 2 - 0.5 - centre

@@ -60,6 +60,19 @@ def assign(anchors: Array, boxes: Array, counted: Array) -> tuple[Array, Array]:
     return face, label
 
 
+def overlaps(boxes: Array, box: Array) -> Array:
+    """(K,) intersection over union of boxes (K, 4) with one (4,); corners."""
+    common = np.maximum(np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2]), 0).prod(axis=1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
+    return np.asarray(common / np.maximum(areas - common, 1e-9))
+
+
+def shown(box: Array, limits: Array) -> float:
+    """How much of a box (4,) lies within a picture of corners (0, 0) and `limits[:2]`."""
+    within = np.minimum(np.maximum(box, 0), limits)
+    return float((within[2:] - within[:2]).prod() / max((box[2:] - box[:2]).prod(), 1e-9))
+
+
 def targets(anchors: Array, boxes: Array, points: Array) -> tuple[Array, Array]:
     """What the network must say of anchors (A, 4) that are to find boxes (A, 4) and points (A, 5, 2)."""
     centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]

@@ -98,7 +98,7 @@ class Trainer:
         self, batch: Callable[[np.random.Generator], Any], loss_of: Callable[[TorchLayers, Any], torch.Tensor],
         seconds: float = math.inf,
     ) -> bool:  # fmt: skip
-        """Train on batches until the end or for so long; whether the end was reached.
+        """Train on batches until the end or for so long, one step at least; whether the end was reached.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class Trainer:
         layers = TorchLayers(self.weights, training=True)
         begun = saved = time.monotonic()
         recent: list[float] = []
-        while self.step < self.steps and time.monotonic() - begun < seconds:
+        while self.step < self.steps:
             loss = loss_of(layers, batch(np.random.default_rng([72, len(self.name), self.step])))
             loss.backward()
             self._update()
@@ -119,6 +119,8 @@ class Trainer:
             if self.step % 100 == 0 or self.step == self.steps:
                 self.workspace.log(f"{self.name}: step {self.step} of {self.steps}, loss {np.mean(recent):.4f}")
                 recent.clear()
+            if time.monotonic() - begun > seconds:
+                break
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self.save()
                 saved = time.monotonic()

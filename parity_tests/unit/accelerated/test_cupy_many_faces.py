@@ -121,7 +121,7 @@ def test_faces_are_followed_lost_and_taken_again_as_by_the_reference(calibrated,
     assert_as_the_reference(frames, expected)
     assert [len(faces) for faces in frames] == [2] * 7 + [1] + [2] * 2, "one slot was free in frame 7"
     stretches, others = session.finish(), theirs.finish()
-    assert len(stretches) == 3
+    assert len(stretches) == 4  # that of the slot which fails ends in a part of nobody
     for ours, other in zip(stretches, others, strict=True):
         assert (ours.face_id, ours.person_id) == (other.face_id, other.person_id)
         np.testing.assert_array_equal(ours.frames, other.frames)

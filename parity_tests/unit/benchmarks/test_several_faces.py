@@ -54,3 +54,12 @@ def test_the_table_has_medians_and_ratios_of_equal_rounds():
         "| clip, 2 faces | 2 | 24.0 | 10.0 | 2.00 | 2.00 |",
         "| photograph, 1 face | 1 | 100.0 | 90.0 | 1.00 | 1.00 |",
     ]
+
+
+def test_the_command_prints_the_table(monkeypatch, capsys):
+    cost = Cost("clip, 1 face", 1, [2.0], [3.0])
+    monkeypatch.setattr(several_faces, "measure", lambda pipeline, rounds, progress: [cost])
+    assert several_faces.main(["--rounds", "2"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "| clip, 1 face | 1 | 2.0 | 3.0 | 1.00 | 1.00 |"
+    assert several_faces.main(["--models", "/nowhere"]) == 2
+    assert "several-faces: error:" in capsys.readouterr().err

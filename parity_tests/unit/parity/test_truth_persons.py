@@ -101,7 +101,7 @@ def test_the_command_prints_a_table_and_writes_the_figures(fake, command, tmp_pa
     assert "clips: 1 of 1" in output.err
     written = json.loads(file.read_text())
     assert written["clips"][0]["found_share"] == pytest.approx(5 / 6)
-    assert (written["costs"], written["variants"]) == (None, fake.variants)
+    assert written["variants"] == fake.variants
 
 
 def test_shares_of_several_seeds_are_means_with_their_range():
@@ -154,7 +154,7 @@ def test_clips_of_other_settings_are_never_mixed_in(fake, command, tmp_path, cap
     assert command("-o", str(file)) == 2
     assert "its clips were measured with another code; delete it or name another" in capsys.readouterr().err
     assert file.read_bytes() == before
-    for text in ("{", "[]", "{}", '{"clips": [{}], "costs": null}'):
+    for text in ("{", "[]", "{}", '{"clips": [{}]}'):
         file.write_text(text)
         assert command("-o", str(file)) == 2
         assert "is not a file of figures" in capsys.readouterr().err
@@ -166,11 +166,10 @@ def test_figures_read_back_are_those_written(fake, tmp_path):
     clip = persons.measure(fake, "tiny", TINY, persons.SEEDS, lambda *progress: None)
     written = FiguresFile(tmp_path / "a.json", settings)
     written.add(clip)
-    written.set_costs([{"name": "clip"}])
     read = FiguresFile(tmp_path / "a.json", settings)
     assert read.clips == {("tiny", persons.SEEDS): clip}
     read.add(replace(clip, seed=1))
-    assert json.loads((tmp_path / "a.json").read_text())["costs"] == [{"name": "clip"}]
+    assert {clip["seed"] for clip in json.loads((tmp_path / "a.json").read_text())["clips"]} == {1, persons.SEEDS}
 
 
 def test_a_file_that_cannot_be_written_is_named(fake, command, tmp_path, capsys):

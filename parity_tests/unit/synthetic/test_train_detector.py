@@ -147,7 +147,7 @@ def test_a_network_stopped_in_the_middle_becomes_what_it_would_have_become(tmp_p
     again = train_detector.fit(Workspace(stopped.folder), "pnet", crops, 5, epochs=4)
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         np.testing.assert_array_equal(one.detach().numpy(), other.detach().numpy())
-    assert "goes on at step 3 of 8" in (stopped.folder / "progress.log").read_text()
+    assert "resumes at step 3 of 8" in (stopped.folder / "progress.log").read_text()
 
 
 def test_recall_and_false_boxes_are_counted_over_what_the_reference_finds(monkeypatch):
