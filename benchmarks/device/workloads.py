@@ -107,8 +107,8 @@ def photograph_workload(models: Models, images: Sequence[Image]) -> WorkloadReco
     """The workload of a batch of images."""
     height, width = images[0].shape[:2]
     return WorkloadRecord(
-        f"{models.name}-photographs", models.bundle.meta.name, models.bundle.content_hash, models.bundle.landmarker_name,
-        "photographs", len(images), width, height,
+        f"{models.name}-photographs", models.bundle.meta.name, models.bundle.content_hash,
+        models.bundle.landmarker_name, "photographs", len(images), width, height,
         f"a batch of {len(images)}, {min(DISTINCT, len(images))} different rendered ones of one face each; "
         f"{models.about}",
     )  # fmt: skip
