@@ -143,8 +143,11 @@ def run(
     )
     if not able:
         return report
-    works = [workloads.embedded(quick=quick), *(workloads.openface(quick=quick) if recordings else [])]
-    if any(variant.stage in workloads.NETWORK_STAGES for variant in able):
+    of_networks = [variant.stage in workloads.NETWORK_STAGES for variant in able]
+    works: list[workloads.ParityWorkload] = []
+    if not all(of_networks):
+        works += [workloads.embedded(quick=quick), *(workloads.openface(quick=quick) if recordings else [])]
+    if any(of_networks):
         works.append(workloads.networks())
     for work in works:
         tell = _tell if progress else clip_parity.quiet

@@ -121,6 +121,17 @@ def test_probabilities_of_faces_in_halves_are_caught(taken):
     assert failed(planted("face_network", halved), taken) == ["network_faces"]
 
 
+def test_the_suite_compares_networks_by_themselves(taken, monkeypatch):
+    monkeypatch.setattr(suite, "capture_networks", lambda *_: taken)
+    reference = registry().get("point_network", "reference")
+    report = suite.run([reference], quick=True, recordings=False, progress=False)
+    assert {(error.workload, error.figure) for error in report.errors} == {
+        ("networks", "network_points"), ("networks", "network_points_of_maps"),
+    }  # fmt: skip
+    assert [(work.name, work.landmark_model) for work in report.workloads] == [("networks", "pfld")]
+    assert not report.skipped
+
+
 def test_a_result_of_another_shape_is_caught(taken):
     records = check_stage(planted("fhog", lambda fhog: lambda aligned: fhog(aligned)[:, :-1]), taken)
     assert [record.passed for record in records] == [False]
