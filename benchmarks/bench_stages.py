@@ -1,7 +1,8 @@
 """Every variant of every stage on the arguments that the reference pipeline gives it, for pytest-benchmark.
 
 ``pytest benchmarks/bench_stages.py --benchmark-json=stages.json`` (extra `bench`). The test command does not
-collect it, because a time is not a test. One round is all calls of a stage in a few tracked frames of a rendered clip.
+collect it, because a time is not a test. One round is all calls of a stage in a few tracked frames of a rendered clip;
+of a stage of networks, all calls of the parity suite's workload of random networks.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from auparity.accelerated.registry import STAGES, Variant, registry
 from auparity.benchmarks.runner import synchronise
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
-from auparity.parity_tests.suite.stage_capture import Capture, capture
+from auparity.parity_tests.suite import workloads
+from auparity.parity_tests.suite.stage_capture import Capture, capture, capture_networks
 from auparity.reference.stages import stage_table
 
 CLIP_SEED, FRAMES = 3_400_000, 6
@@ -29,15 +31,23 @@ def taken() -> Capture:
     return capture(Bundle.embedded(), [frames], [], most=1 << 30)
 
 
+@lru_cache(maxsize=1)
+def taken_of_networks() -> Capture:
+    """The calls of the reference's stages of networks."""
+    work = workloads.networks()
+    return capture_networks(work.bundle, work.photographs, most=1 << 30)
+
+
 @pytest.mark.parametrize("variant", list(registry()), ids=lambda variant: f"{variant.stage}-{variant.name}")
 def test_stage(benchmark: Any, variant: Variant) -> None:
     """One variant of one stage."""
     if why := variant.unavailable_reason():
         pytest.skip(why)
     assert variant.stage in STAGES
-    calls = [call for call in taken().calls[variant.stage] if variant.unavailable_reason(call.parts[:1]) is None]
+    captured = taken_of_networks() if variant.stage in workloads.NETWORK_STAGES else taken()
+    calls = [call for call in captured.calls[variant.stage] if variant.unavailable_reason(call.parts[:1]) is None]
     if not calls:
-        pytest.skip("supports none of the models of the embedded bundle")
+        pytest.skip("supports none of the models")
     built: dict[int, Any] = {}
 
     def prepare() -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -54,5 +64,6 @@ def test_stage(benchmark: Any, variant: Variant) -> None:
             (getattr(stage, call.method) if call.method else stage)(*given)
         synchronise()
 
-    benchmark.extra_info.update(frames=FRAMES, calls=len(calls), precision=variant.precision)
+    frames = len({id(call.arguments) for call in calls}) if variant.stage in workloads.NETWORK_STAGES else FRAMES
+    benchmark.extra_info.update(frames=frames, calls=len(calls), precision=variant.precision)
     benchmark.pedantic(run, setup=prepare, rounds=5, warmup_rounds=1)

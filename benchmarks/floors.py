@@ -9,7 +9,16 @@ activation functions are left out.
 from __future__ import annotations
 
 from auparity.models.bundle import Bundle
-from auparity.models.types import CENExperts, CENPatch, ConvNet, Convolution, FullyConnected, MaxPool, PatchExperts
+from auparity.models.types import (
+    CENExperts,
+    CENPatch,
+    ConvNet,
+    Convolution,
+    FaceModel,
+    FullyConnected,
+    MaxPool,
+    PatchExperts,
+)
 from auparity.reference.convnet import pooled_length
 from auparity.reference.landmarks import DetectorParameters
 from auparity.reports.results.records import Provenance
@@ -18,15 +27,16 @@ VIEW = 0
 
 
 def stage_floors(bundle: Bundle, provenance: Provenance) -> dict[str, float]:
-    """ms a tracked frame by stage, in float32; empty if the machine was not measured."""
-    if not provenance.sgemm_gflops:
+    """ms a tracked frame by stage, in float32; empty if the machine was not measured, or a network finds landmarks."""
+    face = bundle.serving("landmarker")
+    if not provenance.sgemm_gflops or not isinstance(face, FaceModel):
         return {}
     flop = {"patch_experts": 0.0}
-    for experts, window in zip(bundle.face.main.experts, DetectorParameters().track_windows, strict=False):
+    for experts, window in zip(face.main.experts, DetectorParameters().track_windows, strict=False):
         flop["patch_experts"] += experts_flop(experts, window)
-    if bundle.face.validator is not None:
-        side = bundle.face.validator.views[VIEW].warp.mask.shape
-        flop["validation"] = network_flop(bundle.face.validator.views[VIEW].net, (int(side[0]), int(side[1])))
+    if face.validator is not None:
+        side = face.validator.views[VIEW].warp.mask.shape
+        flop["validation"] = network_flop(face.validator.views[VIEW].net, (int(side[0]), int(side[1])))
     return {stage: count / provenance.sgemm_gflops / 1e6 for stage, count in flop.items()}
 
 

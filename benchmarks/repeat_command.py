@@ -13,8 +13,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from auparity.models.contents import face_model_in
-
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
 
@@ -51,12 +49,7 @@ def described(name: str, landmark_model: str, short_hash: str) -> str:
 
 def _named(shown: Sequence[str], bundle: Bundle) -> str:
     source = shown[shown.index(MODELS) + 1]
-    return f"{source} is {described(bundle.meta.name, _landmark_model(bundle), bundle.short_hash)}"
-
-
-def _landmark_model(bundle: Bundle) -> str:
-    own = face_model_in(bundle.serving("landmarker"))
-    return bundle.serves["landmarker"] if own is None else own.name
+    return f"{source} is {described(bundle.meta.name, bundle.landmarker_name, bundle.short_hash)}"
 
 
 def _parts(word: str) -> list[str]:

@@ -142,12 +142,12 @@ def main(arguments: list[str] | None = None) -> int:
         speed(name, f"{chosen.variants}, 1 process", pipeline.variants, one, one),
         speed(name, f"{chosen.variants}, {count} processes", pipeline.variants, several, one),
     ]
-    print(f"{where.machine['cpu']}; bundle {bundle.meta.name} {bundle.short_hash}, {bundle.face.name}")
+    print(f"{where.machine['cpu']}; bundle {bundle.meta.name} {bundle.short_hash}, {bundle.landmarker_name}")
     print("\n".join(f"{entry.pipeline}: {entry.note}" for entry in speeds))
     if chosen.output:
         height, width = frames[0].image.shape[:2]
         work = WorkloadRecord(
-            name, bundle.meta.name, bundle.content_hash, bundle.face.name, "stream", len(frames), width, height
+            name, bundle.meta.name, bundle.content_hash, bundle.landmarker_name, "stream", len(frames), width, height
         )  # fmt: skip
         save(Results("benchmark", where, [work], speeds), chosen.output)
     return 0

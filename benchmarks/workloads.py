@@ -55,7 +55,7 @@ class TimedWorkload:
         """For a result file."""
         height, width = self.clips[0][0].shape[:2]
         return WorkloadRecord(
-            self.name, self.bundle.meta.name, self.bundle.content_hash, self.bundle.face.name, self.kind,
+            self.name, self.bundle.meta.name, self.bundle.content_hash, self.bundle.landmarker_name, self.kind,
             sum(map(len, self.clips)), width, height, self.description,
         )  # fmt: skip
 

@@ -4,11 +4,13 @@ A `Bundle` in, `Item`s out, the same for every target format; a target knows how
 paths without a suffix: ``detection/pnet``, ``patch_experts/main/scale_0.25/view_0`` (all experts of a view in one
 graph), ``patch_experts/main/scale_0.25/landmark_30`` (one expert of the frontal view, for code that runs single
 experts: 68 landmarks by 4 scales), ``validation/view_0``, ``action_units/video``, ``analysis/image``
-(from the aligned face of an image to its AUs).
+(from the aligned face of an image to its AUs), ``face_network/NAME`` and ``point_network/NAME`` where a network finds
+faces or landmarks, under the name that it has in the bundle.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,17 +23,36 @@ import numpy.typing as npt
 from auparity.conversion.contracts import detector_contract
 from auparity.conversion.examples import analysis as examples
 from auparity.conversion.examples import experts as expert_examples
+from auparity.conversion.examples import networks as network_examples
 from auparity.errors import AuparityError
 from auparity.models.bundle import Bundle
-from auparity.models.types import AUPredictors, CCNFPatch, CENExperts, CENPatch, ConvNet, LandmarkModel, PatchExperts
+from auparity.models.types import (
+    MTCNN,
+    STAR,
+    AUPredictors,
+    CCNFPatch,
+    CENExperts,
+    CENPatch,
+    ConvNet,
+    FaceModel,
+    LandmarkModel,
+    LandmarkNetwork,
+    PatchExperts,
+    PointNetwork,
+    RetinaFace,
+)
 from auparity.reference.action_units import ActionUnitModels
 from auparity.reference.convnet import forward
+from auparity.reference.networks.parts import parts_of
 
 Array = npt.NDArray[Any]
 Kind = Literal[
-    "network", "per_pixel_network", "grouped_experts", "expert", "grouped_neurons", "action_units", "fhog", "analysis"
-]
+    "network", "per_pixel_network", "grouped_experts", "expert", "grouped_neurons", "action_units", "fhog", "analysis",
+    "face_network", "point_network", "heat_map_network",
+]  # fmt: skip
 
+#: Heights and widths of images for targets that need one size a file.
+IMAGE_SIZES = ((360, 480), (480, 640), (720, 1280))
 #: Precisions of weights and layers.
 Precision = Literal["float32", "float16"]
 
@@ -65,6 +86,8 @@ class Item:
     inputs: Callable[[np.random.Generator], tuple[Array, ...]]  #: an example
     reference: Callable[..., Array | tuple[Array, ...]]  #: the same by the reference; a tuple if several
     note: str = ""
+    #: What of the outputs is compared; None for the outputs themselves.
+    judged: Callable[[Sequence[Array]], tuple[Array, ...]] | None = None
 
     def error(self, path: Path, arrays: Sequence[Array], outputs: Sequence[Array]) -> float:
         """Largest error of a written file's outputs for `arrays`, each relative to its largest value.
@@ -78,7 +101,8 @@ class Item:
         shapes, wanted = ([array.shape for array in some] for some in (outputs, expected))
         if shapes != wanted:
             raise AuparityError(f"{path}: returns {_listed(shapes)}, the reference {_listed(wanted)}. Export it again.")
-        pairs = zip(outputs, expected, strict=True)
+        judged = self.judged or tuple
+        pairs = zip(judged(outputs), judged(expected), strict=True)
         return float(np.max([np.abs(a - b).max() / max(float(np.abs(b).max()), 1e-30) for a, b in pairs]))
 
 
@@ -86,23 +110,86 @@ def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
     return " and ".join(map(str, shapes))
 
 
-def items(bundle: Bundle) -> Iterator[Item]:
-    """Everything in a bundle that can be exported."""
-    detector = bundle.detector
-    for name, net, size in (("pnet", detector.pnet, 40), ("rnet", detector.rnet, 24), ("onet", detector.onet, 48)):
-        contract = detector_contract(net, None if name == "pnet" else size)
-        kind: Kind = "per_pixel_network" if name == "pnet" else "network"
-        yield _network(f"detection/{name}", "detection", kind, net, (2, 3, size, size), contract)
-    models = [("main", bundle.face.main), *((part.name, part.model) for part in bundle.face.parts)]
-    for part, model in models:
-        yield from _experts(part, model)
-    for view, held in enumerate(bundle.face.validator.views):
-        height, width = held.warp.mask.shape
-        contract = f"faces (N, 1, {height}, {width}) float32, normalised, to scores of the bins of the error"
-        yield _network(f"validation/view_{view}", "validation", "network", held.net, (2, 1, height, width), contract)
+def items(bundle: Bundle, *, fixed_sizes: bool = False) -> Iterator[Item]:
+    """Everything that serves in a bundle and can be exported.
+
+    Parameters
+    ----------
+    fixed_sizes : a detector network that takes images of any size is one item for each of `IMAGE_SIZES`.
+    """
+    yield from _locator(bundle, fixed_sizes)
+    yield from _landmarker(bundle)
     for name, predictors in (("video", bundle.video_aus), ("image", bundle.image_aus)):
         yield _action_units(f"action_units/{name}", predictors)
     yield from _analysis(bundle)
+
+
+def _locator(bundle: Bundle, fixed_sizes: bool) -> Iterator[Item]:
+    match model := bundle.serving("locator"):
+        case MTCNN():
+            for name, net, size in (("pnet", model.pnet, 40), ("rnet", model.rnet, 24), ("onet", model.onet, 48)):
+                contract = detector_contract(net, None if name == "pnet" else size)
+                kind: Kind = "per_pixel_network" if name == "pnet" else "network"
+                yield _network(f"detection/{name}", "detection", kind, net, (2, 3, size, size), contract)
+        case RetinaFace():
+            name = f"face_network/{_file_name(bundle.serves['locator'])}"
+            if not fixed_sizes:
+                yield _face_network(name, model, (2, 67, 101), "H, W")  # odd, and no multiples of the strides
+                return
+            for height, width in IMAGE_SIZES:
+                yield _face_network(f"{name}_{height}x{width}", model, (1, height, width), f"{height}, {width}")
+
+
+def _landmarker(bundle: Bundle) -> Iterator[Item]:
+    match model := bundle.serving("landmarker"):
+        case FaceModel():
+            for part, held in [("main", model.main), *((part.name, part.model) for part in model.parts)]:
+                yield from _experts(part, held)
+            for view, judge in enumerate(model.validator.views):
+                height, width = judge.warp.mask.shape
+                contract = f"faces (N, 1, {height}, {width}) float32, normalised, to scores of the bins of the error"
+                shape = (2, 1, height, width)
+                yield _network(f"validation/view_{view}", "validation", "network", judge.net, shape, contract)
+        case LandmarkNetwork():
+            yield _point_network(f"point_network/{_file_name(bundle.serves['landmarker'])}", model.network)
+
+
+def _file_name(name: str) -> str:
+    """The name of a model of a bundle, which may be any text, as one that files can have."""
+    return re.sub(r"[^\w-]", "_", name)
+
+
+def _face_network(name: str, weights: RetinaFace, shape: tuple[int, int, int], size: str) -> Item:
+    contract = (
+        f"maps (N, 3, {size}) float32 B,G,R less (104, 117, 123), to boxes (N, 8, h, w), classes (N, 4, h, w) and "
+        "points (N, 20, h, w) of two anchors a place at each of the strides 8, 16, 32"
+    )
+    return Item(
+        name, "face_network", "face_network", weights, 3, contract,
+        partial(network_examples.maps, weights, shape), partial(network_examples.outputs, weights),
+        "anchors, decoding and the choice among overlapping boxes stay with the caller (spec 95.1)",
+    )  # fmt: skip
+
+
+def _point_network(name: str, weights: PointNetwork) -> Item:
+    side = parts_of(weights).side or 0
+    inputs, reference = network_examples.maps, partial(network_examples.outputs, weights)
+    if isinstance(weights, STAR):
+        contract = (
+            f"maps (N, 3, {side}, {side}) float32 B,G,R from -1 to 1, to a map for each point (N, P, {side // 4}, "
+            f"{side // 4}), whose centre of mass it is"
+        )
+        return Item(
+            name, "point_network", "heat_map_network", weights, 3, contract,
+            partial(inputs, weights, (1, side, side)), reference,
+            "centres of mass stay with the caller, in float32 or more (spec 95.4); compared by them",
+            partial(network_examples.places, weights),
+        )  # fmt: skip
+    contract = f"maps (N, 3, {side}, {side}) float32 R,G,B from 0 to 1, to x0 y0 x1 ... (N, 136) in parts of the crop"
+    return Item(
+        name, "point_network", "point_network", weights, 3, contract, partial(inputs, weights, (1, side, side)),
+        reference,
+    )  # fmt: skip
 
 
 def _network(name: str, stage: str, kind: Kind, net: ConvNet, shape: tuple[int, ...], contract: str) -> Item:

@@ -33,11 +33,12 @@ class Target:
     beside: str = ""  #: suffix, after the whole name, of a second file of each item; the hash covers both
     bound: bool = False  #: files run only on machines like the one that wrote them; `fits` of the module checks that
     jobs: int | None = None  #: suitable number of processes; None for one for each core
+    fixed_sizes: bool = False  #: files take images of one size
 
 
 TARGETS = {
     "onnx": Target("auparity.conversion.onnx.export", ("float32",)),
-    "coreml": Target("auparity.conversion.coreml.export", ("float32", "float16")),
+    "coreml": Target("auparity.conversion.coreml.export", ("float32", "float16"), fixed_sizes=True),
     # TensorRT times kernels on the GPU, and other processes would disturb the times.
     "tensorrt": Target(
         "auparity.conversion.tensorrt.export", ("float32", "float16"), beside=".json", bound=True, jobs=1
@@ -104,7 +105,8 @@ def export(
     module = target_module(target)
     if precision not in TARGETS[target].precisions:
         raise AuparityError(f"{target} is written in {' and '.join(TARGETS[target].precisions)}, not in {precision}.")
-    chosen = [item for item in items(bundle) if not only or any(fnmatch(item.name, pattern) for pattern in only)]
+    every = items(bundle, fixed_sizes=TARGETS[target].fixed_sizes)
+    chosen = [item for item in every if not only or any(fnmatch(item.name, pattern) for pattern in only)]
     if not chosen:
         raise AuparityError(f"nothing in bundle {bundle.meta.name} is called {' or '.join(only)}.")
     folder.mkdir(parents=True, exist_ok=True)

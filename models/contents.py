@@ -93,6 +93,12 @@ class BundleContents:
         return self._of_kind("landmarker", FaceModel)
 
     @property
+    def landmarker_name(self) -> str:
+        """What the model that finds landmarks calls itself; a network has the name that it has in the bundle."""
+        model = self.serving("landmarker")
+        return model.name if isinstance(model, FaceModel) else self.serves["landmarker"]
+
+    @property
     def video_aus(self) -> AUPredictors:
         """The action unit models for videos."""
         return self._of_kind("video_aus", AUPredictors)

@@ -19,7 +19,9 @@ def _in(module: str, mode: str) -> Callable[..., Any]:
     return lambda *parts: build(*parts, mode)
 
 
-for _stage in ("detection", "validation", "action_units", "patch_experts"):
+_MODULES = {stage: stage for stage in ("detection", "validation", "action_units", "patch_experts")}
+_MODULES |= {"face_network": "networks", "point_network": "networks"}
+for _stage, _name in _MODULES.items():
     for _mode in MODES.values():
         _class: PrecisionClass = _mode.precision
         if _stage == "action_units" and _class == "float32":
@@ -28,4 +30,4 @@ for _stage in ("detection", "validation", "action_units", "patch_experts"):
             _stage, _mode.name, requires=("coremltools",), extra="coreml", rank=-1, precision=_class,
             devices=("cpu",) if _mode.emulated else ("coreml",), check=_mode.unavailable_reason,
             not_run=NOT_RUN if _mode.emulated else "",
-        )(_in(f"{__name__}.{_stage}", _mode.name))  # fmt: skip
+        )(_in(f"{__name__}.{_name}", _mode.name))  # fmt: skip

@@ -36,7 +36,7 @@ Make = Callable[[dict[str, str], Precision], Any]
 
 
 class Package:
-    """A function of arrays to the one output of a package.
+    """A function of arrays to the outputs of a package.
 
     Parameters
     ----------
@@ -73,23 +73,27 @@ class Package:
         self._run = _opened(self.path, fingerprint, how)
 
     def __call__(self, *arrays: Array) -> Array:
-        """The output for the inputs in order, as float32."""
+        """The only output for the inputs in order, as float32."""
+        (output,) = self.outputs(*arrays)
+        return output
+
+    def outputs(self, *arrays: Array) -> list[Array]:
+        """The outputs for the inputs in order, as float32, in the order of the program."""
         return self._run(tuple(np.ascontiguousarray(array, np.float32) for array in arrays))
 
 
-def _opened(path: Path, fingerprint: str, how: Mode) -> Callable[[tuple[Array, ...]], Array]:
+def _opened(path: Path, fingerprint: str, how: Mode) -> Callable[[tuple[Array, ...]], list[Array]]:
     program = Program.load(path)
     if program.metadata.user_defined.get(MODEL) != fingerprint:
         raise AuparityError(f"{path}: is made of other models. Delete it; it will be written again.")
     names = list(program.inputs)
-    (output,) = program.outputs
     if how.emulated:
-        return lambda arrays: program.run(dict(zip(names, arrays, strict=True)))[output]
+        return lambda arrays: list(program.run(dict(zip(names, arrays, strict=True))).values())
     ct: Any = coremltools()
     model = ct.models.MLModel(str(path), compute_units=getattr(ct.ComputeUnit, COMPUTE_UNITS))
 
-    def predict(arrays: tuple[Array, ...]) -> Array:
-        output_array = model.predict(dict(zip(names, arrays, strict=True)))[output]
-        return np.asarray(output_array, np.float32)
+    def predict(arrays: tuple[Array, ...]) -> list[Array]:
+        by_name = model.predict(dict(zip(names, arrays, strict=True)))
+        return [np.asarray(by_name[output], np.float32) for output in program.outputs]
 
     return predict

@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     works = _works(arguments)
     own = works[0].bundle if arguments.clips or arguments.photographs else None
     command = repeating("auparity bench", arguments.words, own, without=["--record"])
-    peers = [] if arguments.peers is None else named_peers(arguments.peers or None, works[0].bundle.face.name)
+    peers = [] if arguments.peers is None else named_peers(arguments.peers or None, works[0].bundle.landmarker_name)
     results = bench(
         works, [emulated(spec) if arguments.emulate_coreml else spec for spec in arguments.variants or ["best"]],
         provenance(command, yardstick=True), passes=arguments.passes,

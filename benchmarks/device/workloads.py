@@ -98,7 +98,7 @@ def stream_workload(models: Models, settings: Settings, streams: int, faces: int
         name, about = f"{name}-faces-{faces}", f"{about}, with {faces} people in each frame, static AUs"
     return WorkloadRecord(
         name, models.bundle.meta.name, models.bundle.content_hash,
-        models.bundle.face.name, "streams" if streams > 1 else "stream", settings.frames * streams, width, height,
+        models.bundle.landmarker_name, "streams" if streams > 1 else "stream", settings.frames * streams, width, height,
         f"{about}, {width}x{height}; frames are decoded, in ordinary memory that streams share; {models.about}",
     )  # fmt: skip
 
@@ -107,8 +107,8 @@ def photograph_workload(models: Models, images: Sequence[Image]) -> WorkloadReco
     """The workload of a batch of images."""
     height, width = images[0].shape[:2]
     return WorkloadRecord(
-        f"{models.name}-photographs", models.bundle.meta.name, models.bundle.content_hash, models.bundle.face.name,
-        "photographs", len(images), width, height,
+        f"{models.name}-photographs", models.bundle.meta.name, models.bundle.content_hash,
+        models.bundle.landmarker_name, "photographs", len(images), width, height,
         f"a batch of {len(images)}, {min(DISTINCT, len(images))} different rendered ones of one face each; "
         f"{models.about}",
     )  # fmt: skip

@@ -65,10 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _compare_all(chosen: argparse.Namespace) -> int:
     bundle, machine = open_bundle(chosen.models, chosen.landmark_model), hardware()
-    peers = named_peers(chosen.peers, bundle.face.name)
+    peers = named_peers(chosen.peers, bundle.landmarker_name)
     pipeline = Pipeline.of_choices(bundle, parse_spec(bundle, chosen.variants))
     clip = read_clip(chosen.clip, chosen.max_frames)
-    print(f"{machine.cpu}, {machine.vectors}; bundle {bundle.meta.name} {bundle.short_hash}, {bundle.face.name}")
+    print(f"{machine.cpu}, {machine.vectors}; bundle {bundle.meta.name} {bundle.short_hash}, {bundle.landmarker_name}")
     if is_embedded(bundle):
         print("auparity uses its embedded models, peers use OpenFace's: the differences are those of the models.")
     rows: list[dict[str, Any]] = []

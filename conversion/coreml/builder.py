@@ -95,7 +95,7 @@ def builder() -> Any:
 
 def convert(
     build: Callable[..., Any], inputs: Mapping[str, Shape], name: str, metadata: Mapping[str, str],
-    precision: Precision, *, full_precision: tuple[str, ...] = (),
+    precision: Precision, *, full_precision: tuple[str, ...] = (), without: tuple[str, ...] = (),
 ) -> Any:  # fmt: skip
     """A Core ML model.
 
@@ -106,6 +106,7 @@ def convert(
     name : of the model, shown with its contract.
     metadata : from `metadata_of`.
     full_precision : types of operations that stay float32 in a FLOAT16 model.
+    without : names of coremltools' passes over the program that are left out.
 
     Returns
     -------
@@ -134,7 +135,8 @@ def convert(
     chosen = getattr(ct.precision, precision)
     if full_precision and precision == "FLOAT16":
         chosen = ct.transform.FP16ComputePrecision(op_selector=lambda op: op.op_type not in full_precision)
-    target = ct.target.macOS13
+    target, passes = ct.target.macOS13, ct.PassPipeline()
+    passes.remove_passes(set(without))
     with quiet_log(), warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # it draws its progress
         warnings.simplefilter("ignore")
         program = mb.program(input_specs=specs, opset_version=target)(build)
@@ -142,6 +144,7 @@ def convert(
             program, source="milinternal", convert_to="mlprogram", minimum_deployment_target=target,
             inputs=[ct.TensorType(key, shape=shape, dtype=np.float32) for key, shape in shapes.items()],
             compute_precision=chosen, compute_units=getattr(ct.ComputeUnit, COMPUTE_UNITS), skip_model_load=True,
+            pass_pipeline=passes,
         )  # fmt: skip
     model.author, model.license, model.version = AUTHOR, metadata.get("licence", ""), metadata.get("auparity", "")
     model.short_description = f"{name}: {metadata.get('contract', '')}"

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.conversion.mil.ops import OPERATORS, Arithmetic
+from auparity.conversion.mil.arithmetic import Arithmetic
+from auparity.conversion.mil.ops import OPERATORS
 from auparity.conversion.mil.program import AGAIN, Content, Feature, Metadata, Operation, Parameters, form, read
 from auparity.errors import AuparityError, ContractError, ModelFormatError
 

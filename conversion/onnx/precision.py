@@ -117,7 +117,7 @@ class _Halved:
         for place, name in enumerate(node.output):
             if self.kinds.get(name) != FLOAT:
                 continue
-            computed = FLOAT if wide or product else HALF
+            computed = FLOAT if wide or product or self.made_float(node) else HALF
             if name in outputs and computed == HALF:
                 written.output[place] = f"{name}_half"
                 self.nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=FLOAT))
@@ -128,6 +128,10 @@ class _Halved:
                 self.kinds[name] = HALF
             else:
                 self.kinds[name] = computed
+
+    def made_float(self, node: onnx.NodeProto) -> bool:
+        """Whether a node makes float32 of another type, whatever the precision of the others is."""
+        return node.op_type == "Cast" and self.kinds.get(node.input[0]) not in (FLOAT, HALF)
 
     def operand(self, name: str, kind: int) -> str:
         """The name of a tensor or constant in this float type; tensors of other types are used unchanged."""

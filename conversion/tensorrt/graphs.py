@@ -30,7 +30,12 @@ Array = npt.NDArray[Any]
 
 STAGE = "conversion"
 #: Kinds whose layers a float16 engine computes in float16; others stay float32 (squared gradients exceed float16).
-HALVED = ("network", "per_pixel_network", "grouped_experts", "expert", "grouped_neurons", "action_units")
+HALVED = (
+    "network", "per_pixel_network", "grouped_experts", "expert", "grouped_neurons", "action_units", "face_network",
+    "point_network", "heat_map_network",
+)  # fmt: skip
+#: Operators that stay float32 in a float16 engine: large numbers must cancel, or squares be summed, before rounding.
+KEPT = {"action_units": ("Sub",), "heat_map_network": ("InstanceNormalization",)}
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,12 @@ RANGES: dict[str, dict[str, Range]] = {
     "analysis": {"N": Range(1, 16, 128)},
     # Frames: a live stream has one, an archive many; 1024 are 40 MB.
     "action_units": {"N": Range(1, 32, 1024)},
+    # Images of one size or of several streams; features at the strides 4 to 32 of a 1080p image take 200 MB.
+    "face_network": {"N": Range(1, 1, 8), "H": Range(64, 480, 1088), "W": Range(64, 640, 1920)},
+    # Faces of an image, or of a few.
+    "point_network": {"N": Range(1, 1, 32)},
+    # 17 G multiplications a face: many at once gain nothing, and take 60 MB each.
+    "heat_map_network": {"N": Range(1, 1, 8)},
 }
 
 
@@ -81,7 +92,7 @@ def graph(item: Item, about: About) -> onnx.ModelProto:
         (maps,) = item.inputs(np.random.default_rng(0))
         model = with_sizes(model, {"H": int(maps.shape[2]), "W": int(maps.shape[3])})
     if layers_of(item, about) == "float16":
-        model = to_float16(model, keep=("Sub",) if item.kind == "action_units" else ())
+        model = to_float16(model, keep=KEPT.get(item.kind, ()))
     return model
 
 

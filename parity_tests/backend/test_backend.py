@@ -6,32 +6,53 @@ A factory returns one `auparity.accelerated.registry.Variant` or several; ``stag
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pytest
 
-from auparity.accelerated.choices import models_of
 from auparity.errors import ContractError
 from auparity.parity_tests.suite import clip_parity, workloads
 from auparity.parity_tests.suite.clips import pipeline_of
-from auparity.parity_tests.suite.stage_capture import capture
+from auparity.parity_tests.suite.stage_capture import capture, capture_networks
 from auparity.parity_tests.suite.stage_parity import check_stage
 from auparity.reference.stages import stage_table
 
 
-@pytest.fixture(scope="session")
-def work():
+@lru_cache
+def work_of(stage):
+    """The workload on which a stage is compared; not built for others."""
+    return workloads.networks() if stage in workloads.NETWORK_STAGES else _embedded()
+
+
+@lru_cache
+def _embedded():
     return workloads.embedded(quick=True)
 
 
-@pytest.fixture(scope="session")
-def taken(work):
-    return capture(work.bundle, work.clips, work.photographs)
+@lru_cache
+def taken_of(work):
+    """The calls of the reference's stages."""
+    if work.whole_clips:
+        return capture(work.bundle, work.clips, work.photographs)
+    return capture_networks(work.bundle, work.photographs)
 
 
 @pytest.fixture
-def able(variant, work):
-    """The variant, if it can run here on some model of the embedded bundle."""
-    whys = [variant.unavailable_reason(each) for each in models_of(work.bundle)[variant.stage]]
+def work(variant):
+    return work_of(variant.stage)
+
+
+@pytest.fixture
+def taken(work):
+    return taken_of(work)
+
+
+@pytest.fixture
+def able(variant, work, taken):
+    """The variant, if it can run here on some model of the workload's bundle."""
+    parts = {call.instance: call.parts for call in taken.calls[variant.stage]}
+    whys = [variant.unavailable_reason(each[:1]) for each in parts.values()]
     if all(whys):
         pytest.skip(f"{variant.stage} {variant.name}: {whys[0]}")
     return variant
@@ -83,9 +104,16 @@ def flat(result):
     return [array for part in parts for array in flat(part)]
 
 
-@pytest.fixture(scope="session")
-def clip(work):
+@lru_cache
+def clip_of(work):
     return clip_parity.prepare(work.name, work.bundle, work.chained)
+
+
+@pytest.fixture
+def clip(work):
+    if not work.whole_clips:
+        pytest.skip("networks of random weights follow no face")
+    return clip_of(work)
 
 
 def test_one_step_from_every_reference_state(able, work, clip):

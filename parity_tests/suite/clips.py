@@ -37,8 +37,8 @@ def pipeline_of(bundle: Bundle, variants: list[Variant], clip_class: str = "floa
     choices, parts = choose_by_name(bundle, {}), models_of(bundle)
     for variant in variants:
         reference = choices[variant.stage].variant if choices[variant.stage].variant.name == REFERENCE else None
-        if variant.precision not in CLIP_CLASSES[clip_class] or reference is None:
-            continue  # another class, or the stage already has a faster variant
+        if variant.precision not in CLIP_CLASSES[clip_class] or reference is None or not parts[variant.stage]:
+            continue  # another class, the stage already has a faster variant, or the bundle does not have it
         choice = choose(variant.stage, variant, parts[variant.stage], [reference], "under test")
         if isinstance(choice, Choice):
             choices[variant.stage] = choice

@@ -148,5 +148,5 @@ def _workload(name: str, bundle: Bundle, folder: Path) -> WorkloadRecord:
         shapes = [frame.image.shape for frame in source]
     height, width = shapes[0][:2]
     return WorkloadRecord(
-        name, bundle.meta.name, bundle.content_hash, bundle.face.name, "stream", len(shapes), width, height
+        name, bundle.meta.name, bundle.content_hash, bundle.landmarker_name, "stream", len(shapes), width, height
     )  # fmt: skip

@@ -12,7 +12,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from auparity.accelerated.choices import models_of
 from auparity.accelerated.cupy.device import Device
 from auparity.accelerated.hardware import hardware_id
 from auparity.accelerated.registry import EMULATED, REFERENCE, Variant, registry
@@ -22,7 +21,7 @@ from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.suite import clip_parity, workloads
 from auparity.parity_tests.suite.clips import ON_DEVICE, run_clips
 from auparity.parity_tests.suite.report import PIPELINE, Report, finite
-from auparity.parity_tests.suite.stage_capture import capture
+from auparity.parity_tests.suite.stage_capture import capture, capture_networks
 from auparity.parity_tests.suite.stage_parity import check_stage
 from auparity.reports.results.records import MeasuredError, Provenance, Results, Skipped, WorkloadRecord
 
@@ -144,11 +143,16 @@ def run(
     )
     if not able:
         return report
-    works = [workloads.embedded(quick=quick), *(workloads.openface(quick=quick) if recordings else [])]
+    of_networks = [variant.stage in workloads.NETWORK_STAGES for variant in able]
+    works: list[workloads.ParityWorkload] = []
+    if not all(of_networks):
+        works += [workloads.embedded(quick=quick), *(workloads.openface(quick=quick) if recordings else [])]
+    if any(of_networks):
+        works.append(workloads.networks())
     for work in works:
         tell = _tell if progress else clip_parity.quiet
         _run_stages(report, work, able, tell)
-        if not stages_only:
+        if work.whole_clips and not stages_only:
             run_clips(report, work, able, device, tell)
     if progress:
         print(file=sys.stderr)
@@ -157,20 +161,25 @@ def run(
 
 def _run_stages(report: Report, work: workloads.ParityWorkload, variants: list[Variant], tell: Any) -> None:
     tell(f"{work.name}: reference stages", 0, 1)
-    taken = capture(work.bundle, work.clips, work.photographs)
-    parts = models_of(work.bundle)
-    height, width = work.chained[0].shape[:2]
+    if work.whole_clips:
+        taken = capture(work.bundle, work.clips, work.photographs)
+    else:
+        taken = capture_networks(work.bundle, work.photographs)
+    height, width = (work.chained or work.photographs)[0].shape[:2]
+    ways = "stages on reference inputs, one step and chained" if work.whole_clips else "networks on images"
     report.workloads.append(
         WorkloadRecord(
-            work.name, work.bundle.meta.name, work.bundle.content_hash, work.bundle.face.name, "stream",
-            len(work.chained), width, height, "stages on reference inputs, one step and chained",
+            work.name, work.bundle.meta.name, work.bundle.content_hash, work.bundle.landmarker_name,
+            "stream" if work.whole_clips else "photographs", len(work.chained or work.photographs), width, height, ways,
         )
     )  # fmt: skip
     for variant in variants:
-        whys = [variant.unavailable_reason(each) for each in parts[variant.stage]]
+        parts = {call.instance: call.parts for call in taken.calls.get(variant.stage, [])}
+        whys = [variant.unavailable_reason(each[:1]) for each in parts.values()]
+        if not whys:
+            continue  # a stage that this bundle does not have
         if all(whys):
-            why = str(whys[0])
-            report.skipped[f"{variant.stage} {variant.name} on {work.name}"] = why
+            report.skipped[f"{variant.stage} {variant.name} on {work.name}"] = str(whys[0])
             continue
         for record in check_stage(variant, taken):
             figure = record.name.split(": ", 1)[1]

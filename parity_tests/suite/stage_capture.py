@@ -14,9 +14,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from auparity.models.bundle import Bundle
+from auparity.models.types import LandmarkNetwork, RetinaFace
+from auparity.reference.networks.crops import Square
+from auparity.reference.networks.parts import parts_of
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.pipeline import StagedPipeline
 from auparity.reference.stages import Stages, reference_stages, stage_table
@@ -106,6 +110,35 @@ def capture(bundle: Bundle, clips: Iterable[Iterable[Array]], photographs: Itera
     for image in photographs:
         pipeline.process_image(image, multi_view=False)
     return taken
+
+
+def capture_networks(bundle: Bundle, images: Iterable[Array], most: int = 24) -> Capture:
+    """Call the reference's stages of every network of a bundle, whatever it serves, capturing the calls.
+
+    RetinaFace gets each image (H, W, 3) uint8 alone and twice in a batch; networks of points get crops of its middle.
+    """
+    taken, shown = Capture(most), list(images)
+    stages = taken.stages(reference_stages(FLOAT32))
+    for model in bundle.models.values():
+        match model:
+            case RetinaFace():
+                find_faces = stages.face_network(model)
+                for image in shown:
+                    find_faces(image[None])
+                find_faces(np.stack([shown[0], shown[0][::-1]]))
+            case LandmarkNetwork():
+                find_points, side = stages.point_network(model.network), parts_of(model.network).side or 0
+                crops = [_middle(image).cut(image, side) for image in shown]
+                find_points(np.stack(crops[:1]))
+                find_points(np.stack(crops[1:]))
+    return taken
+
+
+def _middle(image: Array) -> Square:
+    """The largest square in the middle of an image."""
+    height, width = image.shape[:2]
+    size = min(height, width)
+    return Square((width - size) // 2, (height - size) // 2, size)
 
 
 def play(call: Call, stage: Any) -> Any:

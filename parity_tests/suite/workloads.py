@@ -1,4 +1,5 @@
-"""Workloads of the parity suite: rendered clips with the embedded bundle, and the recorded clips if present.
+"""Workloads of the parity suite: rendered clips with the embedded bundle, images with networks of random weights, and
+the recorded clips if present.
 
 Rendered clips include the difficult cases of every stage: a face that looks into the camera, one in profile, a small
 and a large one, one that leaves the picture, and pictures without a face.
@@ -6,6 +7,7 @@ and a large one, one that leaves the picture, and pictures without a face.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,23 +18,35 @@ import numpy.typing as npt
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
 from auparity.models.synthetic.render import render_background, render_photograph
+from auparity.models.types import LandmarkNetwork
 from auparity.parity_tests.fidelity import recordings as golden_data
+from auparity.parity_tests.suite import random_networks
 
 Array = npt.NDArray[Any]
 
-CLIP_SEED, PHOTOGRAPH_SEED, BACKGROUND_SEED = 3_300_000, 3_310_000, 3_320_000
+CLIP_SEED, PHOTOGRAPH_SEED, BACKGROUND_SEED, NOISE_SEED = 3_300_000, 3_310_000, 3_320_000, 3_330_000
 CANVAS = (320, 240)
+#: Stages that only bundles with networks have.
+NETWORK_STAGES = ("face_network", "point_network")
 
 
 @dataclass(frozen=True, eq=False)
 class ParityWorkload:
-    """A bundle, short clips and images for the stages, and a longer clip for the chained run."""
+    """A bundle, short clips and images for the stages, and a longer clip for the chained run.
+
+    Without a longer clip the bundle's networks are called by themselves, with the images: random ones follow no face.
+    """
 
     name: str
     bundle: Bundle
     clips: Sequence[Sequence[Array]]
     photographs: Sequence[Array]
     chained: Sequence[Array]
+
+    @property
+    def whole_clips(self) -> bool:
+        """Whether there is a clip for whole pipelines."""
+        return len(self.chained) > 0
 
 
 def embedded(*, quick: bool) -> ParityWorkload:
@@ -47,6 +61,27 @@ def embedded(*, quick: bool) -> ParityWorkload:
     return ParityWorkload(
         "embedded", Bundle.embedded(), [frames[:4], leaving, small, large, still], [*photographs, empty], frames
     )
+
+
+def networks() -> ParityWorkload:
+    """Networks of random weights: a rendered face, half of it in an odd size, and noise.
+
+    RetinaFace, PFLD and MobileFaceNet have their true sizes, STAR two of its four hourglasses and an eighth of its
+    channels, which take the reference two seconds a face.
+    """
+    bundle, shape = Bundle.embedded(), Bundle.embedded().face.main.pdm
+    bundle = bundle.with_serving("locator", "retinaface", random_networks.retinaface())
+    for name, network in (
+        ("star", random_networks.star(points=98, edges=9, stacks=2, width=32)),
+        ("mobilefacenet", random_networks.mobilefacenet()),
+        ("pfld", random_networks.pfld()),
+    ):
+        bundle = bundle.with_serving("landmarker", name, LandmarkNetwork(network, shape))
+    bundle = bundle.with_meta(dataclasses.replace(bundle.meta, name="networks"))
+    (face,) = (picture.image for picture in render_clip(CLIP_SEED + 3, 1, canvas=CANVAS))
+    odd = np.ascontiguousarray(face[:203, 80:257])
+    noise = np.random.default_rng(NOISE_SEED).integers(0, 256, (96, 130, 3), np.uint8)
+    return ParityWorkload("networks", bundle, [], [face, odd, noise], [])
 
 
 def openface(*, quick: bool) -> list[ParityWorkload]:

@@ -1,4 +1,4 @@
-"""Crops of faces and the points in them, from which landmark networks learn (spec 95.12).
+"""Crops of faces and the points in them, from which landmark networks learn.
 
 A crop is cut as the pipeline cuts one, from a box that is a little wrong, as a detector's is: shifted, too small or too
 large, and of a head that is rolled. Half of them are mirrored.

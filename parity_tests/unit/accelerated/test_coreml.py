@@ -12,20 +12,24 @@ pytest.importorskip("coremltools")
 from auparity.accelerated.choices import choose_best
 from auparity.accelerated.coreml import modes
 from auparity.accelerated.coreml.detection import build as build_detection
+from auparity.accelerated.coreml.networks import build as build_networks
 from auparity.accelerated.pipeline import Pipeline
 from auparity.accelerated.registry import registry
 from auparity.conversion.coreml import builder as coreml_builder
-from auparity.errors import VariantUnavailable
+from auparity.errors import ContractError, VariantUnavailable
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
+from auparity.parity_tests.suite import random_networks
 from auparity.parity_tests.suite import run as suite
-from auparity.parity_tests.suite.stage_capture import capture
+from auparity.parity_tests.suite.stage_capture import capture, capture_networks
 from auparity.parity_tests.suite.stage_parity import check_stage
 from auparity.reference.detection import detect_faces
+from auparity.reference.networks.retinaface import priors
 
 BUNDLE = Bundle.embedded()
 FRAMES = [picture.image for picture in render_clip(3_300_000, 2, canvas=(320, 240))]
 STAGES = ("detection", "patch_experts", "validation", "action_units")
+NETWORK_STAGES = ("face_network", "point_network")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,40 @@ def test_an_interpreted_package_is_the_reference_stage_within_its_class(cache, t
     assert all(record.passed for record in records), "\n".join(map(str, records))
     reduced = "float16" if "float16" in name else "float32-only" if stage == "action_units" else "float32"
     assert variant.precision == reduced
+
+
+@pytest.fixture(scope="module")
+def networks_taken():
+    work = suite.workloads.networks()
+    return capture_networks(work.bundle, work.photographs[1:])
+
+
+@pytest.mark.parametrize("stage", NETWORK_STAGES)
+@pytest.mark.parametrize("name", ["coreml-emulated", "coreml-float16-emulated"])
+def test_an_interpreted_network_is_the_reference_within_its_class(cache, networks_taken, stage, name):
+    variant = registry().get(stage, name)
+    records = check_stage(variant, networks_taken)
+    assert len(records) == 2
+    assert all(record.passed for record in records), "\n".join(map(str, records))
+    # Halves are seen: a package that computed in float32 in spite of its name would be as near as that.
+    assert all((record.tolerance_needed > 1e-5) == ("float16" in name) for record in records)
+    assert "Core ML has not run them" in variant.not_run
+
+
+def test_each_size_of_images_has_a_package(cache):
+    run = build_networks(random_networks.retinaface(), "coreml-emulated")
+    for size in ((40, 64), (33, 47), (40, 64)):
+        images = np.full((2, *size, 3), 100, np.uint8)
+        assert run(images).boxes.shape == (2, len(priors(*size)), 4)
+        with pytest.raises(ContractError, match="images"):
+            run(images[:0])
+    assert len(list(cache.glob("retinaface-33x47-float32-*.mlpackage"))) == 1
+    assert len(list(cache.glob("retinaface-40x64-float32-*.mlpackage"))) == 1
+
+
+def test_a_network_of_points_is_refused_when_it_is_built():
+    with pytest.raises(VariantUnavailable, match="Core ML is part of macOS"):
+        build_networks(random_networks.pfld(), "coreml")
 
 
 def test_float16_rounds(cache):
@@ -97,7 +135,7 @@ def test_none_is_chosen_unless_named():
     assert {v.name for v in suite.variants_of("coreml")} == {"coreml", "coreml-float16"}
     asked = suite.variants_of("coreml", emulated=True)
     assert {v.name for v in asked} == {"coreml-emulated", "coreml-float16-emulated"}
-    assert {v.stage for v in asked} == set(STAGES)
+    assert {v.stage for v in asked} == {*STAGES, *NETWORK_STAGES}
     assert not any(v.name.endswith("-emulated") for v in suite.variants_of("cpu"))
 
 

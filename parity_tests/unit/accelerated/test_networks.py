@@ -54,10 +54,9 @@ def test_points_of_crops_whatever_their_number(build, kind):
     run = build(weights)
     expected = point_networks.build(weights)(crops[:1])
     alone, together = run(crops[:1]), run(crops)
-    if kind == "star":
-        # Of this little network some maps are nearly empty, and where nothing is, nothing has a centre.
-        assert np.mean(np.abs(alone - expected) < 5e-4) > 0.85
-        assert np.mean(np.abs(together[0] - alone[0]) < 5e-4) > 0.85
+    if kind == "star":  # spec 95.10: a value at the border of a mask may move single places of a map
+        assert np.abs(alone - expected).max() < 2e-4
+        assert np.abs(together[0] - alone[0]).max() < 2e-4
     else:
         close(alone, expected)
         close(together[:1], alone)

@@ -19,8 +19,9 @@ from auparity.benchmarks.parity_of_run import parity_of_run
 from auparity.errors import AuparityError
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
-from auparity.models.types import ConvNet, Convolution, FullyConnected, MaxPool
+from auparity.models.types import ConvNet, Convolution, FullyConnected, LandmarkNetwork, MaxPool
 from auparity.parity_tests.compare import provenance
+from auparity.parity_tests.suite import random_networks
 from auparity.reference.pipeline import ReferencePipeline
 from auparity.reports.results.records import Provenance, load
 from auparity.reports.results.stored import history, record
@@ -120,6 +121,8 @@ def test_the_floor_counts_multiply_adds():
     one = sum(layer.weights.size for layer in experts.patches[0][30].layers)
     assert floors.experts_flop(experts, 9) == 2 * one * seen * 40
     assert floors.stage_floors(BUNDLE, replace(WHERE, sgemm_gflops=None)) == {}
+    network = LandmarkNetwork(random_networks.pfld(), BUNDLE.face.main.pdm)
+    assert floors.stage_floors(BUNDLE.with_serving("landmarker", "pfld", network), WHERE) == {}
 
 
 def test_provenance_names_commit_and_machine():

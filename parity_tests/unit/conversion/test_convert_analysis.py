@@ -301,7 +301,8 @@ def test_gather_nd_takes_what_torch_takes(depth, places, seed):
 
 
 def test_forms_of_gather_nd_that_are_not_defined_are_errors():
-    from auparity.conversion.mil.ops import OPERATORS, Arithmetic
+    from auparity.conversion.mil.arithmetic import Arithmetic
+    from auparity.conversion.mil.ops import OPERATORS
 
     x, how = np.ones((3, 4), np.float32), Arithmetic(False, 7)
     for indices, more, message in (

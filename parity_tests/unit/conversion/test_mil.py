@@ -22,8 +22,9 @@ from coremltools.converters.mil import Builder as mb  # noqa: E402
 from coremltools.converters.mil.mil import get_new_symbol, types  # noqa: E402
 from coremltools.proto import MIL_pb2, Model_pb2  # noqa: E402
 
+from auparity.conversion.mil.arithmetic import Arithmetic  # noqa: E402
 from auparity.conversion.mil.interpreter import Program  # noqa: E402
-from auparity.conversion.mil.ops import OPERATORS, Arithmetic  # noqa: E402
+from auparity.conversion.mil.ops import OPERATORS  # noqa: E402
 from auparity.conversion.mil.program import Range  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # the exporter's
@@ -315,6 +316,45 @@ def test_pooling_of_the_same_size_and_normalisation():
     )
 
 
+@few
+@given(
+    st.tuples(*[st.integers(2, 6)] * 2), st.booleans(),
+    st.sampled_from([("FLOAT32", "float32"), ("FLOAT16", "float32"), ("FLOAT16", "float16")]), st.integers(0, 99),
+)  # fmt: skip
+def test_instance_norms(size, scaled, precision, seed):
+    x = numbers(seed, 2, 3, *size).astype(np.float16).astype(np.float32)
+    gamma, beta = numbers(seed + 1, 3).astype(np.float16), numbers(seed + 2, 3).astype(np.float16)
+    more = {"gamma": np.float32(gamma), "beta": np.float32(beta)} if scaled else {}
+
+    def body(a):
+        return mb.instance_norm(x=a, epsilon=np.float32(1e-3), **more)
+
+    (found,) = execute(body, x, uses=["instance_norm"], precision=precision[0], accumulate=precision[1])
+    wide = x.astype(float)
+    centred = wide - wide.mean((2, 3), keepdims=True)
+    expected = centred / np.sqrt((centred**2).mean((2, 3), keepdims=True) + 1e-3)
+    if scaled:
+        expected = expected * gamma.astype(float)[:, None, None] + beta.astype(float)[:, None, None]
+    # Halves: the program's epsilon is one, too; step by step up to 36 squares are summed in halves.
+    tolerance = {"FLOAT32": 2e-6, "FLOAT16": 4 * HALF if precision[1] == "float32" else 40 * HALF}[precision[0]]
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
+
+
+@few
+@given(st.tuples(*[st.integers(1, 5)] * 2), st.tuples(*[st.integers(1, 3)] * 2), st.integers(0, 99))
+def test_larger_maps_repeat_their_values(size, factors, seed):
+    torch = pytest.importorskip("torch")
+    x = numbers(seed, 2, 3, *size)
+
+    def body(a):
+        larger = mb.upsample_nearest_neighbor(x=a, scale_factor_height=factors[0], scale_factor_width=factors[1])
+        return mb.relu(x=larger)
+
+    (found,) = execute(body, x, uses=["upsample_nearest_neighbor"] if factors != (1, 1) else [])
+    expected = torch.nn.functional.interpolate(torch.from_numpy(x), scale_factor=factors, mode="nearest")
+    np.testing.assert_array_equal(found, np.maximum(expected.numpy(), 0))
+
+
 def test_a_pooling_window_outside_of_the_values_is_an_error():
     with pytest.raises(ModelFormatError, match=r"max_pool.*outside"):
         execute(lambda a: mb.max_pool(x=a, kernel_sizes=[1, 1], strides=[3, 3], pad_type="valid", ceil_mode=True),
@@ -402,6 +442,10 @@ def test_forms_that_are_not_defined_are_errors():
         ("gather", {"x": one, "indices": np.array([2])}, "outside"),
         ("gather", {"x": one, "indices": np.array([0]), "batch_dims": 1}, "batch_dims"),
         ("pad", {"x": one, "pad": np.array([4, 0]), "mode": "reflect"}, "reflect padding"),
+        ("upsample_nearest_neighbor", {"x": one, "scale_factor_height": np.float32(1.5)}, "whole factors only"),
+        ("upsample_nearest_neighbor", {"x": one[0, 0], "scale_factor_height": np.int32(2)}, "defined here for maps"),
+        ("instance_norm", {"x": np.ones((1, 2, 3, 3), int)}, "floating point only"),
+        ("instance_norm", {"x": one, "gamma": np.ones(3, np.float32)}, "values for the channels"),
     ]
     for name, parameters, message in rejected:
         with pytest.raises(ValueError, match=message):

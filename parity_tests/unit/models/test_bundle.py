@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from auparity.errors import ContractError, ModelFormatError
 from auparity.models.bundle import Bundle
-from auparity.models.types import BundleMeta, CENExperts
+from auparity.models.types import BundleMeta, CENExperts, LandmarkNetwork
+from auparity.parity_tests.suite import random_networks
 from auparity.parity_tests.unit.helpers.factories import make_bundle
 
 
@@ -146,6 +147,12 @@ def test_a_bundle_says_which_of_its_models_serves_which_role(clnf: Bundle) -> No
         clnf.with_models(detector=other)
     with pytest.raises(ContractError, match=r"a model of kind FaceModel.*'mtcnn', a MTCNN"):
         _ = clnf.with_serving("landmarker", "mtcnn").face
+
+
+def test_a_network_has_the_name_that_the_bundle_gives_it(clnf: Bundle) -> None:
+    network = LandmarkNetwork(random_networks.pfld(), clnf.face.main.pdm)
+    assert clnf.landmarker_name == clnf.face.name
+    assert clnf.with_serving("landmarker", "my pfld", network).landmarker_name == "my pfld"
 
 
 def test_a_bundle_travels_to_other_processes_with_its_hash(clnf: Bundle) -> None:

@@ -12,7 +12,8 @@ from auparity.errors import ContractError, VariantUnavailable
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
 from auparity.parity_tests.suite import run as suite
-from auparity.parity_tests.suite.stage_capture import Capture, capture
+from auparity.parity_tests.suite import workloads
+from auparity.parity_tests.suite.stage_capture import Capture, capture, capture_networks
 from auparity.parity_tests.suite.stage_parity import check_stage
 from auparity.parity_tests.suite.validate import validate_acceleration
 from auparity.reference.numerics import FLOAT32, PERTURBED
@@ -30,7 +31,9 @@ def frames():
 
 @pytest.fixture(scope="module")
 def taken(frames):
-    return capture(BUNDLE, [frames[:4]], frames[:1], most=6)
+    found, work = capture(BUNDLE, [frames[:4]], frames[:1], most=6), workloads.networks()
+    found.calls |= capture_networks(work.bundle, work.photographs).calls
+    return found
 
 
 def planted(stage, change):
@@ -90,6 +93,43 @@ def test_a_window_that_is_off_by_one_is_caught(taken):
     names = failed(planted("patch_experts", shift), taken)
     assert "response_maps" in names
     assert "similarity" not in names
+
+
+def test_networks_that_look_a_pixel_aside_or_see_other_colours_are_caught(taken):
+    def aside(network):
+        return lambda images: network(np.roll(images, 1, axis=2))
+
+    assert "network_boxes" in failed(planted("face_network", aside), taken)
+    assert set(failed(planted("point_network", aside), taken)) == {"network_points", "network_points_of_maps"}
+    other = planted("point_network", lambda network: lambda crops: network(np.ascontiguousarray(crops[..., ::-1])))
+    assert set(failed(other, taken)) == {"network_points", "network_points_of_maps"}
+
+
+def test_points_of_maps_have_a_tolerance_of_their_own(taken):
+    moved = planted("point_network", lambda network: lambda crops: network(crops) + np.float32(1e-4))
+    assert failed(moved, taken) == ["network_points"]
+
+
+def test_probabilities_of_faces_in_halves_are_caught(taken):
+    def halved(network):
+        def run(images):
+            raw = network(images)
+            return dataclasses.replace(raw, faces=raw.faces.astype(np.float16).astype(np.float32))
+
+        return run
+
+    assert failed(planted("face_network", halved), taken) == ["network_faces"]
+
+
+def test_the_suite_compares_networks_by_themselves(taken, monkeypatch):
+    monkeypatch.setattr(suite, "capture_networks", lambda *_: taken)
+    reference = registry().get("point_network", "reference")
+    report = suite.run([reference], quick=True, recordings=False, progress=False)
+    assert {(error.workload, error.figure) for error in report.errors} == {
+        ("networks", "network_points"), ("networks", "network_points_of_maps"),
+    }  # fmt: skip
+    assert [(work.name, work.landmark_model) for work in report.workloads] == [("networks", "pfld")]
+    assert not report.skipped
 
 
 def test_a_result_of_another_shape_is_caught(taken):

@@ -58,6 +58,7 @@ OURS = {
         "auparity.conversion.contracts",
         # Likewise a package, and what interprets it.
         "auparity.conversion.coreml.programs",
+        "auparity.conversion.coreml.network_programs",
         "auparity.conversion.coreml.builder",
         "auparity.conversion.mil.interpreter",
     ),
