@@ -95,8 +95,8 @@ class BundleContents:
     @property
     def landmarker_name(self) -> str:
         """What the model that finds landmarks calls itself; a network has the name that it has in the bundle."""
-        model = self.serving("landmarker")
-        return model.name if isinstance(model, FaceModel) else self.serves["landmarker"]
+        own = face_model_in(self.serving("landmarker"))
+        return self.serves["landmarker"] if own is None else own.name
 
     @property
     def video_aus(self) -> AUPredictors:
