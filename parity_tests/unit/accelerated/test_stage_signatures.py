@@ -12,11 +12,13 @@ import pytest
 from auparity.accelerated.registry import STAGES, Variant, registry
 from auparity.models.bundle import Bundle
 from auparity.parity_tests.cuda_on_host.variants import variants as cuda_on_host
+from auparity.parity_tests.suite import workloads
 from auparity.reference.stages import stage_table
 
 BUNDLE = Bundle.embedded()
 TABLE = stage_table()
-MODELS = {name: list(spec.models(BUNDLE)) for name, spec in TABLE.items()}
+NETWORKS = workloads.networks().bundle
+MODELS = {name: list(spec.models(BUNDLE)) or list(spec.models(NETWORKS)) for name, spec in TABLE.items()}
 VARIANTS = [*registry(), *cuda_on_host()]
 
 

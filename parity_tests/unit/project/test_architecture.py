@@ -77,6 +77,7 @@ OURS = {
         "auparity.parity_tests.compare.provenance",  # where and when a figure was measured
         "auparity.parity_tests.fidelity.recordings",
         "auparity.parity_tests.suite.stage_capture",  # the arguments that stages really get
+        "auparity.parity_tests.suite.workloads",  # networks, where nobody's trained ones are
         "auparity.parity_tests.suite.device_parity",  # that batches of all sizes give the same bits
     ),
 }
