@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from auparity.accelerated.detectors import benchmark_detector as benchmark_detector
 from auparity.accelerated.pipeline import Pipeline, default_bundle
 from auparity.accelerated.registry import registry
 from auparity.errors import AuparityError, ContractError, VariantUnavailable
