@@ -30,7 +30,7 @@ def build(weights: RetinaFace | PointNetwork, device: str | None = None) -> Call
 
     @torch.inference_mode()
     def run(maps: Array) -> list[Array]:
-        given = torch.from_numpy(np.asarray(maps, np.float32)).to(where)
+        given = torch.from_numpy(np.asarray(maps, np.float32)).to(where, memory_format=torch.channels_last)
         return [output.float().cpu().numpy() for output in parts.graph(layers, given)]
 
     return lambda pixels: parts(run, pixels)

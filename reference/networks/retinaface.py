@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,9 @@ def build(weights: RetinaFace, *, numerics: Numerics = FLOAT32) -> FaceNetwork:
 def centred(images: Array, dtype: Any = np.float32) -> Array:
     """Maps (N, 3, H, W) of images (N, H, W, 3) uint8 BGR, with the means subtracted; ContractError for other images."""
     check_array(STAGE, "images", images, ("N", "H", "W", 3), np.uint8)
-    maps: Array = (images.astype(dtype) - np.array(MEANS, dtype)).transpose(0, 3, 1, 2)
+    maps = np.empty((len(images), 3, *images.shape[1:3]), dtype)
+    for channel, mean in enumerate(MEANS):
+        np.subtract(images[..., channel], maps.dtype.type(mean), out=maps[:, channel])
     return maps
 
 
@@ -190,6 +193,7 @@ def _by_anchor(maps: Array, size: int) -> Array:
     return maps.transpose(0, 2, 3, 1).reshape(len(maps), -1, size)
 
 
+@lru_cache(maxsize=4)
 def priors(height: int, width: int) -> Array:
     """The anchors of an image: (P, 4) float32 centre x, y and width, height in parts of the image.
 
@@ -201,7 +205,9 @@ def priors(height: int, width: int) -> Array:
         i, j, side = np.meshgrid(np.arange(rows), np.arange(columns), np.array(sides), indexing="ij")
         centre_x, centre_y = (j + 0.5) * stride / width, (i + 0.5) * stride / height
         levels.append(np.stack([centre_x, centre_y, side / width, side / height], axis=-1).reshape(-1, 4))
-    return np.concatenate(levels).astype(np.float32)
+    anchors: Array = np.concatenate(levels).astype(np.float32)
+    anchors.flags.writeable = False  # shared by all calls
+    return anchors
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,5 +283,6 @@ def find_faces(network: Callable[[Array], RawFaces], image: Array, selection: Se
     """The faces of an image (H, W, 3) uint8 BGR, best first."""
     size = image.shape[0], image.shape[1]
     raw = network(image[None])
-    boxes, points = decode(raw.boxes[0], raw.points[0], priors(*size), size)
-    return select(boxes, raw.faces[0], points, selection)
+    likely = raw.faces[0] > selection.candidate  # of thousands of anchors a few
+    boxes, points = decode(raw.boxes[0][likely], raw.points[0][likely], priors(*size)[likely], size)
+    return select(boxes, raw.faces[0][likely], points, selection)

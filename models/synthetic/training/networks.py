@@ -109,7 +109,9 @@ def train_retinaface(workspace: Workspace, photos: PhotoSet, backgrounds: Array,
         import torch
 
         images, label, box, five = given
-        levels = RetinaFaceGraph(net, "mobile0.25")(torch.from_numpy(centred(images)))
+        levels = RetinaFaceGraph(net, "mobile0.25")(
+            torch.from_numpy(centred(images)).to(memory_format=torch.channels_last)
+        )
         said = [
             torch.cat([level[kind].permute(0, 2, 3, 1).reshape(len(images), -1, width) for level in levels], dim=1)
             for kind, width in enumerate((4, 2, 10))
