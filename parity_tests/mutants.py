@@ -41,7 +41,10 @@ LEFT_OUT = {
     "auparity/extraction/progress.py",
 }  # fmt: skip
 #: Test files that put whole pipelines through clips, half a minute each: for files that no other test leads to.
-WHOLE_PIPELINES = {"test_many_faces.py", "test_many_sessions.py", "test_model_families.py", "test_pipeline.py"}
+WHOLE_PIPELINES = {
+    "test_many_faces.py", "test_many_sessions.py", "test_model_families.py", "test_network_landmarker.py",
+    "test_network_start.py", "test_pipeline.py",
+}  # fmt: skip
 #: What the root of a checkout holds besides the repository's own, and what would be stale anywhere.
 NOT_COPIED, NEVER_COPIED = (".*", "out", "processed", "results", "build", "dist", "venv"), ("__pycache__",)
 #: What becomes of an operator: its neighbour and its opposite. Others (`+` to `<<`) fail wherever the line is run.

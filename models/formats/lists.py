@@ -78,7 +78,7 @@ def parse_list(data: bytes, label: StrPath = "<bytes>") -> EntryList:
             line = match.group().decode("utf-8").strip(" \t\r")
         except UnicodeDecodeError:
             raise ModelFormatError(label, match.start(), "a line of UTF-8 text", "other bytes") from None
-        if not line.isprintable() and "\t" not in line:
+        if not line.replace("\t", " ").isprintable():
             raise ModelFormatError(label, match.start(), "a line of text", "control characters")
         if line:
             key, _, value = line.partition(" ")

@@ -275,7 +275,8 @@ def test_stages_are_shared_by_threads():
 def test_every_stage_is_compiled_and_none_of_the_best_is_missing():
     chosen = Pipeline.best(BUNDLE, PipelineOptions(device="cpu")).variants
     assert set(chosen) == set(STAGES)
-    assert set(chosen.values()) == {"numba"}
+    networks = {"face_network", "point_network"}  # which Numba leaves to others, and this bundle does not have
+    assert {chosen[stage] for stage in STAGES if stage not in networks} == {"numba"}
 
 
 def test_the_cache_knows_all_sources():

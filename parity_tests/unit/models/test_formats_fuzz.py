@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auparity.errors import ModelFormatError
@@ -94,6 +94,8 @@ def test_numbers_at_random_are_read_or_refused(name: str, text: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
+@example(b"!\t\x0b")
+@example(b"\x00\t\x0b")
 def test_a_list_is_read_or_refused_and_keeps_its_entries(data: bytes) -> None:
     try:
         entries = parse_list(data).entries

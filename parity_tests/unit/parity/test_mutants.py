@@ -69,7 +69,15 @@ def test_a_sample_is_in_proportion_and_repeats_whatever_other_files_there_are():
         ("reference/tracking.py", ["reference/test_constants.py", "reference/test_tracking.py"]),
         ("auparity/extraction/engines/processes.py", ["extraction/test_engines.py"]),  # by what imports it
         # Where there is nothing quicker
-        ("reference/model_families.py", ["reference/test_many_faces.py", "reference/test_model_families.py"]),
+        (
+            "reference/model_families.py",
+            [
+                "reference/test_many_faces.py",
+                "reference/test_model_families.py",
+                "reference/test_network_landmarker.py",
+                "reference/test_network_start.py",
+            ],
+        ),
     ],
 )
 def test_a_file_is_judged_by_the_tests_that_are_about_it(file, tests):
