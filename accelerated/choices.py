@@ -23,6 +23,8 @@ COARSEST_FIRST: tuple[PrecisionClass, ...] = ("float16", "bfloat16", "float32-on
 DEVICES: tuple[Device, ...] = get_args(Device)
 #: On command lines: what `Pipeline.best` chooses.
 BEST = "best"
+#: The reason of a choice that no model of the bundle asks for.
+NOT_NEEDED = "these models do not need it"
 #: Variants that need nothing but NumPy.
 PLAIN = (REFERENCE, "batched")
 
@@ -41,6 +43,11 @@ class Choice:
     reason: str
     #: For models of the bundle that the variant does not serve (a CE-CLM kernel and CCNF eye models); None if all are.
     fallback: Variant | None = None
+
+    @property
+    def needed(self) -> bool:
+        """Whether the bundle has a model for this stage."""
+        return self.reason != NOT_NEEDED
 
     @property
     def name(self) -> str:
@@ -62,7 +69,7 @@ def choose(
 ) -> Choice | str:
     """A variant for a stage, with the first of `others` that can serve the models it does not; or why not."""
     if not parts:
-        return variant.unavailable_reason() or Choice(stage, variant, "these models do not need it")
+        return variant.unavailable_reason() or Choice(stage, variant, NOT_NEEDED)
     whys = [variant.unavailable_reason(each) for each in parts]
     if variant.unavailable_reason() or all(whys):
         return str(variant.unavailable_reason() or whys[0])

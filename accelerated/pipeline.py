@@ -158,6 +158,13 @@ class Pipeline(StartsVideo):
         return self._of_stages().choices
 
     @property
+    def used(self) -> list[str]:
+        """Names of the variants that compute something for these models, sorted."""
+        if isinstance(self.backend, ProcessorPipeline):
+            return sorted({choice.name for choice in self.backend.choices.values() if choice.needed})
+        return sorted(set(self.variants.values()))
+
+    @property
     def staged(self) -> StagedPipeline:
         """Stage by stage, for whoever looks at single stages; ContractError as of `choices`."""
         return self._of_stages().staged

@@ -172,8 +172,7 @@ def build_pipeline(arguments: argparse.Namespace) -> tuple[VideoPipeline, list[s
         return ReferencePipeline(bundle, precision=arguments.precision, options=options), warnings
     chosen = open_pipeline(bundle, arguments.variants or BEST, options)
     if not arguments.quiet:
-        used = ", ".join(sorted(set(chosen.variants.values())))
-        print(f"Variants: {used} (`auparity doctor` says which and why)", file=sys.stderr)
+        print(f"Variants: {', '.join(chosen.used)} (`auparity doctor` says which and why)", file=sys.stderr)
     return chosen, warnings
 
 

@@ -7,13 +7,15 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from auparity.accelerated.pipeline import Pipeline
 from auparity.accelerated.registry import registry
 from auparity.conversion.networks.folding import affine, fold
 from auparity.errors import ContractError
 from auparity.models.networks import shapes
-from auparity.parity_tests.unit.helpers import random_networks
+from auparity.parity_tests.unit.helpers import factories, random_networks
 from auparity.reference.networks import point_networks, retinaface
 from auparity.reference.networks.parts import parts_of
+from auparity.reference.options import PipelineOptions
 
 #: The largest difference of sums of float32 products in another order, relative to the largest output: a hundred
 #: layers, each off by 2**-24 of its sums, many of which cancel.
@@ -134,3 +136,12 @@ def test_shapes_of_published_sizes_have_the_published_numbers_of_parameters():
     assert count(shapes.retinaface("mobile0.25")) == 426_608
     assert count(shapes.pfld()) == 730_216
     assert count(shapes.mobilefacenet()) == 1_007_248
+
+
+def test_variants_of_stages_without_a_model_are_not_among_those_used():
+    pytest.importorskip("numba")
+    pytest.importorskip("onnxruntime")
+    pipeline = Pipeline.best(factories.make_bundle(0, m=6), PipelineOptions(device="cpu"))
+    assert pipeline.variants["face_network"] == "onnx"
+    assert not pipeline.choices["face_network"].needed
+    assert pipeline.used == ["numba"]
