@@ -101,11 +101,9 @@ class StartsVideo(Protocol):
 
     def start_clip(self, clip: ClipOptions) -> ClipSession:
         """Begin a clip of one face; errors as of `start_video`."""
-        raise NotImplementedError
 
     def start_faces(self, clip: FacesOptions) -> FacesSession:
         """Begin a clip of several faces; errors as of `start_video`."""
-        raise NotImplementedError
 
     @overload
     def start_video(
