@@ -1,4 +1,4 @@
-"""What the networks learn from: crops, scenes, targets; and a training that goes on where it was stopped."""
+"""What the networks learn from: crops, scenes, targets; and a training that is stopped and resumed."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_losses_grow_with_the_error_and_are_least_where_there_is_none():
     assert float(losses.multibox((box, ignored, five), label, box, five)) == pytest.approx(float(right))
 
 
-def test_a_stopped_training_goes_on_as_if_it_had_not_been_stopped(tmp_path):
+def test_a_training_in_pieces_gives_what_it_gives_in_one(tmp_path):
     torch = pytest.importorskip("torch")
     shapes = {
         "a.weight": (4, 3, 3, 3), "b.weight": (4,), "b.bias": (4,), "b.running_mean": (4,), "b.running_var": (4,),
