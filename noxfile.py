@@ -48,6 +48,8 @@ def shared() -> Path | None:
 
 #: Processes that the tests run in at most: each loads models, compiled kernels and frameworks of its own.
 MOST_WORKERS = 4
+#: Seconds after which a test is stuck; the longest take two minutes on two cores that have other work.
+LONGEST_TEST = 900
 #: Beginnings of pytest's arguments that say how many processes there are, or that want the terminal for themselves.
 OWN_WISHES = ("-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--trace")
 
@@ -74,9 +76,9 @@ def usable_cores() -> int:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Unit, property and reference tests on all cores (arguments go to pytest, -n 0 for one process)."""
-    # With the extras `fast` and `coreml`; there are no wheels of coremltools for Windows.
-    session.install("-e", ".[test,fast]" if sys.platform == "win32" else ".[test,fast,coreml]")
-    shared_out = workers(session.posargs, usable_cores())
+    # With extras whose tests are skipped otherwise; coremltools has no wheels for Windows, and Ray only trial ones.
+    session.install("-e", ".[test,fast]" if sys.platform == "win32" else ".[test,fast,coreml,ray]")
+    shared_out = [*workers(session.posargs, usable_cores()), f"--timeout={LONGEST_TEST}"]
     session.run("python", "-m", "pytest", *shared_out, *session.posargs, env=ONE_THREAD)
 
 
@@ -108,6 +110,33 @@ def types(session: nox.Session) -> None:
     """mypy --strict over the package."""
     session.install("-e", ".[test,lint]", "nox")
     session.run("mypy")
+
+
+#: The site of the documentation, which is not committed.
+SITE = "results/docs"
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation's site in results/docs; a warning or a link to nowhere between its pages is an error."""
+    session.install("-e", ".[docs]")
+    session.run("python", "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "docs", SITE, *session.posargs)
+    print(f"The site: {SITE}/index.html")
+
+
+@nox.session
+def distribution(session: nox.Session) -> None:
+    """What PyPI gets, in dist/: made, checked and installed (``-- --tag v0.1.0 --repository ADDRESS`` in a release)."""
+    session.install("build", "twine>=6.1")
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    # The wheel is made from the source distribution, so that this holds everything that a wheel needs.
+    session.run("python", "-m", "build", "--outdir", "dist", ".")
+    files = [str(file) for file in sorted((ROOT / "dist").iterdir())]
+    session.run("python", "-m", "twine", "check", "--strict", *files)
+    session.run("python", ".ci/check_distribution.py", *files, *session.posargs)
+    session.install("--force-reinstall", next(file for file in files if file.endswith(".whl")))
+    with session.chdir(session.create_tmp()):  # not beside the sources, which would be imported instead
+        session.run("python", "-m", "auparity", "doctor", "--models", "embedded", env=ONE_THREAD)
 
 
 @nox.session
@@ -180,11 +209,49 @@ for _technology in PARITY_EXTRAS:
 
 
 @nox.session
+def processors(session: nox.Session) -> None:
+    """Parity and speed of the numba variants on AVX2 without AVX-512 and without AVX, beside this processor's own."""
+    session.install("-e", ".[numba]")
+    if not ran(session, "processors", "--parity", output="results/processors/speed.json"):
+        session.skip("this processor can play no other; see the reason above")
+
+
+@nox.session(name="parity-arm64")
+def parity_arm64(session: nox.Session) -> None:
+    """The numba variants on AArch64 under emulation, against this x86-64 (root's rights, Debian's qemu-user-static)."""
+    session.install("pip", "-e", ".[numba]")
+    output = "results/parity/arm64.json"
+    if not ran(session, "arm64", "-o", output, output=output):
+        session.skip("AArch64 cannot be emulated here; see the reasons above")
+
+
+def ran(session: nox.Session, tool: str, *options: str, output: str) -> bool:
+    """Run a tool of `auparity dev`; False where it said that nothing can run here, and so wrote no result file."""
+    (ROOT / output).unlink(missing_ok=True)
+    command = ["python", "-m", "auparity", "dev", tool, *options, *session.posargs]
+    session.run(*command, env=ONE_THREAD, success_codes=[0, EXIT_NOTHING])
+    return (ROOT / output).is_file()
+
+
+@nox.session
 def truth(session: nox.Session) -> None:
-    """The embedded bundle against rendered truth that it never saw; rewrites the figures of docs/embedded.md."""
-    session.install("-e", ".")
-    page = ["--page", "docs/embedded.md"] if not session.posargs else []
+    """The embedded bundle against rendered truth that it never saw: people of the morphable model that AUPARITY_FACES
+    names, for the figures of docs/embedded.md; without it drawn heads, of which the bundle knows little."""
+    session.install("-e", ".[numba]")
+    faces = os.environ.get("AUPARITY_FACES")
+    page = ["--faces", faces, "--page", "docs/embedded.md"] if faces and not session.posargs else []
     session.run("python", "-m", "auparity", "dev", "truth", *page, *session.posargs, env=ONE_THREAD)
+
+
+@nox.session(name="real-faces")
+def real_faces(session: nox.Session) -> None:
+    """A bundle against recordings of OpenFace; without arguments the embedded one, for docs/real-faces.md."""
+    if shared() is None:
+        session.skip("there are no recordings of OpenFace: set AUPARITY_SHARED to their folder")
+    session.install("-e", ".[fast]")
+    page = ["--models", "embedded", "--exchange", "all", "--page", "docs/real-faces.md"]
+    arguments = session.posargs or page
+    session.run("python", "-m", "auparity", "dev", "real-faces", *arguments, env=ONE_THREAD)
 
 
 #: The extras that each benchmark installs, and the variants that it times beside the fastest ones.
@@ -201,7 +268,7 @@ BENCH_VARIANTS = {
 def bench(session: nox.Session, technology: str) -> None:
     """Time a technology in turns with the reference; the page is made by `auparity report`."""
     extra, variants = BENCH_VARIANTS[technology]
-    session.install("-e", f".[{extra}]" if extra else ".")
+    session.install("-e", f".[{extra},figures]" if extra else ".[figures]")
     output = f"results/bench/{technology}.json"
     chosen = [word for name in variants for word in ("--variants", name)]
     chosen += COREML_ELSEWHERE if technology == "coreml" else []
@@ -226,7 +293,7 @@ CUDA_VARIANTS = ["best", "best+torch-cuda", "best+onnx-cuda"]
 
 def bench_device(session: nox.Session, output: str, extras: tuple[str, ...]) -> bool:
     """Time the pipeline that stays on the GPU and check its parity; skips the session without a GPU."""
-    extra = ",".join((*extras, cuda_extra(session)))
+    extra = ",".join((*extras, "figures", cuda_extra(session)))
     session.install("-e", f".[{extra}]")
     (ROOT / output).unlink(missing_ok=True)
     # Arguments of the session are the benchmark's: --models DIR, --streams 1 64 256 ...
@@ -288,7 +355,7 @@ def train(session: nox.Session) -> None:
 
 @nox.session(name="train-networks")
 def train_networks(session: nox.Session) -> None:
-    """Train RetinaFace and PFLD on rendered faces, in results/training; an interrupted run resumes (needs PyTorch)."""
+    """Train the embedded networks on rendered faces, in results/training; resumes (needs PyTorch)."""
     session.install("-e", ".[train]")
     session.run("python", "-m", "auparity", "dev", "train-networks", *session.posargs)
 
@@ -313,8 +380,8 @@ def demo(session: nox.Session) -> None:
     """
     out, arguments = ROOT / "out" / "demo", list(session.posargs)
     if not arguments:
-        print("The demo takes about ten minutes on two cores, half of it to compile and to run the NumPy reference.")
-    session.install("-e", ".[numba]")
+        print("The demo takes about three minutes on two cores with nothing else running.")
+    session.install("-e", ".[numba,figures]")
     if not arguments:
         clip = out / "clip"
         session.run("auparity", "models", "render", "-o", str(clip), "--overwrite", env=ONE_THREAD)

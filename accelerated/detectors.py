@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 
 STAGE = "face_network"
 #: Backends in the order in which they are tried.
-ORDER = ("coreml", "onnx-cuda", "torch-cuda", "onnx", "torch", REFERENCE)
+ORDER = ("coreml", "onnx-cuda", "torch-cuda", "numba", "onnx", "torch", REFERENCE)
 
 
 @dataclass(frozen=True)

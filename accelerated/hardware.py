@@ -12,12 +12,10 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_info
 
 #: Vector instruction sets that change how our kernels compute, best first: (name, flags that must all be there).
 X86_VECTORS = (
@@ -100,6 +98,8 @@ def blas() -> str:
 
 def blas_loaded() -> tuple[str, ...]:
     """Every BLAS in this process with version, kernel (on which its bits depend) and threads; empty where none says."""
+    from threadpoolctl import threadpool_info
+
     loaded = (each for each in threadpool_info() if each["user_api"] == "blas")
     return tuple(
         f"{each['internal_api']} {each['version'] or '?'}, kernel {each.get('architecture') or '?'}, "
@@ -207,6 +207,8 @@ def display_adapters(winreg: Any) -> tuple[str, ...]:
 
 
 def _packages() -> dict[str, str]:
+    from importlib import metadata
+
     versions = {}
     for name in PACKAGES:
         try:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
-import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.choices import (
@@ -31,38 +31,30 @@ from auparity.accelerated.choices import (
 from auparity.accelerated.gpu_models import unserved_reason
 from auparity.accelerated.processor import ProcessorPipeline
 from auparity.accelerated.registry import REFERENCE
+from auparity.accelerated.results import ClipResult, FacesResult, ImageResult
 from auparity.errors import AuparityWarning, ContractError
-from auparity.reference.clip_options import ClipOptions, FacesOptions
+from auparity.reference.clip_options import AUMode, ClipOptions, FacesOptions, options_of
+from auparity.reference.face_choice import FaceChoice
 from auparity.reference.head_pose import Camera
+from auparity.reference.many_faces import Faces
 from auparity.reference.options import PipelineOptions
 from auparity.reference.pipeline import StagedPipeline
-from auparity.reference.results import FrameResult, OfflineAUs
 from auparity.reference.video_pipeline import ClipSession, FacesSession, StartsVideo, VideoPipeline
 
 if TYPE_CHECKING:
+    from auparity.media import Frame, FrameSource
     from auparity.models.bundle import Bundle
 
 Array = npt.NDArray[Any]
 
+#: Called with the number of frames that are done and of all frames, None where the file does not state it.
+ProgressCallback = Callable[[int, int | None], None]
+
+#: Images that a GPU works on together in `iterate_images`.
+IMAGES_TOGETHER = 32
+
 #: On command lines: the pipeline that stays on a GPU.
 ON_GPU = "gpu"
-
-
-@dataclass(frozen=True, eq=False)
-class ClipResult:
-    """A whole clip."""
-
-    frames: list[FrameResult]  #: one a frame, AUs as predicted online
-    aus: OfflineAUs  #: intensities (T, 17) and presences (T, 18) after post-processing
-
-    def __repr__(self) -> str:
-        tracked = sum(frame.success for frame in self.frames)
-        return f"<ClipResult: {len(self.frames)} frames, face tracked in {tracked}; .frames, .aus['AU12'], .timestamps>"
-
-    @property
-    def timestamps(self) -> npt.NDArray[np.float64]:
-        """(T,) seconds."""
-        return np.array([frame.timestamp for frame in self.frames], np.float64)
 
 
 class Pipeline(StartsVideo):
@@ -70,12 +62,18 @@ class Pipeline(StartsVideo):
 
     Like the reference's: `start_video` for the frames of a clip, `process_image` for single images. Make it by
     `Pipeline.best` or `Pipeline.from_spec`; `print(pipeline)` says what was chosen and why, `pipeline.variants` is a
-    spec that makes it again. One object is for one thread; the models behind it may be shared by many
-    (docs/variants.md).
+    spec that makes it again. Several threads may use one object, each with clips of its own (docs/frames.md).
 
     Parameters
     ----------
     backend : what computes.
+
+    Examples
+    --------
+    >>> from auparity import Bundle, Pipeline
+    >>> pipeline = Pipeline.from_spec({"action_units": "batched"}, Bundle.embedded())
+    >>> pipeline.variants["action_units"], pipeline.variants["fhog"]
+    ('batched', 'reference')
     """
 
     def __init__(self, backend: VideoPipeline) -> None:
@@ -184,42 +182,127 @@ class Pipeline(StartsVideo):
 
     def process_image(
         self, image: Array, *, camera: Camera | None = None, multi_view: bool | None = None
-    ) -> list[FrameResult]:
+    ) -> ImageResult:
         """Every face of a single image (H, W, 3) uint8 BGR, in detection order; see `StagedPipeline.process_image`."""
-        return self.backend.process_image(image, camera=camera, multi_view=multi_view)
+        return ImageResult(self.backend.process_image(image, camera=camera, multi_view=multi_view))
 
     def process_images(
-        self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool | None = None
-    ) -> list[list[FrameResult]]:
-        """Every face of each image; on a GPU those of one size are worked on together."""
-        return self.backend.process_images(images, camera=camera, multi_view=multi_view)
+        self, images: Iterable[Array], *, camera: Camera | None = None, multi_view: bool | None = None
+    ) -> list[ImageResult]:
+        """Every face of each image; on a GPU those of one size are worked on together, all at once."""
+        results = self.backend.process_images(list(images), camera=camera, multi_view=multi_view)
+        return [ImageResult(faces) for faces in results]
 
-    def process_video(self, path: str | os.PathLike[str], *, camera: Camera | None = None) -> ClipResult:
+    def iterate_images(
+        self, images: Iterable[Array], *, camera: Camera | None = None, multi_view: bool | None = None,
+        batch: int | None = None,
+    ) -> Iterator[ImageResult]:  # fmt: skip
+        """`process_images` of any number of images, e.g. from a generator: results in order, as soon as they are there.
+
+        Parameters
+        ----------
+        batch : images that are taken, and worked on, together; None for 1, or `IMAGES_TOGETHER` on a GPU. No more are
+            in memory.
+
+        Raises
+        ------
+        ContractError : `batch` is less than 1; an image has another shape or dtype.
+        """
+        if batch is not None and batch < 1:
+            raise ContractError("pipeline", "batch", "1 or more images", str(batch))
+        count = batch or (IMAGES_TOGETHER if self.advances_together else 1)
+        return self._in_batches(iter(images), count, camera, multi_view)
+
+    def _in_batches(
+        self, images: Iterator[Array], count: int, camera: Camera | None, multi_view: bool | None
+    ) -> Iterator[ImageResult]:
+        while some := list(islice(images, count)):
+            yield from self.process_images(some, camera=camera, multi_view=multi_view)
+
+    @overload
+    def process_video(
+        self, path: str | os.PathLike[str], *, camera: Camera | None = None, faces: None = None, aus: None = None,
+        face: FaceChoice | None = None, progress: ProgressCallback | None = None,
+    ) -> ClipResult: ...  # fmt: skip
+    @overload
+    def process_video(
+        self, path: str | os.PathLike[str], *, camera: Camera | None = None, faces: Faces, aus: AUMode | None = None,
+        face: None = None, progress: ProgressCallback | None = None,
+    ) -> FacesResult: ...  # fmt: skip
+    def process_video(
+        self, path: str | os.PathLike[str], *, camera: Camera | None = None, faces: Faces | None = None,
+        aus: AUMode | None = None, face: FaceChoice | None = None, progress: ProgressCallback | None = None,
+    ) -> ClipResult | FacesResult:  # fmt: skip
         """Every frame of a video file or a folder of images.
 
         Parameters
         ----------
         camera : None for OpenFace's guess from the size of the image.
+        faces, aus, face : as of `start_video`; with `faces` the result is a `FacesResult`.
+        progress : called after each frame with how many are done, and how many there are as the file states it, None
+            if it does not. An error that it raises ends the clip.
 
         Raises
         ------
         VideoError : it cannot be read, or not to its end. `auparity extract` keeps what was done until then.
+        ContractError, VariantUnavailable : as of `start_video`.
 
         Warns
         -----
         UserWarning : what reading it found besides, e.g. frames that decoded with errors.
         """
-        from auparity.accelerated.parallel.streams import process_frames
+        clip = options_of(camera=camera, faces=faces, aus=aus, face=face)
         from auparity.media import open_clip
 
-        session = self.start_video(camera=camera)
         with open_clip(Path(path)) as source:
-            frames = list(process_frames(session, source))
-            for text in [*source.problems, *source.warnings]:
-                warnings.warn(f"{source.path}: {text}", AuparityWarning, stacklevel=2)
-        result = ClipResult(frames, session.finish())
-        session.close()
+            result = self._process(source, clip, progress, source.n_frames)
+            _warn_of(source)
         return result
+
+    @overload
+    def process_frames(
+        self, frames: Iterable[tuple[Array, float]], *, camera: Camera | None = None, faces: None = None,
+        aus: None = None, face: FaceChoice | None = None, progress: ProgressCallback | None = None,
+    ) -> ClipResult: ...  # fmt: skip
+    @overload
+    def process_frames(
+        self, frames: Iterable[tuple[Array, float]], *, camera: Camera | None = None, faces: Faces,
+        aus: AUMode | None = None, face: None = None, progress: ProgressCallback | None = None,
+    ) -> FacesResult: ...  # fmt: skip
+    def process_frames(
+        self, frames: Iterable[tuple[Array, float]], *, camera: Camera | None = None, faces: Faces | None = None,
+        aus: AUMode | None = None, face: FaceChoice | None = None, progress: ProgressCallback | None = None,
+    ) -> ClipResult | FacesResult:  # fmt: skip
+        """`process_video` of frames from anywhere, e.g. a generator.
+
+        Parameters
+        ----------
+        frames : an image (H, W, 3) uint8 BGR each, and its time in seconds, not less than that of the one before. They
+            are taken in another thread, a few frames ahead; an image must not be changed before its result is there.
+        camera, faces, aus, face, progress : as of `process_video`; the number of all frames is not known.
+
+        Raises
+        ------
+        ContractError : a frame is no such pair; otherwise as of `start_video`. Errors of `frames` are passed on.
+        """
+        clip = options_of(camera=camera, faces=faces, aus=aus, face=face)
+        return self._process(_as_frames(frames), clip, progress, None)
+
+    def _process(
+        self, frames: Iterable[Frame], clip: ClipOptions | FacesOptions, progress: ProgressCallback | None,
+        count: int | None,
+    ) -> ClipResult | FacesResult:  # fmt: skip
+        from auparity.accelerated.parallel.streams import results_of
+
+        session: Any = self.start_clip(clip) if isinstance(clip, ClipOptions) else self.start_faces(clip)
+        results = []
+        with closing(session), closing(results_of(session, frames)) as measured:
+            for _, result in measured:
+                results.append(result)
+                if progress is not None:
+                    progress(len(results), count)
+            ended = session.finish()
+        return ClipResult(results, ended) if isinstance(clip, ClipOptions) else FacesResult(results, ended)
 
     def close(self) -> None:
         """Give back what it holds: memory of a device. Sessions that are open end with it."""
@@ -233,8 +316,26 @@ class Pipeline(StartsVideo):
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        of = f"{self.bundle.meta.name}: {', '.join(self.used)}"
+        return f"<Pipeline of {of}; {self.precision}; print() says what was chosen, and why>"
+
     def __str__(self) -> str:
         return str(self.backend)
+
+
+def _as_frames(frames: Iterable[tuple[Array, float]]) -> Iterator[Frame]:
+    from auparity.media import Frame
+
+    for pair in frames:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise ContractError("pipeline", "frames", "pairs of an image and its time in seconds", type(pair).__name__)
+        yield Frame(*pair)
+
+
+def _warn_of(source: FrameSource) -> None:
+    for text in [*source.problems, *source.warnings]:
+        warnings.warn(f"{source.path}: {text}", AuparityWarning, stacklevel=3)
 
 
 def warn_if_slow(choices: Mapping[str, Choice]) -> None:

@@ -29,10 +29,16 @@ if TYPE_CHECKING:
     from auparity.accelerated.integration import benchmark_backends as benchmark_backends
     from auparity.accelerated.integration import select_best_backend as select_best_backend
     from auparity.accelerated.pipeline import Pipeline as Pipeline
+    from auparity.accelerated.results import ClipResult as ClipResult
+    from auparity.accelerated.results import FacesResult as FacesResult
+    from auparity.accelerated.results import ImageResult as ImageResult
     from auparity.models.bundle import Bundle as Bundle
     from auparity.parity_tests.suite.validate import validate_acceleration as validate_acceleration
     from auparity.reference.options import PipelineOptions as PipelineOptions
     from auparity.reference.pipeline import ReferencePipeline as ReferencePipeline
+    from auparity.tables.columns import columns as columns
+    from auparity.tables.reading import read_table as read_table
+    from auparity.tables.table import FaceTable as FaceTable
 
 
 # Loaded on first use, so that `import auparity` and the errors stay cheap and free of import cycles.
@@ -40,6 +46,9 @@ _LAZY = {
     "AcceleratedAUPipeline": "auparity.accelerated.integration",
     "BatchedAUPredictor": "auparity.accelerated.integration",
     "PatchExpertBackend": "auparity.accelerated.integration",
+    "ClipResult": "auparity.accelerated.results",
+    "FacesResult": "auparity.accelerated.results",
+    "ImageResult": "auparity.accelerated.results",
     "Pipeline": "auparity.accelerated.pipeline",
     "benchmark_backends": "auparity.accelerated.integration",
     "select_best_backend": "auparity.accelerated.integration",
@@ -47,6 +56,9 @@ _LAZY = {
     "Bundle": "auparity.models.bundle",
     "PipelineOptions": "auparity.reference.options",
     "ReferencePipeline": "auparity.reference.pipeline",
+    "FaceTable": "auparity.tables.table",
+    "columns": "auparity.tables.columns",
+    "read_table": "auparity.tables.reading",
 }
 
 __all__ = [
@@ -55,8 +67,12 @@ __all__ = [
     "BatchedAUPredictor",
     "Bundle",
     "ChecksumError",
+    "ClipResult",
     "ContractError",
     "DownloadError",
+    "FaceTable",
+    "FacesResult",
+    "ImageResult",
     "ModelFormatError",
     "PatchExpertBackend",
     "Pipeline",
@@ -66,6 +82,8 @@ __all__ = [
     "VideoError",
     "__version__",
     "benchmark_backends",
+    "columns",
+    "read_table",
     "select_best_backend",
     "validate_acceleration",
 ]
@@ -75,3 +93,8 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'auparity' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What can be imported from here, those that are loaded on first use included."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

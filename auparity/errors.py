@@ -133,8 +133,28 @@ class ContractError(AuparityError, ValueError):
         return type(self), (self.stage, self.argument, self.expected, self.got)
 
 
+class AddressError(AuparityError):
+    """A file at an address (s3://..., https://...) cannot be read or written.
+
+    Parameters
+    ----------
+    address : of the file. fault : what is wrong, in words. advice : what to do, as a whole sentence.
+    """
+
+    def __init__(self, address: str, fault: str, advice: str = "") -> None:
+        self.address, self.fault, self.advice = address, fault, advice
+        super().__init__(f"{address}: {fault}.{' ' if advice else ''}{advice}")
+
+    def __reduce__(self) -> tuple[type[AddressError], tuple[str, str, str]]:
+        return AddressError, (self.address, self.fault, self.advice)
+
+
 class VariantUnavailable(AuparityError):
     """Something optional is missing; the message says what, and how to install it."""
+
+
+class LockHeld(AuparityError):
+    """Another process holds a lock for longer than somebody wanted to wait."""
 
 
 class DeviceError(AuparityError):

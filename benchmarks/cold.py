@@ -46,10 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="auparity dev cold-start", description=__doc__)
-    parser.add_argument("models")
-    parser.add_argument("picture", type=Path)
-    parser.add_argument("--landmark-model", default="auto")
-    parser.add_argument("--variants", default="best")
+    parser.add_argument("models", help="where the models are, as --models of `auparity extract`")
+    parser.add_argument("picture", type=Path, help="an image with a face")
+    parser.add_argument("--landmark-model", default="auto", help="default: auto")
+    parser.add_argument("--variants", default="best", help="as `auparity extract` (default: best)")
     return parser
 
 

@@ -52,9 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", metavar="SOURCE", help="as `auparity extract`")
     parser.add_argument("--detector", default="retinaface", metavar="WHICH", help="default: retinaface")
     parser.add_argument(
-        "--network", action="append", required=True, metavar="WHICH", help="pfld, mobilefacenet, star or a file; again"
+        "--network", action="append", required=True, metavar="WHICH",
+        help="pfld, mobilefacenet, star, face-api or a file; again",
     )  # fmt: skip
-    parser.add_argument("--variants", default="best", metavar="SPEC")
+    parser.add_argument(
+        "--variants",
+        default="best",
+        metavar="SPEC",
+        help="as `auparity extract` (default: best)",
+    )
     parser.add_argument("--images", type=int, default=20, metavar="N", help="frames of each clip that are images, too")
     parser.add_argument("--max-frames", type=int, default=300, metavar="N", help="of each clip (default: 300)")
     chosen = parser.parse_args(arguments)

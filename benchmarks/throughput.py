@@ -20,7 +20,7 @@ from auparity.accelerated.parallel.workers import Worker, Workers
 from auparity.accelerated.pipeline import Pipeline
 from auparity.errors import AuparityError
 from auparity.media import Frame, open_clip
-from auparity.models.sources import open_bundle
+from auparity.models.networks.chosen import choose_bundle
 from auparity.parity_tests.compare.provenance import provenance
 from auparity.reports.results.records import Results, Speed, WorkloadRecord, save
 
@@ -119,16 +119,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="auparity dev throughput", description=__doc__)
     parser.add_argument("clip", type=Path, help="a video or a folder of images")
     parser.add_argument("--models", metavar="SOURCE", help="default: as auparity extract")
-    parser.add_argument("--landmark-model", default="auto", choices=("auto", "clnf", "ceclm"))
+    parser.add_argument("--detector", metavar="MODEL", help="as auparity extract")
+    parser.add_argument("--landmarks", default="auto", metavar="MODEL", help="as auparity extract")
+    parser.add_argument("--start", metavar="NETWORK", help="as auparity extract")
     parser.add_argument("--widen", action="store_true", help="CE-CLM layers of the true sizes (embedded bundle)")
-    parser.add_argument("--variants", default="best", metavar="SPEC")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument(
+        "--variants",
+        default="best",
+        metavar="SPEC",
+        help="as `auparity extract` (default: best)",
+    )
+    parser.add_argument("--processes", type=int, default=2, help="processes at a time (default: 2)")
     parser.add_argument("--seconds", type=float, default=5.0, help="seconds of every turn")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--max-frames", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each (default: 3)")
+    parser.add_argument("--max-frames", type=int, default=200, help="frames of the clip that are taken (default: 200)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="result file, for `auparity report`")
     chosen = parser.parse_args(arguments)
-    bundle = open_bundle(chosen.models, chosen.landmark_model)
+    bundle = choose_bundle(chosen.models, landmarks=chosen.landmarks, detector=chosen.detector, start=chosen.start)
     bundle = bundle.widen() if chosen.widen else bundle
     pipeline = Pipeline.of_choices(bundle, parse_spec(bundle, chosen.variants))
     where = provenance(f"auparity dev throughput {chosen.clip.name}", yardstick=True)

@@ -104,12 +104,6 @@ def named(names: Sequence[str], frames: int) -> list[TimedWorkload]:
     return [RENDERED[name](frames) for name in names]
 
 
-def own(path: Path, models: str | None, landmark_model: str, frames: int) -> TimedWorkload:
-    """The first `frames` of a user's clip, with the user's models; errors as of `of_clip`."""
-    opened_by = (models, landmark_model) if models else None
-    return of_clip(path, open_bundle(models, landmark_model), frames, opened_by)
-
-
 def of_clip(path: Path, bundle: Bundle, frames: int, opened_by: tuple[str, str] | None = None) -> TimedWorkload:
     """The first `frames` of a clip (a video or a folder of frames), with a bundle.
 
@@ -125,7 +119,7 @@ def of_clip(path: Path, bundle: Bundle, frames: int, opened_by: tuple[str, str] 
     return TimedWorkload(path.stem, "stream", bundle, [images[:frames]], "recorded clip", path, opened_by, whole)
 
 
-def own_photographs(folder: Path, models: str | None, landmark_model: str) -> TimedWorkload:
+def own_photographs(folder: Path, bundle: Bundle) -> TimedWorkload:
     """The images of a folder, each by itself.
 
     Raises
@@ -136,7 +130,7 @@ def own_photographs(folder: Path, models: str | None, landmark_model: str) -> Ti
     if not images:
         raise AuparityError(f"{folder}: holds no .jpg or .png images.")
     name = f"photographs-{folder.name}"
-    return TimedWorkload(name, "photographs", open_bundle(models, landmark_model), [images], "photographs")
+    return TimedWorkload(name, "photographs", bundle, [images], "photographs")
 
 
 def recorded(frames: int) -> list[TimedWorkload]:
@@ -144,5 +138,6 @@ def recorded(frames: int) -> list[TimedWorkload]:
     root = shared_dir()
     if root is None:
         return []
-    models = str(root / "openface")
-    return [own(root / "clips" / clip, models, "clnf", frames) for clip in ("video01", "default")]
+    opened_by = str(root / "openface"), "clnf"
+    bundle = open_bundle(*opened_by)
+    return [of_clip(root / "clips" / clip, bundle, frames, opened_by) for clip in ("video01", "default")]

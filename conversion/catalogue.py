@@ -34,6 +34,7 @@ from auparity.models.types import (
     CENExperts,
     CENPatch,
     ConvNet,
+    FaceApi,
     FaceModel,
     LandmarkModel,
     LandmarkNetwork,
@@ -43,6 +44,7 @@ from auparity.models.types import (
 )
 from auparity.reference.action_units import ActionUnitModels
 from auparity.reference.convnet import forward
+from auparity.reference.networks.face_api import MEANS
 from auparity.reference.networks.parts import parts_of
 
 Array = npt.NDArray[Any]
@@ -185,7 +187,8 @@ def _point_network(name: str, weights: PointNetwork) -> Item:
             "centres of mass stay with the caller, in float32 or more (spec 95.4); compared by them",
             partial(network_examples.places, weights),
         )  # fmt: skip
-    contract = f"maps (N, 3, {side}, {side}) float32 R,G,B from 0 to 1, to x0 y0 x1 ... (N, 136) in parts of the crop"
+    colours = f"R,G,B less {MEANS}, divided by 255" if isinstance(weights, FaceApi) else "R,G,B from 0 to 1"
+    contract = f"maps (N, 3, {side}, {side}) float32 {colours}, to x0 y0 x1 ... (N, 136) in parts of the crop"
     return Item(
         name, "point_network", "point_network", weights, 3, contract, partial(inputs, weights, (1, side, side)),
         reference,

@@ -5,9 +5,11 @@ the one that comes with auparity. What it holds is said in `contents.py`.
 from __future__ import annotations
 
 import dataclasses
+import os
 from functools import lru_cache
 
 from auparity.models import archive, embedded
+from auparity.models.compiled import compiled
 from auparity.models.contents import (
     DEFAULT_NAMES,
     ROLES,
@@ -20,7 +22,16 @@ from auparity.models.formats import layout
 from auparity.models.formats.files import StrPath
 from auparity.models.widen import widen_model
 
-__all__ = ["DEFAULT_NAMES", "ROLES", "SHORT_HASH", "Bundle", "Role", "content_hash_of"]
+__all__ = [
+    "DEFAULT_NAMES",
+    "ROLES",
+    "SHORT_HASH",
+    "Bundle",
+    "Role",
+    "content_hash_of",
+    "stored_archive",
+    "stored_openface",
+]
 
 
 class Bundle(BundleContents):
@@ -28,20 +39,23 @@ class Bundle(BundleContents):
 
     @classmethod
     def embedded(cls) -> Bundle:
-        """The bundle that comes with auparity: trained on rendered faces, for tests and for trying auparity.
+        """The bundle that comes with auparity, trained on rendered people and free for any use (docs/embedded.md).
 
-        It finds and measures rendered faces; real faces need OpenFace's models (docs/embedded.md). Read on the first
-        call, then kept.
+        How well it measures real faces is in docs/real-faces.md. Read on the first call, then kept.
+
+        Examples
+        --------
+        >>> from auparity import Bundle
+        >>> bundle = Bundle.embedded()
+        >>> bundle.meta.name, bundle.serves["landmarker"]
+        ('embedded', 'clm')
         """
         return _embedded()
 
     @classmethod
     def from_archive(cls, path: StrPath, known_file: tuple[str, str] | None = None) -> Bundle:
         """Read a bundle from a file that `auparity.models.archive.save` wrote; see `archive.load`."""
-        contents = archive.load(path, known_file)
-        bundle = cls(contents.meta, contents.models, contents.serves)
-        bundle.trust_hash(contents.content_hash)
-        return bundle
+        return _bundle(archive.load(path, known_file))
 
     def widen(self) -> Bundle:
         """The same bundle with CE-CLM experts of OpenFace's true layer sizes, which respond as before to 1e-5.
@@ -100,4 +114,25 @@ class Bundle(BundleContents):
 @lru_cache(maxsize=1)
 def _embedded() -> Bundle:
     """Read once; ModelFormatError where the installation is damaged."""
-    return Bundle.from_archive(embedded.path(), embedded.KNOWN_FILE)
+    return stored_archive(embedded.path(), embedded.KNOWN_FILE)
+
+
+def stored_archive(path: StrPath, known_file: tuple[str, str] | None = None) -> Bundle:
+    """`Bundle.from_archive`, quicker if the same file was read before; see `auparity.models.compiled`."""
+    return _bundle(compiled(f"archive\n{os.path.abspath(path)}", lambda: Bundle.from_archive(path, known_file)))
+
+
+def stored_openface(directory: StrPath, landmark_model: str = "auto") -> Bundle:
+    """`Bundle.from_openface`, quicker if the same files were read before; see `auparity.models.compiled`."""
+    found = layout.find(directory)
+    choice = layout.choose_landmark_model(found, landmark_model)
+    lists = (found.root, found.model, found.aus, choice.main)
+    recipe = "\n".join(["openface", *(os.path.abspath(path) for path in lists)])
+    contents = compiled(recipe, lambda: Bundle.from_openface(directory, choice.main.stem))
+    return _bundle(contents).with_meta(layout.read_meta(found, choice))
+
+
+def _bundle(contents: BundleContents) -> Bundle:
+    bundle = Bundle(contents.meta, contents.models, contents.serves)
+    bundle.trust_hash(contents.content_hash)
+    return bundle

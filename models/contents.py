@@ -62,6 +62,10 @@ class BundleContents:
     models: Mapping[str, Any]
     serves: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        served = ", ".join(f"{role} {name}" for role, name in self.serves.items())
+        return f"<{type(self).__name__} {self.meta.name} {self.meta.version} ({self.meta.licence}): {served}>"
+
     def __post_init__(self) -> None:
         if set(self.serves) != set(ROLES):
             raise ContractError("bundle", "serves", f"a model for each of {', '.join(ROLES)}", f"{dict(self.serves)}")

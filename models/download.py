@@ -8,52 +8,22 @@ comes from the manifest, and the SHA-256 of the whole file is verified before it
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import BinaryIO
 
-from auparity.errors import AuparityError, ChecksumError, DownloadError
+from auparity.errors import ChecksumError, DownloadError
 from auparity.models.http_source import CannotContinue, Interrupted, Refused, receive
+from auparity.models.verified_files import is_file, most_bytes, sha256_of
 
 ATTEMPTS = 4  # at each address; pauses of 1, 2 and 4 s between them
 
 #: Called with (bytes of this file so far, its total bytes).
 ByteProgress = Callable[[int, int], None]
-
-
-def sha256_of(path: Path, *, text: bool = False) -> str:
-    """SHA-256 of a file, in hex. Line ends of text files are read as LF, because checkouts on Windows write CRLF."""
-    digest = hashlib.sha256()
-    if text:
-        digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
-        return digest.hexdigest()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def is_file(path: Path, size: int, sha256: str, *, text: bool = False) -> bool:
-    """Whether `path` is a file of this size and SHA-256; the size of text files is that with LF as line ends.
-
-    Raises
-    ------
-    OSError : it cannot be read.
-    """
-    length = path.stat().st_size
-    if length > most_bytes(size, text=text) or (length < size if text else length != size):
-        return False
-    return sha256_of(path, text=text) == sha256
-
-
-def most_bytes(size: int, *, text: bool) -> int:
-    """Largest bytes of a file of this size: twice as many for text files, whose line ends may be written as CRLF."""
-    return 2 * size if text else size
 
 
 def download(
@@ -189,12 +159,3 @@ def _writing(path: Path) -> Iterator[None]:
             f"{path} cannot be written: {error.strerror or error}. Free space or choose another folder "
             "(OPENFACE_MODELS_DIR, --dir), then repeat; the received part is kept."
         ) from error
-
-
-def safe_target(root: Path, relative: str) -> Path:
-    """`root / relative`, refused when it would leave `root`."""
-    path = PurePosixPath(relative)
-    outside = path.is_absolute() or PureWindowsPath(relative).drive or "\\" in relative or ".." in path.parts
-    if outside or not path.parts:
-        raise AuparityError(f"The manifest names {relative!r}, which is outside {root}; nothing is written there.")
-    return root.joinpath(*path.parts)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from auparity.errors import AuparityError
-from auparity.models.download import safe_target
+from auparity.models.verified_files import safe_target
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from auparity.models import store
-from auparity.models.bundle import Bundle
+from auparity.models import embedded, store
+from auparity.models.bundle import Bundle, stored_archive, stored_openface
 from auparity.models.contents import face_model_in
 from auparity.models.formats.files import StrPath
 
@@ -14,8 +14,9 @@ EMBEDDED = "embedded"
 OPENFACE = "openface"
 #: Warning for users who get the embedded bundle without having requested it.
 EMBEDDED_NOTICE = (
-    "These models were trained on rendered faces: they are for trying auparity and for tests. For real faces get "
-    "OpenFace's models: auparity models fetch openface --accept-license"
+    "These are auparity's own models, trained on rendered people: on real faces, landmarks and strong action units "
+    "follow OpenFace's, weak ones do not. For research get OpenFace's models: auparity models fetch openface "
+    "--accept-license"
 )
 
 
@@ -39,20 +40,20 @@ def open_bundle(source: StrPath | None = None, landmark_model: str = "auto") -> 
     """
     if source is None:
         if installed := store.installed_openface():
-            return Bundle.from_openface(installed, landmark_model)
+            return stored_openface(installed, landmark_model)
         return _because(Bundle.embedded(), f"OpenFace's models are not in {store.place()}")
     if str(source) == EMBEDDED:
         return _because(Bundle.embedded(), "asked for")
     if str(source) == OPENFACE:
-        return Bundle.from_openface(store.find_openface(), landmark_model)
+        return stored_openface(store.find_openface(), landmark_model)
     if Path(source).is_file():
-        return _because(Bundle.from_archive(source), "asked for")
-    return Bundle.from_openface(source, landmark_model)
+        return _because(stored_archive(source), "asked for")
+    return stored_openface(source, landmark_model)
 
 
 def is_embedded(bundle: Bundle) -> bool:
     """Whether this is the bundle that comes with auparity."""
-    return bundle.meta.name == Bundle.embedded().meta.name
+    return bundle.meta.name == embedded.NAME
 
 
 def _because(bundle: Bundle, reason: str) -> Bundle:

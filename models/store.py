@@ -23,10 +23,9 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from auparity.errors import AuparityError, DownloadError, ModelFormatError
-from auparity.models.download import download, is_file, safe_target
-from auparity.models.file_lock import locked
 from auparity.models.formats import layout
 from auparity.models.manifest import Manifest, ManifestFile, openface_manifest
+from auparity.models.verified_files import is_file, safe_target
 
 DIRECTORY_VARIABLE = "OPENFACE_MODELS_DIR"
 ORIGINALS = "originals"
@@ -174,6 +173,9 @@ def fetch(
     AuparityError : the licence was not accepted, or another process does not stop writing to the store.
     DownloadError, ChecksumError : see `auparity.models.download.download`. Files already fetched stay.
     """
+    from auparity.models.download import download
+    from auparity.models.file_lock import locked
+
     manifest, shared = manifest or openface_manifest(), directory is None
     directory = directory or default_directory()
     if not accept_license:

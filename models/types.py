@@ -13,11 +13,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from auparity.short_repr import short_repr
+
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class PDM:
     """Point distribution model (spec 10.3, 30): S = mean + components @ p, mm, X block, Y block, Z block."""
@@ -35,6 +38,7 @@ class PDM:
         return int(self.eigenvalues.shape[0])
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class CCNFPatch:
     """One CCNF expert (spec 10.7): N neurons over a patch; N = 0 is an empty record (landmark unseen in this view)."""
@@ -54,6 +58,7 @@ class CCNFPatch:
         return int(self.alphas.shape[0])
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class CCNFExperts:
     """All CCNF experts of one scale (one file, spec 10.7)."""
@@ -66,6 +71,7 @@ class CCNFExperts:
     patches: tuple[tuple[CCNFPatch, ...], ...]  # [view][landmark]
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class CENLayer:
     """One fully connected layer of a CEN expert: act(weights @ x + bias); 0 sigmoid, 2 ReLU, else identity."""
@@ -75,6 +81,7 @@ class CENLayer:
     weights: F32  # (N_out, N_in)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class CENPatch:
     """One CEN expert (spec 10.6); no layers means "use the mirrored expert" (or unseen in this view)."""
@@ -85,6 +92,7 @@ class CENPatch:
     confidence: float
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class CENExperts:
     """All CEN experts of one scale (one file, spec 10.6)."""
@@ -100,6 +108,7 @@ class CENExperts:
 PatchExperts = CCNFExperts | CENExperts
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Convolution:
     """Valid cross-correlation with stride 1 (spec 10.5)."""
@@ -108,12 +117,14 @@ class Convolution:
     bias: F32  # (kernels,)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class MaxPool:
     kernel: tuple[int, int]  # (x, y)
     stride: tuple[int, int]  # (x, y)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class FullyConnected:
     """weights.T @ x + bias; x is flattened map-major and column-major inside a map (spec 10.5)."""
@@ -122,16 +133,19 @@ class FullyConnected:
     bias: F32  # (N_out,)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class PReLU:
     slopes: F32  # (C,)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class ReLU:
     pass
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Sigmoid:
     pass
@@ -140,6 +154,7 @@ class Sigmoid:
 Layer = Convolution | MaxPool | FullyConnected | PReLU | ReLU | Sigmoid
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class ConvNet:
     """A small feed-forward network, layer after layer."""
@@ -147,6 +162,7 @@ class ConvNet:
     layers: tuple[Layer, ...]
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class MTCNN:
     """The three networks of the face detector (spec 20)."""
@@ -156,6 +172,7 @@ class MTCNN:
     onet: ConvNet
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class PiecewiseWarp:
     """Piecewise affine warp of the landmark validator to its 60 x 60 frame (spec 10.10, 50.8)."""
@@ -171,6 +188,7 @@ class PiecewiseWarp:
     beta: F64  # (T, 3)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class ValidatorView:
     mean: F64  # (P,)
@@ -179,6 +197,7 @@ class ValidatorView:
     warp: PiecewiseWarp
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Validator:
     """Landmark validator (spec 10.10): one small CNN for each head orientation."""
@@ -187,6 +206,7 @@ class Validator:
     views: tuple[ValidatorView, ...]
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class EarlyTermination:
     """When is a frontal (or other) hypothesis good enough to skip the rest (spec 10.9, 50.9): score > cutoff."""
@@ -196,6 +216,7 @@ class EarlyTermination:
     cutoffs: F64  # (V,)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class LandmarkModel:
     """A PDM with its patch experts, one entry of `experts` for each scale, ascending (spec 10.2)."""
@@ -211,6 +232,7 @@ class LandmarkModel:
         return "cen" if isinstance(self.experts[0], CENExperts) else "ccnf"
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class PartModel:
     """A model of a part of the face (an eye, the inner face) fitted after the main one (spec 50.7)."""
@@ -220,6 +242,7 @@ class PartModel:
     mapping: I32  # (K, 2): index in the main model, index in the part
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class FaceModel:
     """Everything that landmark detection needs: main model, parts in file order, validator."""
@@ -230,6 +253,7 @@ class FaceModel:
     validator: Validator
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class AUModel:
     """One linear AU model (spec 10.11, 60.6): value = (z - means [- running medians]) . weights + bias."""
@@ -245,6 +269,7 @@ class AUModel:
     neg_class: float | None = None
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class AUPredictors:
     """The AU models of one list file, in file order, with the PDM and the mask triangulation of the analyser."""
@@ -254,6 +279,7 @@ class AUPredictors:
     triangulation: I32  # (T, 3)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Tensors:
     """The weights of a network under the names of its published files; float32, of up to four axes."""
@@ -265,6 +291,7 @@ class Tensors:
         return dict(zip(self.names, self.values, strict=True))
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class RetinaFace:
     """Weights of the face detector RetinaFace (spec 95.1)."""
@@ -273,6 +300,7 @@ class RetinaFace:
     tensors: Tensors
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class PFLD:
     """Weights of PFLD, 68 points (spec 95.2)."""
@@ -280,6 +308,7 @@ class PFLD:
     tensors: Tensors
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class MobileFaceNet:
     """Weights of MobileFaceNet, 68 points (spec 95.3)."""
@@ -287,34 +316,47 @@ class MobileFaceNet:
     tensors: Tensors
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class STAR:
     """Weights of STAR's stacked hourglasses (spec 95.4); their sizes follow from the shapes of the tensors."""
 
     tensors: Tensors
+    margin: float | None = None  # side of the crop in parts of the box's longer side; None: 1.05 of the shorter one
 
 
-PointNetwork = PFLD | MobileFaceNet | STAR
+@short_repr
+@dataclass(frozen=True, eq=False)
+class FaceApi:
+    """Weights of face-api's landmark network or of its tiny one, 68 points (spec 95.6); the names tell which."""
+
+    tensors: Tensors
 
 
+PointNetwork = PFLD | MobileFaceNet | STAR | FaceApi
+
+
+@short_repr
 @dataclass(frozen=True, eq=False)
 class LandmarkNetwork:
     """A network that finds landmarks in a crop of a face, and the shape model that explains them."""
 
-    network: PFLD | MobileFaceNet | STAR
+    network: PFLD | MobileFaceNet | STAR | FaceApi
     shape: PDM  # 68 points
     brows: Literal["edge", "middle"] = "middle"  # of 98 points: which of them make the 68 (spec 95.7, A and B)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class NetworkStart:
     """A face model that begins at the points of a network where a face is new."""
 
     face: FaceModel
-    network: PFLD | MobileFaceNet | STAR
+    network: PFLD | MobileFaceNet | STAR | FaceApi
     brows: Literal["edge", "middle"] = "middle"
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class BundleMeta:
     """Where a bundle came from."""

@@ -12,6 +12,7 @@ import pytest
 
 from auparity.parity_tests.fidelity.recordings import require_shared
 from auparity.parity_tests.plugin import pytest_addoption as pytest_addoption
+from auparity.parity_tests.stuck import Stuck
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
@@ -47,7 +48,11 @@ def random_cen_bundle() -> Bundle:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Examples may take any time: a busy machine is not a failure. (Without Hypothesis the tests that use it skip.)"""
+    """A run that is stuck ends. Examples of Hypothesis may take any time: a busy machine is not a failure. (Without
+    Hypothesis the tests that use it skip.)
+    """
+    if not hasattr(config, "workerinput"):  # the process that reports, not one that pytest-xdist has started
+        config.pluginmanager.register(Stuck())
     try:
         from hypothesis import HealthCheck, settings
     except ImportError:

@@ -21,6 +21,7 @@ from auparity.reference.contracts import check_array
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
 from auparity.reference.sums import dot
+from auparity.short_repr import short_repr
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
@@ -40,6 +41,7 @@ ONLINE_FRAMES = 10
 Task = Literal["intensity", "presence"]
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class LinearModels:
     """K linear models of one task, stacked: value = (z - means [- medians]) . weights + biases."""

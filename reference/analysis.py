@@ -20,6 +20,7 @@ from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.postprocessing import postprocess
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, OfflineAUs
 from auparity.reference.stages import Stages, reference_stages
+from auparity.short_repr import short_repr
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
@@ -30,6 +31,7 @@ STAGE = "analysis"
 KEPT_FRAMES = 3000
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Descriptors:
     """What the AU models look at of one frame."""

@@ -26,6 +26,7 @@ from auparity.reference.convnet import RunNetwork, forward
 from auparity.reference.elementary import exp, log
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.resampling import resize_bilinear_f32
+from auparity.short_repr import short_repr
 
 Array = npt.NDArray[Any]
 I64 = npt.NDArray[np.int64]
@@ -47,6 +48,7 @@ N_BOX_OUTPUTS, N_POINT_OUTPUTS = 6, 16
 CROPS_AT_ONCE = 128
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Face:
     """One detected face."""
@@ -56,6 +58,7 @@ class Face:
     points: Array  #: (5, 2) px
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Detections:
     """Faces in one image, best score first; K = 0 when there is none."""
@@ -72,6 +75,7 @@ class Detections:
         return Face(self.boxes[index], float(self.scores[index]), self.points[index])
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Candidates:
     """Boxes on their way through the cascade."""
@@ -89,6 +93,7 @@ class Candidates:
         return Candidates(boxes, self.scores, self.regression, self.points)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class PyramidLevelTrace:
     """P-Net at one level of the pyramid."""

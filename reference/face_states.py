@@ -13,10 +13,13 @@ from typing import Any, Self, overload
 import numpy as np
 import numpy.typing as npt
 
+from auparity.short_repr import short_repr
+
 Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class PartState:
     """Parameters and landmarks of a part of the face that has a model of its own (an eye, the inner face)."""
@@ -26,6 +29,7 @@ class PartState:
     landmarks: Array  #: (n, 2) px
 
 
+@short_repr
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FaceState:
     """What is known of one face, carried from frame to frame (spec 00)."""

@@ -23,6 +23,7 @@ from auparity.reference.elementary import exp, log, log2
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.patch_experts import PatchExpertBank, PatchExpertStage
 from auparity.reference.pdm import ShapeModel
+from auparity.short_repr import short_repr
 
 Array = npt.NDArray[Any]
 
@@ -56,6 +57,7 @@ class FittingParameters:
         return reg, sigma, weight
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Fit:
     """Outcome of fitting one face."""

@@ -22,6 +22,7 @@ from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.pdm import ShapeStage
 from auparity.reference.stages import Stages, reference_stages
 from auparity.reference.validation import VALIDATION_BOUNDARY
+from auparity.short_repr import short_repr
 
 Array = npt.NDArray[Any]
 
@@ -99,6 +100,7 @@ class DetectorParameters:
         return replace(self.fitting, windows=windows)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ClmState(FaceState):
     """A face as a constrained local model knows it: with what it carries from fit to fit."""

@@ -21,6 +21,7 @@ from auparity.reference.face_states import FaceState
 from auparity.reference.images import Images
 from auparity.reference.landmarker import Landmarker
 from auparity.reference.locator import FaceLocator
+from auparity.short_repr import short_repr
 
 Array = npt.NDArray[Any]
 F32 = npt.NDArray[np.float32]
@@ -35,6 +36,7 @@ NO_BOXES = np.zeros((0, 4), np.float32)  # of a frame in which faces are not loo
 NO_FAILURES = -1  # the count of failures after a success and at the start (spec 00): the first failure makes it 0
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class FollowedFace:
     """A face in the frame that was tracked last."""

@@ -3,6 +3,7 @@
 A bundle names the model of each role; here is said what to build from it. Someone who brings a network adds its
 weights to a bundle (`Bundle.with_serving`) and registers how to build from them:
 
+>>> class MyWeights: pass
 >>> @locator(MyWeights)
 ... def build(weights, stages, numerics, parameters):
 ...     return MyLocator(weights)
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from auparity.errors import ContractError
 from auparity.models.consistency import load_kinds
-from auparity.models.types import MTCNN, STAR, FaceModel, LandmarkNetwork, NetworkStart, RetinaFace
+from auparity.models.types import MTCNN, FaceModel, LandmarkNetwork, NetworkStart, RetinaFace
 from auparity.reference.clm import ClmLandmarker
 from auparity.reference.landmarker import Landmarker
 from auparity.reference.landmarks import DetectorParameters
 from auparity.reference.locator import FaceLocator, MtcnnLocator
+from auparity.reference.networks.crops import crop_rule_of
 from auparity.reference.networks.face_landmarker import NetworkLandmarker
 from auparity.reference.networks.face_locator import RetinaFaceLocator
 from auparity.reference.networks.network_start import NetworkStartLandmarker
@@ -110,7 +112,7 @@ def _network(
     return NetworkLandmarker(
         stages.point_network(weights.network),
         weights.shape,
-        star=isinstance(weights.network, STAR),
+        crop_of=crop_rule_of(weights.network),
         brows=weights.brows,
         numerics=numerics,
         stages=stages,

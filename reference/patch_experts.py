@@ -30,6 +30,7 @@ from auparity.reference.pdm import ShapeModel
 from auparity.reference.resampling import warp_affine_f32
 from auparity.reference.similarity import align_with_scale
 from auparity.reference.sums import in_order
+from auparity.short_repr import short_repr
 
 Array = npt.NDArray[Any]
 
@@ -37,6 +38,7 @@ Array = npt.NDArray[Any]
 SMALLEST_ALPHA = 1e-4
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class ResponseMaps:
     """Responses of one scale. Maps of landmarks that are invisible in the chosen view are zero and mean nothing."""

@@ -21,6 +21,7 @@ from auparity.reference.many_faces import Faces, FollowedFace
 from auparity.reference.options import PipelineOptions
 from auparity.reference.results import FrameResult, OfflineAUs
 from auparity.reference.stretches import FaceStretch
+from auparity.short_repr import short_repr
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class TrackedFrame:
     """A frame after tracking: what the rest of its measurements follow from."""
@@ -61,6 +63,7 @@ class ClipSession(Protocol):
         """Give back what the session holds; `finish` still works."""
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class TrackedFaces:
     """A frame after tracking: what the rest of its measurements follow from."""
@@ -166,7 +169,7 @@ class VideoPipeline(StartsVideo, Protocol):
 
     def process_images(
         self, images: Sequence[Array], *, camera: Camera | None = None, multi_view: bool | None = None
-    ) -> list[list[FrameResult]]:
+    ) -> Sequence[list[FrameResult]]:
         """`process_image` of each, together where that is faster."""
 
     def close(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import resources
+
 NONE = "\N{EN DASH}"
 
 
@@ -18,3 +20,8 @@ def percent(value: float | None) -> str:
 def degrees(value: float | None) -> str:
     """One decimal, none for whole numbers."""
     return NONE if value is None else f"{value:.1f}\N{DEGREE SIGN}" if value % 1 else f"{value:g}\N{DEGREE SIGN}"
+
+
+def style_sheet(name: str) -> str:
+    """The text of a style sheet of `reports`."""
+    return (resources.files("auparity.reports") / name).read_text(encoding="utf-8")

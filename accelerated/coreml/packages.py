@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.cache import LOCK, cache_folder, discard, intact, seal
 from auparity.accelerated.coreml.modes import MODES, Mode
+from auparity.cache import LOCK, cache_folder, discard, intact, seal
 from auparity.conversion.coreml import programs
 from auparity.conversion.coreml.builder import COMPUTE_UNITS, SUFFIX, Precision, coremltools
 from auparity.conversion.mil.interpreter import Program

@@ -15,10 +15,17 @@ from auparity.accelerated.registry import from_module, variant
 
 _unavailable_reason = from_module(f"{__name__}.device", "unavailable_reason")
 
-for _stage in (
-    "grayscale", "detection", "pdm", "patch_experts", "fitting", "validation", "fit_shape", "alignment", "fhog",
-    "geometry", "running_median", "action_units",
-):  # fmt: skip
+#: The module of each stage.
+MODULES = {
+    stage: stage
+    for stage in (
+        "grayscale", "detection", "pdm", "patch_experts", "fitting", "validation", "fit_shape", "alignment", "fhog",
+        "geometry", "running_median", "action_units",
+    )
+}  # fmt: skip
+MODULES |= {"face_network": "networks", "point_network": "networks"}
+
+for _stage, _module in MODULES.items():
     variant(_stage, "cupy", requires=("cupy",), extra="cuda12", devices=("cuda",), rank=-1, check=_unavailable_reason)(
-        from_module(f"{__name__}.{_stage}")
+        from_module(f"{__name__}.{_module}")
     )

@@ -20,10 +20,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.cache import cache_folder, intact, seal, write_own
 from auparity.accelerated.cupy.failures import INSTALL, translated, translating
 from auparity.accelerated.cupy.launch import check_launch, triple
 from auparity.accelerated.cupy.sources import OPTIONS, Define, check_kernel, cubin, define_options, digest
+from auparity.cache import cache_folder, intact, seal, write_own
 from auparity.errors import VariantUnavailable
 
 Array = npt.NDArray[Any]
@@ -159,7 +159,7 @@ class CudaDevice:
                 _current.device = before
 
     def kernel(self, source: str, name: str, **defines: Define) -> CudaKernel:
-        """See `Device`; compiled binaries are kept in the cache (accelerated/cache.py)."""
+        """See `Device`; compiled binaries are kept in the cache (auparity/cache.py)."""
         key = (source, name, *sorted(defines.items()))
         if key not in self._kernels:
             check_kernel(source, name)

@@ -10,20 +10,21 @@ each stretch. A face's numbers do not depend on who else is in the batch. Nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, cast
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.cupy.analysis import AnalysisBatch, StaticBatch, StreamHistory, static_aus
 from auparity.accelerated.cupy.hypotheses import refuse_unfinite
-from auparity.accelerated.cupy.landmarks import DetectorBatch, FacesBatch
+from auparity.accelerated.cupy.landmarker import Frames
+from auparity.accelerated.cupy.landmarks import FacesBatch
 from auparity.accelerated.cupy.models import DeviceModels
 from auparity.accelerated.cupy.readback import read_back
-from auparity.accelerated.cupy.tracking import follow
 from auparity.reference.action_units import OnlineCorrection
 from auparity.reference.clip_options import FacesOptions
+from auparity.reference.face_states import FaceState
 from auparity.reference.landmarks import ClmState
 from auparity.reference.many_faces import NO_BOXES, FollowedFace, Slots
 from auparity.reference.results import OfflineAUs
@@ -175,9 +176,7 @@ class ManyFaces:
         for clip, faces in zip(clips, before, strict=True):
             clip.stretches = {f.stretch: clip.stretches.get(f.stretch) or self._aus.begin() for f in faces}
         asked = [
-            _Asked(k, cast("ClmState", face.state), clips[k].stretches[face.stretch])
-            for k, faces in enumerate(before)
-            for face in faces
+            _Asked(k, face.state, clips[k].stretches[face.stretch]) for k, faces in enumerate(before) for face in faces
         ]
         found: list[tuple[ClmState, Any]] = []
         for first in range(0, len(asked), FACES_AT_ONCE):
@@ -192,11 +191,12 @@ class ManyFaces:
 
     def _step(self, images: Any, gray: Any, asked: Sequence[_Asked]) -> list[tuple[ClmState, Any]]:
         """A tracking step of some faces, and their AUs."""
-        device, aus = self._device, self._aus
-        frame = device.upload(np.array([face.image for face in asked], np.int32))
+        device, aus, landmarker = self._device, self._aus, self._models.landmarker
+        places = [face.image for face in asked]
+        frame = device.upload(np.array(places, np.int32))
         before, stretches = [face.before for face in asked], [face.stretch for face in asked]
         succeeded = np.array([state.detection_success for state in before])
-        faces = follow(self._models.landmarker, gray, frame, upload_states(self._models.landmarker, before), succeeded)
+        faces = landmarker.follow(Frames(images, gray), places, landmarker.upload(before), succeeded)
         numbers = aus.compute(images, frame, faces, stretches)
         states, rows = read_back(device, faces, self._models.results.eyes, faces.finite, *numbers)
         refuse_unfinite(rows[:, 0] != 0)
@@ -211,18 +211,5 @@ class _Asked:
     """A face that takes a tracking step."""
 
     image: int
-    before: ClmState
+    before: FaceState
     stretch: Any
-
-
-def upload_states(detector: DetectorBatch, states: Sequence[ClmState]) -> FacesBatch:
-    """K faces on the device from which `DetectorBatch.detect` gives what it gives from the faces that came down.
-
-    A fit starts from the parameters, and keeps the likelihood where it computes none; everything else it makes anew.
-    """
-    lines = [np.concatenate([s.params_global, s.params_local, [s.likelihood]], dtype=np.float32) for s in states]
-    numbers, xp = detector.device.upload(np.stack(lines)), detector.device.xp
-    return replace(
-        detector.initial(len(states)), params_global=xp.ascontiguousarray(numbers[:, :6]),
-        params_local=xp.ascontiguousarray(numbers[:, 6:-1]), likelihood=xp.ascontiguousarray(numbers[:, -1]),
-    )  # fmt: skip

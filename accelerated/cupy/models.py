@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.batched.action_units import BatchedActionUnits
 from auparity.accelerated.choices import choose_best
+from auparity.accelerated.cupy.clm import ClmBatch
 from auparity.accelerated.cupy.detection import Detector
 from auparity.accelerated.cupy.device import Device
-from auparity.accelerated.cupy.landmarks import DetectorBatch
+from auparity.accelerated.cupy.face_landmarker import NetworkLandmarkerBatch
+from auparity.accelerated.cupy.landmarker import LandmarkerBatch
+from auparity.accelerated.cupy.network_start import NetworkStartBatch
+from auparity.accelerated.cupy.retinaface import RetinaFaceDetector
 from auparity.accelerated.gpu_models import unserved_reason
 from auparity.accelerated.processor import ProcessorPipeline
 from auparity.errors import VariantUnavailable
+from auparity.models.types import LandmarkNetwork, NetworkStart, RetinaFace
 from auparity.reference.detection import Detections
 from auparity.reference.options import PipelineOptions
+from auparity.reference.pipeline import StagedPipeline
 
 if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
@@ -31,7 +37,7 @@ class DeviceModels:
 
     Parameters
     ----------
-    bundle : with MTCNN and constrained local models.
+    bundle : with MTCNN or RetinaFace, and constrained local models, a network of landmarks, or both.
     device : where to compute.
     options : None for those of OpenFace's command-line programs.
 
@@ -54,8 +60,8 @@ class DeviceModels:
         self.host = ProcessorPipeline(bundle, choose_best(bundle, "cpu"), options)
         self.options, self.results = self.host.options, self.host.staged.results
         with device.active():
-            self.landmarker = DetectorBatch(device, bundle.face, self.host.staged.landmark_detector.parameters)
-            self.locator = Detector(device, bundle.detector)
+            self.landmarker = _landmarker_of(device, bundle.serving("landmarker"), self.host.staged)
+            self.locator = _locator_of(device, bundle.serving("locator"))
         self.video_aus = BatchedActionUnits(bundle.video_aus)  #: on the host, for the end of clips
         #: One thread at a time: stages keep scratch memory, and all work goes onto one stream of the device anyway.
         self.lock = threading.RLock()
@@ -65,3 +71,24 @@ class DeviceModels:
         if not len(which):
             return []
         return self.locator.detect(images[self.device.upload(np.asarray(which, np.int64))])
+
+
+class DeviceLocator(Protocol):
+    """Finds faces in images on a device."""
+
+    def detect(self, images: Any) -> list[Detections]:
+        """The faces of each of some images (S, H, W, 3) uint8 on the device, best score first."""
+
+
+def _locator_of(device: Device, weights: Any) -> DeviceLocator:
+    return RetinaFaceDetector(device, weights) if isinstance(weights, RetinaFace) else Detector(device, weights)
+
+
+def _landmarker_of(device: Device, weights: Any, host: StagedPipeline) -> LandmarkerBatch:
+    match weights:
+        case LandmarkNetwork():
+            return NetworkLandmarkerBatch(device, weights, host.stages)
+        case NetworkStart():
+            return NetworkStartBatch(device, weights, host.stages, host.landmark_detector.parameters)
+        case _:
+            return ClmBatch(device, weights, host.landmark_detector.parameters)

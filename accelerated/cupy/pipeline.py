@@ -21,7 +21,7 @@ import numpy.typing as npt
 from auparity.accelerated.cupy.analysis import StaticBatch, static_aus
 from auparity.accelerated.cupy.device import Device, shared_device
 from auparity.accelerated.cupy.grayscale import to_gray
-from auparity.accelerated.cupy.hypotheses import detect_in_boxes
+from auparity.accelerated.cupy.landmarker import Frames
 from auparity.accelerated.cupy.many_faces import AUsOfFaces, CalibratedFaces, ManyFaces, StaticFaces
 from auparity.accelerated.cupy.models import DeviceModels
 from auparity.accelerated.cupy.one_face import OneFace
@@ -31,7 +31,6 @@ from auparity.accelerated.cupy.together import advance, stream
 from auparity.reference.clip_options import AUMode, ClipOptions, FacesOptions
 from auparity.reference.contracts import check_image
 from auparity.reference.detection import Detections
-from auparity.reference.fitting import INITIAL_LIKELIHOOD
 from auparity.reference.head_pose import Camera, check_camera
 from auparity.reference.options import PipelineOptions
 from auparity.reference.results import FrameResult
@@ -47,8 +46,8 @@ TECHNOLOGY = "cupy"
 AUS: dict[AUMode, Callable[[DeviceModels, int], AUsOfFaces]] = {"static": StaticFaces, "calibrated": CalibratedFaces}
 #: Stages whose work is done on the device; the others follow on the host.
 ON_DEVICE = (
-    "grayscale", "detection", "pdm", "patch_experts", "fitting", "validation", "fit_shape", "alignment", "fhog",
-    "geometry", "running_median", "action_units",
+    "grayscale", "detection", "face_network", "pdm", "point_network", "patch_experts", "fitting", "validation",
+    "fit_shape", "alignment", "fhog", "geometry", "running_median", "action_units",
 )  # fmt: skip
 #: Faces of photographs whose hypotheses are fitted together: eleven each, and response maps of all landmarks of each.
 FACES_AT_ONCE = 24
@@ -227,10 +226,8 @@ class _SingleImages:
     ) -> list[FrameResult]:
         shared, device = self._shared, self._device
         frames = [face.image for face in faces]
-        returned, states = detect_in_boxes(
-            shared.landmarker, gray, frames, np.stack([face.box for face in faces]),
-            [INITIAL_LIKELIHOOD] * len(faces), multi_view=multi_view,
-        )  # fmt: skip
+        boxes = np.stack([face.box for face in faces])
+        returned, states = shared.landmarker.start(Frames(images, gray), frames, boxes, None, multi_view=multi_view)
         whole = device.upload(np.ones(len(faces), np.uint8))
         predicted = self._aus(images, device.upload(np.array(frames, np.int32)), states.landmarks, whole)
         read, values = read_back(device, states, shared.results.eyes, predicted)

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from auparity.accelerated.cache import CACHE_VARIABLE, cache_folder, cache_root, intact, seal, write_own
 from auparity.accelerated.cupy.device import CudaDevice, shared_device, unavailable_reason
 from auparity.accelerated.cupy.sources import FOLDER
+from auparity.cache import CACHE_VARIABLE, cache_folder, cache_root, intact, seal, write_own
 from auparity.errors import AuparityError
 
 COMMAND = "auparity parity --technology cupy"

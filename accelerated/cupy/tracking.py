@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.cupy.hypotheses import detect_in_boxes, refuse_unfinite
-from auparity.accelerated.cupy.landmarks import DetectorBatch, FacesBatch, join, put, take
+from auparity.accelerated.cupy.hypotheses import refuse_unfinite
+from auparity.accelerated.cupy.landmarker import Frames, LandmarkerBatch
+from auparity.accelerated.cupy.landmarks import FacesBatch, put, take
 from auparity.reference.detection import Detections, Face, select_face
 from auparity.reference.face_choice import FaceChoice, box_around
 from auparity.reference.face_states import FaceState
@@ -32,9 +33,11 @@ Locate = Callable[[Any, Sequence[int]], list[Detections]]
 class TrackerBatch:
     """The video state machines of `streams` streams; each may begin and end when it likes (`reset`)."""
 
-    def __init__(self, detector: DetectorBatch, locate: Locate, streams: int, reinit_every: int = REINIT_EVERY) -> None:
-        self._detector, self._locate, self._reinit_every = detector, locate, reinit_every
-        self.faces: FacesBatch = detector.initial(streams)
+    def __init__(
+        self, landmarker: LandmarkerBatch, locate: Locate, streams: int, reinit_every: int = REINIT_EVERY
+    ) -> None:
+        self._landmarker, self._locate, self._reinit_every = landmarker, locate, reinit_every
+        self.faces: FacesBatch = landmarker.initial(streams)
         self.tracking_initialised = np.zeros(streams, np.bool_)
         self.failures_in_a_row = np.full(streams, -1)
         self.detection_success = np.zeros(streams, np.bool_)  #: the model's own flag, as it is on the device
@@ -55,7 +58,7 @@ class TrackerBatch:
     def reset(self, stream: int, choice: FaceChoice | None = None) -> None:
         """Begin another clip; `choice` says which face is followed, None for the widest (as of `VideoTracker`)."""
         rows = self._upload(np.array([stream]))
-        self.faces = put(self.faces, rows, self._detector.initial(1))
+        self.faces = put(self.faces, rows, self._landmarker.initial(1))
         self.tracking_initialised[stream] = self.detection_success[stream] = False
         self.failures_in_a_row[stream] = -1
         self._choices[stream], self._last_seen[stream] = choice, None
@@ -76,14 +79,14 @@ class TrackerBatch:
         ------
         ContractError : a fit left the numbers (response maps of no value).
         """
-        places = np.asarray(streams, np.int64)
+        places, seen = np.asarray(streams, np.int64), Frames(images, gray)
         was_initialised = self.tracking_initialised[places].copy()
-        self._follow(gray, np.flatnonzero(was_initialised), places)
+        self._follow(seen, np.flatnonzero(was_initialised), places)
         returned = self.detection_success[places].copy()
         boxes = self._new_boxes(images, places)
         if boxes:
             anew = np.array(list(boxes))
-            returned[anew] = self._detect_anew(gray, anew, places, np.stack(list(boxes.values())), was_initialised)
+            returned[anew] = self._detect_anew(seen, anew, places, np.stack(list(boxes.values())), was_initialised)
         for k in set(range(len(places))) - set(boxes):
             stream = places[k]
             if not self.tracking_initialised[stream]:
@@ -111,13 +114,12 @@ class TrackerBatch:
         choice = self._choices[stream]
         return select_face(detections) if choice is None else choice.select(detections, shape, self._last_seen[stream])
 
-    def _follow(self, gray: Any, frames: Indices, places: Indices) -> None:
-        """Step A: fit from where faces were, in small windows after a success and in large ones after a failure."""
+    def _follow(self, seen: Frames, frames: Indices, places: Indices) -> None:
+        """Step A: from where faces were."""
         if not len(frames):
             return
         streams = places[frames]
-        own = self._upload(frames.astype(np.int32))
-        found = follow(self._detector, gray, own, self.of(streams), self.detection_success[streams])
+        found = self._landmarker.follow(seen, frames, self.of(streams), self.detection_success[streams])
         success = self._flags_of(found)
         self._store(streams, found)
         self.detection_success[streams] = success
@@ -130,15 +132,14 @@ class TrackerBatch:
         return bool(not self.detection_success[stream] and failures % every == 0)
 
     def _detect_anew(
-        self, gray: Any, frames: Indices, places: Indices, boxes: Array, was_initialised: Flags
+        self, seen: Frames, frames: Indices, places: Indices, boxes: Array, was_initialised: Flags
     ) -> Flags:  # fmt: skip
-        """Step B: fit all hypotheses in the boxes; a lost face that is not found again keeps its old parameters."""
-        xp, device = self._detector.device.xp, self._detector.device
+        """Step B: from the boxes; a lost face that is not found again keeps its old parameters."""
+        xp, device = self._landmarker.device.xp, self._landmarker.device
         streams = places[frames]
         self.tracking_initialised[streams] = True
         before = self.of(streams)
-        likelihood = [float(value) for value in device.download(before.likelihood)]
-        returned, found = detect_in_boxes(self._detector, gray, list(frames), boxes, likelihood, multi_view=True)
+        returned, found = self._landmarker.start(seen, frames, boxes, before, multi_view=True)
         lost = was_initialised[frames] & ~returned
         kept = self._upload(lost)
         # Flag, confidence and parts stay those of the failed attempt (spec 50.10).
@@ -157,30 +158,10 @@ class TrackerBatch:
 
     def _flags_of(self, faces: FacesBatch) -> Flags:
         """Which faces were found: the one question to the device in a frame without surprises."""
-        xp, device = self._detector.device.xp, self._detector.device
+        xp, device = self._landmarker.device.xp, self._landmarker.device
         success, finite = device.download(xp.stack([faces.detection_success, faces.finite])) != 0
         refuse_unfinite(finite)
         return np.asarray(success)
 
     def _upload(self, array: Array) -> Any:
-        return self._detector.device.upload(array)
-
-
-def follow(detector: DetectorBatch, gray: Any, frame: Any, start: FacesBatch, succeeded: Flags) -> FacesBatch:
-    """One tracking step of B faces (spec 50.10 A): in small windows after a success, in large ones after a failure.
-
-    Parameters
-    ----------
-    gray, frame, start : as of `DetectorBatch.detect`.
-    succeeded : (B,) on the host, the flags of `start`.
-    """
-    windows = detector.parameters.track_windows, detector.parameters.init_windows
-    groups = [np.flatnonzero(group) for group in (succeeded, ~succeeded)]
-    for sizes, group in zip(windows, groups, strict=True):
-        if len(group) == len(succeeded):
-            return detector.detect(gray, frame, start, sizes)
-    upload, found = detector.device.upload, []
-    for sizes, group in zip(windows, groups, strict=True):
-        rows = upload(group)
-        found.append(detector.detect(gray, frame[rows], take(start, rows), sizes))
-    return take(join(detector.device.xp, *found), upload(np.argsort(np.concatenate(groups))))
+        return self._landmarker.device.upload(array)

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.checks import check_small
-from auparity.accelerated.numba.compile import fma, kernel
+from auparity.accelerated.numba.compile import kernel
+from auparity.accelerated.numba.fused import fma
 from auparity.accelerated.numba.resampling import AFFINE_ONE, AFFINE_ROUND, BITS, MASK, TO_SUBPIXEL
 from auparity.accelerated.numba.similarity import align_with_scale
 from auparity.accelerated.numba.triangle_tile import EDGE, PIXELS, triangle_tile

@@ -7,38 +7,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import binding, ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from llvmlite import binding
 
-from auparity.accelerated.numba.vectors import LANES, MOST_VECTORS, TILE_UNITS, UNALIGNED, VECTOR, address, store
-
-
-def has_bfloat16_products() -> bool:
-    """Whether the processor multiplies pairs of bfloat16 (AVX512-BF16)."""
-    return bool(binding.get_host_cpu_features().get("avx512bf16", False))
-
+from auparity.accelerated.numba.deferred import cgutils, intrinsic, ir, types
+from auparity.accelerated.numba.vectors import LANES, TILE_UNITS, UNALIGNED, address, store, vector
 
 # The instruction has no name in this IR and is written as assembly, which needs LLVM's parser for it.
 binding.initialize_native_asmparser()
-WORDS = ir.VectorType(ir.IntType(32), LANES)
+
+
+def _words() -> ir.VectorType:
+    return ir.VectorType(ir.IntType(32), LANES)
 
 
 def _pair_product(builder: ir.IRBuilder, total: Any, a: Any, b: Any) -> Any:
     """total + a0 b0 + a1 b1 for sixteen pairs of bfloat16, added up in float32 (VDPBF16PS)."""
-    kind = ir.FunctionType(VECTOR, [VECTOR, WORDS, WORDS])
+    kind = ir.FunctionType(vector(), [vector(), _words(), _words()])
     return builder.asm(kind, "vdpbf16ps $3, $2, $0", "=v,0,v,v", [total, a, b], side_effect=False)
 
 
 def _load_words(builder: ir.IRBuilder, pointer: Any) -> Any:
-    return builder.load(builder.bitcast(pointer, WORDS.as_pointer()), align=UNALIGNED)
+    return builder.load(builder.bitcast(pointer, _words().as_pointer()), align=UNALIGNED)
 
 
 def _broadcast_word(builder: ir.IRBuilder, pointer: Any) -> Any:
-    undefined = ir.Constant(WORDS, ir.Undefined)
+    undefined = ir.Constant(_words(), ir.Undefined)
     first = builder.insert_element(undefined, builder.load(pointer), ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(WORDS, [0] * LANES))
+    return builder.shuffle_vector(first, undefined, ir.Constant(_words(), [0] * LANES))
 
 
 def _pair_tile(vectors: int) -> Any:
@@ -55,7 +50,7 @@ def _pair_tile(vectors: int) -> Any:
 
         def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
             weights_, first_, inputs_, start_, stride_, pairs_, out_, out_start_, out_stride_ = args
-            zero, index = ir.Constant(VECTOR, [0.0] * LANES), first_.type
+            zero, index = ir.Constant(vector(), [0.0] * LANES), first_.type
             sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(vectors)] for _ in range(TILE_UNITS)]
             taps = address(context, builder, sig.args[0], weights_, first_)
             base = address(context, builder, sig.args[2], inputs_, start_)
@@ -85,6 +80,4 @@ def _pair_tile(vectors: int) -> Any:
 
 #: pair_tile_V(weights, first, inputs, start, stride, pairs, out, out_start, out_stride): as product_tile_V, rows of the
 #: inputs `stride` words apart, a word being two bfloat16 of neighbouring depth, the first in its lower half.
-pair_tile_1, pair_tile_2, pair_tile_3, pair_tile_4, pair_tile_5 = (
-    _pair_tile(count) for count in range(1, MOST_VECTORS + 1)
-)
+pair_tile_1, pair_tile_2, pair_tile_3, pair_tile_4, pair_tile_5 = (_pair_tile(count) for count in range(1, 6))

@@ -11,14 +11,18 @@ polynomial (error below 1e-15), and Sigma is a product by rows.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.numba.compile import fma, kernel
+from auparity.accelerated.numba.compile import kernel
+from auparity.accelerated.numba.fused import fma
 from auparity.accelerated.numba.resampling import areas_of_interest
 from auparity.accelerated.numba.vectors import (
     LANES,
@@ -29,8 +33,11 @@ from auparity.accelerated.numba.vectors import (
     correlation_tile_2,
     correlation_tile_3,
 )
+from auparity.accelerated.stored_arrays import stored_array
 from auparity.errors import ContractError
 from auparity.models.types import CCNFExperts
+from auparity.reference import inverses, numerics
+from auparity.reference import patch_experts as reference
 from auparity.reference.patch_experts import SMALLEST_ALPHA, field_covariances
 
 Array = npt.NDArray[Any]
@@ -281,16 +288,39 @@ class CCNFScale:
         """Covariances (n, w * w, w * w and padding) float32 of a view."""
         key = (view, window)
         if key not in self._sigmas:
-            positions = window * window
-            padded = -(-positions // LANES) * LANES
-            out = np.zeros((self._experts.visibility.shape[1], positions, padded), np.float32)
-            components = self._components.get(window, ())
-            for group in self._packed(view):
-                patches = [self._experts.patches[view][k] for k in group.members]
-                # The kernel adds up columns; the transpose is the same but for last bits.
-                out[group.members, :, :positions] = field_covariances(patches, window, components).transpose(0, 2, 1)
-            self._sigmas[key] = out
+            depends_on = self._depends_on(view, window)
+            self._sigmas[key] = stored_array("covariances", depends_on, lambda: self._covariances(view, window))
         return self._sigmas[key]
+
+    def _covariances(self, view: int, window: int) -> Array:
+        positions = window * window
+        padded = -(-positions // LANES) * LANES
+        out = np.zeros((self._experts.visibility.shape[1], positions, padded), np.float32)
+        components = self._components.get(window, ())
+        for group in self._packed(view):
+            patches = [self._experts.patches[view][k] for k in group.members]
+            # The kernel adds up columns; the transpose is the same but for last bits.
+            out[group.members, :, :positions] = field_covariances(patches, window, components).transpose(0, 2, 1)
+        return out
+
+    def _depends_on(self, view: int, window: int) -> str:
+        """SHA-256 of all that `_covariances` computes from, the code included."""
+        digest = hashlib.sha256(covariances_code() + repr((window, LANES, len(self._experts.patches[view]))).encode())
+        arrays = [np.asarray(component) for component in self._components.get(window, ())]
+        for group in self._packed(view):
+            patches = [self._experts.patches[view][k] for k in group.members]
+            arrays += [group.members, *(part for patch in patches for part in (patch.alphas, patch.betas))]
+        for array in arrays:
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def covariances_code() -> bytes:
+    """SHA-256 of the sources that compute covariances."""
+    sources = [Path(module.__file__) for module in (reference, inverses, numerics) if module.__file__]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in [*sources, Path(__file__)])).digest()
 
 
 def _room(side: int) -> int:

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.numba.bfloat16_tiles import (
-    has_bfloat16_products,
     pair_tile_1,
     pair_tile_2,
     pair_tile_3,
@@ -22,6 +21,7 @@ from auparity.accelerated.numba.bfloat16_tiles import (
 )
 from auparity.accelerated.numba.cen import CENScale, activate, interpolate, normalised_inputs
 from auparity.accelerated.numba.compile import kernel
+from auparity.accelerated.numba.instructions import has_bfloat16_products
 from auparity.accelerated.numba.patch_experts import PatchExperts
 from auparity.accelerated.numba.vectors import LANES, TILE_UNITS
 from auparity.errors import ContractError

@@ -1,138 +1,189 @@
-"""How kernels are compiled: once, cached on disk, without the GIL; and the operations that Numba has no name for.
+"""How kernels are called: compiled once by Numba, kept on disk as machine code, and run from there without Numba.
 
-Numba's own cache of a function looks only at the file that the function stands in. Ours call each other across files,
-and use constants of others: the key of an entry here also holds a hash of all sources of this folder, and the constants
-that a function and those it calls find in their modules. Numba unpickles what it finds and loads it as machine code;
-here an entry is read only where it is this user's alone (accelerated/cache.py) and has the SHA-256 that it carries.
+A `Kernel` has a specialisation for each combination of argument types that it met. It takes one from the cache, which
+costs under a millisecond and no import of Numba (machine_code.py), or has it compiled (specialise.py), which costs
+seconds. Its calls find the specialisation by a check of the arguments that is machine code too (guard.py).
+
+That rests on parts of Numba that are not documented. With a Numba that has them no more, or has others, a kernel is
+called as Numba calls it: with the same results, but compiled anew in every process; a warning says so.
+
+The key of a stored specialisation holds the argument types, a hash of all sources of this folder and of the kernel's
+own, the constants that the kernel and those it calls find in their modules (Numba compiles them in), and everything of
+the machine that decides how code is generated.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import pickle
-import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-import llvmlite
-import numba
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.core.caching import CompileResultCacheImpl, FunctionCache
-from numba.core.serialize import dumps
-from numba.extending import intrinsic
 
-from auparity.accelerated.cache import kernels_folder, read_own, write_own
-from auparity.errors import AuparityWarning
+from auparity.accelerated.numba import stored, together
+from auparity.accelerated.numba.arguments import canonical, key_of, of_key
+from auparity.accelerated.numba.fork_safety import forget_after_fork, using_llvm
+from auparity.accelerated.numba.guard import guarded
+from auparity.accelerated.numba.machine_code import machine
+from auparity.errors import AuparityWarning, LockHeld
 
-#: What an entry begins with; another layout has another one.
-MAGIC = b"auparity numba 1\n"
-HASH_BYTES = 32
+#: What is raised where Numba, or llvmlite, is not as we know it; errors in a kernel itself are Numba's own.
+UNKNOWN_NUMBA = (AttributeError, ImportError, NotImplementedError, RuntimeError, TypeError, ValueError)
 #: What Numba takes from a module as a constant of the code that it compiles.
 CONSTANTS = (int, float, complex, str, bytes, np.generic, np.ndarray, tuple)
 
 
-@lru_cache(maxsize=1)
-def sources_hash() -> str:
-    """SHA-256 of every source file of this folder, names included."""
+@lru_cache(maxsize=8)
+def sources_hash(folder: Path = Path(__file__).parent) -> str:
+    """SHA-256 of every source file of a folder, names included."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(folder.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-class _Locator:
-    """Tells Numba where entries are, and what they depend on."""
+class Kernel:
+    """A function of arrays and numbers that is compiled for the types it is called with; positional arguments only.
 
-    def __init__(self, function: Any, file: str) -> None:
-        self._py_file = file
-        self._line = function.__code__.co_firstlineno
-
-    @classmethod
-    def from_function(cls, function: Any, file: str) -> _Locator:
-        return cls(function, file)
-
-    def get_cache_path(self) -> str:
-        return ""  # it is looked up when it is needed: importing a kernel touches no disk
-
-    def ensure_cache_path(self) -> None:
-        """It was made when it was chosen."""
-
-    def get_source_stamp(self) -> str:
-        return sources_hash()
-
-    def get_disambiguator(self) -> str:
-        return str(self._line)
-
-
-class _Results(CompileResultCacheImpl):  # type: ignore[misc]
-    _locator_classes = (_Locator,)
-
-
-class Entries:
-    """Compiled code by key, a file each in `kernels_folder`; takes the place of Numba's index and data files.
+    Other kernels call it inside compiled code. It holds no GIL while it runs.
 
     Parameters
     ----------
-    name : of the function, for people who look into the folder.
+    function : its meaning, in the part of Python and NumPy that Numba compiles.
+    options : of `numba.njit`.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.py_func = function
+        self.options = options
+        #: Callables that return NotImplemented for arguments of other types, by key of the types.
+        self.specialisations: dict[str, Callable[..., Any]] = {}
+        self._in_order: tuple[Callable[..., Any], ...] = ()
+        self._made: list[Any] = []  # what the specialisations call
+        self._lock = threading.Lock()
+        forget_after_fork(self)
 
-    def load(self, key: Any) -> Any:
-        """What was saved under an equal key; None where nothing was, or it is not whole and ours."""
-        path = self._path(key)
-        content = None if path is None else read_own(path)
-        begin = len(MAGIC) + HASH_BYTES
-        if content is None or content[: len(MAGIC)] != MAGIC:
-            return None
-        if hashlib.sha256(content[begin:]).digest() != content[len(MAGIC) : begin]:
-            return None
-        stored, data = pickle.loads(content[begin:])
-        return data if stored == key else None
+    def __call__(self, *arguments: Any) -> Any:
+        for specialisation in self._in_order:
+            result = specialisation(*arguments)
+            if result is not NotImplemented:
+                return result
+        return self._specialised(arguments)
 
-    def save(self, key: Any, data: Any) -> None:
-        """Keep `data`; a disk that is full costs compiling again, not the run."""
-        if (path := self._path(key)) is None:
-            return
-        content = dumps((key, data))
+    def _specialised(self, arguments: tuple[Any, ...]) -> Any:
+        """The result of a call whose types, or forms of types, no specialisation has taken."""
+        arguments = tuple(canonical(argument) for argument in arguments)
+        key = key_of(arguments)
+        with self._lock:
+            if key not in self.specialisations:
+                made = self._function(key)
+                self._made.append(made)
+                with using_llvm():
+                    self.specialisations[key] = guarded(made, arguments)
+                self._in_order = tuple(self.specialisations.values())
+        return self.specialisations[key](*arguments)
+
+    def _function(self, key: str) -> Any:
+        """What a specialisation calls: machine code, or what Numba calls where it is another than we know."""
         try:
-            write_own(path, MAGIC + hashlib.sha256(content).digest() + content)
-        except OSError as error:
-            _warn_unsaved(str(path.parent), error.strerror)
+            code = self.code(key)
+            with using_llvm():
+                return stored.python_function_of(self.py_func, code)
+        except UNKNOWN_NUMBA as error:
+            _warn_unknown(f"{type(error).__name__}: {error}")
+            with using_llvm():
+                return self._dispatcher(no_cfunc_wrapper=False)
 
-    def flush(self) -> None:
-        """Forget every entry of the function."""
-        if (folder := kernels_folder()) is not None:
-            for path in folder.glob(f"{self._name}.*"):
-                path.unlink(missing_ok=True)
+    def code(self, key: str) -> stored.Code:
+        """The machine code for arguments of a key: from the cache, else compiled and put there."""
+        find = partial(stored.find, self.entry(key))
+        try:
+            return find() or together.compiled_by_team(self, key, find) or self.made(key, together.PATIENCE)
+        except LockHeld:  # by a process that does not come to an end
+            return self._compiled(key)
 
-    def _path(self, key: Any) -> Path | None:
-        folder, name = kernels_folder(), f"{self._name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}"
-        return None if folder is None else folder / name
+    def made(self, key: str, patience: float) -> stored.Code:
+        """The machine code for arguments of a key, compiled by one process: this one, or another that is at it.
+
+        Raises
+        ------
+        LockHeld : another process is at it for longer than `patience` seconds.
+        """
+        entry = self.entry(key)
+        with stored.making(entry, patience):
+            return stored.find(entry) or self._compiled(key)
+
+    def _compiled(self, key: str) -> stored.Code:
+        """Compile for arguments of a key, and put the machine code into the cache."""
+        with using_llvm():
+            from auparity.accelerated.numba.specialise import compiled
+
+            code = compiled(self._dispatcher(), of_key(key))
+        stored.keep(self.entry(key), code)
+        return code
+
+    def is_kept(self, key: str) -> bool:
+        """Whether machine code for arguments of a key is in the cache."""
+        return stored.find(self.entry(key)) is not None
+
+    def forget_locks(self) -> None:
+        """Of threads that a forked process does not have."""
+        self._lock = threading.Lock()
+
+    def entry(self, key: str) -> stored.Entry:
+        """Where the machine code for arguments of a key is kept."""
+        return stored.Entry(self.name, "\n".join((*self.depends_on(), key)))
+
+    def _dispatcher(self, **options: Any) -> Any:
+        """Numba's object for this kernel."""
+        from numba import njit
+
+        options = {"no_cfunc_wrapper": True, **self.options, **options}
+        return njit(nogil=True, error_model="numpy", **options)(self.py_func)
+
+    @cached_property
+    def _inner(self) -> Any:
+        """Numba's object for this kernel as a part of others, which Python does not call."""
+        return self._dispatcher(no_cpython_wrapper=True)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What Numba asks of an object that it finds in the code of another kernel."""
+        from numba import types
+
+        return types.Dispatcher(self._inner)
+
+    @property
+    def name(self) -> str:
+        """Module and function, for people who look into the folder of the cache."""
+        return f"{self.py_func.__module__.rpartition('.')[2]}.{self.py_func.__qualname__}"
+
+    def depends_on(self) -> tuple[str, ...]:
+        """What decides the machine code, besides the types of the arguments."""
+        options = repr(sorted((name, _in_one_order(value)) for name, value in self.options.items()))
+        place = f"{self.py_func.__module__}:{self.py_func.__code__.co_firstlineno}"
+        own = sources_hash(Path(self.py_func.__code__.co_filename).parent)
+        return (place, options, machine(), sources_hash(), own, constants_hash(self.py_func))
 
 
 @lru_cache(maxsize=1)
-def _warn_unsaved(folder: str, why: str | None) -> None:
-    warnings.warn(f"Compiled kernels cannot be kept in {folder} ({why}).", AuparityWarning, stacklevel=2)
+def _warn_unknown(why: str) -> None:
+    warnings.warn(
+        f"This Numba keeps its machine code in a way that auparity does not know ({why}): kernels are compiled anew in "
+        "every process, which takes up to a minute. Install a version that is known to work: pip install numba==0.68.*",
+        AuparityWarning, stacklevel=2,
+    )  # fmt: skip
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
-    _impl_class = _Results
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)
-        self._cache_file = Entries(self._impl.filename_base)
-
-    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        versions = (numba.__version__, llvmlite.__version__, sys.version_info[:2])
-        return (*super()._index_key(sig, codegen), versions, sources_hash(), constants_hash(self._py_func))
+def _in_one_order(option: Any) -> str:
+    return repr(sorted(option) if isinstance(option, set) else option)
 
 
 def constants_hash(function: Callable[..., Any]) -> str:
@@ -159,7 +210,7 @@ def _constants(function: Any, seen: set[Any]) -> Iterator[tuple[str, Any]]:
         else:
             parts = {name: value}
         for place, part in parts.items():
-            called = getattr(part, "py_func", None)
+            called = part.py_func if isinstance(part, Kernel) else None
             if isinstance(called, FunctionType):
                 yield from _constants(called, seen)
             elif isinstance(part, CONSTANTS):
@@ -174,27 +225,13 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def kernel(function: Callable[..., Any] | None = None, *, fastmath: bool | set[str] = False, **options: Any) -> Any:
-    """Decorator: a compiled function that holds no GIL and is cached on disk, where there is a place for it.
+    """Decorator: a `Kernel`.
 
     `fastmath` stays off unless a kernel says why its sums may be reordered: results must not depend on what the
     compiler finds fast today.
     """
 
-    def compile_lazily(f: Callable[..., Any]) -> Any:
-        dispatcher = njit(nogil=True, error_model="numpy", fastmath=fastmath, **options)(f)
-        dispatcher._cache = _Cache(f)
-        return dispatcher
+    def compile_lazily(f: Callable[..., Any]) -> Kernel:
+        return Kernel(f, {"fastmath": fastmath, **options})
 
     return compile_lazily if function is None else compile_lazily(function)
-
-
-@intrinsic
-def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
-    """a * b + c with one rounding, as the C++ program's compiler contracts it; all of one float type."""
-    if not (a == b == c and a in (types.float32, types.float64)):
-        return None
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        return builder.fma(*args)
-
-    return a(a, b, c), generate

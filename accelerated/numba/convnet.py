@@ -261,12 +261,14 @@ class Network:
     def _taps(self, inputs: int, kernel_y: int, kernel_x: int, height: int, width: int) -> Array:
         """Where each tap of a convolution looks, relative to a position: (inputs * kernel_y * kernel_x,)."""
         key = (inputs, kernel_y, kernel_x, height, width)
-        if key not in self._offsets:
+        taps = self._offsets.get(key)  # held here: another thread may empty the cache at any time
+        if taps is None:
             if len(self._offsets) >= KEPT_SIZES:
                 self._offsets.clear()
             c, y, x = np.meshgrid(np.arange(inputs), np.arange(kernel_y), np.arange(kernel_x), indexing="ij")
-            self._offsets[key] = (c * height * width + y * width + x).reshape(-1)
-        return self._offsets[key]
+            taps = (c * height * width + y * width + x).reshape(-1)
+            self._offsets[key] = taps
+        return taps
 
     def _connection(self, step: _Step, maps: _Maps, count: int, lanes: int) -> tuple[_Maps, int]:
         if not lanes:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.numba.compile import fma, kernel
+from auparity.accelerated.numba.compile import kernel
+from auparity.accelerated.numba.fused import fma
 from auparity.errors import ContractError
 from auparity.reference import fhog as reference
 from auparity.reference.contracts import check_array

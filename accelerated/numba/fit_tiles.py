@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from auparity.accelerated.numba.deferred import cgutils, intrinsic, ir, types
+from auparity.accelerated.numba.fused import multiply_add
 
 DOUBLES = 8  #: of one vector
 SUMS = 16  #: partial sums of a shape, and floats of one of its vectors
 RIGID = 7  #: columns of `rigid_tile`: six parameters and the residual
 WIDEST = 6  #: vectors of an elimination tile
 
-FLOATS8, DOUBLES8 = ir.VectorType(ir.FloatType(), DOUBLES), ir.VectorType(ir.DoubleType(), DOUBLES)
-FLOATS16 = ir.VectorType(ir.FloatType(), SUMS)
+
+def _floats(count: int) -> ir.VectorType:
+    return ir.VectorType(ir.FloatType(), count)
+
+
+def _doubles() -> ir.VectorType:
+    return ir.VectorType(ir.DoubleType(), DOUBLES)
 
 
 def _data(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any) -> Any:
@@ -40,11 +43,6 @@ def _everywhere(builder: ir.IRBuilder, value: Any, kind: ir.VectorType) -> Any:
     return builder.shuffle_vector(first, undefined, lanes)
 
 
-def _fused(builder: ir.IRBuilder, a: Any, b: Any, c: Any, name: str) -> Any:
-    kind = ir.FunctionType(a.type, [a.type] * 3)
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.{name}"), [a, b, c])
-
-
 def _elimination_tile(vectors: int) -> Any:
     @intrinsic
     def elimination_tile(
@@ -58,24 +56,24 @@ def _elimination_tile(vectors: int) -> Any:
             matrix = _data(context, builder, sig.args[0], upper_)
             totals = _data(context, builder, sig.args[5], squares_)
             own = builder.gep(matrix, [builder.add(builder.mul(row_, stride_), first_)])
-            places = [_vector(builder, own, step, FLOATS8) for step in steps]
+            places = [_vector(builder, own, step, _floats(DOUBLES)) for step in steps]
             rest = [
-                cgutils.alloca_once_value(builder, builder.fpext(builder.load(place, align=4), DOUBLES8))
+                cgutils.alloca_once_value(builder, builder.fpext(builder.load(place, align=4), _doubles()))
                 for place in places
             ]
             with cgutils.for_range(builder, row_) as above:
                 line = builder.gep(matrix, [builder.mul(above.index, stride_)])
-                value = _everywhere(builder, builder.load(builder.gep(line, [row_])), FLOATS8)
+                value = _everywhere(builder, builder.load(builder.gep(line, [row_])), _floats(DOUBLES))
                 for v, step in enumerate(steps):
-                    entry = builder.load(_vector(builder, line, builder.add(first_, step), FLOATS8), align=4)
-                    product = builder.fpext(builder.fmul(value, entry), DOUBLES8)
+                    entry = builder.load(_vector(builder, line, builder.add(first_, step), _floats(DOUBLES)), align=4)
+                    product = builder.fpext(builder.fmul(value, entry), _doubles())
                     builder.store(builder.fsub(builder.load(rest[v]), product), rest[v])
-            scale = _everywhere(builder, factor_, DOUBLES8)
+            scale = _everywhere(builder, factor_, _doubles())
             for v, step in enumerate(steps):
-                entry = builder.fptrunc(builder.fmul(builder.load(rest[v]), scale), FLOATS8)
+                entry = builder.fptrunc(builder.fmul(builder.load(rest[v]), scale), _floats(DOUBLES))
                 builder.store(entry, places[v], align=4)
-                wide = builder.fpext(entry, DOUBLES8)
-                total = _vector(builder, totals, builder.add(first_, step), DOUBLES8)
+                wide = builder.fpext(entry, _doubles())
+                total = _vector(builder, totals, builder.add(first_, step), _doubles())
                 builder.store(builder.fadd(builder.load(total, align=8), builder.fmul(wide, wide)), total, align=8)
             return context.get_dummy_value()
 
@@ -111,19 +109,20 @@ def rigid_tile(
         table = _data(context, builder, sig.args[4], columns_)
         target = _data(context, builder, sig.args[5], out_)
         pair = [builder.gep(matrix, [builder.mul(row, length_)]) for row in (one_, two_)]
-        zero, index = ir.Constant(DOUBLES8, [0.0] * DOUBLES), length_.type
+        zero, index = ir.Constant(_doubles(), [0.0] * DOUBLES), length_.type
         sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(RIGID)] for _ in pair]
         eight = ir.Constant(index, DOUBLES)
         with cgutils.for_range(builder, builder.sdiv(length_, eight)) as along:
             at = builder.mul(along.index, eight)
             wide = [
-                builder.fpext(builder.load(_vector(builder, line, at, FLOATS8), align=4), DOUBLES8) for line in pair
+                builder.fpext(builder.load(_vector(builder, line, at, _floats(DOUBLES)), align=4), _doubles())
+                for line in pair
             ]
             for c in range(RIGID):
                 place = builder.add(builder.mul(length_, ir.Constant(index, c)), at)
-                factor = builder.load(_vector(builder, table, place, DOUBLES8), align=8)
+                factor = builder.load(_vector(builder, table, place, _doubles()), align=8)
                 for row, values in enumerate(wide):
-                    total = _fused(builder, values, factor, builder.load(sums[row][c]), "v8f64")
+                    total = multiply_add(builder, values, factor, builder.load(sums[row][c]))
                     builder.store(total, sums[row][c])
         for row in range(len(pair)):
             for c in range(RIGID):
@@ -155,16 +154,16 @@ def shape_tile(
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         mean_, modes_, count_, stride_, p_, first_, out_ = args
-        index, zero = count_.type, ir.Constant(FLOATS16, [0.0] * SUMS)
+        index, zero = count_.type, ir.Constant(_floats(SUMS), [0.0] * SUMS)
         table = builder.gep(_data(context, builder, sig.args[1], modes_), [first_])
         factors = _data(context, builder, sig.args[4], p_)
         sums = [cgutils.alloca_once_value(builder, zero) for _ in range(SUMS)]
 
         def add(mode: Any, lane: int) -> None:
-            factor = _everywhere(builder, builder.load(builder.gep(factors, [mode])), FLOATS16)
-            place = _vector(builder, table, builder.mul(mode, stride_), FLOATS16)
+            factor = _everywhere(builder, builder.load(builder.gep(factors, [mode])), _floats(SUMS))
+            place = _vector(builder, table, builder.mul(mode, stride_), _floats(SUMS))
             values = builder.load(place, align=4)
-            builder.store(_fused(builder, values, factor, builder.load(sums[lane]), "v16f32"), sums[lane])
+            builder.store(multiply_add(builder, values, factor, builder.load(sums[lane])), sums[lane])
 
         whole = builder.sdiv(count_, ir.Constant(index, SUMS))
         with cgutils.for_range(builder, whole) as group:
@@ -179,8 +178,10 @@ def shape_tile(
         partial = [builder.load(total) for total in sums]
         while len(partial) > 1:
             partial = [builder.fadd(a, b) for a, b in zip(partial[::2], partial[1::2], strict=True)]
-        centre = builder.load(_vector(builder, _data(context, builder, sig.args[0], mean_), first_, FLOATS16), align=4)
-        target = _vector(builder, _data(context, builder, sig.args[6], out_), first_, FLOATS16)
+        centre = builder.load(
+            _vector(builder, _data(context, builder, sig.args[0], mean_), first_, _floats(SUMS)), align=4
+        )
+        target = _vector(builder, _data(context, builder, sig.args[6], out_), first_, _floats(SUMS))
         builder.store(builder.fadd(centre, partial[0]), target, align=4)
         return context.get_dummy_value()
 

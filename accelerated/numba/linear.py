@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.numba.compile import fma, kernel
+from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.fit_tiles import (
     DOUBLES,
     WIDEST,
@@ -23,6 +23,7 @@ from auparity.accelerated.numba.fit_tiles import (
     elimination_tile_5,
     elimination_tile_6,
 )
+from auparity.accelerated.numba.fused import fma
 from auparity.reference.numerics import SMALLEST_PIVOT
 from auparity.reference.similarity import MAX_SWEEPS, ORTHOGONAL_ULPS
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.numba.compile import fma, kernel
+from auparity.accelerated.numba.compile import kernel
+from auparity.accelerated.numba.fused import fma
 from auparity.reference.fitting import GRID_STEP
 
 Array = npt.NDArray[Any]

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.checks import check_small
-from auparity.accelerated.numba.compile import fma, kernel
+from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.fit_tiles import SUMS, shape_tile
+from auparity.accelerated.numba.fused import fma
 from auparity.accelerated.numba.linear import (
     axis_angle_from_rotation,
     euler_from_rotation,

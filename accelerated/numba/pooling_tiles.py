@@ -7,11 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-
+from auparity.accelerated.numba.deferred import cgutils, intrinsic, ir, types
 from auparity.accelerated.numba.vectors import LANES, address, load, store
 
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from auparity.accelerated.numba.deferred import intrinsic, ir, types
+from auparity.accelerated.numba.fused import multiply_add
 
 PIXELS = 16  #: of one tile
 EDGE = 16  #: values that describe a triangle and a row to the tile
-FLOATS, BYTES = ir.VectorType(ir.FloatType(), PIXELS), ir.VectorType(ir.IntType(8), PIXELS)
 
 
 @intrinsic
@@ -31,7 +28,9 @@ def triangle_tile(typing_context: Any, edge: Any, in_rows: Any, column: Any, mas
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         edge_, in_rows_, column_, mask_, at_ = args
         values = context.make_array(sig.args[0])(context, builder, edge_).data
-        lanes = ir.VectorType(ir.IntType(32), PIXELS)
+        lanes, floats, octets = (
+            ir.VectorType(kind, PIXELS) for kind in (ir.IntType(32), ir.FloatType(), ir.IntType(8))
+        )
 
         def everywhere(value: Any) -> Any:
             kind = ir.VectorType(value.type, PIXELS)
@@ -44,22 +43,20 @@ def triangle_tile(typing_context: Any, edge: Any, in_rows: Any, column: Any, mas
         ) = (
             everywhere(builder.load(builder.gep(values, [ir.Constant(at_.type, k)]))) for k in range(EDGE)
         )  # fmt: skip
-        kind = ir.FunctionType(FLOATS, [FLOATS] * 3)
-        fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{PIXELS}f32")
         start = everywhere(builder.sitofp(column_, ir.FloatType()))
-        x = builder.fadd(start, ir.Constant(FLOATS, [float(k) for k in range(PIXELS)]))
-        of_a = builder.call(fma, [dx_a, from_b, builder.fmul(builder.fsub(bx, x), dy_a)])
-        of_b = builder.call(fma, [dx_b, from_a, builder.fmul(builder.fsub(ax, x), dy_b)])
-        of_c = builder.call(fma, [builder.fsub(ax, x), dy_c, down_c])
-        zero = ir.Constant(FLOATS, [0.0] * PIXELS)
+        x = builder.fadd(start, ir.Constant(floats, [float(k) for k in range(PIXELS)]))
+        of_a = multiply_add(builder, dx_a, from_b, builder.fmul(builder.fsub(bx, x), dy_a))
+        of_b = multiply_add(builder, dx_b, from_a, builder.fmul(builder.fsub(ax, x), dy_b))
+        of_c = multiply_add(builder, builder.fsub(ax, x), dy_c, down_c)
+        zero = ir.Constant(floats, [0.0] * PIXELS)
         passes = builder.fcmp_ordered("<=", x, last)
         for of, side in ((of_a, side_a), (of_b, side_b), (of_c, side_c)):
             passes = builder.and_(passes, builder.fcmp_ordered(">=", builder.fmul(of, side), zero))
         inside = builder.and_(builder.fcmp_ordered("<=", low, x), builder.fcmp_ordered("<=", x, high))
         covered = builder.and_(builder.and_(passes, inside), everywhere(builder.trunc(in_rows_, ir.IntType(1))))
         data = context.make_array(sig.args[3])(context, builder, mask_).data
-        place = builder.bitcast(builder.gep(data, [at_]), BYTES.as_pointer())
-        builder.store(builder.or_(builder.load(place, align=1), builder.zext(covered, BYTES)), place, align=1)
+        place = builder.bitcast(builder.gep(data, [at_]), octets.as_pointer())
+        builder.store(builder.or_(builder.load(place, align=1), builder.zext(covered, octets)), place, align=1)
         strays = builder.bitcast(builder.xor(passes, covered), ir.IntType(PIXELS))
         return builder.icmp_unsigned("!=", strays, ir.Constant(ir.IntType(PIXELS), 0))
 

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import binding, ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from auparity.accelerated.numba.deferred import cgutils, intrinsic, ir, types
+from auparity.accelerated.numba.fused import multiply_add
+from auparity.accelerated.numba.instructions import has_wide_registers
 
 LANES = 16  #: floats of one vector
-FLOAT, VECTOR = ir.FloatType(), ir.VectorType(ir.FloatType(), LANES)
 UNALIGNED = 4  # bytes
-
-
-def has_wide_registers() -> bool:
-    """Whether the processor has 32 registers of sixteen floats (AVX-512)."""
-    return bool(binding.get_host_cpu_features().get("avx512f", False))
-
 
 #: Neurons and vectors of positions of a correlation tile: as many accumulators as fit beside what is loaded.
 TILE_NEURONS, TILE_POSITIONS = (7, 3) if has_wide_registers() else (4, 1)
+
+
+def vector() -> ir.VectorType:
+    """The type of sixteen floats."""
+    return ir.VectorType(ir.FloatType(), LANES)
 
 
 def address(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, offset: Any) -> Any:
@@ -34,28 +31,21 @@ def address(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, of
 
 
 def load(builder: ir.IRBuilder, pointer: Any) -> Any:
-    typed = builder.bitcast(pointer, VECTOR.as_pointer())
+    typed = builder.bitcast(pointer, vector().as_pointer())
     return builder.load(typed, align=UNALIGNED)
 
 
 def store(builder: ir.IRBuilder, value: Any, pointer: Any) -> None:
-    typed = builder.bitcast(pointer, VECTOR.as_pointer())
+    typed = builder.bitcast(pointer, vector().as_pointer())
     builder.store(value, typed, align=UNALIGNED)
 
 
-def _broadcast(builder: ir.IRBuilder, pointer: Any) -> Any:
+def broadcast(builder: ir.IRBuilder, pointer: Any) -> Any:
     scalar = builder.load(pointer)
-    undefined = ir.Constant(VECTOR, ir.Undefined)
+    undefined = ir.Constant(vector(), ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
     mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     return builder.shuffle_vector(first, undefined, mask)
-
-
-def _fused(builder: ir.IRBuilder, a: Any, b: Any, c: Any) -> Any:
-    """a * b + c of vectors, rounded once."""
-    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
-    return builder.call(function, [a, b, c])
 
 
 def _correlation_tile(vectors: int) -> Any:
@@ -71,7 +61,7 @@ def _correlation_tile(vectors: int) -> Any:
 
         def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
             lines_, start_, plane_, window_, weights_, first_, rows_, columns_, out_, out_start_, out_neuron_ = args
-            zero, index = ir.Constant(VECTOR, [0.0] * LANES), start_.type
+            zero, index = ir.Constant(vector(), [0.0] * LANES), start_.type
             sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(vectors)] for _ in range(TILE_NEURONS)]
             base = address(context, builder, sig.args[0], lines_, start_)
             taps = address(context, builder, sig.args[4], weights_, first_)
@@ -82,9 +72,9 @@ def _correlation_tile(vectors: int) -> Any:
                 column = builder.gep(taps, [builder.mul(tap, ir.Constant(index, TILE_NEURONS))])
                 loaded = [load(builder, builder.gep(line, [ir.Constant(index, LANES * v)])) for v in range(vectors)]
                 for n in range(TILE_NEURONS):
-                    weight = _broadcast(builder, builder.gep(column, [ir.Constant(index, n)]))
+                    weight = broadcast(builder, builder.gep(column, [ir.Constant(index, n)]))
                     for v in range(vectors):
-                        builder.store(_fused(builder, weight, loaded[v], builder.load(sums[n][v])), sums[n][v])
+                        builder.store(multiply_add(builder, weight, loaded[v], builder.load(sums[n][v])), sums[n][v])
             target = address(context, builder, sig.args[8], out_, out_start_)
             for n in range(TILE_NEURONS):
                 row = builder.gep(target, [builder.mul(out_neuron_, ir.Constant(index, n))])
@@ -110,7 +100,7 @@ def copy_vector(typing_context: Any, source: Any, start: Any, minus: Any, out: A
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         source_, start_, minus_, out_, out_start_ = args
-        undefined = ir.Constant(VECTOR, ir.Undefined)
+        undefined = ir.Constant(vector(), ir.Undefined)
         first = builder.insert_element(undefined, minus_, ir.Constant(ir.IntType(32), 0))
         mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         values = load(builder, address(context, builder, sig.args[0], source_, start_))
@@ -121,9 +111,8 @@ def copy_vector(typing_context: Any, source: Any, start: Any, minus: Any, out: A
     return signature, generate
 
 
-#: Units of a product tile; with five vectors of positions 25 accumulators, with AVX2's sixteen registers they spill.
-TILE_UNITS = 5 if has_wide_registers() else 2
-MOST_VECTORS = 5
+#: Units and vectors of positions of a product tile: 25 accumulators, or twelve of AVX2's sixteen registers.
+TILE_UNITS, MOST_VECTORS = (5, 5) if has_wide_registers() else (6, 1)
 
 
 def _product_tile(vectors: int) -> Any:
@@ -140,7 +129,7 @@ def _product_tile(vectors: int) -> Any:
 
         def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
             weights_, first_, inputs_, start_, offsets_, depth_, out_, out_start_, out_stride_ = args
-            zero, index = ir.Constant(VECTOR, [0.0] * LANES), first_.type
+            zero, index = ir.Constant(vector(), [0.0] * LANES), first_.type
             sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(vectors)] for _ in range(TILE_UNITS)]
             taps = address(context, builder, sig.args[0], weights_, first_)
             base = address(context, builder, sig.args[2], inputs_, start_)
@@ -150,9 +139,9 @@ def _product_tile(vectors: int) -> Any:
                 loaded = [load(builder, builder.gep(row, [ir.Constant(index, LANES * v)])) for v in range(vectors)]
                 column = builder.gep(taps, [builder.mul(along.index, ir.Constant(index, TILE_UNITS))])
                 for unit in range(TILE_UNITS):
-                    weight = _broadcast(builder, builder.gep(column, [ir.Constant(index, unit)]))
+                    weight = broadcast(builder, builder.gep(column, [ir.Constant(index, unit)]))
                     for v in range(vectors):
-                        total = _fused(builder, weight, loaded[v], builder.load(sums[unit][v]))
+                        total = multiply_add(builder, weight, loaded[v], builder.load(sums[unit][v]))
                         builder.store(total, sums[unit][v])
             target = address(context, builder, sig.args[6], out_, out_start_)
             for unit in range(TILE_UNITS):
@@ -170,6 +159,4 @@ def _product_tile(vectors: int) -> Any:
 #: product_tile_V(weights, first, inputs, start, offsets, depth, out, out_start, out_stride): out[out_start + u *
 #: out_stride + lane] = sum over k < depth of weights[first + k * TILE_UNITS + u] * inputs[start + offsets[k] + lane],
 #: for TILE_UNITS units u and 16 V lanes. `offsets` int64: rows of a matrix, or the taps of a convolution.
-product_tile_1, product_tile_2, product_tile_3, product_tile_4, product_tile_5 = (
-    _product_tile(count) for count in range(1, MOST_VECTORS + 1)
-)
+product_tile_1, product_tile_2, product_tile_3, product_tile_4, product_tile_5 = map(_product_tile, range(1, 6))

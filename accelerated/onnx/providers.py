@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from auparity.accelerated.cache import LOCK, cache_folder, discard, entries, intact, seal
 from auparity.accelerated.registry import Device, PrecisionClass
+from auparity.cache import LOCK, cache_folder, discard, entries, intact, seal
 from auparity.models.file_lock import locked
 
 

@@ -32,13 +32,16 @@ __all__ = ["Failed", "Interrupted", "Worker", "WorkerDied", "Workers"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_NOTHING = object()
 POLL = 0.2  # s between calls while results are waited for
 PATIENCE = 60.0  # s that `close` gives running tasks to reach the end of their frame
 
 
 class WorkerDied(AuparityError):
-    """A worker process ended in the middle of a task."""
+    """A worker process ended in the middle of a task; `how` says by which signal or exit status."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"the process that worked on it died ({how}); the other inputs go on")
+        self.how = how
 
 
 class Failed(NamedTuple):
@@ -103,7 +106,7 @@ class _Seat:
             raise AuparityError(f"a worker process ended before it was ready ({how}). Use fewer processes.")
         self._start()
         self.task = None
-        return Answer("raised", WorkerDied(f"the process that worked on it died ({how}); the other inputs go on"))
+        return Answer("raised", WorkerDied(how))
 
     def leave(self, patience: float) -> None:
         """Ask the process to end, and kill it if it does not end within `patience` seconds."""
@@ -115,6 +118,53 @@ class _Seat:
             self.process.join()
         self.line.close()
         self.process.close()
+
+
+class Tasks:
+    """Items that go to workers as these become free; whoever hands them out decides which is next, and when.
+
+    Parameters
+    ----------
+    task : a function of a module, called as `task(worker, item)`.
+    """
+
+    def __init__(self, workers: Workers, task: Callable[[Worker, Any], Any]) -> None:
+        self._workers, self._task = workers, task
+        self._indices: dict[int, int] = {}  # as `give` got them, by number of the task
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a worker is free, and the work was not stopped."""
+        return not self._workers.stopped and any(seat.task is None for seat in self._workers.seats)
+
+    @property
+    def busy(self) -> bool:
+        """Whether answers will come."""
+        return any(seat.task in self._indices for seat in self._workers.seats)
+
+    def give(self, index: int, item: Any) -> None:
+        """Send an item to a free worker; its answer comes with this index."""
+        seat = next(seat for seat in self._workers.seats if seat.task is None)
+        number = self._workers.next_number()
+        self._indices[number] = index
+        seat.give(number, self._task, item)
+
+    def collect(self, patience: float) -> list[tuple[int, Any]]:
+        """``(index, result or Failed)`` of tasks that have ended, after waiting for one at most `patience` s.
+
+        Raises
+        ------
+        AuparityError : a process cannot be started.
+        """
+        busy, answers = [seat for seat in self._workers.seats if seat.task is not None], []
+        connection.wait([ready for seat in busy for ready in (seat.line, seat.process.sentinel)], patience)
+        for seat in busy:
+            number = seat.task
+            answer = seat.look()
+            if answer is not None and number in self._indices:  # else to an earlier call
+                value = Failed(answer.value) if answer.kind == "raised" else answer.value
+                answers.append((self._indices[number], value))
+        return answers
 
 
 class Workers:
@@ -145,11 +195,11 @@ class Workers:
         require_may_start_processes()
         self._board = Board(self.processes)
         shared, self._block = SharedObject.share(bundle)
-        self._seats: list[_Seat] = []
+        self.seats: list[_Seat] = []
         self._given = 0  # number of tasks sent in all calls, so that late answers are recognised
         try:
             recipe = Recipe(shared, dict(spec), options)
-            self._seats += [_Seat(number, recipe, self._board) for number in range(self.processes)]
+            self.seats += [_Seat(number, recipe, self._board) for number in range(self.processes)]
         except BaseException:
             self.close(at_once=True)
             raise
@@ -158,6 +208,16 @@ class Workers:
     def frames(self) -> int:
         """Frames that the tasks have counted so far."""
         return self._board.frames
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._board.stopped
+
+    def next_number(self) -> int:
+        """A number for a task that no other has."""
+        self._given += 1
+        return self._given
 
     def as_completed(
         self,
@@ -180,32 +240,20 @@ class Workers:
         Interrupted : `stop` was called before every task had begun; results of begun tasks have been returned before.
         AuparityError : the processes cannot be started.
         """
-        rest = iter(items)
-        indices: dict[int, int] = {}  # of items, by number of the task
+        tasks, rest = Tasks(self, task), enumerate(items)
+        following = next(rest, None)
         while True:
-            for seat in self._seats:
-                if seat.task is None and not self._board.stopped:
-                    try:
-                        item = next(rest)
-                    except StopIteration:
-                        break
-                    self._given += 1
-                    indices[self._given] = len(indices)
-                    seat.give(self._given, task, item)
-            busy = [seat for seat in self._seats if seat.task is not None]
-            if not any(seat.task in indices for seat in busy):
-                if self._board.stopped and next(rest, _NOTHING) is not _NOTHING:
-                    raise Interrupted("stopped before every task was begun")
+            while following is not None and tasks.has_room:
+                tasks.give(*following)
+                following = next(rest, None)
+            if following is None and not tasks.busy:
                 return
-            connection.wait([ready for seat in busy for ready in (seat.line, seat.process.sentinel)], POLL)
+            if self.stopped and not tasks.busy:
+                raise Interrupted("stopped before every task was begun")
+            answers = tasks.collect(POLL)
             if meanwhile is not None:
                 meanwhile()
-            for seat in busy:
-                number = seat.task
-                answer = seat.look()
-                if answer is None or number not in indices:  # an answer to an earlier call
-                    continue
-                yield indices[number], Failed(answer.value) if answer.kind == "raised" else answer.value
+            yield from answers
 
     def map(
         self,
@@ -238,9 +286,9 @@ class Workers:
     def close(self, *, at_once: bool = False) -> None:
         """End the processes and free the shared memory; running tasks end at their next frame, or `at_once`."""
         self.stop()
-        for seat in self._seats:
+        for seat in self.seats:
             seat.leave(0 if at_once else PATIENCE)
-        self._seats = []
+        self.seats = []
         self._block.close()
         with suppress(FileNotFoundError):  # closed twice
             self._block.unlink()

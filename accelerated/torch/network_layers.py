@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from auparity.reference.networks.layers import NORM_EPSILON
+from auparity.reference.networks.layers import NORM_EPSILON, Padding, sides
 
 Array = npt.NDArray[Any]
 
@@ -49,8 +49,10 @@ class TorchLayers:
     def __contains__(self, name: str) -> bool:
         return name in self.weights
 
-    def conv(self, maps: torch.Tensor, name: str, stride: int = 1, padding: int = 0) -> torch.Tensor:
+    def conv(self, maps: torch.Tensor, name: str, stride: int = 1, padding: Padding = 0) -> torch.Tensor:
         weight, bias = self.weights[f"{name}.weight"], self.weights.get(f"{name}.bias")
+        if isinstance(padding, tuple):  # PyTorch's own padding is the same on opposite sides
+            maps, padding = F.pad(maps, sides(padding) * 2), 0
         groups = maps.shape[1] if weight.shape[1] == 1 else 1
         return F.conv2d(maps, weight, bias, stride, padding, groups=groups)
 
@@ -93,7 +95,9 @@ class TorchLayers:
 
     def constant(self, values: Array, like: torch.Tensor) -> torch.Tensor:
         made = torch.as_tensor(np.asarray(values, np.float32), device=like.device)
-        return made.expand(len(like), -1, -1, -1)
+        made = made.expand(len(like), -1, -1, -1)
+        # In memory as the maps beside which it stands: joined with others it would bring slower layers with it.
+        return made.contiguous(memory_format=torch.channels_last) if self.training else made
 
     def above(self, maps: torch.Tensor, threshold: float) -> torch.Tensor:
         return (maps > threshold).to(maps.dtype)

@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auparity.cli.pipeline_options import add_model_options, open_chosen
+from auparity.errors import AuparityError
+
 if TYPE_CHECKING:
     from auparity.benchmarks.workloads import TimedWorkload
 
@@ -54,8 +57,7 @@ def add_parser(subparsers: Any) -> None:
         "--peers", nargs="?", const="", metavar="NAMES",
         help="on your own clips also OpenFace ($OPENFACE_BIN), pyfaceau, pyclnf, pymtcnn where they are installed",
     )  # fmt: skip
-    parser.add_argument("--models", metavar="SOURCE", help="for your own clips: as `auparity extract`")
-    parser.add_argument("--landmark-model", default="auto", choices=("auto", "clnf", "ceclm"), help="default: auto")
+    add_model_options(parser)  # for clips and images of the user's own; rendered workloads have the embedded models
     parser.add_argument(
         "--emulate-coreml", action="store_true",
         help="without a Mac: interpret the Core ML packages of coreml variants in NumPy; the times mean little",
@@ -72,6 +74,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--record", action="store_true", help="also keep the figures in reports/history, for the drift chart"
     )
+    parser.add_argument(
+        "--whole", action="store_true",
+        help="time whole processes on your own clips, in turns with OpenFace's program if $OPENFACE_BIN names it: from "
+        "the command to the first result, a further frame, CPU time, memory",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -85,7 +92,6 @@ def run(arguments: argparse.Namespace) -> int:
     from auparity.benchmarks.peers import named_peers
     from auparity.benchmarks.repeat_command import repeating
     from auparity.benchmarks.workloads import RENDERED
-    from auparity.errors import AuparityError
     from auparity.parity_tests.compare.provenance import provenance
     from auparity.reports.results.markdown import results_markdown
     from auparity.reports.results.stored import record
@@ -96,6 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("frames", "passes"):
         if getattr(arguments, name) < 2:
             raise AuparityError(f"--{name} {getattr(arguments, name)}: at least 2, so that there is a spread.")
+    if arguments.whole:
+        return _run_whole(arguments)
     works = _works(arguments)
     own = works[0].bundle if arguments.clips or arguments.photographs else None
     command = repeating("auparity bench", arguments.words, own, without=["--record"])
@@ -112,16 +120,51 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if results.passed else 1
 
 
+def _run_whole(arguments: argparse.Namespace) -> int:
+    """``auparity bench --whole``."""
+    from auparity.benchmarks.repeat_command import repeating
+    from auparity.benchmarks.whole import whole
+    from auparity.parity_tests.compare.provenance import provenance
+
+    if not arguments.clips or arguments.photographs or arguments.workload or arguments.peers is not None:
+        raise AuparityError("--whole is for clips of your own: name some, without --photographs, --workload, --peers.")
+    bundle = open_chosen(arguments)
+    models = arguments.models
+    if models and Path(models).exists():  # the processes are started elsewhere
+        models = str(Path(models).resolve())
+    given = {
+        "--models": models, "--detector": arguments.detector, "--landmarks": arguments.landmarks,
+        "--start": arguments.start, "--variants": (arguments.variants or [None])[0],
+    }  # fmt: skip
+    options = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    command = repeating("auparity bench", arguments.words, bundle, without=["--record"])
+    results = whole(
+        arguments.clips, bundle, options, provenance(command, yardstick=True), frames=arguments.frames,
+        passes=arguments.passes, output=arguments.output, progress=_tell,
+    )  # fmt: skip
+    for entry in results.speeds:
+        print(f"{entry.workload}, {entry.pipeline}: {entry.note}")
+    for skipped in results.skipped:
+        print(f"{skipped.what}: {skipped.why}")
+    print(f"Written: {arguments.output}")
+    return 0
+
+
 def _works(arguments: argparse.Namespace) -> list[TimedWorkload]:
     from auparity.benchmarks import workloads
+    from auparity.models.networks.chosen import AUTO, is_local
 
-    works = [
-        workloads.own(clip, arguments.models, arguments.landmark_model, arguments.frames) for clip in arguments.clips
-    ]
-    if arguments.photographs:
-        works.append(
-            workloads.own_photographs(arguments.photographs, arguments.models, arguments.landmark_model)
-        )  # fmt: skip
+    works: list[TimedWorkload] = []
+    if arguments.clips or arguments.photographs:
+        bundle = open_chosen(arguments)
+        networks = (arguments.detector, arguments.start) != (None, None) or not is_local(arguments.landmarks)
+        # A cold start opens the models anew, by what names them; networks are not named so.
+        opened_by = (arguments.models, arguments.landmarks or AUTO) if arguments.models and not networks else None
+        works = [workloads.of_clip(clip, bundle, arguments.frames, opened_by) for clip in arguments.clips]
+        if arguments.photographs:
+            works.append(workloads.own_photographs(arguments.photographs, bundle))
+    elif any((arguments.models, arguments.detector, arguments.landmarks, arguments.start)):
+        raise AuparityError("--models, --detector, --landmarks and --start are for clips and images of your own.")
     names = arguments.workload or ([] if works else list(workloads.DEFAULT))
     if "recorded" in names:
         works += workloads.recorded(arguments.frames)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from auparity.cli.pipeline_options import add_model_options, open_chosen
 from auparity.cli.types import whole
 from auparity.errors import AuparityError
 
@@ -43,8 +44,7 @@ def add_parser(subparsers: Any) -> None:
         "--precision", choices=("float32", "float16"), default="float32",
         help="precision of weights and layers; default: float32",
     )  # fmt: skip
-    parser.add_argument("--models", metavar="SOURCE", help="embedded, openface, a folder or a file")
-    parser.add_argument("--landmark-model", default="auto", choices=("auto", "clnf", "ceclm"), help="default: auto")
+    add_model_options(parser)
     parser.add_argument("--widen", action="store_true", help="CE-CLM layers of OpenFace's sizes (embedded bundle)")
     parser.add_argument(
         "--jobs", type=whole(1), metavar="N",
@@ -61,7 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry out ``auparity convert``; returns the exit code."""
     from auparity.accelerated.hardware import usable_cores
     from auparity.conversion.export import TARGETS, export, inspect
-    from auparity.models.sources import open_bundle
     from auparity.version import __version__
 
     if arguments.inspect is not None:
@@ -69,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.to is None or arguments.output is None:
         raise AuparityError("say what to write and where: --to onnx|coreml|tensorrt -o DIR (or --inspect FILE).")
-    bundle = open_bundle(arguments.models, arguments.landmark_model)
+    bundle = open_chosen(arguments)
     bundle = bundle.widen() if arguments.widen else bundle
     jobs = arguments.jobs or TARGETS[arguments.to].jobs or usable_cores()
     done = export(

@@ -24,9 +24,15 @@ class Tool(NamedTuple):
 TOOLS = {
     "fidelity": Tool("parity_tests.fidelity.run", "the reference against the C++ program on all recordings"),
     "truth": Tool("parity_tests.truth.run", "the embedded bundle against rendered ground truth"),
+    "truth-networks": Tool("parity_tests.truth.networks", "networks, MTCNN and local models against rendered truth"),
+    "real-faces": Tool("parity_tests.real.run", "a bundle against recordings of OpenFace on real footage"),
     "multi-view": Tool("parity_tests.truth.multi_view", "images: eleven starting orientations against one"),
     "persons": Tool("parity_tests.truth.persons", "person_id of rendered clips of several people"),
     "parallel": Tool("parity_tests.suite.parallel", "processes and threads against one process"),
+    "engines": Tool("parity_tests.suite.engines", "tables and time of short clips in processes and on a local Ray"),
+    "processors": Tool("parity_tests.processors.in_turns", "parity and speed on AVX2 without AVX-512, and without AVX"),
+    "arm64": Tool("parity_tests.processors.arm64", "AArch64 under emulation, against this x86-64"),
+    "shares": Tool("parity_tests.suite.shares", "what reading, tracking, measuring and writing take of an extraction"),
     "mutants": Tool("parity_tests.mutants", "change the code in small ways and see whether its tests notice"),
     "fuzz": Tool("parity_tests.fuzz.command", "give damaged files and arguments to everything that reads them"),
     "kills": Tool("parity_tests.kills", "kill extractions at random moments and check what they leave behind"),
@@ -35,10 +41,19 @@ TOOLS = {
     "throughput": Tool("benchmarks.throughput", "frames a second of processes, and of one stream over two threads"),
     "runtimes": Tool("benchmarks.runtimes", "time exported models in the installed runtimes"),
     "peers": Tool("benchmarks.peers.command", "time OpenFace and its Python ports beside auparity"),
+    "face-api": Tool(
+        "benchmarks.peers.face_api_package", "face-api's points beside those of its npm package (Node.js)"
+    ),
     "networks": Tool("benchmarks.networks", "what network detectors, landmarks and starts do to results and time"),
     "cold-start": Tool("benchmarks.cold", "import, first result and memory of a fresh process"),
     "train": Tool("models.synthetic.training.run", "train the embedded bundle anew"),
-    "train-networks": Tool("models.synthetic.training.networks", "train RetinaFace and PFLD on rendered faces"),
+    "seen-landmarks": Tool(
+        "parity_tests.truth.seen", "what OpenFace's models find in rendered clips of a morphable model"
+    ),
+    "fit-landmarks": Tool(
+        "models.synthetic.morphable.calibration", "rendered landmarks of a morphable model against a PDM's convention"
+    ),
+    "train-networks": Tool("models.synthetic.training.networks", "train the embedded networks on rendered faces"),
 }
 
 
@@ -51,7 +66,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description=f"Tools for developing auparity; `auparity dev TOOL --help` says more.\n\n{listing}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("tool", choices=TOOLS, metavar="TOOL")
+    parser.add_argument("tool", choices=list(TOOLS), metavar="TOOL", help="which one; they are listed above")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="arguments of the tool")
     parser.set_defaults(run=run)
 

@@ -71,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _kept() -> dict[str, str]:
     """Where kernels, models and results are kept on this machine, and why there."""
-    from auparity.accelerated.cache import cache_root, kernels_folder
+    from auparity.cache import cache_root, kernels_folder
+    from auparity.cache_upkeep import MEBIBYTE, folders, kept, size_of
     from auparity.models.networks.store import NETWORKS, installed
     from auparity.models.store import installed_openface, place
 
@@ -79,11 +80,12 @@ def _kept() -> dict[str, str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AuparityWarning)  # these lines say the same
         root, kernels = cache_root(), kernels_folder()
+        size = sum(entry.size for folder in folders().values() for entry in kept(folder)) / MEBIBYTE
     return {
-        "cache": str(root),
-        "kernels": str(kernels or "compiled at every start"),
+        "cache": f"{root}; {size:.1f} MiB, `auparity cache list` shows what it holds",
+        "kernels": f"{kernels}; {size_of(kept(kernels))}" if kernels else "compiled at every start",
         "OpenFace": str(installed_openface() or f"no models in {place()}"),
-        "networks": "; ".join(networks) or "none in the store (docs/networks.md)",
+        "networks": "; ".join(networks) or "none in the store; those of the embedded models only (docs/networks.md)",
     }
 
 

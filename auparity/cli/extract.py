@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auparity.cli.pipeline_options import add_face_options, add_pipeline_options, build_pipeline, check_face_options
-from auparity.cli.types import positive, whole
+from auparity.cli.types import output_place, positive, share, whole
 from auparity.errors import AuparityError
-from auparity.extraction.engines import BUILT_IN, PROCESSES, SERIAL, STREAMS
+from auparity.extraction.engines import BUILT_IN, PROCESSES, RAY, SERIAL, STREAMS
 
 if TYPE_CHECKING:
     from auparity.extraction.engines.choose import EngineChoice
@@ -43,29 +43,34 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_measuring_options(parser)
+    parser.set_defaults(run=partial(run, parser=parser))
+
+
+def add_measuring_options(parser: argparse.ArgumentParser) -> None:
+    """Inputs, and all options that say how they are measured."""
     parser.add_argument(
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help="video, image, folder of images, quoted wildcard or camera:N",
+        help="video, image, folder of images, quoted wildcard or camera:N; also addresses such as s3://bucket/*.mp4",
     )
     _add_input_options(parser)
     _add_model_options(parser)
     _add_engine_options(parser)
     _add_output_options(parser)
-    parser.set_defaults(run=partial(run, parser=parser))
 
 
 def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> int:
     """Carry out `auparity extract`; returns the exit code. `AuparityError` means that nothing was begun."""
     from auparity.cli.measure import measure
-    from auparity.extraction.progress import choose_reporter
-    from auparity.extraction.table_writers import require_pyarrow
+    from auparity.extraction.reporters import choose_reporter
+    from auparity.tables.arrow import require_pyarrow
 
-    jobs, notices = _plan(arguments, parser)
-    settings = _settings(arguments, parser)
+    jobs, notices = jobs_of(arguments, parser)
+    settings = settings_of(arguments, parser)
     check_jobs(jobs, settings, parser)
-    choice = _choose_engine(arguments, parser, len(jobs))
+    choice = choose_engine_of(arguments, parser, jobs, settings)
     if settings.table_format == "parquet":
         require_pyarrow()
     reporter = choose_reporter(arguments.quiet)
@@ -79,6 +84,14 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
 
 def _add_input_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("input")
+    group.add_argument(
+        "--list",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="inputs that a file lists: one a line, or a table (.csv, .tsv, .parquet) with a column path; its other "
+        "columns (subject, session, ...) go into the sidecars and may name tables; again for more lists",
+    )
     group.add_argument(
         "--photographs", action="store_true", help="a folder holds photographs, not the frames of a clip"
     )
@@ -146,18 +159,45 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
         type=whole(1),
         metavar="N",
         help=f"inputs at a time, each in a process of its own; with --engine {PROCESSES} as many as cores may be used "
-        "unless given, else 1",
+        f"unless given, with --engine {RAY} as many as the cluster has CPUs (GPUs), else 1",
+    )
+    group.add_argument(
+        "--split",
+        nargs="?",
+        type=whole(1),
+        const=0,
+        metavar="N",
+        help="one clip after the other, each over N processes (without N over all cores): parts that begin "
+        "some frames early; what the seams change is measured (docs/parallel.md). Write it after the inputs",
     )
     group.add_argument(
         "--streams", type=whole(1), metavar="N", help="inputs that advance together on a GPU (docs/gpu.md); default: 1"
+    )
+    group.add_argument(
+        "--share",
+        type=share,
+        metavar="K/N",
+        help="only every N-th input, from the K-th (1 to N): machines that are given the same inputs and another K "
+        "each do all of them together (docs/clusters.md)",
+    )
+    group.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help=f"with --engine {RAY}: the cluster, HOST:PORT or ray://HOST:PORT, auto for the one that runs on this "
+        "machine, or local for a new one here; default: RAY_ADDRESS of the environment, else local",
     )
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument(
-        "-o", "--output", type=Path, default=Path("processed"), metavar="DIR", help="default: ./processed"
-    )
+        "-o", "--output", type=output_place, default=Path("processed"), metavar="DIR",
+        help="folder, or address such as s3://bucket/results; default: ./processed",
+    )  # fmt: skip
+    group.add_argument(
+        "--scratch", type=Path, metavar="DIR",
+        help="folder for what is fetched from addresses, one input at a time; default: the system's temporary folder",
+    )  # fmt: skip
     group.add_argument(
         "--format", choices=("csv", "parquet"), default="csv", help="csv as OpenFace writes it; parquet is unrounded"
     )
@@ -171,7 +211,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--output-name",
         metavar="TEMPLATE",
         help='name of each table, without suffix, e.g. "{parent}_{stem}"; fields: {stem} (name without suffix), '
-        "{name} (with suffix), {parent} (the folder's name), {tree} (folders below the common one), {number} (from 1)",
+        "{name} (with suffix), {parent} (the folder's name), {tree} (folders below the common one), {number} (from 1), "
+        "and the columns of a --list",
     )
     group.add_argument(
         "--columns",
@@ -204,10 +245,11 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quiet", action="store_true", help="report problems and warnings only")
 
 
-def _plan(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> tuple[list[Job], list[str]]:
+def jobs_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> tuple[list[Job], list[str]]:
     """Jobs and notices; ends the program with the usage where the arguments make none or contradict each other."""
     from auparity.extraction.inputs import find_inputs
     from auparity.extraction.jobs import camera_job, plan_jobs
+    from auparity.extraction.lists import read_list
 
     names: list[str] = []
     camera: int | None = arguments.camera
@@ -219,32 +261,47 @@ def _plan(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> tup
             camera = int(number)
         else:
             names.append(name)
-    if camera is not None and names:
+    if camera is not None and (names or arguments.list):
         parser.error("a camera cannot be combined with other inputs")
     if arguments.seconds is not None and camera is None:
         parser.error("--seconds is for cameras; use --max-frames")
     if camera is not None:
         return [camera_job(camera)], []
-    if not names:
-        parser.error("no input: name a video, an image, a folder of images or --camera 0")
-    inputs = find_inputs(names, photographs=arguments.photographs, recursive=arguments.recursive)
+    if not names and not arguments.list:
+        parser.error("no input: name a video, an image, a folder of images, --list FILE or --camera 0")
     try:
-        return plan_jobs(inputs, keep_tree=arguments.keep_tree, template=arguments.output_name)
+        listed = [entry for source in arguments.list for entry in read_list(source)]
+        inputs = find_inputs(
+            names, listed=listed, photographs=arguments.photographs, recursive=arguments.recursive
+        )  # fmt: skip
+        # Tables are named before the inputs are shared, so that no two machines give one name to two of them.
+        jobs, notices = plan_jobs(inputs, keep_tree=arguments.keep_tree, template=arguments.output_name)
+        first, step = arguments.share or (0, 1)
+        return jobs[first::step], notices
     except AuparityError as error:
         parser.error(str(error))
 
 
-def _choose_engine(arguments: argparse.Namespace, parser: argparse.ArgumentParser, jobs: int) -> EngineChoice:
+def choose_engine_of(
+    arguments: argparse.Namespace, parser: argparse.ArgumentParser, jobs: list[Job], settings: ExtractionSettings
+) -> EngineChoice:
     """The engine that the arguments name; ends the program with the usage where they contradict each other."""
     from auparity.extraction.engines.choose import choose_engine
+    from auparity.extraction.engines.split import unsplittable_reason
 
+    if arguments.split is not None and (reason := unsplittable_reason(jobs, settings)):
+        parser.error(f"--split: {reason}")
     try:
-        return choose_engine(arguments.engine, processes=arguments.processes, streams=arguments.streams, jobs=jobs)
+        return choose_engine(
+            arguments.engine, processes=arguments.processes, streams=arguments.streams, split=arguments.split,
+            ray_address=arguments.ray_address, jobs=len(jobs),
+        )  # fmt: skip
     except AuparityError as error:
         parser.error(str(error))
 
 
-def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> ExtractionSettings:
+def settings_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> ExtractionSettings:
+    """The settings that the arguments name; ends the program with the usage where they contradict each other."""
     from auparity.extraction.sidecars import Intrinsics
     from auparity.extraction.types import ExtractionSettings
     from auparity.media import MAX_PIXELS
@@ -258,10 +315,13 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         parser.error(f"--face {arguments.face} has AUs calibrated to the person: leave --static-aus out")
     if (cx is None) != (cy is None):
         parser.error("--cx and --cy go together")
-    if arguments.output.exists() and not arguments.output.is_dir():
+    remote = isinstance(arguments.output, str)
+    if not remote and arguments.output.exists() and not arguments.output.is_dir():
         parser.error(f"-o {arguments.output}: is not a directory")
     return ExtractionSettings(
-        output_dir=arguments.output,
+        output_dir=Path("processed") if remote else arguments.output,
+        output_address=arguments.output if remote else "",
+        scratch=arguments.scratch,
         table_format=arguments.format,
         intrinsics=Intrinsics(fx, fx if fy is None else fy, cx, cy),
         max_frames=arguments.max_frames,
@@ -271,6 +331,7 @@ def _settings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         fps=arguments.fps,
         max_pixels=MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels,
         multi_view=arguments.multi_view,
+        split=arguments.split is not None,
         faces=arguments.faces,
         face=arguments.face,
         aus=arguments.aus,

@@ -61,13 +61,13 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     """Carry out `auparity live`; returns the exit code."""
     from auparity.accelerated.one_thread import find_libraries, one_blas_thread
     from auparity.extraction.jobs import StopSwitch
-    from auparity.extraction.table_writers import require_pyarrow
     from auparity.extraction.types import ExtractionSettings
     from auparity.live.measure import Origin
     from auparity.live.run import Live, run_live
     from auparity.live.server import require_live
     from auparity.media import ASSUMED_FPS, CameraStream, FrameSource, open_clip, printable
     from auparity.reference.face_choice import PersonChoice
+    from auparity.tables.arrow import require_pyarrow
 
     if arguments.file is not None and arguments.camera is not None:
         parser.error("a camera cannot be combined with a file")

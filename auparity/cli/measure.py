@@ -40,6 +40,7 @@ def measure(
     AuparityError : nothing was begun.
     """
     from auparity.accelerated.one_thread import find_libraries, one_blas_thread
+    from auparity.extraction.failure_recorder import FailureRecorder
     from auparity.extraction.jobs import EXIT_INTERRUPTED, StopSwitch, exit_code, summary
     from auparity.extraction.outputs.clip_outputs import check_pipeline
     from auparity.media import prestart, printable
@@ -54,8 +55,8 @@ def measure(
             settings = replace(settings, warnings=tuple(warnings))
             find_libraries()
             runner = engine(pipeline)
-            with one_blas_thread():
-                outcomes = runner.run(jobs, settings, reporter, stop)
+            with one_blas_thread(), FailureRecorder(reporter, settings, jobs) as recorder:
+                outcomes = runner.run(jobs, settings, recorder, stop)
     except KeyboardInterrupt:
         reporter.say(
             f"Stopped. Rows of an unfinished clip are in {printable(settings.output_dir)}, in the file that ends in "

@@ -14,9 +14,9 @@ from auparity.cli import render as cli_render
 if TYPE_CHECKING:
     from auparity.models.manifest import ManifestFile
 
-OPENFACE, RETINAFACE = "openface", "retinaface"
+OPENFACE = "openface"
 #: Networks that have a file each; names as in `auparity.models.networks.store.NETWORKS`.
-NETWORKS = (RETINAFACE, "pfld", "mobilefacenet", "star")
+NETWORKS = ("retinaface", "pfld", "mobilefacenet", "star", "face-api")
 SETS = (OPENFACE, *NETWORKS)
 MEBIBYTE = 1 << 20
 
@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("models", help="fetch, list and verify model files", description=__doc__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     fetch = commands.add_parser("fetch", help="download model files from their official addresses")
-    fetch.add_argument("set", choices=SETS)
+    fetch.add_argument("set", choices=SETS, help="which models")
     fetch.add_argument("--from", dest="file", type=Path, metavar="FILE", help="networks: put this file in place")
     fetch.add_argument("--accept-license", action="store_true", help="say that you accept OpenFace's licence")
     fetch.add_argument("--dir", type=Path, metavar="DIR", help="store the files there instead of in the shared cache")
@@ -38,14 +38,14 @@ def add_parser(subparsers: Any) -> None:
     verify.add_argument("dir", nargs="?", metavar="DIR", help='default: the shared cache; "embedded" is possible')
     verify.set_defaults(run=run_verify)
     export = commands.add_parser("export", help="write a bundle as files that OpenFace reads")
-    export.add_argument("dir", type=Path, metavar="DIR")
+    export.add_argument("dir", type=Path, metavar="DIR", help="folder to write into; created if needed")
     export.add_argument("--format", choices=("openface",), default="openface", help="OpenFace's own layout and formats")
     export.add_argument("--models", metavar="SOURCE", default="embedded", help="default: embedded")
     export.add_argument("--force", action="store_true", help="write into a folder that is not empty")
     export.set_defaults(run=run_export)
     cli_render.add_render(commands)
     path = commands.add_parser("path", help="print the folder of the models, or the file of a network")
-    path.add_argument("set", nargs="?", choices=SETS, default="openface")
+    path.add_argument("set", nargs="?", choices=SETS, default="openface", help="which models; default: openface")
     path.set_defaults(run=run_path)
 
 
@@ -73,7 +73,7 @@ def run_fetch(arguments: argparse.Namespace) -> int:
 
 def _fetch_network(arguments: argparse.Namespace) -> int:
     from auparity.errors import AuparityError
-    from auparity.models.networks import store
+    from auparity.models.networks import packages, store
 
     name: str = arguments.set
     if arguments.dir is not None or arguments.mirror is not None:
@@ -81,12 +81,12 @@ def _fetch_network(arguments: argparse.Namespace) -> int:
     if arguments.file is not None:
         print(f"{store.NETWORKS[name].title} is in {store.put(name, arguments.file)}.")
         return 0
-    if name != RETINAFACE:
+    if name not in packages.PACKAGES:
         raise AuparityError(f"{store.NETWORKS[name].title} cannot be fetched. {store.advice(name)}")
-    manifest = store.retinaface_manifest()
+    manifest = packages.manifest_of(name)
     with _Progress(manifest.size) as progress:
-        path, fetched = store.fetch_retinaface(
-            progress=progress.report,
+        path, fetched = store.fetch(
+            name, progress=progress.report,
             waiting=lambda: print("Another program is writing to this folder; waiting for it.", file=sys.stderr),
         )  # fmt: skip
     done = f"fetched from {manifest.name} {manifest.version}, {manifest.licence}" if fetched else "it was there"
@@ -159,7 +159,10 @@ def run_list(arguments: argparse.Namespace) -> int:
         f"embedded {bundle.meta.version}  {path.stat().st_size / MEBIBYTE:.0f} MiB  {path}  "
         f"(hash {archive.stored_hash(path)[:SHORT_HASH]})"
     )
-    print(f"  licence: {bundle.meta.licence}; for rendered faces only")
+    for name in embedded.NETWORKS:
+        path = embedded.network_path(name)
+        print(f"  {name}  {path.stat().st_size / MEBIBYTE:.1f} MiB  {path}")
+    print(f"  licence: {bundle.meta.licence}; how well they measure real faces: docs/real-faces.md")
     return 0
 
 

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace, *, parser: argparse.ArgumentParser) -> in
     from auparity.cli.measure import measure
     from auparity.extraction.openface.options import UsageError, help_of, parse
     from auparity.extraction.openface.translation import inputs_of, settings_of
-    from auparity.extraction.progress import choose_reporter
+    from auparity.extraction.reporters import choose_reporter
     from auparity.media import printable
 
     if any(word in HELP for word in arguments.options):

@@ -22,7 +22,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGrou
         "--models",
         metavar="SOURCE",
         help='folder of OpenFace 2.2\'s models, "openface" for those fetched by `auparity models`, or "embedded" for '
-        "those that come with auparity (for rendered faces only); default: OpenFace's where they were fetched",
+        "those that come with auparity (no licence needed, less accurate); default: OpenFace's where they were fetched",
     )
     group.add_argument(
         "--detector",
@@ -36,13 +36,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGrou
         metavar="WHICH",
         help="what finds landmarks: ceclm or clnf of OpenFace's models (auto, the default: CE-CLM where its files are "
         "there, else CLNF); or a network, whose landmarks are an approximation of OpenFace's: pfld, mobilefacenet, "
-        "star, or a published file (docs/networks.md)",
+        "star, face-api, or a published file (docs/networks.md)",
     )
     group.add_argument(
         "--start",
         metavar="NETWORK",
-        help="ceclm and clnf: fit a new face once, from the landmarks of this network (pfld, mobilefacenet, star or a "
-        "file), in place of OpenFace's eleven head orientations",
+        help="ceclm and clnf: fit a new face once, from the landmarks of this network (pfld, mobilefacenet, star, "
+        "face-api or a file), in place of OpenFace's eleven head orientations",
     )
     return group
 

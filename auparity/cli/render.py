@@ -6,9 +6,12 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auparity.errors import AuparityError
+
+if TYPE_CHECKING:
+    from auparity.models.synthetic.heads import Heads
 
 #: Training never uses this seed or larger ones.
 HELD_OUT_SEED = 3_000_000
@@ -33,6 +36,9 @@ def add_render(commands: Any) -> None:
     )
     parser.add_argument("--size", type=_size, default=(320, 240), metavar="WxH", help="pixels (default: 320x240)")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the clip")
+    parser.add_argument(
+        "--faces", type=Path, metavar="MODEL", help="show a person of this morphable model (docs/embedded.md)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace another rendered clip in that folder")
     parser.set_defaults(run=run_render)
 
@@ -40,11 +46,17 @@ def add_render(commands: Any) -> None:
 def run_render(arguments: argparse.Namespace) -> int:
     """``auparity models render``."""
     from auparity.models.synthetic.clip_folder import TRUTH, write_clip
+    from auparity.models.synthetic.render import DRAWN
 
     if arguments.frames < 1:
         raise AuparityError(f"--frames {arguments.frames}: a clip has at least one frame.")
     if arguments.seed < 0:
         raise AuparityError(f"--seed {arguments.seed}: seeds are whole numbers from 0.")
+    heads: Heads = DRAWN
+    if arguments.faces is not None:
+        from auparity.models.synthetic.morphable.heads import morphable_heads  # needs Numba and the model's file
+
+        heads = morphable_heads(arguments.faces)
     last_report = time.monotonic()
 
     def progress(done: int, total: int) -> None:
@@ -55,7 +67,7 @@ def run_render(arguments: argparse.Namespace) -> int:
 
     table = write_clip(
         arguments.output, arguments.seed, arguments.frames,
-        canvas=arguments.size, overwrite=arguments.overwrite, progress=progress,
+        canvas=arguments.size, overwrite=arguments.overwrite, progress=progress, heads=heads,
     )  # fmt: skip
     camera = table.meta.camera
     print(f"{arguments.output}: {len(table)} frames of {table.meta.width}x{table.meta.height} px, truth in {TRUTH}")

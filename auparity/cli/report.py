@@ -1,9 +1,18 @@
-"""``auparity report``: pages of extracted clips, and pages of parity runs and benchmarks.
+"""``auparity report``: pages of extracted clips, of studies of many, and of parity runs and benchmarks.
 
 Tables of ``auparity extract``: the sidecar says which clip a table was made from. A rendered clip has its truth beside
-its frames, and then every figure is compared with it. Writes ``NAME.overlay.webm``, ``NAME.overlay.jpg`` and
-``NAME.html`` beside the table; for an image only ``NAME.overlay.jpg``. The page of a clip of several people (``auparity
-extract --faces``, or OpenFace's FaceLandmarkVidMulti) has a choice of person, and is not compared with a truth.
+its frames, and then every figure is compared with it. Writes ``NAME.html`` beside the table: one page with the clip,
+landmarks, head axes and gaze drawn over it, and every measurement over time. It holds the clip itself if browsers play
+it and it is not large (large ones are linked), and of other clips and folders of images a small video. The page of a
+clip of several people (``auparity extract --faces``, or OpenFace's FaceLandmarkVidMulti) has a choice of person, and is
+not compared with a truth. With ``--overlay`` also ``NAME.overlay.webm``, or of images ``NAME.overlay.jpg``: pictures
+with the marks drawn into them.
+
+Folders of tables, or a data set of ``auparity dataset``: besides the pages of clips that have none yet, one page of all
+of them, ``study.html`` in the first folder: quality, action units by group, what stands out, and a table to filter and
+sort. Groups are labels of the clips, which ``--labels`` adds from a list (CSV). Clips of a data set get no pages.
+Folders and data sets may be at addresses such as ``s3://bucket/results``: what the page needs is copied to this
+machine, the page is written into the current folder, and their clips get no pages.
 
 Result files of ``auparity parity`` and ``auparity bench``: one page of all named files, ``NAME.html`` (self-contained,
 works offline, can be printed), with ``NAME.md`` for a pull request, ``NAME.junit.xml`` for CI and pictures in
@@ -14,22 +23,23 @@ works offline, can be printed), with ``NAME.md`` for a pull request, ``NAME.juni
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
 import sys
-from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from auparity.errors import AuparityError
+from auparity.cli.types import path_or_address, whole
+from auparity.errors import AddressError, AuparityError, VariantUnavailable
 
 if TYPE_CHECKING:
-    from auparity.reports.clips.sidecar import Landmarks, Sidecar, Source
+    from auparity.cli.clip_report import Written
+    from auparity.cli.study_report import StudyReport
 
-ASSUMED_FPS = 30.0
 _EPILOG = """\
 examples:
-  auparity report out/                                  a page and an overlay for every table in a folder
+  auparity report out/                                  a page of the study, and one for every table in the folder
+  auparity report out/ --no-clip-pages --labels study.csv   of the study only, with labels from a list
+  auparity report s3://bucket/results -o study.html     of the study only, of results at an address
+  auparity report out/face.csv --overlay                and a video with the landmarks drawn into it
   auparity report results/parity.json results/bench.json -o report.html
 
 exit status: 0 good (also if the reported run failed), 1 something could not be read or drawn, 2 usage"""
@@ -44,51 +54,142 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "tables",
         nargs="+",
-        type=Path,
+        type=path_or_address,
         metavar="FILE",
-        help="tables (CSV, Parquet) or folders of them, or result files (JSON)",
+        help="tables (CSV, Parquet), folders of them or a data set (also at addresses), or result files (JSON)",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="PAGE", help="page of result files; default: NAME.html")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="PAGE",
+        help="page of the study, or of result files; default: study.html in the folder (in the current one for "
+        "results at an address), or NAME.html",
+    )  # fmt: skip
+    parser.add_argument(
+        "--labels", metavar="LIST",
+        help="CSV, TSV or Parquet file with a column path, clip or name, whose other columns become labels of clips",
+    )  # fmt: skip
+    parser.add_argument(
+        "--within", metavar="LABEL",
+        help="what stands out of a study is compared within clips of the same label, as condition; default: with all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--clip-pages", action=argparse.BooleanOptionalAction, default=True,
+        help="of folders, make also the pages of clips that have none yet; default: yes",
+    )  # fmt: skip
+    parser.add_argument(
+        "--processes", type=whole(1), metavar="N", help="processes that read tables of a study; default: as many as pay"
+    )
+    parser.add_argument(
+        "--scratch", type=Path, metavar="DIR",
+        help="folder in which copies of what is at addresses are kept, so that the next run fetches what has changed; "
+        "default: the system's temporary folder, and nothing is kept",
+    )  # fmt: skip
     parser.add_argument("--clip", type=Path, help="video or folder of images, if the sidecar does not name it")
     parser.add_argument("--truth", type=Path, metavar="CSV", help="truth.csv, if it is not beside the frames")
+    parser.add_argument(
+        "--overlay", action="store_true", help="also write a video (of images a picture) with the marks drawn into it"
+    )
     parser.set_defaults(run=run)
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was made of one table."""
-
-    page: Path  #: what to look at first
-    video: Path | None
-    with_truth: bool
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out ``auparity report``; 1 when a table could not be reported on (the others are)."""
-    files = [path for path in arguments.tables if path.suffix == ".json"]
+    here = [path for path in arguments.tables if isinstance(path, Path)]
+    files = [path for path in here if path.suffix == ".json"]
+    folders = [str(path) for path in arguments.tables if not isinstance(path, Path) or path.is_dir()]
+    _refuse_files_at_addresses([path for path in arguments.tables if not isinstance(path, Path)])
+    if not folders and (arguments.labels, arguments.within, arguments.processes) != (None, None, None):
+        raise AuparityError("--labels, --within and --processes are for the page of a study; name folders of tables.")
     if files:
         if len(files) != len(arguments.tables):
             raise AuparityError("tables and result files cannot be reported on together; name one kind at a time.")
         return report_results(files, arguments.output)
-    if arguments.output is not None:
-        raise AuparityError("-o names the page of result files; pages of tables are written beside them.")
-    tables = [pair for path in arguments.tables for pair in (_tables_in(path) if path.is_dir() else [(path, True)])]
+    if arguments.output is not None and not folders:
+        raise AuparityError("-o names the page of a study or of result files; pages of tables are written beside them.")
+    from auparity.cli.study_report import folders_here
+
+    with folders_here(folders, arguments.scratch) as copies:
+        return _report(arguments, copies)
+
+
+def _refuse_files_at_addresses(addresses: list[str]) -> None:
+    for address in addresses:
+        if PurePosixPath(address).suffix in (".csv", ".parquet", ".json"):
+            raise AddressError(
+                address, "only folders and data sets are read from addresses",
+                "Copy the file to this machine (a table with its sidecar, NAME.csv.json), or name the folder.",
+            )  # fmt: skip
+
+
+def _report(arguments: argparse.Namespace, folders: dict[Path, str]) -> int:
+    """The pages of tables and folders that are on this machine; `folders` with how each was named."""
+    tables = _tables(arguments, folders)
     if (arguments.clip, arguments.truth) != (None, None) and len(tables) != 1:
         raise AuparityError(f"--clip and --truth are for one table; there are {len(tables)}.")
+    study, failed = _study(arguments, folders)
+    told = set() if study is None else set(study.study.problems)
+    try:
+        written, not_reported = _report_clips(arguments, tables, told)
+    finally:  # also after Ctrl-C: links to the pages that are there
+        if study is not None:
+            study.write()
+    if study is not None:
+        print(f"Look at {study.page}")
+    for made in written:
+        print("\n    and ".join([f"Look at {made.page}", *map(str, made.beside)]))
+    if not_reported:
+        print(
+            f"{not_reported} of {len(tables)} tables could not be reported on; see the errors above.", file=sys.stderr
+        )
+    return 1 if failed or not_reported else 0
+
+
+def _tables(arguments: argparse.Namespace, folders: dict[Path, str]) -> list[tuple[Path, bool]]:
+    """The tables that get pages, and whether the user named each; none of those that are copies."""
+    from auparity.cli.study_report import check_folders
+    from auparity.dataset.find import described_tables
+
+    data_set = check_folders(folders)
+    named = [(path, True) for path in arguments.tables if isinstance(path, Path) and path not in folders]
+    if data_set or not arguments.clip_pages:
+        return named
+    here = [folder for folder, name in folders.items() if str(folder) == name]
+    return named + [(table, False) for folder in here for table in described_tables(folder)]
+
+
+def _study(arguments: argparse.Namespace, folders: dict[Path, str]) -> tuple[StudyReport | None, bool]:
+    """The page of the folders, written before the pages of clips are made, and whether something failed."""
+    from auparity.cli.study_report import StudyReport, StudyRequest
+
+    if not folders:
+        return None, False
+    study = StudyReport(
+        StudyRequest(folders, arguments.output, arguments.labels, arguments.within, arguments.processes)
+    )
+    for problem in study.study.problems:
+        print(f"auparity: error: {problem}", file=sys.stderr)
+    study.write()
+    return study, bool(study.study.problems)
+
+
+def _report_clips(
+    arguments: argparse.Namespace, tables: list[tuple[Path, bool]], told: set[str]
+) -> tuple[list[Written], int]:
+    """The pages of tables that need one, and how many could not be made; errors that were `told` are not repeated."""
+    from auparity.cli.clip_report import report_clip
+
     written, failed = [], 0
-    for table, named in tables:
+    for place, (table, named) in enumerate(tables, 1):
         try:
             if named or _is_due(table):
-                made = report_clip(table, clip=arguments.clip, truth=arguments.truth)
+                if len(tables) > 1:
+                    print(f"[{place}/{len(tables)}] {table}", file=sys.stderr)
+                made = report_clip(table, clip=arguments.clip, truth=arguments.truth, overlay=arguments.overlay)
                 written += [] if made is None else [made]
         except (AuparityError, OSError) as error:  # OSError: disk full, or no permission to write beside the table
-            print(f"auparity: error: {error}", file=sys.stderr)
+            if str(error) not in told:
+                print(f"auparity: error: {error}", file=sys.stderr)
             failed += 1
-    for made in written:
-        print(f"Look at {made.page}" + ("" if made.video is None else f"\n    and {made.video}"))
-    if failed:
-        print(f"{failed} of {len(tables)} tables could not be reported on; see the errors above.", file=sys.stderr)
-    return 1 if failed else 0
+    return written, failed
 
 
 def report_results(files: list[Path], page: Path | None) -> int:
@@ -112,194 +213,27 @@ def report_results(files: list[Path], page: Path | None) -> int:
     write_results_page(results, kept, page)
     page.with_suffix(".md").write_text("\n".join(results_markdown(run) for run in results), encoding="utf-8")
     write_junit(results, page.with_suffix(".junit.xml"))
-    plots = write_plots(results, page.with_name(f"{page.stem}-plots"))
+    try:
+        plots = write_plots(results, page.with_name(f"{page.stem}-plots"))
+    except VariantUnavailable as error:  # the page says the same
+        plots = []
+        print(f"auparity: no plots beside the page: {error}", file=sys.stderr)
     print(f"Look at {page}\n    and {page.with_suffix('.md')}, {page.with_suffix('.junit.xml')}, {len(plots)} plots")
     return 0
 
 
-def report_clip(table: Path, *, clip: Path | None = None, truth: Path | None = None) -> Written | None:
-    """Overlay and page of one table (of an image only the overlay); None, with a message, for a table without rows.
-
-    Raises
-    ------
-    AuparityError : the clip is unknown or does not belong to the table, or something cannot be read.
-    """
-    from auparity.media import open_clip, read_image
-    from auparity.models.synthetic.clip_folder import TRUTH
-    from auparity.reports.clips.overlay import SUFFIX, write_overlay, write_photograph
-    from auparity.reports.clips.page import write_page
-    from auparity.reports.clips.sidecar import read_sidecar
-    from auparity.reports.clips.table import read_result_table
-
-    sidecar = read_sidecar(table)
-    result = read_result_table(table)
-    if not len(result):
-        print(f"{table}: has no rows, so there is nothing to draw.", file=sys.stderr)
-        return None
-    clip = clip or _clip_of(table, sidecar)
-    if result.photograph:
-        picture = _beside(table, ".overlay.jpg")
-        write_photograph(read_image(clip), table, picture)
-        return Written(picture, None, False)
-    if result.persons is not None:
-        return _report_people(table, clip, sidecar, truth)
-    if truth is None and (clip / TRUTH).is_file():
-        truth = clip / TRUTH
-    video, poster, page = (_beside(table, end) for end in (f".overlay{SUFFIX}", ".overlay.jpg", ".html"))
-    with open_clip(clip) as source:
-        fps = source.fps or ASSUMED_FPS
-        write_overlay((frame.image for frame in source), table, video, truth, fps=fps, poster=poster)
-    commands = _commands(table, clip, sidecar, truth)
-    write_page(table, page, fps=fps, truth=truth, video=video, poster=poster, commands=commands)
-    return Written(page, video, truth is not None)
-
-
-def _report_people(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> Written:
-    """Overlay and page of a clip of several people."""
-    from auparity.media import open_clip
-    from auparity.models.synthetic.clip_folder import TRUTH
-    from auparity.reports.clips.overlay import SUFFIX
-    from auparity.reports.clips.overlay_people import write_people_overlay
-    from auparity.reports.clips.page import write_people_page
-
-    if truth is not None:
-        raise AuparityError(f"{table}: has several people, and a truth is of one face; leave --truth out.")
-    notes = []
-    if (clip / TRUTH).is_file():
-        notes.append(f"The {TRUTH} of this clip is of one face, so nothing on this page is compared with it.")
-        print(f"{table}: {notes[0]}", file=sys.stderr)
-    video, poster, page = (_beside(table, end) for end in (f".overlay{SUFFIX}", ".overlay.jpg", ".html"))
-    with open_clip(clip) as source:
-        fps = source.fps or ASSUMED_FPS
-        made = write_people_overlay(
-            (frame.image for frame in source), table, video, count=sidecar.get("frames"), fps=fps, poster=poster
-        )
-    write_people_page(
-        table, page, fps=fps, frames=made.frames, notes=notes, video=video, poster=poster, portraits=made.portraits,
-        commands=_commands(table, clip, sidecar, None),
-    )  # fmt: skip
-    return Written(page, video, False)
-
-
-def _tables_in(folder: Path) -> list[tuple[Path, bool]]:
-    """The tables in a folder that have a sidecar, none of them named by the user."""
-    from auparity.reports.clips.sidecar import sidecar_of
-    from auparity.reports.clips.table_files import tables_in
-
-    tables = [(path, False) for path in tables_in(folder) if sidecar_of(path).is_file()]
-    if not tables:
-        raise AuparityError(f"{folder}: holds no table of `auparity extract`.")
-    return tables
-
-
 def _is_due(table: Path) -> bool:
     """Whether a table found in a folder is ours and newer than its page; prints the reason if not."""
+    from auparity.cli.clip_report import beside
     from auparity.reports.clips.sidecar import read_sidecar
 
     sidecar = read_sidecar(table)
     if not sidecar:
         print(f"{table}: left out, because nothing beside it says that `auparity extract` wrote it.", file=sys.stderr)
         return False
-    # A clip's page is written after its overlay, so that an interrupted report is made again.
-    photograph = sidecar.get("input", {}).get("kind") == "photograph"
-    page = _beside(table, ".overlay.jpg" if photograph else ".html")
+    # A page is written last, so that an interrupted report is made again.
+    page = beside(table, ".html")
     if page.is_file() and page.stat().st_mtime >= table.stat().st_mtime:
         print(f"{table}: already has a report, see {page}", file=sys.stderr)
         return False
     return True
-
-
-def _beside(table: Path, suffix: str) -> Path:
-    """The file made from a table: NAME and the suffix, or NAME.parquet and the suffix if there is a NAME.csv."""
-    from auparity.reports.clips.table_files import shown_name
-
-    return table.with_name(shown_name(table) + suffix)
-
-
-def _clip_of(table: Path, sidecar: Sidecar) -> Path:
-    recorded = sidecar.get("input", {}).get("path")
-    if sidecar.get("input", {}).get("kind") == "camera":
-        raise AuparityError(f"{table}: was recorded from a camera, and its frames were not kept.")
-    if recorded is None:
-        raise AuparityError(f"{table}: nothing beside it says which clip it is of; name it: --clip VIDEO.")
-    if not os.path.exists(recorded):  # Path.exists raises where a name is too long
-        raise AuparityError(f"{table}: its clip {recorded} is no longer there; name it: --clip VIDEO.")
-    return Path(recorded)
-
-
-def _commands(table: Path, clip: Path, sidecar: Sidecar, truth: Path | None) -> list[str]:
-    """Command lines that make table, video and page again, with placeholders for this machine's folders."""
-    from auparity.benchmarks.repeat_command import described
-
-    name, commands = clip.name, []
-    if truth is not None:
-        from auparity.models.synthetic.truth_file import read_truth
-
-        true = read_truth(truth)
-        meta = true.meta
-        commands.append(
-            f"auparity models render --seed {meta.seed} --frames {len(true)} --size {meta.width}x{meta.height} "
-            f"-o {shlex.quote(name)}"
-        )
-    request, bundle = sidecar.get("request", {}), sidecar.get("bundle", {})
-    camera = request.get("intrinsics", {})
-    asked = {
-        "fx": camera.get("fx"), "fy": camera.get("fy"), "cx": camera.get("cx"), "cy": camera.get("cy"),
-        "max-frames": request.get("max_frames"), "fps": request.get("fps"),
-    }  # fmt: skip
-    options = "".join(f" --{option} {value:g}" for option, value in asked.items() if value is not None)
-    if request.get("timestamps") == "index" and request.get("fps") is None:
-        options += " --timestamps index"
-    if request.get("multi_view") is False:
-        options += " --no-multi-view"
-    if request.get("columns") is not None:
-        options += f" --columns {','.join(request.get('columns') or [])}"
-    if request.get("static_aus"):
-        options += " --static-aus"
-    for option in ("faces", "aus", "face"):
-        if request.get(option) is not None:
-            options += f" --{option} {request[option]}"
-    options += _networks(bundle.get("source", {}))
-    options += _landmark_options(request.get("landmarks"), bundle.get("source", {}).get("landmark_model"))
-    models, which = "embedded", ""
-    if bundle.get("name") != models:
-        models, kind = "DIR", bundle.get("source", {}).get("landmark_model", "unknown")
-        which = f"  # DIR is {described(str(bundle.get('name')), kind, str(bundle.get('content_hash'))[:12])}"
-    commands.append(f"auparity extract {shlex.quote(name)} --models {models}{options} -o .{which}")
-    commands.append(f"auparity report {shlex.quote(table.name)}")
-    return commands
-
-
-def _networks(source: Source) -> str:
-    """The options of `auparity extract` that choose these networks, by the names of their files."""
-    chosen = {
-        "detector": source.get("detector"), "landmarks": source.get("landmarks"), "start": source.get("start"),
-    }  # fmt: skip
-    return "".join(
-        f" --{option} {shlex.quote(Path(network['file']).name)}"
-        for option, network in chosen.items()
-        if network is not None and "file" in network
-    )
-
-
-def _landmark_options(landmarks: Landmarks | None, model: str | None) -> str:
-    """The options of `auparity extract` that give these settings of landmark detection; "" for the usual ones."""
-    if landmarks is None:
-        return ""
-    from auparity.reference.landmarks import CECLM, CECLM_REG, CECLM_SIGMA, DetectorParameters
-
-    usual = DetectorParameters().init_windows
-    windows, fitting = landmarks.get("init_windows", list(usual)), landmarks.get("fitting", {})
-    # The factors of CE-CLM come on top of what the options say.
-    sigma, reg = (CECLM_SIGMA, CECLM_REG) if model == CECLM else (1.0, 1.0)
-    numbers = {
-        "iterations": fitting.get("iterations"), "sigma": _over(fitting.get("sigma"), sigma),
-        "reg": _over(fitting.get("reg_factor"), reg), "w-reg": fitting.get("weight_factor"),
-    }  # fmt: skip
-    options = "" if tuple(windows) == usual else " --wild"
-    options += "" if landmarks.get("validate", True) else " --no-validate"
-    return options + "".join(f" --{name} {value:g}" for name, value in numbers.items() if value is not None)
-
-
-def _over(value: float | None, factor: float) -> float | None:
-    return None if value is None else value / factor

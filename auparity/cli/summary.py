@@ -36,8 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     from auparity.atomic_files import write_text_atomically
     from auparity.media.names import printable
     from auparity.reports.clips.summary import summarise
-    from auparity.reports.clips.table_files import shown_name, tables_in
     from auparity.reports.markdown import plain
+    from auparity.tables.files import shown_name, tables_in
 
     folder: Path = arguments.folder
     if not folder.is_dir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,6 +47,36 @@ def not_negative(text: str) -> float:
     if not (math.isfinite(number) and number >= 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
     return number
+
+
+def share(text: str) -> tuple[int, int]:
+    """One of several equal shares, "K/N" with K from 1 to N: its first input, from 0, and how many shares there are."""
+    own, slash, all_of_them = text.partition("/")
+    if not (slash and own.isdecimal() and all_of_them.isdecimal() and 1 <= int(own) <= int(all_of_them)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N with K from 1 to N, such as 3/100")
+    return int(own) - 1, int(all_of_them)
+
+
+def path_or_address(text: str) -> Path | str:
+    """A path of this machine, or an address such as s3://bucket/results as it stands."""
+    from auparity.extraction import stores
+
+    return text if stores.is_address(text) else Path(text)
+
+
+def output_place(text: str) -> Path | str:
+    """A folder, or the address of one that can be written to."""
+    from auparity.errors import AddressError
+    from auparity.extraction import stores
+
+    place = path_or_address(text)
+    if isinstance(place, Path):
+        return place
+    try:
+        stores.check_writable(text)
+    except AddressError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def faces(text: str) -> int | str:

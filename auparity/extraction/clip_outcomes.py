@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from auparity.errors import VideoError
 from auparity.extraction.clip_run import ClipRun
+from auparity.extraction.earlier_tables import labels_of
 from auparity.extraction.input_content import InputContent
 from auparity.extraction.sidecars import OutputPaths
-from auparity.extraction.types import ExtractionSettings, Outcome
+from auparity.extraction.types import ExtractionSettings, Origin, Outcome
 from auparity.media import FrameSource, printable
 from auparity.reference.head_pose import Camera
 
@@ -19,16 +20,26 @@ NO_FACE_IN_PHOTOGRAPH = "no face was found"
 
 
 def clip_facts(
-    source: FrameSource, run: ClipRun, seconds: float, settings: ExtractionSettings, content: InputContent | None
+    source: FrameSource,
+    run: ClipRun,
+    seconds: float,
+    settings: ExtractionSettings,
+    content: InputContent | None,
+    origin: Origin,
 ) -> dict[str, Any]:
     """What the sidecar says of a clip beside what was asked for."""
     assert run.camera is not None  # there were frames
     height, width = run.image_size
     damaged = source.damaged_frames
+
+    def named(text: str) -> str:
+        return text.replace(source.path, origin.address) if origin.address else text
+
+    warnings = [*settings.warnings, *source.warnings, *run.problems, *run.notes, *_no_face(run)]
     return {
-        "reason": run.reason,
+        "reason": None if run.reason is None else named(run.reason),
         "input": {
-            "path": source.path if source.live else str(Path(source.path).resolve()),
+            **({"path": source.path} if source.live else place_of(Path(source.path), origin)),
             "kind": source.kind,
             **({} if content is None else asdict(content.fingerprint)),
             "frames_declared": source.n_frames,
@@ -36,13 +47,22 @@ def clip_facts(
             "height": height,
             "width": width,
         },
+        **labels_of(origin),
         "frames": run.frames,
         "frames_with_success": run.successes,
         **({"damaged_frames": [number + 1 for number in damaged]} if damaged else {}),  # as the table counts them
-        "warnings": [*settings.warnings, *source.warnings, *run.problems, *run.notes, *_no_face(run)],
+        "warnings": [named(text) for text in warnings],
         "camera": camera_facts(run.camera),
         "seconds": round(seconds, 3),
     }
+
+
+def place_of(path: Path, origin: Origin) -> dict[str, str]:
+    """Where the sidecar says that an input is."""
+    if not origin.address:
+        return {"path": str(path.resolve())}
+    version = {"version": origin.version} if origin.version else {}
+    return {"path": origin.address, "address": origin.address, **version}
 
 
 def camera_facts(camera: Camera) -> dict[str, float]:
@@ -51,7 +71,7 @@ def camera_facts(camera: Camera) -> dict[str, float]:
 
 
 def _no_face(run: ClipRun) -> list[str]:
-    return [] if run.successes or run.notes else [NO_FACE_IN_CLIP]
+    return [] if run.successes or run.nobody else [NO_FACE_IN_CLIP]
 
 
 def clip_outcome(

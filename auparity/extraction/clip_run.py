@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Literal, cast
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from auparity.accelerated.parallel.streams import WAITING, WAITING_LIVE, results_of
 from auparity.errors import VideoError, WriteError
 from auparity.extraction.final_rows import NO_SLOT, Row
 from auparity.extraction.outputs.clip_outputs import ClipOutputs
 from auparity.extraction.second_pass import Spool
+from auparity.extraction.session_in_parts import SessionInParts
 from auparity.extraction.sidecars import Intrinsics
 from auparity.extraction.table_writers import TableWriter
 from auparity.extraction.types import ClipProgress, ExtractionSettings
-from auparity.media import FrameSource, Image
+from auparity.media import Frame, FrameSource, Image
 from auparity.reference.face_choice import FaceChoice
 from auparity.reference.head_pose import Camera
 from auparity.reference.results import FrameResult
 from auparity.reference.video_pipeline import ClipSession, FacesSession, VideoPipeline
+
+if TYPE_CHECKING:
+    from auparity.accelerated.parallel.chunks import ClipInParts
 
 
 @dataclass
@@ -35,6 +42,7 @@ class ClipRun:
     unwritten: WriteError | None = None  # what could not be written; the rows before that are whole
     problems: list[str] = field(default_factory=list)  # frames that could not be decoded without errors, and the like
     notes: list[str] = field(default_factory=list)  # what readers of the table must know besides
+    nobody: bool = False  # of whom the table should be, as a note says
 
     def take(self, session: ClipSession | FacesSession, faces: Sequence[FrameResult], *, several: bool) -> None:
         """A frame was measured, and its rows are in the table."""
@@ -71,44 +79,80 @@ def track_clip(
     progress: ClipProgress,
     stop: Callable[[], bool],
     observer: Callable[[list[FrameResult]], None] | None,
+    cut: ClipInParts | None = None,
+    *,
+    overlap: bool = True,
 ) -> ClipRun:
-    """Frame after frame into the table, until the clip ends, a limit is reached, it is stopped or cannot be read."""
+    """Frame after frame into the table, until the clip ends, a limit is reached, it is stopped or cannot be read.
+
+    The frames of a clip that was `cut` come from its parts; once stopped these give what is done, and then end. Other
+    frames are read, tracked and measured while those before them are written (`overlap`).
+    """
     run = ClipRun()
+    in_parts = None if cut is None else SessionInParts(cut)
     try:
-        for frame in source:
-            if stop():
-                run.ending = "interrupted"
-                break
-            if _limit_reached(settings, run.frames, frame.timestamp):
-                run.ending = "limit"
-                break
-            if run.session is None:
-                run.camera, run.image_size = camera_for(settings.intrinsics, frame.image), frame.image.shape[:2]
-                session = start_session(pipeline, settings, run.camera, online=source.live)
-            measured = session.process_frame(frame.image, frame.timestamp)
-            faces = measured if isinstance(measured, list) else [measured]
-            rows = faces
-            if settings.person is not None:
-                faces = [_nobody(session, run, frame.timestamp), *faces]
-                rows = [replace(face, face_id=0) for face in faces]
-            try:
-                outputs.append(frame.image, rows)
-                for row in rows:
-                    table.append(row)
-            except WriteError as error:
-                run.unwritten = error
-                break
-            run.take(session, faces, several=isinstance(measured, list))
-            progress.frame_done()
-            if observer is not None:
-                observer(measured if isinstance(measured, list) else [measured])
+        frames = _wanted(source, run, settings, stop) if in_parts is None else _wanted(in_parts, run, settings, None)
+        first = next(frames, None)
+        if first is not None:
+            run.camera, run.image_size = camera_for(settings.intrinsics, first.image), first.image.shape[:2]
+            session: Any = start_session(pipeline, settings, run.camera, online=source.live)
+            if in_parts is not None:
+                session = in_parts.measured_by(session)
+            waiting = WAITING_LIVE if source.live else WAITING
+            results = results_of(
+                session, chain([first], frames), overlap=overlap and in_parts is None, waiting=waiting
+            )  # fmt: skip
+            with closing(results):
+                for frame, measured in results:
+                    if not _written(frame, measured, session, run, table, outputs, settings):
+                        break
+                    progress.frame_done()
+                    if observer is not None:
+                        observer(measured if isinstance(measured, list) else [measured])
     except VideoError as error:
         run.ending, run.error = "unreadable", error
     except KeyboardInterrupt:
         if stop():  # already stopping: a second Ctrl-C ends at once
             raise
         run.ending = "interrupted"
+    if cut is not None and cut.interrupted:
+        run.ending = "interrupted"
     return run
+
+
+def _wanted(
+    frames: Iterable[Frame], run: ClipRun, settings: ExtractionSettings, stop: Callable[[], bool] | None
+) -> Iterator[Frame]:
+    """The frames that are measured; `run` learns what ended them before the clip did."""
+    for number, frame in enumerate(frames):
+        if stop is not None and stop():
+            run.ending = "interrupted"
+            return
+        if _limit_reached(settings, number, frame.timestamp):
+            run.ending = "limit"
+            return
+        yield frame
+
+
+def _written(
+    frame: Frame, measured: FrameResult | list[FrameResult], session: ClipSession | FacesSession, run: ClipRun,
+    table: TableWriter, outputs: ClipOutputs | Spool, settings: ExtractionSettings,
+) -> bool:  # fmt: skip
+    """Write the rows of a frame; False where they cannot be written, as `run` then says."""
+    faces = measured if isinstance(measured, list) else [measured]
+    rows = faces
+    if settings.person is not None:
+        faces = [_nobody(session, run, frame.timestamp), *faces]
+        rows = [replace(face, face_id=0) for face in faces]
+    try:
+        outputs.append(frame.image, rows)
+        for row in rows:
+            table.append(row)
+    except WriteError as error:
+        run.unwritten, run.ending = error, "end"  # whatever ended the frames that were read ahead
+        return False
+    run.take(session, faces, several=isinstance(measured, list))
+    return True
 
 
 def start_session(

@@ -11,23 +11,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from auparity.errors import ContractError, VideoError, WriteError
 from auparity.extraction.clip_outcomes import clip_facts, clip_outcome, nothing_done
 from auparity.extraction.clip_run import ClipRun, track_clip
-from auparity.extraction.earlier_tables import outcome_of_earlier, remove_what_is_replaced, request_of
+from auparity.extraction.earlier_tables import clip_request, outcome_of_earlier, remove_what_is_replaced
 from auparity.extraction.final_rows import FinalRows, of_all_faces, of_one_face, of_one_person
 from auparity.extraction.input_content import InputContent, files_of
 from auparity.extraction.outputs.clip_outputs import ClipOutputs, remove_outputs
+from auparity.extraction.seams import seam_notes, split_facts, split_summary
 from auparity.extraction.second_pass import Spool, spool_for, write_faces
 from auparity.extraction.sidecars import OutputPaths, look_for_earlier, publish
 from auparity.extraction.table_writers import open_table
-from auparity.extraction.tables import Layout
-from auparity.extraction.types import ClipProgress, ExtractionSettings, NoProgress, Outcome, never
+from auparity.extraction.types import HERE, ClipProgress, ExtractionSettings, NoProgress, Origin, Outcome, never
 from auparity.media import FrameSource, printable
 from auparity.reference.results import FrameResult, OfflineAUs
 from auparity.reference.stretches import FaceStretch
 from auparity.reference.video_pipeline import VideoPipeline
+from auparity.tables.columns import Layout
+
+if TYPE_CHECKING:
+    from auparity.accelerated.parallel.chunks import ClipInParts
 
 
 def extract_clip(
@@ -36,9 +41,12 @@ def extract_clip(
     settings: ExtractionSettings | None = None,
     *,
     name: str | None = None,
+    origin: Origin = HERE,
     progress: ClipProgress | None = None,
     stop: Callable[[], bool] = never,
     observer: Callable[[list[FrameResult]], None] | None = None,
+    parts: Callable[[], ClipInParts] | None = None,
+    overlap: bool = True,
 ) -> Outcome:
     """Run the pipeline over a clip and write its table.
 
@@ -47,10 +55,16 @@ def extract_clip(
     source : the frames, e.g. `auparity.media.open_clip(Path("face.mp4"))`; closed by the caller.
     settings : `ExtractionSettings()` unless given.
     name : of the table in the output folder, without suffix; may hold folders. The source's own name unless given.
+    origin : where the clip is from, if it was fetched, and what a list says of it; for the sidecar.
     progress : called after every frame.
     stop : called between frames; when it returns true, the clip ends there, as after Ctrl-C.
     observer : called with the results of every frame, once they are in the table: one, or where several faces are
         measured one for each of them.
+    parts : has the clip tracked in parts; called once it is known that it has to be measured. For one face that neither
+        a person nor a box names. Whoever makes them stops their workers when `stop` says so.
+    overlap : whether frames may be read and measured in other threads while those before them are written; False where
+        other work takes the cores. The table is the same. `source` and `stop` are then asked in another thread;
+        `progress` and `observer` are always called in the caller's.
 
     Returns
     -------
@@ -67,25 +81,19 @@ def extract_clip(
     settings, progress = settings or ExtractionSettings(), progress or NoProgress()
     paths = OutputPaths(settings.output_dir, name or source.name, settings.table_format, settings.option_names)
     content = None if source.live else InputContent(files_of(source))
-    request = replace(
-        request_of(pipeline, settings, content),
-        static_aus=pipeline.options.static_aus,
-        faces=settings.faces,
-        aus=settings.aus,
-        face=None if settings.face is None else str(settings.face),
-        person_ids=None if settings.faces is None or settings.person_ids else False,
-    )
-    if not source.live:
-        stated = settings.fps if source.timestamps == "index" else None
-        request = replace(request, timestamps=source.timestamps, fps=stated)
+    request = clip_request(
+        pipeline, settings, None if content is None else content.fingerprint.sha256,
+        None if source.live else source.timestamps,
+    )  # fmt: skip
     if settings.person is not None and pipeline.options.static_aus:
         raise ContractError(
             "extraction", "static_aus", f"False with face={settings.face}, whose AUs are calibrated", "True"
         )
-    earlier = outcome_of_earlier(source.path, paths, request, settings, "clip")
+    earlier = outcome_of_earlier(source.path, paths, request, settings, "clip", origin)
     if earlier is not None:
         return earlier
     started = time.monotonic()
+    cut = None if parts is None else parts()
     measured: Layout = "clip" if settings.faces is None or settings.aus == "calibrated" else "faces"
     outputs = ClipOutputs(pipeline, settings.outputs, paths, measured, source.path, source.fps)
     paths.table.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +102,10 @@ def extract_clip(
     table = open_table(paths.table, layout, settings.table_format, settings.outputs.columns)
     try:
         progress.started(_expected_frames(source, settings))
-        run = track_clip(pipeline, source, table, waiting or outputs, settings, progress, stop, observer)
+        run = track_clip(
+            pipeline, source, table, waiting or outputs, settings, progress, stop, observer, cut, overlap=overlap
+        )
+        run.notes += [] if cut is None else seam_notes(cut)
         if run.session is None or run.camera is None:
             table.discard_part()
             outputs.discard_part()
@@ -110,14 +121,16 @@ def extract_clip(
         target = paths if complete else paths.incomplete
         if run.ending != "limit":
             request = replace(request, max_frames=None)
-        facts = clip_facts(source, run, time.monotonic() - started, settings, content)
+        request = replace(request, split=True if cut is not None and cut.seams else None)
+        facts = clip_facts(source, run, time.monotonic() - started, settings, content, origin)
         finished = table.finish(final.aus, final.persons, final.kept)
         if not complete:
             remove_outputs(target, look_for_earlier(target).outputs)  # those of an earlier run that was cut off
         try:
             publish(
                 finished, target, request=request, bundle=pipeline.bundle.meta, complete=complete,
-                facts=facts | {"variants": pipeline.variants}, beside=outputs,
+                facts=facts | {"variants": pipeline.variants} | ({} if cut is None else split_facts(cut)),
+                beside=outputs,
             )  # fmt: skip
         finally:
             finished.discard()
@@ -136,7 +149,9 @@ def extract_clip(
             waiting.close()
     if complete:
         remove_what_is_replaced(paths, "clip")
-    return clip_outcome(source, run, complete, target, time.monotonic() - started, settings)
+    outcome = clip_outcome(source, run, complete, target, time.monotonic() - started, settings)
+    parts_fit = "" if cut is None else split_summary(cut)
+    return replace(outcome, message=f"{outcome.message} ({parts_fit})") if parts_fit else outcome
 
 
 def _finish_outputs(
@@ -176,6 +191,7 @@ def _final_rows(
     run.successes = sum(run.rows[number].success for number in rows.kept or [])
     persons = {stretch.person_id for stretch in finished if stretch.person_id >= 0}
     if persons and settings.person not in persons:
+        run.nobody = True
         run.notes.append(f"nobody in this clip has person_id {settings.person}; the highest is {max(persons)}")
     return rows
 

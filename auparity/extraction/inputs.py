@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from auparity.errors import VideoError
-from auparity.media import identify, printable
+from auparity.errors import AddressError, VideoError
+from auparity.extraction import stores
+from auparity.extraction.lists import Listed
+from auparity.media import identify, kind_by_suffix, printable
 from auparity.media.folders import Survey, names_of, survey
 
 __all__ = ["Input", "find_inputs", "printable"]
@@ -32,32 +34,42 @@ class Input:
     ----------
     kind : "clip" (a video file or a folder of images), "photograph" (a single image), "problem" (nothing to measure,
         counts as a failed input) or "notice" (something was left out; the run does not fail for it).
-    path : where it is, as named or found, links not resolved.
+    path : where it is, as named or found, links not resolved; of an address the path in its words.
     root : the named folder in which the input was found, for outputs that keep relative folders; else None.
     problem : the message of a problem or notice, a whole sentence that is safe to print.
+    address : of an input that is not on this machine; else "".
+    labels : what a list says of it.
     """
 
     kind: Literal["clip", "photograph", "problem", "notice"]
     path: Path
     root: Path | None = None
     problem: str = ""
+    address: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_inputs(names: Sequence[str], *, photographs: bool = False, recursive: bool = False) -> list[Input]:
-    """The inputs that names on a command line mean, in their order; the same path named twice is one input.
+def find_inputs(
+    names: Sequence[str], *, listed: Sequence[Listed] = (), photographs: bool = False, recursive: bool = False
+) -> list[Input]:
+    """The inputs that names on a command line and entries of lists mean, in their order; the same path named twice is
+    one input, with the labels of the first.
 
     Parameters
     ----------
-    names : files, folders, or wildcards that the shell has not expanded (``'*.mp4'``).
+    names : files, folders, or wildcards that the shell has not expanded (``'*.mp4'``); addresses of the same.
+    listed : entries of lists (`extraction.lists`).
     photographs : measure every image of a folder by itself, instead of as a frame of one clip.
     recursive : search folders below a folder: every video is a clip, and so is every folder of only images (or, with
         `photographs`, each of its images).
     """
     inputs = [item for name in names for item in _named(name, photographs, recursive)]
+    for entry in listed:
+        inputs += [replace(item, labels=entry.labels) for item in _named(entry.name, photographs, recursive)]
     seen: set[tuple[str, str]] = set()
     unique = []
     for item in inputs:
-        key = (os.path.abspath(item.path), item.problem)
+        key = (item.address or os.path.abspath(item.path), item.problem)
         if key not in seen:
             seen.add(key)
             unique.append(item)
@@ -65,6 +77,9 @@ def find_inputs(names: Sequence[str], *, photographs: bool = False, recursive: b
 
 
 def _named(name: str, photographs: bool, recursive: bool) -> Iterator[Input]:
+    if stores.is_address(name):
+        yield from _at_address(name, recursive)
+        return
     path = Path(name)
     if os.path.lexists(path) or not _WILDCARDS & set(name):
         yield from _from_path(path, photographs, recursive)
@@ -77,6 +92,32 @@ def _named(name: str, photographs: bool, recursive: bool) -> Iterator[Input]:
             yield Input("problem", path, problem=f"{printable(name)}: no file matches.")
         for match in matches:
             yield from _from_path(Path(match), photographs, recursive)
+
+
+def _at_address(address: str, recursive: bool) -> Iterator[Input]:
+    """Files at an address. They are told by their suffixes, without asking for each: a list may have many."""
+    kind = kind_by_suffix(stores.name_in(address))
+    found, folder = [address], Path(address)
+    try:
+        if _WILDCARDS & set(address) and not stores.is_web(address):
+            found = stores.matching(address)
+            if not found:
+                yield Input("problem", folder, problem=f"{printable(address)}: no file matches.")
+        elif kind == "other" and stores.is_folder(address):
+            found = [each for each in stores.files_below(address, recursive=recursive) if _is_media(each)]
+            if not found:
+                advice = "" if recursive else " Add --recursive to look into its folders."
+                yield Input("problem", folder, problem=f"{printable(address)}: holds no videos or images.{advice}")
+    except AddressError as error:
+        yield Input("problem", folder, problem=str(error))
+        return
+    for each in found:
+        image = kind_by_suffix(stores.name_in(each)) == "image"
+        yield Input("photograph" if image else "clip", Path(each), address=each)
+
+
+def _is_media(address: str) -> bool:
+    return kind_by_suffix(stores.name_in(address)) != "other"
 
 
 def _from_path(path: Path, photographs: bool, recursive: bool) -> Iterator[Input]:

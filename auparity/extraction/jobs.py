@@ -14,19 +14,27 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from auparity.errors import AuparityError
 from auparity.extraction.clips import extract_clip
 from auparity.extraction.inputs import Input
 from auparity.extraction.output_names import output_names
 from auparity.extraction.photographs import extract_photograph
-from auparity.extraction.types import ClipProgress, ExtractionSettings, Outcome
-from auparity.media import CameraStream, open_clip, printable
+from auparity.extraction.remote_jobs import run_elsewhere
+from auparity.extraction.types import HERE, ClipProgress, ExtractionSettings, Origin, Outcome
+from auparity.media import CameraStream, ImageSequence, VideoFile, open_clip, printable
 from auparity.reference.video_pipeline import VideoPipeline
+
+if TYPE_CHECKING:
+    from auparity.accelerated.parallel.chunks import ClipInParts
+
+#: Has an open clip tracked in parts; the function opens it once more, in a worker.
+PartsOf = Callable[[VideoFile | ImageSequence, Callable[[], VideoFile | ImageSequence]], "ClipInParts"]
 
 EXIT_GOOD, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -41,6 +49,12 @@ class Job:
     camera: int | None = None
     camera_size: tuple[int, int] | None = None  #: width and height in px asked of the camera; None for its own
     problem: str = ""  #: why it cannot be measured
+    origin: Origin = HERE  #: its address, if it has one, and what a list says of it
+
+    @property
+    def shown(self) -> str:
+        """What it is called in messages."""
+        return self.origin.address or str(self.path)
 
 
 class Reporter(Protocol):
@@ -73,25 +87,32 @@ def plan_jobs(
     AuparityError : two inputs would write the same table, or the template is wrong.
     """
     measured = [item for item in inputs if item.kind in ("clip", "photograph")]
-    names = output_names([item.path for item in measured], keep_tree=keep_tree, template=template)
+    names = output_names(
+        [item.path for item in measured], [item.labels for item in measured], keep_tree=keep_tree, template=template
+    )
     name_of = {id(item): name for item, name in zip(measured, names, strict=True)}
     jobs = [
-        Job(item.kind, item.path, name_of.get(id(item), ""), problem=item.problem)
+        Job(
+            item.kind, item.path, name_of.get(id(item), ""), problem=item.problem,
+            origin=Origin(item.address, labels=item.labels),
+        )
         for item in inputs
         if item.kind != "notice"
-    ]
+    ]  # fmt: skip
     return jobs, [item.problem for item in inputs if item.kind == "notice"]
 
 
 def run_job(
-    pipeline: VideoPipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
-) -> Outcome:
+    pipeline: VideoPipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool],
+    parts: PartsOf | None = None, *, overlap: bool = True,
+) -> Outcome:  # fmt: skip
     """Run one job; errors become its outcome, and only a second Ctrl-C is raised.
 
-    An internal error (any error but `AuparityError` and `OSError`) is reported with its traceback.
+    An internal error (any error but `AuparityError` and `OSError`) is reported with its traceback. `parts` cuts clips.
+    `overlap` says whether this process has a second core for the job, as of `extract_clip`.
     """
     try:
-        return _run_job(pipeline, job, settings, progress, stop)
+        return _run_job(pipeline, job, settings, progress, stop, parts, overlap)
     except Exception as error:
         return failure(job, error)
 
@@ -99,11 +120,11 @@ def run_job(
 def failure(job: Job, error: BaseException) -> Outcome:
     """The outcome of a job that ended in an error."""
     if isinstance(error, AuparityError | OSError):
-        message, shown = str(error), printable(job.path)
-        return Outcome(str(job.path), "failed", message if shown in message else f"{shown}: {message}")
+        message, shown = str(error), printable(job.shown)
+        return Outcome(job.shown, "failed", message if shown in message else f"{shown}: {message}")
     trace = "".join(traceback.format_exception(error))
-    text = f"{printable(job.path)}: internal error; please report it.\n{trace}"
-    return Outcome(str(job.path), "failed", text)
+    text = f"{printable(job.shown)}: internal error; please report it.\n{trace}"
+    return Outcome(job.shown, "failed", text)
 
 
 def exit_code(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> int:
@@ -170,22 +191,51 @@ class StopSwitch:
 
 
 def _run_job(
-    pipeline: VideoPipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool]
-) -> Outcome:
+    pipeline: VideoPipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool],
+    parts: PartsOf | None, overlap: bool,
+) -> Outcome:  # fmt: skip
     if job.kind == "problem":
-        return Outcome(str(job.path), "failed", job.problem)
+        return Outcome(job.shown, "failed", job.problem)
+    if job.kind == "camera" and settings.output_address:
+        raise AuparityError(f"{job.shown}: the table of a camera is written to a folder: name one with -o.")
+    if not (job.origin.address or settings.output_address):
+        return _measure(pipeline, job, settings, progress, stop, parts, overlap)
+
+    def measure(path: Path, kind: Any, local: ExtractionSettings, origin: Origin) -> Outcome:
+        return _measure(
+            pipeline, replace(job, kind=kind, path=path, origin=origin), local, progress, stop, parts, overlap
+        )
+
+    return run_elsewhere(pipeline, job.path, job.name, job.origin, settings, measure, stop)
+
+
+def _measure(
+    pipeline: VideoPipeline, job: Job, settings: ExtractionSettings, progress: ClipProgress, stop: Callable[[], bool],
+    parts: PartsOf | None, overlap: bool,
+) -> Outcome:  # fmt: skip
+    """Run a job of a file, a folder of images or a camera of this machine."""
     if job.kind == "photograph":
         try:
-            return extract_photograph(pipeline, job.path, settings, name=job.name)
+            return extract_photograph(pipeline, job.path, settings, name=job.name, origin=job.origin)
         except KeyboardInterrupt:
             if stop():
                 raise
-            return Outcome(str(job.path), "interrupted", f"{printable(job.path)}: interrupted; nothing written.")
-    with _open(job, settings) as source:
-        return extract_clip(pipeline, source, settings, name=job.name or None, progress=progress, stop=stop)
-
-
-def _open(job: Job, settings: ExtractionSettings) -> Any:
+            return Outcome(job.shown, "interrupted", f"{printable(job.shown)}: interrupted; nothing written.")
+    extract = partial(
+        extract_clip,
+        pipeline,
+        settings=settings,
+        name=job.name or None,
+        origin=job.origin,
+        progress=progress,
+        stop=stop,
+        overlap=overlap,
+    )
     if job.camera is not None:
-        return CameraStream(job.camera, size=job.camera_size)
-    return open_clip(job.path, timestamps=settings.timestamps, fps=settings.fps, max_pixels=settings.max_pixels)
+        with CameraStream(job.camera, size=job.camera_size) as camera:
+            return extract(source=camera)
+    open_it = partial(
+        open_clip, job.path, timestamps=settings.timestamps, fps=settings.fps, max_pixels=settings.max_pixels
+    )
+    with open_it(pixels=parts is None or settings.outputs.drawn) as source:
+        return extract(source=source, parts=None if parts is None else partial(parts, source, open_it))

@@ -10,22 +10,26 @@ from __future__ import annotations
 import os
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from auparity.errors import AuparityError
 from auparity.media import printable
 
-#: The fields of a template; `auparity extract --help` describes them.
-FIELDS = ("stem", "name", "parent", "tree", "number")
 
-
-def output_names(paths: Sequence[Path], *, keep_tree: bool | None = None, template: str | None = None) -> list[str]:
+def output_names(
+    paths: Sequence[Path],
+    labels: Sequence[Mapping[str, str]] = (),
+    *,
+    keep_tree: bool | None = None,
+    template: str | None = None,
+) -> list[str]:
     """The name of each input's table, without suffix, relative to the output folder, with ``/`` between folders.
 
     Parameters
     ----------
     paths : the inputs.
+    labels : of each of them, what a list says of it: further fields of a template.
     keep_tree : keep the folders below the common one always (True), never (False) or only where names collide (None).
     template : e.g. ``"{parent}_{stem}"``. Fields: stem (name without suffix; of a folder its name), name (with
         suffix), parent (name of the folder that it is in), tree (folders below the one that all inputs have in
@@ -36,7 +40,9 @@ def output_names(paths: Sequence[Path], *, keep_tree: bool | None = None, templa
     AuparityError : the template is wrong, or two inputs would have the same name.
     """
     if template is not None:
-        names = [_from_template(template, fields) for fields in _fields(paths)]
+        own = _fields(paths)
+        given: Sequence[Mapping[str, str]] = labels or [{}] * len(own)
+        names = [_from_template(template, {**of, **fields}) for of, fields in zip(given, own, strict=True)]
     else:
         names = [_stem(path) for path in paths]
         if keep_tree or (keep_tree is None and _collisions(names)):
@@ -90,8 +96,8 @@ def _fields(paths: Sequence[Path]) -> list[dict[str, str | int]]:
 def _from_template(template: str, fields: dict[str, str | int]) -> str:
     try:
         asked = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-        if unknown := asked - set(FIELDS):
-            raise ValueError(f"there is no field {{{sorted(unknown)[0]}}}; there are {', '.join(FIELDS)}")
+        if unknown := asked - set(fields):
+            raise ValueError(f"there is no field {{{sorted(unknown)[0]}}}; there are {', '.join(fields)}")
         name = os.path.normpath(template.format_map(fields)).replace(os.sep, "/")
         parts = PurePosixPath(name).parts
         if not parts or parts[0] in ("/", "..") or name == "." or os.path.isabs(name) or "\0" in name:

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from auparity.errors import ContractError
-from auparity.extraction.clip_outcomes import NO_FACE_IN_PHOTOGRAPH, camera_facts
+from auparity.extraction.clip_outcomes import NO_FACE_IN_PHOTOGRAPH, camera_facts, place_of
 from auparity.extraction.clip_run import camera_for
-from auparity.extraction.earlier_tables import outcome_of_earlier, remove_what_is_replaced, request_of
+from auparity.extraction.earlier_tables import (
+    labels_of,
+    outcome_of_earlier,
+    photograph_request,
+    remove_what_is_replaced,
+)
 from auparity.extraction.input_content import InputContent
 from auparity.extraction.outputs.clip_outputs import ClipOutputs
 from auparity.extraction.sidecars import OutputPaths, publish
 from auparity.extraction.table_writers import open_table
-from auparity.extraction.types import ExtractionSettings, Outcome
+from auparity.extraction.types import HERE, ExtractionSettings, Origin, Outcome
 from auparity.media import printable, read_photograph
 from auparity.reference.video_pipeline import VideoPipeline
 
 
 def extract_photograph(
-    pipeline: VideoPipeline, path: Path, settings: ExtractionSettings | None = None, *, name: str | None = None
+    pipeline: VideoPipeline,
+    path: Path,
+    settings: ExtractionSettings | None = None,
+    *,
+    name: str | None = None,
+    origin: Origin = HERE,
 ) -> Outcome:
     """Measure every face of one image and write its table: one row a face, AUs of the static models (spec 80.3).
 
@@ -39,8 +49,8 @@ def extract_photograph(
         )
     paths = OutputPaths(settings.output_dir, name or path.stem, settings.table_format, settings.option_names)
     content = InputContent([path])
-    request = replace(request_of(pipeline, settings, content), max_frames=None, multi_view=settings.multi_view)
-    earlier = outcome_of_earlier(str(path), paths, request, settings, "photograph")
+    request = photograph_request(pipeline, settings, content.fingerprint.sha256)
+    earlier = outcome_of_earlier(str(path), paths, request, settings, "photograph", origin)
     if earlier is not None:
         return earlier
     started = time.monotonic()
@@ -51,9 +61,10 @@ def extract_photograph(
     warnings = [*complaints, *([] if faces else [NO_FACE_IN_PHOTOGRAPH])]
     facts = {
         "input": {
-            "path": str(path.resolve()), "kind": "photograph", **asdict(content.fingerprint),
+            **place_of(path, origin), "kind": "photograph", **asdict(content.fingerprint),
             "height": image.shape[0], "width": image.shape[1],
         },
+        **labels_of(origin),
         "faces": len(faces),
         "warnings": [*settings.warnings, *warnings],
         "camera": camera_facts(camera),

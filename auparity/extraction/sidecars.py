@@ -56,6 +56,7 @@ class Request:
     faces: int | str | None = None  #: faces followed in a clip; None for one
     aus: str | None = None  #: which AUs several faces have
     face: str | None = None  #: which face is followed where one is, as on the command line; None for the widest
+    split: bool | None = None  #: True if measured in parts, whose seams show in the numbers; None if in one piece
     person_ids: bool | None = None  #: False where several faces have no column `person_id`
     aligned: Mapping[str, Any] | None = None  #: how aligned faces were cut out; None if they were not asked for
 
@@ -194,11 +195,16 @@ def publish(
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     with writing(paths.sidecar):
-        write_text_atomically(paths.sidecar, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_text_atomically(paths.sidecar, sidecar_text(content))
     beside.put(paths)
     with writing(paths.table):
         finished.put(paths.table)
     flush_folder(paths.table.parent)
+
+
+def sidecar_text(content: Mapping[str, Any]) -> str:
+    """A sidecar as it stands in its file."""
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def remove_superseded(paths: OutputPaths) -> None:
@@ -258,6 +264,8 @@ def differences(content: Mapping[str, Any], request: Request) -> list[str]:
         reasons.append(f"with {made.get('aus') or 'static'} AUs of several faces")
     if (made.get("person_ids") is False) != (request.person_ids is False):
         reasons.append(f"{'without' if made.get('person_ids') is False else 'with'} the column person_id")
+    if made.get("split") and not request.split:  # a table of one piece does where parts were asked for
+        reasons.append("with --split, whose numbers differ where its parts meet")
     if None not in (made.get("aligned"), request.aligned) and made["aligned"] != asked["aligned"]:
         reasons.append("with another choice of aligned faces")
     limit, frames = made.get("max_frames"), content.get("frames")

@@ -22,27 +22,23 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from auparity.atomic_files import TEMPORARY, close_quietly, create_beside, flush_to_disk, writing
-from auparity.errors import AuparityError, ContractError, VariantUnavailable
-from auparity.extraction.tables import (
-    N_AU_COLUMNS,
-    Column,
-    Groups,
-    Layout,
-    Value,
-    format_row,
-    has_aus,
-    header,
-    rewrite_aus,
-    row_values,
-    select,
-)
+from auparity.errors import AuparityError, ContractError
+from auparity.extraction.parquet import RowGroups, dictionary_columns
+from auparity.extraction.tables import Groups, has_aus, header, rewrite_aus, row_array, row_line, select
 from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS, FrameResult, OfflineAUs
+from auparity.tables.arrow import arrow_type, require_pyarrow
+from auparity.tables.columns import N_AU_COLUMNS, Layout
 
 TableFormat = Literal["csv", "parquet"]
 
-#: Rows of a Parquet table that are written together: what a crash may lose, against 34 kB of overhead for each group.
+#: Rows of a Parquet table's part file that are written together: what a crash may lose.
 ROWS_PER_BATCH = 64
+#: Rows of a group of a Parquet table, in memory together. Each group costs about 100 kB of the file's description.
+ROWS_PER_GROUP = 4096
 PART = ".part"  #: suffix of files with the rows of an unfinished clip
 
 
@@ -127,7 +123,7 @@ class CSVTable:
 
     def append(self, result: FrameResult) -> None:
         with writing(self._table):
-            self._file.write(format_row(result, self._layout, self._groups).encode("ascii") + b"\n")
+            self._file.write(row_line(result, self._layout, self._groups))
             self._file.flush()
         self.n_rows += 1
 
@@ -170,16 +166,18 @@ class ParquetTable:
         self._pa = require_pyarrow()
         self.n_rows = 0
         self._table, self._layout, self._groups = table, layout, groups
-        self._rows: list[tuple[Value, ...]] = []
-        self._schema = self._pa.schema(
-            [(column.name, self._type_of(column)) for column in select(layout, groups).columns]
-        )
+        self._rows: list[npt.NDArray[np.float64]] = []
+        self._schema = self._pa.schema([(column.name, arrow_type(column)) for column in select(layout, groups).columns])
+        # Of the columns that are no measurements: counts, flags and presences.
+        self._kinds = [
+            None if field.type == self._pa.float64() else field.type.to_pandas_dtype() for field in self._schema
+        ]
         self._file, self.part = create_beside(table, PART)
         self._written, self._pending = 0, BytesIO()  # bytes of the stream on the disk, and those that wait
         self._stream = self._pa.ipc.new_stream(self._pending, self._schema)
 
     def append(self, result: FrameResult) -> None:
-        self._rows.append(row_values(result, self._layout, self._groups))
+        self._rows.append(row_array(result, self._layout, self._groups))
         self.n_rows += 1
         if len(self._rows) == ROWS_PER_BATCH:
             with writing(self._table):
@@ -196,15 +194,22 @@ class ParquetTable:
         with writing(self._table), _removed_on_error(out, temporary):
             self._end_stream()
             self._file.seek(0)
-            with self._pa.ipc.open_stream(self._file) as batches, parquet.ParquetWriter(out, self._schema) as writer:
+            with (
+                self._pa.ipc.open_stream(self._file) as batches,
+                parquet.ParquetWriter(out, self._schema, use_dictionary=dictionary_columns(self._schema)) as writer,
+            ):
                 start, done = 0, 0  # rows of the part file, and of the table
+                group = RowGroups(writer, self._schema, ROWS_PER_GROUP)
                 for batch in batches:
                     end = bisect_left(numbers, start + batch.num_rows)
                     inside = [number - start for number in numbers[done:end]]
                     start += batch.num_rows
                     if inside:
-                        writer.write_batch(self._final(batch.take(self._pa.array(inside)), offline, persons, done))
+                        if len(inside) < batch.num_rows:
+                            batch = batch.take(self._pa.array(inside))
+                        group.add(self._final(batch, offline, persons, done))
                         done = end
+                group.end()
             flush_to_disk(out)
             finished, _ = _read_back(out, temporary, len(numbers))
             _check_count(temporary, parquet.read_metadata(str(temporary)).num_rows, len(numbers))
@@ -229,17 +234,13 @@ class ParquetTable:
             self._stream = None
         self._write_pending()
 
-    def _type_of(self, column: Column) -> Any:
-        if column.name.startswith("AU") and column.name.endswith("_c"):
-            return self._pa.int8()
-        return self._pa.int32() if column.kind == "int" else self._pa.float64()
-
     def _write_batch(self) -> None:
         if not self._rows:
             return
+        values = np.ascontiguousarray(np.stack(self._rows).T)
         columns = [
-            self._pa.array(values, from_pandas=False).cast(field.type)
-            for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
+            self._pa.array(column if kind is None else column.astype(kind))
+            for column, kind in zip(values, self._kinds, strict=True)
         ]
         self._stream.write_batch(self._pa.record_batch(columns, schema=self._schema))
         self._rows = []
@@ -267,16 +268,6 @@ class ParquetTable:
         if persons is not None:
             columns[-1] = self._pa.array(persons[rows]).cast(self._schema[-1].type)
         return self._pa.record_batch(columns, schema=self._schema)
-
-
-def require_pyarrow() -> Any:
-    """The pyarrow module; raises `VariantUnavailable` that says how to install it."""
-    try:
-        return import_module("pyarrow")
-    except ImportError as error:
-        raise VariantUnavailable(
-            'Parquet tables need pyarrow, which is not installed: pip install "auparity[parquet]", or use --format csv.'
-        ) from error
 
 
 def _checked(offline: OfflineAUs | None, n_rows: int, groups: Groups) -> OfflineAUs | None:

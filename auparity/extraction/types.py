@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -37,10 +38,25 @@ class NoProgress:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where an input is from, beyond the file that is read; both go into the sidecar."""
+
+    address: str = ""  #: of a file that was fetched
+    version: str = ""  #: what its store says that changes with its content
+    labels: Mapping[str, str] = field(default_factory=dict)  #: what a list says of it
+
+
+#: Of a file of this machine, named by itself.
+HERE = Origin()
+
+
+@dataclass(frozen=True)
 class ExtractionSettings:
     """How to extract; the same for every input of a run."""
 
     output_dir: Path = Path("processed")  #: as in the C++ program (spec 80.4)
+    output_address: str = ""  #: where outputs are put instead, e.g. "s3://bucket/results" (`extraction.remote_jobs`)
+    scratch: Path | None = None  #: folder for files that are fetched or not put in place yet; None for the system's
     table_format: TableFormat = "csv"
     intrinsics: Intrinsics = field(default_factory=Intrinsics)
     max_frames: int | None = None
@@ -49,6 +65,7 @@ class ExtractionSettings:
     timestamps: Timestamps = "container"  #: where the times of videos come from
     fps: float | None = None  #: frames per second of a folder of images
     max_pixels: int = MAX_PIXELS  #: larger images are refused before they are decoded
+    split: bool = False  #: clips may be cut into parts; the engine of that name does it
     multi_view: bool = True  #: for images: fit each face from several head orientations, and keep the likeliest
     faces: Faces | None = None  #: faces followed in each clip, or "all"; None for one, as FeatureExtraction does
     aus: AUMode | None = None  #: of several faces: static ones (None), or calibrated to each

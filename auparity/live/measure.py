@@ -12,10 +12,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from glob import escape
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+from auparity.accelerated.parallel.streams import WAITING_LIVE, results_of
 from auparity.errors import AuparityError, ContractError
 from auparity.extraction.clip_run import camera_for, start_session
 from auparity.extraction.clips import extract_clip
@@ -115,17 +119,16 @@ class Measurer:
 
     def _watch(self) -> None:
         """Measure and show, until a recording is wanted or the source ends."""
-        session = None
-        try:
-            while (frame := self._slot.take(self._wanted.is_set)) is not None:
-                if session is None:
-                    camera = camera_for(self._settings.intrinsics, frame.image)
-                    session = start_session(self._pipeline, self._settings, camera, online=True)
-                measured = session.process_frame(frame.image, frame.timestamp)
+        frames = iter(lambda: self._slot.take(self._wanted.is_set), None)
+        first = next(frames, None)
+        if first is None:
+            return
+        camera = camera_for(self._settings.intrinsics, first.image)
+        session: Any = start_session(self._pipeline, self._settings, camera, online=True)
+        results = results_of(session, chain([first], frames), waiting=WAITING_LIVE)
+        with closing(session), closing(results):
+            for frame, measured in results:
                 self._show(frame, measured if isinstance(measured, list) else [measured])
-        finally:
-            if session is not None:
-                session.close()
 
     def _record(self) -> None:
         """Measure, show and write a table, until the recording is stopped or the source ends."""
@@ -138,8 +141,7 @@ class Measurer:
 
         def observe(faces: list[FrameResult]) -> None:
             self.recording = replace(self.recording, frames=self.recording.frames + 1)
-            assert frames.current is not None  # it has just been measured
-            self._show(frames.current, faces)
+            self._show(frames.measured(), faces)
 
         try:
             outcome = extract_clip(self._pipeline, frames, self._settings, name=name, observer=observe)

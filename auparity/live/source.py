@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -152,7 +153,7 @@ class RecordedFrames:
     def __init__(self, slot: NewestFrame, until: Callable[[], bool], *, name: str, path: str, kind: str) -> None:
         self.name, self.path, self.kind = name, path, kind
         self.damaged_frames: list[int] = []
-        self.current: LiveFrame | None = None  #: the frame that is being measured
+        self._under_way: deque[LiveFrame] = deque()  # taken, and not measured yet
         self._slot, self._until = slot, until
         self._before = slot.counts
 
@@ -170,11 +171,15 @@ class RecordedFrames:
             return notes
         return [*notes, f"{dropped} of {received} frames were dropped: they came faster than they could be measured"]
 
+    def measured(self) -> LiveFrame:
+        """The frame that was measured, called once for each, in order."""
+        return self._under_way.popleft()
+
     def __iter__(self) -> Iterator[Frame]:
         start: float | None = None
         while (frame := self._slot.take(self._until)) is not None:
             start = frame.timestamp if start is None else start
-            self.current = frame
+            self._under_way.append(frame)
             yield Frame(frame.image, frame.timestamp - start)
         if isinstance(self._slot.error, VideoError):
             raise self._slot.error

@@ -9,10 +9,11 @@ what to do; a damaged image or a video that ends early is never passed on as if 
 from __future__ import annotations
 
 from auparity.media.camera import CameraStream
-from auparity.media.content import Content, identify
+from auparity.media.content import Content, identify, kind_by_suffix
 from auparity.media.decoder import prestart
 from auparity.media.folders import images_in
 from auparity.media.names import printable, printable_lines
+from auparity.media.seeking import SeekPoint, VideoIndex
 from auparity.media.sources import ImageSequence, VideoFile, is_image, open_clip, read_image, read_photograph
 from auparity.media.types import ASSUMED_FPS, MAX_PIXELS, Frame, FrameSource, Image, Notes, Timestamps
 
@@ -26,11 +27,14 @@ __all__ = [
     "Image",
     "ImageSequence",
     "Notes",
+    "SeekPoint",
     "Timestamps",
     "VideoFile",
+    "VideoIndex",
     "identify",
     "images_in",
     "is_image",
+    "kind_by_suffix",
     "open_clip",
     "prestart",
     "printable",

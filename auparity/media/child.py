@@ -4,11 +4,12 @@ It reads requests as JSON lines from its standard input and answers in JSON line
 
 | parent | child |
 |---|---|
-| `{"open": "video" or "images", "request": {...}, "folder": ...}` | `{"opened": {"fps": ..., "n_frames": ...}}` |
-| `{"read": first}` | frames from number `first` on |
+| `{"open": "video" or "images", "request": {...}, "folder": ...}` | `{"opened": {"fps": ..., "n_frames": ..., ...}}` |
+| `{"read": first, "point": null or [...]}` | frames from number `first` on |
 | `{"take": true}` after each frame, which frees its slot | `{"frame": {...}}`, a few ahead; then `{"end": true}` |
 | `{"close": true}` at any time | `{"closed": true}`, the last message of a request |
 
+Frames without pixels (`VideoRequest.pixels`) have a size and no place in the memory, and are not taken.
 `{"error": text}` stands for a `VideoError` and comes instead of the next frame. Every message carries `notes` where
 they have grown. The standard error stream is a file: decoders complain there (`complaints.py`).
 
@@ -37,6 +38,7 @@ from auparity.errors import VideoError
 from auparity.media import memory_limit
 from auparity.media.complaints import Complaints, StderrComplaints
 from auparity.media.readers import ImagesRequest, Reader, Request, VideoRequest, open_reader
+from auparity.media.seeking import SeekPoint
 from auparity.media.shared_block import SharedBlock
 from auparity.media.types import Image, Notes
 
@@ -78,7 +80,7 @@ class _Inbox:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._reads: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._reads: queue.SimpleQueue[tuple[int, SeekPoint | None] | None] = queue.SimpleQueue()
         self.taken = threading.Semaphore(0)
         self.closing = threading.Event()
         threading.Thread(target=self._listen, args=(stream,), daemon=True).start()
@@ -87,8 +89,8 @@ class _Inbox:
     def next_request(self) -> dict[str, Any]:
         return self._requests.get()
 
-    def first_frame(self) -> int | None:
-        """The frame from which the parent reads on; None if it closes the clip instead."""
+    def first_frame(self) -> tuple[int, SeekPoint | None] | None:
+        """The frame from which the parent reads on, and where decoding begins; None if it closes the clip instead."""
         return self._reads.get()
 
     def reset(self) -> None:
@@ -106,7 +108,8 @@ class _Inbox:
             if "open" in message:
                 self._requests.put(message)
             elif "read" in message:
-                self._reads.put(int(message["read"]))
+                point = message["point"]
+                self._reads.put((int(message["read"]), None if point is None else SeekPoint(*point)))
             elif "close" in message:
                 self._reads.put(None)
                 self.taken.release()
@@ -190,11 +193,12 @@ def _serve(message: dict[str, Any], inbox: _Inbox, ring: _Ring, replies: _Replie
         os.chdir(message["folder"])
         reader = open_reader(_request(message), complaints)
         replies.notes = reader.notes
-        replies.send({"opened": {"fps": reader.fps, "n_frames": reader.n_frames}})
+        index = None if reader.index is None else asdict(reader.index)
+        opened = {"fps": reader.fps, "n_frames": reader.n_frames, "encoding": reader.encoding, "index": index}
+        replies.send({"opened": opened})
         try:
-            first = inbox.first_frame()
-            if first is not None:
-                _send_frames(reader, first, inbox, ring, replies, wait)
+            if (place := inbox.first_frame()) is not None:
+                _send_frames(reader, *place, inbox, ring, replies, wait)
         finally:
             reader.close()
         replies.send({"end": True})
@@ -208,14 +212,22 @@ def _serve(message: dict[str, Any], inbox: _Inbox, ring: _Ring, replies: _Replie
 
 
 def _send_frames(
-    reader: Reader, first: int, inbox: _Inbox, ring: _Ring, replies: _Replies, wait: Callable[[], bool]
-) -> None:
-    with closing(reader.frames(first)) as frames:
+    reader: Reader, first: int, point: SeekPoint | None, inbox: _Inbox, ring: _Ring, replies: _Replies,
+    wait: Callable[[], bool],
+) -> None:  # fmt: skip
+    with closing(reader.frames(first, point)) as frames:
         for frame in frames:
-            place = None if inbox.closing.is_set() else ring.put(frame.image, wait)
+            if inbox.closing.is_set():
+                return
+            has_pixels = any(frame.image.strides)
+            place = ring.put(frame.image, wait) if has_pixels else _size_of(frame.image)
             if place is None:
                 return
             replies.send({"frame": {**place, "timestamp": frame.timestamp}})
+
+
+def _size_of(image: Image) -> dict[str, Any]:
+    return {"block": None, "height": image.shape[0], "width": image.shape[1]}
 
 
 def _request(message: dict[str, Any]) -> Request:

@@ -110,10 +110,16 @@ def identify_bytes(head: bytes, suffix: str = "") -> Content:
     return _image(head, suffix) or _iso_media(head) or _video(head) or _meant(suffix)
 
 
-def _meant(suffix: str) -> Content:
+def kind_by_suffix(name: str) -> Literal["image", "video", "other"]:
+    """What a file's name promises; its content decides once it is there."""
+    suffix = os.path.splitext(name)[1].lower()
     if suffix in _IMAGE_SUFFIXES:
-        return Content("image", "")
-    return Content("video" if suffix in _VIDEO_SUFFIXES else "other", "")
+        return "image"
+    return "video" if suffix in _VIDEO_SUFFIXES else "other"
+
+
+def _meant(suffix: str) -> Content:
+    return Content(kind_by_suffix(f"_{suffix}"), "")
 
 
 def _image(head: bytes, suffix: str) -> Content | None:

@@ -29,8 +29,9 @@ import numpy as np
 from auparity.errors import VideoError
 from auparity.media.names import printable
 from auparity.media.readers import Request, VideoRequest
+from auparity.media.seeking import SeekPoint, VideoIndex
 from auparity.media.shared_block import SharedBlock
-from auparity.media.types import Frame, Image, Notes
+from auparity.media.types import Encoding, Frame, Image, Notes, black
 
 #: The environment variable that switches children off, and its value for that.
 SWITCH, INLINE = "AUPARITY_DECODE", "inline"
@@ -208,15 +209,22 @@ class RemoteReader:
             raise
         self.fps: float | None = opened["fps"]
         self.n_frames: int | None = opened["n_frames"]
+        self.encoding = None if opened["encoding"] is None else Encoding(*opened["encoding"])
+        index = opened["index"]
+        points = () if index is None else tuple(SeekPoint(*point) for point in index["points"])
+        self.index = None if index is None else VideoIndex(index["frames"], points)
 
-    def frames(self, first: int) -> Generator[Frame]:
+    def frames(self, first: int, point: SeekPoint | None = None) -> Generator[Frame]:
         """The frames from number `first` on; may be called once."""
         self._next = first
-        self._ask({"read": first})
+        self._ask({"read": first, "point": point})
         while "frame" in (message := self._message()):
             place = message["frame"]
-            image = _copied(self._in_use().block, place)
-            self._ask({"take": True})
+            if place["block"] is None:
+                image = black(int(place["height"]), int(place["width"]))
+            else:
+                image = _copied(self._in_use().block, place)
+                self._ask({"take": True})
             self._next += 1
             yield Frame(image, float(place["timestamp"]))
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from auparity.media.complaints import Complaints
-from auparity.media.types import Frame, Notes, Timestamps
+from auparity.media.seeking import SeekPoint, VideoIndex
+from auparity.media.types import Encoding, Frame, Notes, Timestamps
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class VideoRequest:
     timestamps: Timestamps
     fps: float | None
     max_pixels: int
+    pixels: bool = True  #: False: frames are black, see `open_clip`
+    indexed: bool = False  #: read the index in place of frames
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,10 @@ class Reader(Protocol):
     notes: Notes
     fps: float | None
     n_frames: int | None
+    encoding: Encoding | None  #: of videos
+    index: VideoIndex | None  #: where it was asked for
 
-    def frames(self, first: int) -> Generator[Frame]: ...
+    def frames(self, first: int, point: SeekPoint | None = None) -> Generator[Frame]: ...
     def close(self) -> None: ...
 
 
@@ -47,13 +52,15 @@ class ImagesReader:
     """Image files, decoded one after the other."""
 
     fps: float | None = None
+    encoding: Encoding | None = None
+    index: VideoIndex | None = None
 
     def __init__(self, request: ImagesRequest, complaints: Complaints) -> None:
         self.notes = Notes()
         self.n_frames: int | None = len(request.paths)
         self._request, self._complaints = request, complaints
 
-    def frames(self, first: int) -> Generator[Frame]:
+    def frames(self, first: int, point: SeekPoint | None = None) -> Generator[Frame]:
         from auparity.media.images import decode_image
 
         for path in self._request.paths[first:]:
@@ -77,4 +84,6 @@ def open_reader(request: Request, complaints: Complaints) -> Reader:
         fps=request.fps,
         max_pixels=request.max_pixels,
         complaints=complaints,
+        pixels=request.pixels,
+        indexed=request.indexed,
     )

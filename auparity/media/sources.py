@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +16,8 @@ from auparity.media.decoder import RemoteReader, decode_in_child
 from auparity.media.folders import names_of, survey, without_images
 from auparity.media.names import printable
 from auparity.media.readers import ImagesRequest, Reader, Request, VideoRequest, open_reader
-from auparity.media.types import MAX_PIXELS, Closing, Frame, Image, Notes, Timestamps
+from auparity.media.seeking import SeekPoint, VideoIndex
+from auparity.media.types import MAX_PIXELS, Closing, Encoding, Frame, Image, Notes, Timestamps
 
 
 def open_clip(
@@ -25,6 +27,7 @@ def open_clip(
     fps: float | None = None,
     max_pixels: int = MAX_PIXELS,
     isolate: bool = True,
+    pixels: bool = True,
 ) -> VideoFile | ImageSequence:
     """Open a video file or a folder of images as one clip.
 
@@ -38,6 +41,8 @@ def open_clip(
     isolate : decode in a child process, so that a crash of the decoder makes only this clip fail. False (or
         ``AUPARITY_DECODE=inline`` in the environment) decodes in this process, for debugging: the messages of
         decoders about damage are not collected then.
+    pixels : False for who needs only times and sizes of a video: its frames are decoded, so that everything that is
+        wrong with it is found, but come black and without memory of their own. Folders of images have no such way.
 
     Raises
     ------
@@ -52,7 +57,7 @@ def open_clip(
     path = Path(path)
     if path.is_dir():
         return ImageSequence(path, fps=fps, max_pixels=max_pixels, isolate=isolate)
-    return VideoFile(path, timestamps=timestamps, fps=fps, max_pixels=max_pixels, isolate=isolate)
+    return VideoFile(path, timestamps=timestamps, fps=fps, max_pixels=max_pixels, isolate=isolate, pixels=pixels)
 
 
 def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, isolate: bool = True) -> Image:
@@ -116,10 +121,10 @@ class _Decoded(Closing):
         if reader is not None:
             reader.close()
 
-    def _frames(self, first: int) -> Generator[Frame]:
+    def _frames(self, first: int, point: SeekPoint | None = None) -> Generator[Frame]:
         if self._reader is None:
             raise VideoError(f"{printable(self.path)}: was closed.")
-        return self._reader.frames(first)
+        return self._reader.frames(first, point)
 
 
 class VideoFile(_Decoded):
@@ -139,6 +144,7 @@ class VideoFile(_Decoded):
         fps: float | None = None,
         max_pixels: int = MAX_PIXELS,
         isolate: bool = True,
+        pixels: bool = True,
     ) -> None:
         self.size_bytes: int | None = require_file(path)
         super().__init__(path, path.stem)
@@ -149,11 +155,12 @@ class VideoFile(_Decoded):
             "max_pixels": max_pixels,
             "isolate": isolate,
         }
-        request = VideoRequest(str(path), timestamps, fps if timestamps == "index" else None, max_pixels)
-        self._reader = _open(request, isolate)
+        self._request = VideoRequest(str(path), timestamps, fps if timestamps == "index" else None, max_pixels, pixels)
+        self._reader = _open(self._request, isolate)
         self._notes = self._reader.notes
         self.fps: float | None = self._reader.fps
         self.n_frames: int | None = self._reader.n_frames
+        self.encoding: Encoding | None = self._reader.encoding
 
     def again(self) -> VideoFile:
         """The same clip opened once more, to be read from its beginning; raises `VideoError`."""
@@ -162,9 +169,20 @@ class VideoFile(_Decoded):
     def __iter__(self) -> Iterator[Frame]:
         return self.frames_from(0)
 
-    def frames_from(self, first: int) -> Iterator[Frame]:
-        """Iterate from frame `first` on. Earlier frames are decoded as well: seeking is not exact in all codecs."""
-        return self._frames(first)
+    def frames_from(self, first: int, point: SeekPoint | None = None) -> Iterator[Frame]:
+        """Iterate from frame `first` on. Earlier frames are decoded as well, from the beginning of the file or from
+        `point`, a place of `index` that is not after `first`."""
+        return self._frames(first, point)
+
+    def index(self) -> VideoIndex:
+        """Where decoding may begin in the middle of the file. All of it is read, nothing is decoded; raises
+        `VideoError`."""
+        reader = _open(replace(self._request, indexed=True), self._arguments["isolate"])
+        try:
+            assert reader.index is not None
+            return reader.index
+        finally:
+            reader.close()
 
 
 class ImageSequence(_Decoded):
@@ -205,8 +223,8 @@ class ImageSequence(_Decoded):
     def __iter__(self) -> Iterator[Frame]:
         return self.frames_from(0)
 
-    def frames_from(self, first: int) -> Iterator[Frame]:
-        """Iterate from image `first` on."""
+    def frames_from(self, first: int, point: SeekPoint | None = None) -> Iterator[Frame]:
+        """Iterate from image `first` on; `point` is for videos."""
         self._reader = _open(self._request, self._isolate)
         size: tuple[int, int] | None = None
         told = 0

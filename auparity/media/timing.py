@@ -37,6 +37,10 @@ class Clock:
         self._index += 1
         return by_container if self.mode == "container" else by_rule
 
+    def begin_at(self, index: int, zero: Fraction) -> None:
+        """Go on as if the frames before number `index` had been there; `zero` is the presentation time of frame 0."""
+        self._index, self._zero = index, zero
+
     def warnings(self) -> list[str]:
         """Warnings about the times of the whole video."""
         warnings = []

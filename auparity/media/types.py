@@ -21,9 +21,26 @@ MAX_PIXELS = 100_000_000
 ASSUMED_FPS = 30.0
 
 
+class Encoding(NamedTuple):
+    """How a video file is encoded, by FFmpeg's names."""
+
+    container: str  #: e.g. "mov,mp4,m4a,3gp,3g2,mj2"
+    codec: str  #: e.g. "h264"
+    pixels: str  #: format of the pixels, e.g. "yuv420p"
+
+
 class Frame(NamedTuple):
     image: Image  #: (H, W, 3) uint8 BGR
     timestamp: float  #: seconds
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"<Frame of {width}x{height} px at {self.timestamp:.3f} s>"
+
+
+def black(height: int, width: int) -> Image:
+    """(H, W, 3) uint8 zeros without memory of their own; read-only, and not contiguous."""
+    return np.broadcast_to(np.uint8(0), (height, width, 3))
 
 
 @dataclass

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -34,9 +35,10 @@ from auparity.media.content import identify, require_file
 from auparity.media.images import check_pixels
 from auparity.media.memory_limit import memory_for
 from auparity.media.names import printable
+from auparity.media.seeking import SeekPoint, index_of
 from auparity.media.structure import missing_end
 from auparity.media.timing import Clock
-from auparity.media.types import ASSUMED_FPS, Frame, Image, Notes, Timestamps
+from auparity.media.types import ASSUMED_FPS, Encoding, Frame, Image, Notes, Timestamps, black
 
 #: Threads of the decoder; more hold more frames in memory and gain nothing for one face tracker.
 THREADS = 4
@@ -67,15 +69,19 @@ class VideoReader:
     fps : frames a second of the rule frame number / rate: as asked for, as the file states, or `ASSUMED_FPS`.
     n_frames : the number of pictures that the container states; None if it states none.
     notes : grows while reading.
+    index : with `indexed`, where reading may begin; the frames of this reader cannot be read then.
+
+    Without `pixels` frames are black: they are decoded, but not converted.
     """
 
     def __init__(
-        self, path: Path, *, timestamps: Timestamps, fps: float | None, max_pixels: int, complaints: Complaints
-    ) -> None:
+        self, path: Path, *, timestamps: Timestamps, fps: float | None, max_pixels: int, complaints: Complaints,
+        pixels: bool = True, indexed: bool = False,
+    ) -> None:  # fmt: skip
         require_file(path)
         self._shown = printable(path)
         self.notes = Notes()
-        self._complaints, self._max_pixels = complaints, max_pixels
+        self._complaints, self._max_pixels, self._pixels_wanted = complaints, max_pixels, pixels
         content = identify(path)
         if content.kind == "image" and content.format:
             raise VideoError(f"{self._shown}: is an image, not a video.")
@@ -91,25 +97,34 @@ class VideoReader:
             raise
         self.fps: float | None = fps or self._rate()
         self.n_frames: int | None = self._stream.frames or self._estimated_frames()
-        self._clock = Clock(timestamps, self.fps or ASSUMED_FPS)
+        context = self._stream.codec_context
+        self.encoding: Encoding | None = Encoding(
+            self._container.format.name, context.codec.canonical_name, context.pix_fmt or ""
+        )
+        self._timestamps = timestamps
         self._in_avi = self._container.format.name == "avi"
-        self._places: deque[int | None] = deque(maxlen=MOST_REORDERED)
-        self._size: tuple[int, int] | None = None
-        self._given = 0
-        self._n_damaged, self._last_damaged = 0, -1
+        self._begin()
+        self.index = None
+        if indexed:
+            with memory_for(self._pixels()):
+                self.index = index_of(self._container.demux(self._stream))
+            if self._in_avi and self._stream.codec_context.has_b_frames:  # whose times FFmpeg guesses
+                self.index = replace(self.index, points=())
 
     def close(self) -> None:
         self._container.close()
         self._file.close()
 
-    def frames(self, first: int) -> Generator[Frame]:
-        """Iterate from frame `first` on. Earlier frames are decoded as well, because seeking is not exact in all
-        codecs.
+    def frames(self, first: int, point: SeekPoint | None = None) -> Generator[Frame]:
+        """Iterate from frame `first` on. Earlier frames are decoded as well, those from `point` on where it is given;
+        what is said of the whole file (`notes`) is then that of the part that was read.
 
         The image may be a view of the decoder's memory with any strides; it stays valid.
         """
         packets, last_dts = 0, None
         with memory_for(self._pixels()):
+            if point is not None and not self._seek(point):
+                self._reopen()
             for packet, is_last in self._packets():
                 if packet.size:
                     packets += 1
@@ -118,7 +133,9 @@ class VideoReader:
                         continue
                     self._places.append(packet.dts)
                 for frame in self._decode(packet):
-                    timed = self._timed(frame)
+                    if frame.pts is not None and frame.pts < self._from:  # shown before the key frame
+                        continue
+                    timed = self._timed(frame, self._given >= first)
                     if self._given > first:
                         yield timed
         self.notes.warnings.extend(self._clock.warnings())
@@ -126,6 +143,37 @@ class VideoReader:
         self._check_end(packets, last_dts)
 
     # Opening
+
+    def _begin(self) -> None:
+        """Nothing of the stream was decoded yet."""
+        self._clock = Clock(self._timestamps, self.fps or ASSUMED_FPS)
+        self._places: deque[int | None] = deque(maxlen=MOST_REORDERED)
+        self._size: tuple[int, int] | None = None
+        self._given, self._from = 0, -(1 << 63)
+        self._n_damaged, self._last_damaged = 0, -1
+
+    def _reopen(self) -> None:
+        """Back to the beginning of the file."""
+        self._container.close()
+        self._file.seek(0)
+        self._open()
+        self._begin()
+
+    def _seek(self, point: SeekPoint) -> bool:
+        """Go to a key frame, whose number and time count from there; False if the container does not lead there."""
+        try:
+            self._container.seek(point.decoded, stream=self._stream, backward=True)
+            for packet in self._container.demux(self._stream):
+                if packet.pts is not None and packet.size and packet.pts >= point.presented:
+                    if packet.pts != point.presented:
+                        return False
+                    break
+            self._container.seek(point.decoded, stream=self._stream, backward=True)
+        except (av.FFmpegError, OSError):
+            return False
+        self._given, self._from = point.number, point.presented
+        self._clock.begin_at(point.number, point.first * cast(Fraction, self._stream.time_base))
+        return True
 
     def _open(self) -> None:
         # A file object instead of the name: names may look like protocols (a colon) or not be UTF-8. No protocol is
@@ -245,7 +293,7 @@ class VideoReader:
             self._damaged(self._given)
         return frames
 
-    def _timed(self, frame: Any) -> Frame:
+    def _timed(self, frame: Any, wanted: bool) -> Frame:
         if frame.is_corrupt:
             self._damaged(self._given)
         size = (frame.width, frame.height)
@@ -258,7 +306,8 @@ class VideoReader:
                 f"{self._size[0]}x{self._size[1]}. One clip has one size: cut the file where it changes."
             )
         self._given += 1
-        return Frame(_bgr(frame), self._clock.stamp(self._presentation_time(frame)))
+        image = _bgr(frame) if wanted and self._pixels_wanted else _black(frame)
+        return Frame(image, self._clock.stamp(self._presentation_time(frame)))
 
     def _presentation_time(self, frame: Any) -> Fraction | None:
         """In seconds, as the container states it."""
@@ -326,6 +375,12 @@ class VideoReader:
         if self._in_avi:
             return int(self._stream.frames)
         return self._stream.duration if self._container.format.name == "mxf" else None
+
+
+def _black(frame: Any) -> Image:
+    """Black, of the size that `_bgr` gives."""
+    is_turned = frame.rotation % 180 == 90
+    return black(frame.width, frame.height) if is_turned else black(frame.height, frame.width)
 
 
 def _bgr(frame: Any) -> Image:

@@ -147,16 +147,23 @@ def _parser() -> argparse.ArgumentParser:
         "--streams", type=int, nargs="+", default=list(own.streams), metavar="N", help="numbers of streams at once"
     )
     parser.add_argument("--frames", type=int, default=own.frames, metavar="N", help="frames of a stream in every round")
-    parser.add_argument("--rounds", type=int, default=own.rounds, metavar="N")
-    parser.add_argument("--reference-frames", type=int, default=own.reference_frames, metavar="N")
+    parser.add_argument("--rounds", type=int, default=own.rounds, metavar="N", help="rounds, interleaved (%(default)s)")
+    parser.add_argument(
+        "--reference-frames", type=int, default=own.reference_frames, metavar="N",
+        help="frames that the reference computes, for the parity of the run (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--clips", type=int, default=own.clips, metavar="N", help="rendered clips, which streams share")
-    parser.add_argument("--format", default=own.format, choices=tuple(FORMATS))
+    parser.add_argument(
+        "--format", default=own.format, choices=tuple(FORMATS), help="size of the frames (default: %(default)s)"
+    )
     parser.add_argument("--widen", action="store_true", help="the embedded bundle with layers of OpenFace's sizes")
     parser.add_argument("--models", metavar="SOURCE", help="another bundle as well, with --landmark-model of it")
     parser.add_argument("--landmark-model", default="clnf", choices=("auto", "clnf", "ceclm"), help="default: clnf")
     parser.add_argument("--photographs", type=int, default=0, metavar="N", help="images in a batch; default: 0, none")
     parser.add_argument("--faces", type=int, default=0, metavar="N", help="people in each frame; default: 0, one only")
-    parser.add_argument("-o", "--output", type=Path, default=DEFAULT_OUTPUT, metavar="FILE")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=DEFAULT_OUTPUT, metavar="FILE", help="default: %(default)s"
+    )
     return parser
 
 

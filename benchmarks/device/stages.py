@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from auparity.accelerated.cupy.clm import ClmBatch
 from auparity.accelerated.cupy.pipeline import DevicePipeline
 from auparity.benchmarks.device import floors
 from auparity.benchmarks.device.contenders import Film, Image
@@ -150,7 +151,9 @@ def _replace(watched: WatchedDevice, owner: Any, name: str, stage: str, counting
 
 def watch_models(pipeline: DevicePipeline, watched: WatchedDevice) -> None:
     """Detection, landmark models, validation, and what the host adds."""
-    landmarks, bundle = pipeline.models.landmarker, pipeline.bundle
+    landmarker, bundle = pipeline.models.landmarker, pipeline.bundle
+    assert isinstance(landmarker, ClmBatch), "the benchmark's models are constrained local ones"
+    landmarks = landmarker.detector
     models = [(landmarks.main, bundle.face.main)]
     models += [(own.model, part.model) for own, part in zip(landmarks._parts, bundle.face.parts, strict=True)]
     for own, model in models:

@@ -50,10 +50,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="auparity dev peers", description=__doc__)
     parser.add_argument("clip", type=Path, help="a video or a folder of images")
     parser.add_argument("--models", metavar="SOURCE", help="default: as auparity extract")
-    parser.add_argument("--landmark-model", default="auto", choices=("auto", "clnf", "ceclm"))
-    parser.add_argument("--variants", default="best", metavar="SPEC")
+    parser.add_argument("--landmark-model", default="auto", choices=("auto", "clnf", "ceclm"), help="default: auto")
+    parser.add_argument(
+        "--variants",
+        default="best",
+        metavar="SPEC",
+        help="as `auparity extract` (default: best)",
+    )
     parser.add_argument("--peers", metavar="NAMES", help="comma-separated; default: all")
-    parser.add_argument("--max-frames", type=int, default=300)
+    parser.add_argument("--max-frames", type=int, default=300, help="frames of the clip that are taken (default: 300)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="JSON")
     chosen = parser.parse_args(arguments)
     try:

@@ -18,7 +18,7 @@ from auparity.conversion.coreml.builder import STAGE, Precision, builder, conver
 from auparity.conversion.networks.folding import FoldedWeights, fold
 from auparity.conversion.networks.graph_layers import GraphLayers, GraphMaps
 from auparity.errors import ContractError
-from auparity.reference.networks.layers import NORM_EPSILON
+from auparity.reference.networks.layers import NORM_EPSILON, Padding, sides
 from auparity.reference.networks.parts import Network, parts_of
 
 Array = npt.NDArray[Any]
@@ -55,12 +55,12 @@ class MilLayers(GraphLayers):
         return self._apply("mul", first, y=self.written(second))
 
     def _convolved(
-        self, maps: GraphMaps, weight: Array, bias: Array | None, stride: int, padding: int, groups: int
+        self, maps: GraphMaps, weight: Array, bias: Array | None, stride: int, padding: Padding, groups: int
     ) -> GraphMaps:  # fmt: skip
         more = {} if bias is None else {"bias": f32(bias)}
         return self._apply(
             "conv", maps, len(weight), weight=f32(weight), strides=[stride, stride], pad_type="custom",
-            pad=[padding] * 4, groups=groups, **more,
+            pad=[*sides(padding)] * 2, groups=groups, **more,
         )  # fmt: skip
 
     def _scaled(self, maps: GraphMaps, factor: Array, summand: Array) -> GraphMaps:

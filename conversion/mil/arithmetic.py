@@ -24,9 +24,10 @@ class Arithmetic:
         return x.astype(np.float32) if x.dtype == np.float16 and not self.stepwise else x
 
     def total(self, x: Array, axes: Sequence[int]) -> Array:
-        """Sum over axes, which stay with length 1; in the dtype of `x`."""
+        """Sum over axes, which stay with length 1; in the dtype of `x`. Float32 values are added in float64."""
         if x.dtype != np.float16:
-            return np.sum(x, axis=tuple(axes), dtype=x.dtype, keepdims=True)
+            exact = np.float64 if x.dtype == np.float32 else x.dtype
+            return np.sum(x, axis=tuple(axes), dtype=exact, keepdims=True).astype(x.dtype, copy=False)
         # NumPy's float16 sum rounds less often than once a step; a running sum does not.
         kept = [axis for axis in range(x.ndim) if axis not in axes]
         rows = x.transpose(*kept, *axes).reshape(*(x.shape[axis] for axis in kept), -1)
@@ -36,9 +37,16 @@ class Arithmetic:
         return ended.reshape([1 if axis in axes else length for axis, length in enumerate(x.shape)])
 
     def product(self, x: Array, y: Array) -> Array:
-        """Matrix product, in the dtype it accumulates in."""
+        """Matrix product, in the dtype it accumulates in.
+
+        Float32 products are added in float64 and rounded once: the order of the sums, which is another one in every
+        BLAS kernel, then changes no more than single last bits.
+        """
         if x.dtype != np.float16 or not self.stepwise:
-            return np.matmul(self.wide(x), self.wide(y))
+            x, y = self.wide(x), self.wide(y)
+            if x.dtype != np.float32:
+                return np.matmul(x, y)
+            return np.matmul(x.astype(np.float64), y.astype(np.float64)).astype(np.float32)
         y = y.astype(x.dtype, copy=False)
         if x.shape[-1] != y.shape[-2]:
             raise ValueError(f"a product of {x.shape} and {y.shape}")

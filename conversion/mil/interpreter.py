@@ -2,8 +2,9 @@
 
 So the files that ship to Macs can be executed and checked on any machine. The operations are interpreted one by one,
 and every value is compared with its declaration in the program. Values of float16 are rounded to float16 after every
-operation; within an operation, products and sums accumulate as `accumulate` says. A device may order sums differently
-or fuse operations, so the interpreter does not predict the bits of a device.
+operation; within an operation, products and sums accumulate as `accumulate` says. Those of float32 values are exact
+but for the rounding of the result, so that a package has the same error on every machine. A device may order sums
+differently or fuse operations, so the interpreter does not predict the bits of a device.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Program:
         ----------
         inputs : an array for each input, of exactly its dtype.
         accumulate : how matrix products, convolutions and reductions of float16 values add up: in float32 and rounded
-            once, or step by step in float16, which is the worst case of a device. For float32 values it has no effect.
+            once, or step by step in float16, which is the worst case of a device. Float32 values add up in float64.
 
         Returns
         -------

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.models.types import Tensors
-from auparity.reference.networks.layers import NORM_EPSILON, Maps, NetworkLayers
+from auparity.reference.networks.layers import NORM_EPSILON, Maps, NetworkLayers, Padding
 
 Array = npt.NDArray[Any]
 
@@ -68,7 +68,7 @@ class _Tracer:
         self.made.append(result)
         return result
 
-    def conv(self, maps: _Value, name: str, stride: int = 1, padding: int = 0) -> _Value:
+    def conv(self, maps: _Value, name: str, stride: int = 1, padding: Padding = 0) -> _Value:
         return self._layer(maps, name)
 
     def linear(self, values: _Value, name: str) -> _Value:

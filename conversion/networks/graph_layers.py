@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.conversion.networks.folding import FoldedWeights, affine
+from auparity.reference.networks.layers import Padding
 
 Array = npt.NDArray[Any]
 
@@ -62,7 +63,7 @@ class GraphLayers(ABC):
     def multiply(self, first: GraphMaps, second: GraphMaps) -> GraphMaps: ...
     @abstractmethod
     def _convolved(
-        self, maps: GraphMaps, weight: Array, bias: Array | None, stride: int, padding: int, groups: int
+        self, maps: GraphMaps, weight: Array, bias: Array | None, stride: int, padding: Padding, groups: int
     ) -> GraphMaps: ...  # fmt: skip
     @abstractmethod
     def _scaled(self, maps: GraphMaps, factor: Array, summand: Array) -> GraphMaps:
@@ -88,7 +89,7 @@ class GraphLayers(ABC):
         """Of a convolution or a fully connected layer."""
         return self.weights.arrays[f"{name}.weight"], self.weights.arrays.get(f"{name}.bias")
 
-    def conv(self, maps: GraphMaps, name: str, stride: int = 1, padding: int = 0) -> GraphMaps:
+    def conv(self, maps: GraphMaps, name: str, stride: int = 1, padding: Padding = 0) -> GraphMaps:
         """The convolution `name`; of maps side by side that include constants, the sum of the convolutions of each."""
         weight, bias = self.weight_and_bias(name)
         if not any(part.constant is not None for part in maps.parts):

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from auparity.conversion.networks.folding import FoldedWeights, fold
 from auparity.conversion.networks.graph_layers import GraphLayers, GraphMaps
 from auparity.conversion.onnx.graphs import Graph
-from auparity.reference.networks.layers import NORM_EPSILON
+from auparity.reference.networks.layers import NORM_EPSILON, Padding, sides
 from auparity.reference.networks.parts import Network, parts_of
 
 Array = npt.NDArray[Any]
@@ -51,13 +51,13 @@ class OnnxLayers(GraphLayers):
         return self.node("Mul", first, second)
 
     def _convolved(
-        self, maps: GraphMaps, weight: Array, bias: Array | None, stride: int, padding: int, groups: int
+        self, maps: GraphMaps, weight: Array, bias: Array | None, stride: int, padding: Padding, groups: int
     ) -> GraphMaps:  # fmt: skip
         inputs = [self._stored(weight), *([] if bias is None else [self._stored(bias)])]
-        side = weight.shape[2]
+        side, (before, after) = weight.shape[2], sides(padding)
         return self.node(
             "Conv", maps, *inputs, channels=len(weight), kernel_shape=[side, side], strides=[stride, stride],
-            pads=[padding] * 4, group=groups,
+            pads=[before, before, after, after], group=groups,
         )  # fmt: skip
 
     def _scaled(self, maps: GraphMaps, factor: Array, summand: Array) -> GraphMaps:

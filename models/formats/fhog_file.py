@@ -14,11 +14,13 @@ from auparity.errors import ContractError
 from auparity.models.formats.binary import BinaryReader
 from auparity.models.formats.files import StrPath, read_bytes
 from auparity.models.types import F32
+from auparity.short_repr import short_repr
 
 GOOD, FAILED = 1.0, -1.0
 _HEAD = struct.Struct("<3if")  # columns, rows, channels, good flag
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class FHOGRecords:
     """All records of a file (F frames)."""

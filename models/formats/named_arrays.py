@@ -7,7 +7,7 @@ another network, or of another version of the same one, is an error that says wh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import ModelFormatError
+from auparity.short_repr import short_repr
 
 Array = npt.NDArray[Any]
 F32 = npt.NDArray[np.float32]
@@ -25,6 +26,7 @@ SHOWN = 4
 ADVICE = "Name a file of the network that was asked for, as its authors published it."
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class NamedArrays:
     """What a file holds: read-only arrays by name."""
@@ -32,6 +34,7 @@ class NamedArrays:
     file: str  #: path, or a label for what was read from memory
     sha256: str  #: of the whole file, 64 hexadecimal digits
     arrays: Mapping[str, Array]
+    remarks: Mapping[str, str] = field(default_factory=dict)  #: what else the file says, where it may
 
 
 def expect(found: NamedArrays, shapes: Mapping[str, Shape], tolerated: Sequence[str] = ()) -> dict[str, F32]:

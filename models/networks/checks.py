@@ -11,12 +11,14 @@ import numpy.typing as npt
 from auparity.errors import ModelFormatError
 from auparity.json_schema import MismatchError
 from auparity.models.networks import shapes
-from auparity.models.types import PFLD, STAR, MobileFaceNet, PointNetwork, RetinaFace, Tensors
+from auparity.models.types import PFLD, STAR, FaceApi, MobileFaceNet, PointNetwork, RetinaFace, Tensors
 
 Array = npt.NDArray[Any]
 
 #: Largest numbers of a STAR: published are 98 points, 9 edges, 4 stacks, 256 channels.
 MOST_POINTS, MOST_EDGES, MOST_STACKS, MOST_CHANNELS = 1000, 100, 16, 1024
+#: Margins of crops: less cuts faces, more leaves little of them.
+MARGINS = (0.5, 4.0)
 #: Points that 68 can be made of.
 POINTS = (68, 98)
 
@@ -37,6 +39,10 @@ def check_point_network(place: str, model: PointNetwork) -> None:
         if sizes[0] not in POINTS:
             raise MismatchError(place, f"a network of {POINTS[0]} or {POINTS[1]} points", f"{sizes[0]}")
         _check(place, model.tensors, shapes.star(*sizes))
+        if model.margin is not None and not MARGINS[0] <= model.margin <= MARGINS[1]:
+            raise MismatchError(f"{place}.margin", f"a margin from {MARGINS[0]} to {MARGINS[1]}", f"{model.margin}")
+    elif isinstance(model, FaceApi):
+        _check(place, model.tensors, shapes.face_api_like(model.tensors.names))
     else:
         of_kind = {PFLD: shapes.pfld, MobileFaceNet: shapes.mobilefacenet}
         _check(place, model.tensors, of_kind[type(model)]())

@@ -1,29 +1,32 @@
 """The bundle that a user means by names or files of networks: what finds faces and landmarks, and where fits begin.
 
-Names are those of `store.NETWORKS`, of files in the store; anything else is the path of a published file. What was
-chosen goes into `meta.source`, and so into every sidecar, with the SHA-256 of the file.
+Names are those of `store.NETWORKS`: of files in the store or, with the embedded models, of the networks embedded beside
+them. Anything else is the path of a published file. What was chosen goes into `meta.source`, and so into every sidecar,
+with the SHA-256 of the file.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auparity.errors import AuparityError
+from auparity.models import embedded
 from auparity.models.bundle import Bundle
 from auparity.models.contents import face_model_in
 from auparity.models.formats.files import StrPath
-from auparity.models.networks import store
-from auparity.models.networks.published import Published, read_network
-from auparity.models.sources import open_bundle
+from auparity.models.sources import EMBEDDED, is_embedded, open_bundle
 from auparity.models.types import MTCNN, PDM, LandmarkNetwork, NetworkStart, RetinaFace
+
+if TYPE_CHECKING:
+    from auparity.models.networks.published import Published
 
 AUTO, OWN_DETECTOR = "auto", "mtcnn"
 #: Constrained local models of OpenFace's folder.
 LOCAL_MODELS = (AUTO, "ceclm", "clnf")
 DETECTORS = ("retinaface",)
-LANDMARKERS = ("pfld", "mobilefacenet", "star")
+LANDMARKERS = ("pfld", "mobilefacenet", "star", "face-api")
 #: What is said wherever a network's landmarks are used.
 APPROXIMATION = "an approximation of OpenFace's, never parity: action units differ with them (docs/networks.md)"
 
@@ -40,30 +43,65 @@ def choose_bundle(
     Parameters
     ----------
     source : as of `open_bundle`.
-    landmarks : "auto" or None, "ceclm", "clnf": constrained local models, as of `open_bundle`; "pfld", "mobilefacenet",
-        "star" or a file: that network's landmarks.
+    landmarks : "auto" or None, "ceclm", "clnf": constrained local models, as of `open_bundle`; a name of `LANDMARKERS`
+        or a file: that network's landmarks. A name means the file in the store; if the source is "embedded", or is None
+        and turns out to be it and the store has no such file, it means the embedded network.
     detector : "mtcnn" or None: the bundle's own; "retinaface" or a file.
-    start : "pfld", "mobilefacenet", "star" or a file: constrained local models fit a new face once, from the landmarks
-        of this network; None for OpenFace's search.
+    start : a name of `LANDMARKERS` or a file: constrained local models fit a new face once, from the landmarks of this
+        network; None for OpenFace's search.
 
     Raises
     ------
     ModelFormatError : a file is missing, damaged, or of another network.
     AuparityError : a name that is none, or choices that exclude each other.
     """
-    local = landmarks is None or landmarks in LOCAL_MODELS
+    local = is_local(landmarks)
     if start is not None and not local:
         raise AuparityError(
             f"--start {start} begins a fit of constrained local models, and --landmarks {landmarks} has none: leave "
             "one of them out."
         )
     bundle = open_bundle(source, landmarks or AUTO) if local else open_bundle(source)
+    read = _Reader(own=is_embedded(bundle), own_first=str(source) == EMBEDDED)
     if detector is not None:
-        bundle = _with_detector(bundle, detector)
+        bundle = _with_detector(bundle, detector, read)
     if not local:
         assert landmarks is not None
-        bundle = _with_landmarks(bundle, landmarks)
-    return bundle if start is None else _with_start(bundle, start)
+        bundle = _with_landmarks(bundle, landmarks, read)
+    return bundle if start is None else _with_start(bundle, start, read)
+
+
+def is_local(landmarks: str | None) -> bool:
+    """Whether a choice of landmarks means constrained local models."""
+    return landmarks is None or landmarks in LOCAL_MODELS
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    """Finds what a name or a path means.
+
+    Parameters
+    ----------
+    own : whether names may mean embedded networks. own_first : whether they mean these even if the store has the file.
+    """
+
+    own: bool
+    own_first: bool
+
+    def __call__(self, text: str, names: tuple[str, ...], option: str) -> Published:
+        from auparity.models.networks import store
+        from auparity.models.networks.published import read_network
+
+        if text in names:
+            stored = store.installed(text)
+            if self.own and text in embedded.NETWORKS and (self.own_first or stored is None):
+                return dataclasses.replace(read_network(embedded.network_path(text)), file=EMBEDDED)
+            return store.read_of_kind(stored or store.find(text), text)
+        if not Path(text).is_file():
+            others = {"--detector": (OWN_DETECTOR,), "--landmarks": LOCAL_MODELS}.get(option, ())
+            known = ", ".join([*others, *names])
+            raise AuparityError(f"{option} {text}: there is no such file, and the names are {known}.")
+        return read_network(text)
 
 
 def notices_of(bundle: Bundle) -> list[str]:
@@ -94,10 +132,10 @@ def description_of(bundle: Bundle) -> dict[str, str]:
     return words
 
 
-def _with_detector(bundle: Bundle, text: str) -> Bundle:
+def _with_detector(bundle: Bundle, text: str, read: _Reader) -> Bundle:
     if text == OWN_DETECTOR:
         return bundle.with_serving("locator", _own_detector(bundle))
-    found = _read(text, DETECTORS, "--detector")
+    found = read(text, DETECTORS, "--detector")
     if not isinstance(found.network, RetinaFace):
         _wrong("--detector", found, "RetinaFace")
     return _described(bundle.with_serving("locator", "retinaface", found.network), "detector", found)
@@ -110,8 +148,8 @@ def _own_detector(bundle: Bundle) -> str:
     return names[0]
 
 
-def _with_landmarks(bundle: Bundle, text: str) -> Bundle:
-    found = _points(text, "--landmarks")
+def _with_landmarks(bundle: Bundle, text: str, read: _Reader) -> Bundle:
+    found = _points(text, "--landmarks", read)
     name = type(found.network).__name__
     model = LandmarkNetwork(found.network, _shape_of(bundle))  # type: ignore[arg-type]
     chosen = _described(bundle.with_serving("landmarker", name.lower(), model), "landmarks", found)
@@ -119,8 +157,8 @@ def _with_landmarks(bundle: Bundle, text: str) -> Bundle:
     return chosen.with_meta(dataclasses.replace(chosen.meta, source=source))
 
 
-def _with_start(bundle: Bundle, text: str) -> Bundle:
-    found, model = _points(text, "--start"), face_model_in(bundle.serving("landmarker"))
+def _with_start(bundle: Bundle, text: str, read: _Reader) -> Bundle:
+    found, model = _points(text, "--start", read), face_model_in(bundle.serving("landmarker"))
     if model is None:
         raise AuparityError(f"--start {text}: the bundle {bundle.meta.name} has no constrained local models to start.")
     name = f"{bundle.serves['landmarker']} from {type(found.network).__name__}"
@@ -128,21 +166,11 @@ def _with_start(bundle: Bundle, text: str) -> Bundle:
     return _described(bundle.with_serving("landmarker", name, started), "start", found)
 
 
-def _points(text: str, option: str) -> Published:
-    found = _read(text, LANDMARKERS, option)
+def _points(text: str, option: str, read: _Reader) -> Published:
+    found = read(text, LANDMARKERS, option)
     if isinstance(found.network, RetinaFace):
-        _wrong(option, found, "PFLD, MobileFaceNet or STAR")
+        _wrong(option, found, "PFLD, MobileFaceNet, STAR or face-api")
     return found
-
-
-def _read(text: str, names: tuple[str, ...], option: str) -> Published:
-    if text in names:
-        return store.read_of_kind(store.find(text), text)
-    if not Path(text).is_file():
-        others = {"--detector": (OWN_DETECTOR,), "--landmarks": LOCAL_MODELS}.get(option, ())
-        known = ", ".join([*others, *names])
-        raise AuparityError(f"{option} {text}: there is no such file, and the names are {known}.")
-    return read_network(text)
 
 
 def _wrong(option: str, found: Published, wanted: str) -> None:
@@ -160,9 +188,8 @@ def _shape_of(bundle: Bundle) -> PDM:
 
 
 def _described(bundle: Bundle, key: str, found: Published) -> Bundle:
-    chosen: dict[str, Any] = {
-        "network": type(found.network).__name__, "file": str(Path(found.file).resolve()), "sha256": found.sha256,
-    }  # fmt: skip
+    file = EMBEDDED if found.file == EMBEDDED else str(Path(found.file).resolve())
+    chosen: dict[str, Any] = {"network": type(found.network).__name__, "file": file, "sha256": found.sha256}
     if key == "landmarks":
         chosen["note"] = APPROXIMATION
     source = {**bundle.meta.source, key: chosen}

@@ -1,7 +1,7 @@
 """Reads a network from the file that its authors published, and finds out which one it is.
 
-PyTorch's state dicts (any suffix), ONNX files (.onnx, with the extra `onnx`), and OpenVINO's (.xml). What is read is
-held strictly against the names and shapes of the network.
+PyTorch's state dicts (any suffix), .safetensors, ONNX files (.onnx, with the extra `onnx`), OpenVINO's (.xml) and
+TensorFlow.js's (.json). What is read is held strictly against the names and shapes of the network.
 """
 
 from __future__ import annotations
@@ -15,17 +15,22 @@ from auparity.models.formats.files import StrPath
 from auparity.models.formats.named_arrays import NamedArrays, expect
 from auparity.models.formats.onnx_file import read_onnx
 from auparity.models.formats.openvino_file import read_openvino
+from auparity.models.formats.safetensors_file import read_safetensors
+from auparity.models.formats.tensorflow_js import read_tensorflow_js
 from auparity.models.formats.torch_file import read_torch
 from auparity.models.networks import shapes
 from auparity.models.networks.checks import star_sizes
+from auparity.models.networks.face_api_names import FIRST, from_tensorflow
 from auparity.models.networks.folded import is_folded_retinaface, unfold_mobilefacenet, unfold_retinaface
-from auparity.models.types import F32, PFLD, STAR, MobileFaceNet, RetinaFace, Tensors
+from auparity.models.types import F32, PFLD, STAR, FaceApi, MobileFaceNet, RetinaFace, Tensors
 
-Network = RetinaFace | PFLD | MobileFaceNet | STAR
+Network = RetinaFace | PFLD | MobileFaceNet | STAR | FaceApi
 
 #: Shapes and steps that PyTorch's exporter stores among the weights, under numbers.
 EXPORTED = ("[0-9]*", "onnx::*")
-KNOWN = "a RetinaFace, PFLD, MobileFaceNet or STAR"
+#: What a .safetensors file of STAR may say beside its weights (`STAR.margin`).
+MARGIN = "crop_margin"
+KNOWN = "a RetinaFace, PFLD, MobileFaceNet, STAR or face-api"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +50,10 @@ def read_network(path: StrPath) -> Published:
     ModelFormatError : the file is missing, damaged, of another network, or holds more than weights.
     VariantUnavailable : an .onnx file, and the `onnx` package is not installed.
     """
-    reader = {".onnx": read_onnx, ".xml": read_openvino}.get(Path(path).suffix.lower(), read_torch)
+    readers = {
+        ".onnx": read_onnx, ".xml": read_openvino, ".safetensors": read_safetensors, ".json": read_tensorflow_js,
+    }  # fmt: skip
+    reader = readers.get(Path(path).suffix.lower(), read_torch)
     found = reader(path)
     return Published(network_of(found), found.file, found.sha256)
 
@@ -88,7 +96,16 @@ def _mobilefacenet(found: NamedArrays) -> MobileFaceNet:
 
 def _star(found: NamedArrays) -> STAR:
     expected = shapes.star(*star_sizes(found.file, found.arrays))
-    return STAR(tensors(expect(found, expected, (*shapes.STAR_UNUSED, *EXPORTED))))
+    found_tensors = tensors(expect(found, expected, (*shapes.STAR_UNUSED, *EXPORTED)))
+    margin = found.remarks.get(MARGIN)
+    try:
+        return STAR(found_tensors, None if margin is None else float(margin))
+    except ValueError as error:
+        raise ModelFormatError(found.file, None, f"a number as {MARGIN}", ascii(margin)[:40]) from error
+
+
+def _face_api(found: NamedArrays) -> FaceApi:
+    return FaceApi(tensors(expect(found, shapes.face_api_like(found.arrays))))
 
 
 #: A name that only one network has.
@@ -97,4 +114,6 @@ _BY_NAME: dict[str, Callable[[NamedArrays], Network]] = {
     "conv1_extra.weight": _pfld,
     "conv2_dw.conv.weight": _mobilefacenet,
     "e2h_transform.weight": _star,
+    "dense0.conv0.weight": _face_api,
+    FIRST: lambda found: _face_api(from_tensorflow(found)),
 }

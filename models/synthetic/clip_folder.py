@@ -18,6 +18,8 @@ import cv2
 
 from auparity.errors import AuparityError, ContractError
 from auparity.models.synthetic.clips import FPS, make_clip
+from auparity.models.synthetic.heads import Heads
+from auparity.models.synthetic.render import DRAWN
 from auparity.models.synthetic.truth_file import TruthMeta, TruthTable, read_truth, write_truth
 
 TRUTH = "truth.csv"
@@ -28,12 +30,18 @@ _DRAWING = (
 )  # fmt: skip
 
 
-@lru_cache(maxsize=1)
-def renderer_version() -> str:
-    """A digest (12 hexadecimal digits) of the modules that decide what the clip of a seed looks like."""
+@lru_cache(maxsize=2)
+def renderer_version(*, morphable: bool = False) -> str:
+    """A digest (12 hexadecimal digits) of the modules that decide what the clip of a seed looks like.
+
+    morphable: with people of a morphable model, whose file has a checksum of its own.
+    """
     digest = hashlib.sha256()
-    for name in _DRAWING:
-        digest.update(name.encode() + b"\0" + Path(__file__).with_name(f"{name}.py").read_bytes())
+    paths = [Path(__file__).with_name(f"{name}.py") for name in _DRAWING]
+    if morphable:
+        paths += sorted(Path(__file__).with_name("morphable").glob("*.py"))
+    for path in paths:
+        digest.update(path.stem.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -45,6 +53,7 @@ def write_clip(
     canvas: tuple[int, int] = (320, 240),
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    heads: Heads = DRAWN,
 ) -> TruthTable:
     """Render a clip into a folder, unless the same clip is there; its truth.
 
@@ -53,6 +62,7 @@ def write_clip(
     canvas : width and height, px.
     overwrite : replace another rendered clip. A folder with anything else in it is never replaced.
     progress : called with (frames done, number of frames).
+    heads : where the person comes from.
 
     Raises
     ------
@@ -63,8 +73,9 @@ def write_clip(
         raise ContractError("render", "n_frames", "at least 1", str(n_frames))
     if min(canvas) < 160:
         raise ContractError("render", "canvas", "at least 160 x 160 px, for a face of 105 px and more", str(canvas))
-    clip = make_clip(seed, n_frames, canvas=canvas)
-    meta = TruthMeta(seed, canvas[0], canvas[1], FPS, clip.camera, f"auparity renderer {renderer_version()}")
+    clip = make_clip(seed, n_frames, canvas=canvas, heads=heads)
+    version = renderer_version(morphable=heads is not DRAWN)
+    meta = TruthMeta(seed, canvas[0], canvas[1], FPS, clip.camera, f"auparity renderer {version}")
     existing = _earlier(folder, meta, n_frames, overwrite)
     if existing is not None:
         return existing

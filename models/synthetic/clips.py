@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.models.synthetic.backdrop import Film, background
-from auparity.models.synthetic.person import PROTOTYPES, Person, reconcile
-from auparity.models.synthetic.render import camera_for, render_shot
+from auparity.models.synthetic.backdrop import Film
+from auparity.models.synthetic.heads import Heads
+from auparity.models.synthetic.person import PROTOTYPES, reconcile
+from auparity.models.synthetic.render import DRAWN, camera_for, render_shot
 from auparity.models.synthetic.scene import Light, Shot
 from auparity.models.synthetic.surface import step
 from auparity.models.synthetic.types import AU_NAMES, Picture, RenderCamera
@@ -127,7 +128,7 @@ def write_script(rng: np.random.Generator, seed: int, frames: int) -> Script:
 class Clip:
     """A clip before it is rendered."""
 
-    person: Person
+    person: Any  #: of `heads`
     script: Script
     light: Light
     film: Film
@@ -135,6 +136,8 @@ class Clip:
     distance: float  #: mm
     behind: Array
     seed: int
+    heads: Heads = DRAWN
+    asides: Array | None = None  #: (T, A) movements beside the action units
 
     def frame(self, index: int) -> Picture:
         """Render one frame."""
@@ -149,8 +152,9 @@ class Clip:
             camera=self.camera,
             light=self.light,
             trunk=0.35 * script.rotation[index] * [0.4, 1, 0.5],
+            asides=None if self.asides is None else self.asides[index],
         )
-        image, truth = render_shot(self.person, shot, self.behind)
+        image, truth = render_shot(self.person, shot, self.behind, self.heads)
         return Picture(self.film.expose(image, np.random.default_rng([23, self.seed, index])), truth)
 
 
@@ -160,6 +164,7 @@ def make_clip(
     *,
     canvas: tuple[int, int] = (320, 240),
     face_width: tuple[float, float] = (105.0, 145.0),
+    heads: Heads = DRAWN,
 ) -> Clip:
     """The clip of a seed; see `render_clip`."""
     rng = np.random.default_rng([17, seed])
@@ -167,14 +172,16 @@ def make_clip(
     face_px = float(rng.uniform(*face_width))
     camera, distance = camera_for(face_px, width, height, rng)
     return Clip(
-        Person.sample(10_000_000 + seed),
+        heads.person(10_000_000 + seed),
         write_script(rng, seed, n_frames),
-        Light.sample(rng),
+        heads.light(rng),
         Film.sample(rng, face_px, CLIP_STRENGTH),
         camera,
         distance,
-        background(rng, height, width),
+        heads.background(rng, height, width),
         seed,
+        heads,
+        heads.asides(rng, n_frames),
     )
 
 
@@ -184,6 +191,7 @@ def render_clip(
     *,
     canvas: tuple[int, int] = (320, 240),
     face_width: tuple[float, float] = (105.0, 145.0),
+    heads: Heads = DRAWN,
 ) -> Iterator[Picture]:
     """Frames of a clip with their truth, one after another.
 
@@ -193,7 +201,8 @@ def render_clip(
     n_frames : at 30 frames a second.
     canvas : width and height, px.
     face_width : range of the width of the face when it looks into the camera, px.
+    heads : where the person comes from.
     """
-    clip = make_clip(seed, n_frames, canvas=canvas, face_width=face_width)
+    clip = make_clip(seed, n_frames, canvas=canvas, face_width=face_width, heads=heads)
     for index in range(n_frames):
         yield clip.frame(index)

@@ -21,8 +21,8 @@ from auparity.errors import ContractError
 from auparity.models.synthetic.backdrop import Film, background
 from auparity.models.synthetic.clips import CLIP_STRENGTH, Script, write_script
 from auparity.models.synthetic.person import Person
-from auparity.models.synthetic.render import NOMINAL_FACE, render_layer
-from auparity.models.synthetic.scene import Light, Shot
+from auparity.models.synthetic.render import render_layer
+from auparity.models.synthetic.scene import NOMINAL_FACE, Light, Shot
 from auparity.models.synthetic.surface import step
 from auparity.models.synthetic.types import RenderCamera
 

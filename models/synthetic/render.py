@@ -1,8 +1,10 @@
 """The face renderer: a person, an expression, a gaze, a pose and light in; a picture and its truth out.
 
-Meshes of the head and of what belongs to it are moved, projected by a pinhole camera, rasterised at up to four times
-the picture's resolution, shaded in linear light (two directional lights, a sky and a ground, soft highlights), reduced
-by area, laid over a background and taken through a camera's blur, noise and JPEG. Everything follows from the seed.
+People come from a source (`heads.Heads`): drawn ones, `DRAWN`, whose meshes and light are in this folder, or those of a
+morphable model (`morphable/`). Of drawn people, meshes of the head and of what belongs to it are moved, projected by a
+pinhole camera, rasterised at up to four times the picture's resolution, shaded in linear light (two directional lights,
+a sky and a ground, soft highlights), reduced by area, laid over a background and taken through a camera's blur, noise
+and JPEG. Everything follows from the seed.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ import numpy.typing as npt
 
 from auparity.models.synthetic.backdrop import Film, background
 from auparity.models.synthetic.deformation import head_shape
+from auparity.models.synthetic.heads import Heads
 from auparity.models.synthetic.person import Person, sample_aus
 from auparity.models.synthetic.points_98 import points_98
 from auparity.models.synthetic.raster import rasterise, vertex_normals
-from auparity.models.synthetic.scene import Light, Shot, assemble, head_origin, rotation_matrix
+from auparity.models.synthetic.scene import NOMINAL_FACE, Light, Shot, assemble, head_origin, rotation_matrix
 from auparity.models.synthetic.shading import shade
 from auparity.models.synthetic.skin import GAMMA
 from auparity.models.synthetic.surface import EYE_RADIUS, IRIS_RADIUS
@@ -27,7 +30,6 @@ from auparity.models.synthetic.types import Picture, RenderCamera, Truth
 
 Array = npt.NDArray[Any]
 
-NOMINAL_FACE = 150.0  #: mm from landmark 0 to landmark 16
 WORKING_FACE = 190.0  #: px of face width that the rasteriser aims at
 NEAREST = 420.0  #: mm, the closest that a camera comes
 PICTURES_OF_A_PERSON = 4  #: photographs that share a person: painting one costs as much as three pictures
@@ -37,12 +39,6 @@ def project(points: Array, camera: RenderCamera) -> Array:
     """(..., 2) px of (..., 3) points in camera space."""
     scale = camera.focal / points[..., 2:]
     return points[..., :2] * scale + [camera.centre_x, camera.centre_y]
-
-
-def render_shot(person: Person, shot: Shot, behind: Array) -> tuple[Array, Truth]:
-    """The picture (H, W, 3) float32 BGR, 0 to 1, before the camera's faults, and its truth; `behind`: background."""
-    layer, truth = render_layer(person, shot, behind.shape[0], behind.shape[1])
-    return layer[..., :3] + (1 - layer[..., 3:]) * behind, truth
 
 
 def render_layer(person: Person, shot: Shot, height: int, width: int) -> tuple[Array, Truth]:
@@ -108,6 +104,42 @@ def _truth(person: Person, shot: Shot, face: Array, eye_turns: Array, depth: Arr
     )
 
 
+class DrawnHeads:
+    """People whose heads are drawn (`heads.Heads`)."""
+
+    def person(self, seed: int) -> Person:
+        """The person of a seed."""
+        return Person.sample(seed)
+
+    def light(self, rng: np.random.Generator) -> Light:
+        """Random light, from flat to hard."""
+        return Light.sample(rng)
+
+    def background(self, rng: np.random.Generator, height: int, width: int) -> Array:
+        """(H, W, 3) float32 BGR, 0 to 1; see backdrop.py."""
+        return background(rng, height, width)
+
+    def asides(self, rng: np.random.Generator, frames: int) -> None:
+        """None: these heads do nothing beside the action units."""
+
+    def hand(self, rng: np.random.Generator) -> int:
+        """0: these heads have no hands."""
+        return 0
+
+    def layer(self, person: Person, shot: Shot, height: int, width: int) -> tuple[Array, Truth]:
+        """The person without a background; see `render_layer`."""
+        return render_layer(person, shot, height, width)
+
+
+DRAWN = DrawnHeads()
+
+
+def render_shot(person: Any, shot: Shot, behind: Array, heads: Heads = DRAWN) -> tuple[Array, Truth]:
+    """The picture (H, W, 3) float32 BGR, 0 to 1, before the camera's faults, and its truth; `behind`: background."""
+    layer, truth = heads.layer(person, shot, behind.shape[0], behind.shape[1])
+    return layer[..., :3] + (1 - layer[..., 3:]) * behind, truth
+
+
 def camera_for(face_px: float, width: int, height: int, rng: np.random.Generator) -> tuple[RenderCamera, float]:
     """A camera and the distance (mm) at which a face is `face_px` wide."""
     focal = max(float(rng.uniform(0.9, 2.5)) * max(width, height), NEAREST * face_px / NOMINAL_FACE)
@@ -120,6 +152,8 @@ def render_photograph(
     canvas: tuple[int, int] = (320, 320),
     face_width: tuple[float, float] = (50.0, 260.0),
     yaw: float = 70.0,
+    roll: float | None = None,
+    heads: Heads = DRAWN,
 ) -> Picture:
     """A random person, expression, gaze, pose, light and background.
 
@@ -128,9 +162,11 @@ def render_photograph(
     seed : the same seed gives the same picture; four consecutive seeds (from a multiple of four) show one person.
     canvas : width and height, px.
     face_width : range of the width of a frontal face between landmarks 0 and 16, px; log-uniform.
-    yaw : the head turns up to so many degrees; pitch up to 25 and roll up to 30.
+    yaw : the head turns up to so many degrees; pitch up to 25.
+    roll : every angle up to so many degrees is as likely as any other; None: mostly upright, up to 30.
+    heads : where the person comes from.
     """
-    person = _person(seed // PICTURES_OF_A_PERSON)
+    person = _person(heads, seed // PICTURES_OF_A_PERSON)
     rng = np.random.default_rng([11, seed])
     width, height = canvas
     face_px = float(np.exp(rng.uniform(*np.log(face_width))))
@@ -139,6 +175,8 @@ def render_photograph(
     rotation = np.array(
         [np.radians(np.clip(rng.normal(0, 11), -25, 25)), side, np.radians(np.clip(rng.normal(0, 9), -30, 30))]
     )
+    if roll is not None:
+        rotation[2] = np.radians(rng.uniform(-roll, roll))
     room = np.maximum(np.array([width, height]) / 2 - 0.52 * face_px, 4)
     offset = rng.uniform(-1, 1, 2) * room * np.where(rng.random() < 0.9, 1, 1.25)
     translation = np.array([offset[0] / camera.focal * distance, offset[1] / camera.focal * distance, distance])
@@ -148,20 +186,22 @@ def render_photograph(
         rotation=rotation,
         translation=translation,
         camera=camera,
-        light=Light.sample(rng),
+        light=heads.light(rng),
         trunk=rotation * rng.uniform(0, 0.6) * [0.5, 1, 0.4],
+        asides=None if (asides := heads.asides(rng, 1)) is None else asides[0],
+        hand=heads.hand(rng),
     )
-    image, truth = render_shot(person, shot, background(rng, height, width))
+    image, truth = render_shot(person, shot, heads.background(rng, height, width), heads)
     return Picture(Film.sample(rng, face_px).expose(image, rng), truth)
 
 
 @lru_cache(maxsize=8)
-def _person(seed: int) -> Person:
-    return Person.sample(seed)
+def _person(heads: Heads, seed: int) -> Any:
+    return heads.person(seed)
 
 
-def render_background(seed: int, canvas: tuple[int, int] = (320, 320)) -> Picture:
+def render_background(seed: int, canvas: tuple[int, int] = (320, 320), heads: Heads = DRAWN) -> Picture:
     """A picture without a face."""
     rng = np.random.default_rng([13, seed])
-    image = background(rng, canvas[1], canvas[0])
+    image = heads.background(rng, canvas[1], canvas[0])
     return Picture(Film.sample(rng, 120.0).expose(image, rng), None)

@@ -20,13 +20,15 @@ from auparity.models.synthetic.types import AU_NAMES, RenderCamera
 
 Array = npt.NDArray[Any]
 
+NOMINAL_FACE = 150.0  #: mm from landmark 0 to landmark 16
+
 
 @dataclass(frozen=True, eq=False)
 class Light:
     """Directional lights (from where they come, camera space), sky and ground; linear RGB."""
 
-    directions: Array  #: (2, 3)
-    colours: Array  #: (2, 3)
+    directions: Array  #: (L, 3), two of them where a head is drawn
+    colours: Array  #: (L, 3)
     sky: Array  #: (3,)
     ground: Array  #: (3,)
 
@@ -59,6 +61,8 @@ class Shot:
     camera: RenderCamera
     light: Light
     trunk: Array  #: (3,) rotation of the trunk
+    asides: Array | None = None  #: movements that are no AU, of heads that know some (morphable/expressions.py)
+    hand: int = 0  #: seed of a hand at the face, of heads that know any; 0: none
 
 
 def rotation_matrix(angles: Array) -> Array:

@@ -8,6 +8,7 @@ until one is recorded.
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -41,10 +42,16 @@ def baseline_key(variant: str) -> str:
     if emulated or any(name not in TECHNOLOGIES or TECHNOLOGIES[name].uses_blas for name in technologies):
         parts.append(blas_kernel())
     architecture = hardware().id.split("-")[0]
-    parts.append(f"{architecture} {hardware().vectors}")
+    parts.append(f"{architecture} {hardware().vectors}{_told(technologies)}")
     if not emulated and any(word in ON_GPU for name in names for word in name.split("-")):
         parts += [gpu.split(",")[0] for gpu in hardware().gpus[:1]]
     return ", ".join(parts)
+
+
+def _told(technologies: list[str]) -> str:
+    """What Numba is told to compile for in place of this processor (docs/testing.md)."""
+    told = [os.environ[name] for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES") if name in os.environ]
+    return f" told {told[0]}" if told and "numba" in technologies else ""
 
 
 def _versioned(technology: str) -> str:

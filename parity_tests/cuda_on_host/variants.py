@@ -10,6 +10,7 @@ import functools
 from importlib import import_module
 from typing import Any
 
+from auparity.accelerated.cupy import MODULES
 from auparity.accelerated.registry import EMULATED, Variant, registry
 from auparity.parity_tests.cuda_on_host.host_device import HostDevice, unavailable_reason
 
@@ -23,7 +24,8 @@ def _device() -> HostDevice:
 
 
 def _build(stage: str, *parts: Any) -> Any:
-    return import_module(f"auparity.accelerated.{TECHNOLOGY}.{stage}").build(*parts, device=_device())
+    module = import_module(f"auparity.accelerated.{TECHNOLOGY}.{MODULES[stage]}")
+    return module.build(*parts, device=_device())
 
 
 def variants() -> list[Variant]:

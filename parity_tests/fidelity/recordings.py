@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,7 +41,7 @@ U8 = npt.NDArray[np.uint8]
 __all__ = [
     "AnalysisRecord", "ClipState", "DetectionRecord", "FaceRecord", "FitRecord", "FrameRecord", "LandmarkDetection",
     "ModelState", "PyramidLevel", "Table", "clip_frames", "clip_run", "image_paths", "load_csv", "load_frame",
-    "load_image", "load_image_record", "load_record", "load_state", "read_record", "recorded_frames",
+    "load_image", "load_image_record", "load_record", "load_state", "read_record", "read_table", "recorded_frames",
     "require_shared", "shared_dir",
 ]  # fmt: skip
 
@@ -129,13 +130,20 @@ def _number(cell: str) -> float:
         return float("nan")
 
 
+def read_table(path: Path) -> Table:
+    """A CSV file, compressed by gzip if its name ends so; ValueError where rows are of different lengths."""
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    rows = list(csv.reader(io.StringIO(content.decode("utf-8"))))
+    header = [name.strip() for name in rows[0]] if rows else []
+    values = np.array([[_number(cell) for cell in row] for row in rows[1:]])
+    return Table(header, values.reshape(len(rows[1:]), len(header)))
+
+
 @lru_cache(maxsize=8)
 def load_csv(clip: str, kind: Literal["online", "offline", "multi"]) -> Table:
     """The official CSV of a clip: "online" before the post-processing of AUs, "offline" after it; "multi" is that of
     the program for several faces (`several`), which processes nothing at the end."""
-    with gzip.open(require_shared() / "golden" / clip / f"{kind}.csv.gz", "rt", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    return Table([name.strip() for name in rows[0]], np.array([[_number(cell) for cell in row] for row in rows[1:]]))
+    return read_table(require_shared() / "golden" / clip / f"{kind}.csv.gz")
 
 
 @dataclass(frozen=True, eq=False)

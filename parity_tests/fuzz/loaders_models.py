@@ -15,13 +15,14 @@ from auparity.models.formats import layout
 from auparity.models.formats.lists import EntryList, au_names_of, parse_list, part_entry
 from auparity.models.formats.named_arrays import NamedArrays, expect
 from auparity.models.formats.onnx_file import NEEDED, parse_onnx
+from auparity.models.formats.tensorflow_js import read_tensorflow_js
 from auparity.models.formats.torch_file import parse_torch
 from auparity.models.formats.torch_pickle import PickleReader
 from auparity.models.manifest import parse_manifest
 from auparity.models.synthetic.training.workspace import Workspace
 from auparity.models.types import BundleMeta, FaceModel, LandmarkModel, PartModel
 from auparity.parity_tests.fuzz.loaders import Loader, in_memory, json_file, seeded
-from auparity.parity_tests.unit.helpers import factories, torch_files
+from auparity.parity_tests.unit.helpers import factories, tensorflow_js_files, torch_files
 from auparity.parity_tests.unit.models.test_formats import FORMATS, Format
 
 LIST = b"""\
@@ -61,6 +62,8 @@ def loaders() -> list[Loader]:
         ),
         in_memory("pickle of a state dict", "bytes", partial(torch_files.tensors, TENSORS), _read_pickle),
         in_memory("weights in an ONNX file", "bytes", _make_onnx, _read_onnx),
+        Loader("manifest of TensorFlow.js", "json", "w.json", _make_manifest, _read_tensorflow_js),
+        Loader("numbers of TensorFlow.js", "bytes", "w.bin", _make_manifest, _read_tensorflow_js),
         Loader("arrays of a training", "bytes", "a.npz", _make_workspace, lambda folder: Workspace(folder).load("a")),
     ]
 
@@ -124,6 +127,14 @@ def _read_state_dict(data: bytes) -> None:
 
 def _read_pickle(data: bytes) -> None:
     PickleReader(torch_files.whole_pickle(data), "input").read()
+
+
+def _make_manifest(folder: Path) -> None:
+    tensorflow_js_files.write(folder, "w", *tensorflow_js_files.manifest(TENSORS))
+
+
+def _read_tensorflow_js(folder: Path) -> None:
+    _expect(read_tensorflow_js(folder / "w.json"))
 
 
 def _make_onnx() -> bytes:

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from auparity.extraction.tables import COLUMNS, N_AU_COLUMNS, format_row, header, rewrite_aus
+from auparity.extraction.tables import format_row, header, rewrite_aus
 from auparity.media import ImageSequence, read_image
 from auparity.parity_tests.fidelity.recordings import clip_frames, load_state, require_shared
 from auparity.reference.results import FrameResult
+from auparity.tables.columns import COLUMNS, N_AU_COLUMNS
 
 pytestmark = pytest.mark.golden
 

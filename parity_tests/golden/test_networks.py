@@ -22,9 +22,11 @@ from auparity.models.networks.chosen import choose_bundle
 from auparity.models.networks.published import Network, network_of, read_network
 from auparity.models.types import PFLD, LandmarkNetwork
 from auparity.parity_tests.fidelity.recordings import load_image_record, load_state, require_shared
+from auparity.parity_tests.unit.helpers import fetched
 from auparity.reference.images import Images
 from auparity.reference.networks import retinaface
-from auparity.reference.networks.crops import Square, mtcnn_box, square_of, star_crop_of
+from auparity.reference.networks.crops import Square, crop_rule_of, mtcnn_box, square_of, star_crop_of
+from auparity.reference.networks.face_api import FaceApiNetwork
 from auparity.reference.networks.face_landmarker import NetworkLandmarker
 from auparity.reference.networks.mobilefacenet import MobileFaceNetwork
 from auparity.reference.networks.pfld import PfldNetwork, colours
@@ -45,6 +47,8 @@ RAW, BOX, SCORE = 1e-4, 0.02, 1e-5  # px of boxes and points
 
 @lru_cache
 def network(file: str) -> Network:
+    if file == "face-api":
+        return fetched.face_api()
     if file.endswith(".onnx"):
         pytest.importorskip("onnx")
     path = NETWORKS / "weights" / file
@@ -141,6 +145,15 @@ def test_mobilefacenet_finds_the_recorded_points():
         assert np.abs(square.to_image(points, image(key)) - wanted[f"{key}:landmarks"]).max() < 0.01, key
 
 
+def test_face_api_finds_the_recorded_points():
+    """Recorded of its network written anew in PyTorch, on PFLD's crops."""
+    wanted, run = recorded("faceapi_68"), FaceApiNetwork(network("face-api"))
+    for key, square in recorded_squares("faceapi_68").items():
+        points = run(square.cut(image(key))[None])[0]
+        assert np.abs(points - wanted[f"{key}:raw"].reshape(68, 2)).max() < 1e-5, key
+        assert np.abs(square.to_image(points, image(key)) - wanted[f"{key}:landmarks"]).max() < 0.01, key
+
+
 def star_state() -> dict[str, np.ndarray]:
     """The seeded weights of the recording, under all 1,450 names of the published file."""
     spec = importlib.util.spec_from_file_location("random_weights", NETWORKS / "golden" / "random_weights.py")
@@ -185,14 +198,18 @@ def test_star_finds_the_recorded_points_in_every_stack():
             assert np.abs(stacks[0].pointmaps[0, :8] - wanted[f"{key}:stack0:pointmap0_7"]).max() < 1e-4
 
 
-LANDMARKERS = {"pfld": ("pfld_cunjian.onnx", PfldNetwork), "mobilefacenet": ("mobilefacenet.xml", MobileFaceNetwork)}
+LANDMARKERS = {
+    "pfld": ("pfld_cunjian.onnx", PfldNetwork), "mobilefacenet": ("mobilefacenet.xml", MobileFaceNetwork),
+    "face-api": ("face-api", FaceApiNetwork),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LANDMARKERS)
 def test_faces_are_believed_and_places_without_a_face_are_not(name, openface_bundle):
     """Boxes of faces are moved by up to a tenth of their width; other places have no part of a face."""
     file, kind = LANDMARKERS[name]
-    landmarker = NetworkLandmarker(kind(network(file)), openface_bundle.face.main.pdm)
+    weights = network(file)
+    landmarker = NetworkLandmarker(kind(weights), openface_bundle.face.main.pdm, crop_of=crop_rule_of(weights))
     faces, rng = recorded("retinaface_cunjian"), np.random.default_rng(0)
     believed: dict[str, list[bool]] = {"face": [], "no face": [], "no face, followed": []}
     for key in map(str, faces["names"]):

@@ -11,6 +11,7 @@ from auparity.accelerated.cupy.pipeline import DevicePipeline
 from auparity.accelerated.pipeline import Pipeline
 from auparity.accelerated.registry import EMULATED, REFERENCE, PrecisionClass, Variant
 from auparity.models.bundle import Bundle
+from auparity.models.sources import is_embedded
 from auparity.parity_tests.compare.arrays import ComparisonRecord
 from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.suite import clip_parity, device_parity, workloads
@@ -30,6 +31,7 @@ CLIP_CLASSES: dict[str, tuple[PrecisionClass, ...]] = {
 ON_DEVICE, DEVICE_STAGES = "gpu", "cupy"
 #: The emulation takes seconds where a GPU takes milliseconds.
 EMULATED_PHOTOGRAPHS, EMULATED_BATCHES, EMULATED_SEVERAL_FRAMES = 1, (1, 2, 5), 2
+EMULATED_NETWORKS, EMULATED_NETWORK_FRAMES, EMULATED_NETWORK_BATCHES = 1, 2, (2,)
 
 
 def pipeline_of(bundle: Bundle, variants: list[Variant], clip_class: str = "float32") -> Pipeline:
@@ -89,6 +91,13 @@ def _on_device(
     references = [ReferencePipeline(work.bundle, precision=p) for p in ("float32", *clip_parity.PERTURBED)]
     for record in device_parity.several_faces(pipeline, references, two):
         _add(report, work.name, "several faces", label, record, record.name.split(" ", 1)[1], record.name)
+    if is_embedded(work.bundle):
+        for options in device_parity.NETWORKS[: EMULATED_NETWORKS if emulated else None]:
+            tell(f"{work.name}: {' '.join(options.values())}", 0, 1)
+            shown = clip.frames[: EMULATED_NETWORK_FRAMES if emulated else device_parity.BATCH_FRAMES]
+            together = EMULATED_NETWORK_BATCHES if emulated else device_parity.BATCHES
+            for record in device_parity.networks(device, options, shown, together):
+                _add(report, work.name, "networks", label, record, record.name.rsplit(" ", 1)[1], record.name)
     sizes = EMULATED_BATCHES if emulated else device_parity.BATCHES
     record = device_parity.batches(pipeline, clip.frames[: device_parity.BATCH_FRAMES], sizes)
     _add(report, work.name, "batch", label, record, record.name)

@@ -8,7 +8,7 @@ that clips may be processed together.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import combinations
 from typing import Any
@@ -16,13 +16,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from auparity.accelerated.cupy.clm import ClmBatch
+from auparity.accelerated.cupy.device import Device
 from auparity.accelerated.cupy.grayscale import to_gray
 from auparity.accelerated.cupy.pipeline import DevicePipeline
+from auparity.models.networks.chosen import choose_bundle
+from auparity.models.sources import EMBEDDED
 from auparity.parity_tests.compare.arrays import ComparisonRecord, compare_arrays
 from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.suite.clip_parity import Clip, one_step_records
 from auparity.parity_tests.suite.platform_floor import FLOOR_FACTOR, GATE_ERRORS, floor_factor
 from auparity.reference.clip_options import AU_MODES, ClipOptions, FacesOptions
+from auparity.reference.pipeline import ReferencePipeline
 from auparity.reference.results import FrameResult
 from auparity.reference.video_pipeline import VideoPipeline
 
@@ -32,6 +37,11 @@ Array = npt.NDArray[Any]
 BATCHES = (1, 2, 3, 7, 16, 64, 256)
 #: Number of frames of the clip for them, and of the clip of several faces.
 BATCH_FRAMES, SEVERAL_FRAMES = 3, 4
+#: Embedded networks in whole clips: as landmarks, and as where fits begin.
+NETWORKS = (
+    {"detector": "retinaface", "landmarks": "pfld"}, {"detector": "retinaface", "start": "pfld"},
+    {"detector": "retinaface", "landmarks": "star"},
+)  # fmt: skip
 
 
 def one_step(pipeline: DevicePipeline, clip: Clip) -> list[ComparisonRecord]:
@@ -43,7 +53,9 @@ def one_step(pipeline: DevicePipeline, clip: Clip) -> list[ComparisonRecord]:
     ]
     if not tracked:
         return []
-    device, detector = pipeline.device, pipeline.models.landmarker
+    device, landmarker = pipeline.device, pipeline.models.landmarker
+    assert isinstance(landmarker, ClmBatch), "the suite's clips are of constrained local models"
+    detector = landmarker.detector
     with pipeline.models.lock, device.active():
         gray = to_gray(device, device.upload(np.stack([clip.frames[k] for k in tracked])))
         before = [clip.states[k - 1] for k in tracked]
@@ -119,6 +131,31 @@ def several_faces(
         stated = tolerance("several_faces", "values_differing").tolerance
         records.append(compare_arrays(f"{mode} values_differing", np.zeros(1), differs, stated))
     return records
+
+
+def networks(
+    device: Device, options: Mapping[str, str], frames: Sequence[Array], sizes: Sequence[int]
+) -> list[ComparisonRecord]:
+    """A clip with embedded networks: whether the face is believed and its landmarks against the reference, and whether
+    results depend on the other clips of the batch.
+
+    Parameters
+    ----------
+    options : which networks, as of `choose_bundle`. sizes : numbers of streams that must agree with one.
+    """
+    bundle = choose_bundle(EMBEDDED, **options)
+    with DevicePipeline(bundle, device) as pipeline:
+        ours, same = _run(pipeline, frames, 1), batches(pipeline, frames, sizes)
+    session = ReferencePipeline(bundle).start_clip(ClipOptions())
+    theirs = [session.process_frame(image, k / 30) for k, image in enumerate(frames)]
+    name, limit = " ".join(options.values()), tolerance("networks", "landmarks_mean").tolerance
+    wanted, found = (np.array([result.success for result in run], float) for run in (theirs, ours))
+    error = _mean_apart([[result] for result in theirs], [[result] for result in ours], "landmarks")
+    return [
+        compare_arrays(f"{name} flags", wanted, found, tolerance("networks", "flags").tolerance),
+        compare_arrays(f"{name} landmarks_mean", np.zeros(1), np.array([error]), limit),
+        replace(same, name=f"{name} {same.name}"),
+    ]
 
 
 def _mean_apart(one: Sequence[Sequence[FrameResult]], other: Sequence[Sequence[FrameResult]], attribute: str) -> float:

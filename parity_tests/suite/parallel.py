@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.parallel import chunks
+from auparity.accelerated.parallel import parts
 from auparity.accelerated.parallel.chunks import process_in_parts
 from auparity.accelerated.parallel.streams import process_frames
 from auparity.accelerated.parallel.workers import Worker, Workers
@@ -68,13 +68,13 @@ def measure(bundle: Bundle, folder: Path) -> dict[str, Any]:
     with Workers(bundle, pipeline.variants, 2) as workers:
         for name, results in zip(("first", "second"), workers.map(whole_clip, [folder, folder]), strict=True):
             differences[f"process, {name} clip"] = float(np.abs(_values(alone) - _values(results)).max())
-        chunks.SHORTEST_PART = 10  # short clips are cut here as well
+        parts.SHORTEST_PART = 10  # short clips are cut here as well
         for warm_up in WARM_UPS:
-            parts, cut = process_in_parts(pipeline, folder, workers, warm_up=warm_up)
-            moved = np.abs(np.stack([a.landmarks - b.landmarks for a, b in zip(alone, parts, strict=True)])).mean(
+            results, cut = process_in_parts(pipeline, folder, workers, warm_up=warm_up)
+            moved = np.abs(np.stack([a.landmarks - b.landmarks for a, b in zip(alone, results, strict=True)])).mean(
                 axis=(1, 2)
             )
-            seam = len(parts) // 2
+            seam = len(results) // 2
             differences[f"parts, warm-up {warm_up}"] = {
                 "before the seam": float(moved[:seam].max()),
                 "at the seam": float(moved[seam]),
@@ -93,7 +93,7 @@ def errors_of(workload: str, differences: dict[str, Any]) -> list[MeasuredError]
         for name, value in differences.items()
         if isinstance(value, float)
     ]
-    default = differences[f"parts, warm-up {chunks.WARM_UP}"]
+    default = differences[f"parts, warm-up {parts.WARM_UP}"]
     errors.append(
         _error(workload, "parts: before the seam", default["before the seam"], 0.0, "px", "no part has begun there yet")
     )

@@ -12,13 +12,15 @@ import numpy as np
 
 from auparity.models.networks import shapes
 from auparity.models.networks.published import tensors
-from auparity.models.types import PFLD, STAR, MobileFaceNet, RetinaFace, Tensors
+from auparity.models.types import PFLD, STAR, FaceApi, MobileFaceNet, RetinaFace, Tensors
 
 #: Variance of a layer's outputs over that of its inputs, by parts of its name; 2 for the others, half of which a
-#: rectifier takes. Last layers of residual blocks, layers before a sigmoid, last layers of networks.
+#: rectifier takes. Last layers of residual blocks, layers before a sigmoid, last layers of networks, and the separable
+#: layers of face-api, which has no norms and adds up what they give.
 GAINS = {
     "conv3.conv.weight": 0.25, ".conv.6.weight": 0.25, ".project.conv.weight": 0.25, "out_pointmaps": 1e-4,
     "out_edgemaps": 1e-4, "Head.": 2e-3, "fc.weight": 0.01, "output_layer.linear.weight": 0.01,
+    ".depthwise.weight": 1.0, ".pointwise.weight": 0.5,
 }  # fmt: skip
 
 
@@ -56,6 +58,10 @@ def pfld() -> PFLD:
 
 def mobilefacenet() -> MobileFaceNet:
     return MobileFaceNet(random_tensors(shapes.mobilefacenet()))
+
+
+def face_api(*, tiny: bool = False) -> FaceApi:
+    return FaceApi(random_tensors(shapes.face_api(tiny=tiny)))
 
 
 def star(points: int = 29, edges: int = 7, stacks: int = 2, width: int = 8) -> STAR:

@@ -82,16 +82,36 @@ class Capture:
             self.record(Call(stage, parts, method, before, copy.deepcopy(result), instance))
             return result
 
-        return call
+        return _RecordedFunction(function, call)
+
+
+class _RecordedFunction:
+    """A function whose calls are captured; a pickle has the function alone."""
+
+    def __init__(self, function: Callable[..., Any], call: Callable[..., Any]) -> None:
+        self._function, self._call = function, call
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._call(*arguments)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _itself, (self._function,)
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 class _Recorded:
-    """A stage object whose method calls are captured; everything else is passed on."""
+    """A stage object whose method calls are captured; everything else is passed on. A pickle has the stage alone."""
 
     def __init__(self, stage: Any, methods: dict[str, Callable[..., Any]]) -> None:
         self._stage = stage
         for name, method in methods.items():
             setattr(self, name, method)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _itself, (self._stage,)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # copying calls this before there is an object

@@ -66,14 +66,15 @@ def embedded(*, quick: bool) -> ParityWorkload:
 def networks() -> ParityWorkload:
     """Networks of random weights: a rendered face, half of it in an odd size, and noise.
 
-    RetinaFace, PFLD and MobileFaceNet have their true sizes, STAR two of its four hourglasses and an eighth of its
-    channels, which take the reference two seconds a face.
+    RetinaFace, PFLD, MobileFaceNet and face-api have their true sizes, STAR two of its four hourglasses and an eighth
+    of its channels, which take the reference two seconds a face.
     """
     bundle, shape = Bundle.embedded(), Bundle.embedded().face.main.pdm
     bundle = bundle.with_serving("locator", "retinaface", random_networks.retinaface())
     for name, network in (
         ("star", random_networks.star(points=98, edges=9, stacks=2, width=32)),
         ("mobilefacenet", random_networks.mobilefacenet()),
+        ("face-api", random_networks.face_api()),
         ("pfld", random_networks.pfld()),
     ):
         bundle = bundle.with_serving("landmarker", name, LandmarkNetwork(network, shape))

@@ -13,8 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from auparity.accelerated.one_thread import one_blas_thread
@@ -31,6 +30,7 @@ from auparity.parity_tests.truth.identities import (
     total,
 )
 from auparity.parity_tests.truth.persons_file import ClipFigures, FiguresFile, measuring_code
+from auparity.parity_tests.truth.progress import Progress, reporter
 from auparity.parity_tests.truth.runs import load_bundle
 from auparity.reference.head_pose import Camera
 from auparity.reference.options import PipelineOptions
@@ -39,8 +39,6 @@ from auparity.reference.results import FrameResult
 
 #: No training and no other measurement has these seeds.
 SEEDS = 8_000_000
-PROGRESS_EVERY = 5.0  #: s between two lines of progress
-Progress = Callable[[str, int, int], None]
 
 
 def measure(pipeline: Pipeline, name: str, scene: Scene, seed: int, progress: Progress) -> ClipFigures:
@@ -130,7 +128,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     if unknown:
         raise AuparityError(f"no clip {unknown[0]!r}; there are {', '.join(SCENES)}.")
     bundle = load_bundle(arguments.models)
-    progress = _reporter()
+    progress = reporter()
     with one_blas_thread():
         pipeline = Pipeline.best(bundle, PipelineOptions(device="cpu"))
         settings = {
@@ -158,18 +156,6 @@ def _clips(
         file.add(measure(pipeline, name, SCENES[name], seed, progress))
         progress("clips", done, len(missing))
     return sorted((file.clips[clip] for clip in asked), key=lambda clip: arguments.clips.index(clip.scene))
-
-
-def _reporter() -> Progress:
-    last = time.monotonic()
-
-    def report(what: str, done: int, of: int) -> None:
-        nonlocal last
-        if done == of or time.monotonic() - last > PROGRESS_EVERY:
-            last = time.monotonic()
-            print(f"  {what}: {done} of {of}", file=sys.stderr, flush=True)
-
-    return report
 
 
 def _parser() -> argparse.ArgumentParser:

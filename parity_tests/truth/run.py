@@ -50,7 +50,7 @@ class Task:
 
     name: str
     kind: str
-    function: Callable[[str, int, int], Arrays]
+    function: Callable[..., Arrays]  #: of source, seed and count, and `faces` where a run names them
     seed: int
     count: int
 
@@ -74,25 +74,33 @@ def plan(clips: int, photographs: int) -> list[Task]:
     return tasks
 
 
-def code_version() -> str:
+def code_version(faces: Path | None = None) -> str:
     """A digest (12 hexadecimal digits) of what decides a result besides the weights: pipeline, renderer and tasks."""
-    digest = hashlib.sha256(renderer_version().encode())
+    return code_digest(renderer_version(morphable=faces is not None), Path(truth_runs.__file__))
+
+
+def code_digest(start: str, *files: Path) -> str:
+    """A digest (12 hexadecimal digits) of a text, the reference pipeline and further files of code."""
+    digest = hashlib.sha256(start.encode())
     package = Path(auparity.__file__).parent
-    for path in [*sorted((package / "reference").glob("*.py")), Path(truth_runs.__file__)]:
+    for path in [*sorted((package / "reference").rglob("*.py")), *files]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def run(source: str, tasks: Sequence[Task], workspace: Workspace, jobs: int) -> dict[str, list[Arrays]]:
+def run(
+    source: str, tasks: Sequence[Task], workspace: Workspace, jobs: int, faces: str | None = None
+) -> dict[str, list[Arrays]]:
     """Run the tasks that are not finished; the arrays of all tasks by kind, in the order of `tasks`."""
     missing = [task for task in tasks if not workspace.has(task.name)]
+    named = {} if faces is None else {"faces": faces}
     if missing:
         workspace.log(f"{len(missing)} of {len(tasks)} tasks to do, {jobs} at a time; Ctrl-C keeps what is done")
         # One BLAS thread in each fresh process: tasks run side by side, and sums must not depend on the cores.
         os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
         start = last_report = time.monotonic()
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), end_with_parent) as pool:
-            futures = {pool.submit(task.function, source, task.seed, task.count): task for task in missing}
+            futures = {pool.submit(task.function, source, task.seed, task.count, **named): task for task in missing}
             try:
                 for done, future in enumerate(as_completed(futures), 1):
                     workspace.save(futures[future].name, **future.result())
@@ -125,8 +133,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measure(arguments: argparse.Namespace) -> int:
     bundle = truth_runs.load_bundle(arguments.models)
     tasks = plan(arguments.clips, arguments.photographs)
-    workspace = Workspace(arguments.work / f"{bundle.short_hash}-{code_version()}")
-    arrays = run(arguments.models, tasks, workspace, arguments.jobs)
+    faces = None if arguments.faces is None else str(arguments.faces)
+    workspace = Workspace(arguments.work / f"{bundle.short_hash}-{code_version(arguments.faces)}", arguments.faces)
+    arrays = run(arguments.models, tasks, workspace, arguments.jobs, faces)
     seeds = [task.seed for task in tasks if task.kind == "clips"]
     figures = summarise(
         dict(zip(seeds, arrays["clips"], strict=True)),
@@ -134,7 +143,9 @@ def _measure(arguments: argparse.Namespace) -> int:
         concatenated(arrays["photographs"]),
         concatenated(arrays["fits"]),
     )
-    described = environment(bundle) | {"renderer": renderer_version()}
+    described = environment(bundle) | {"renderer": renderer_version(morphable=faces is not None)}
+    if faces is not None:
+        described["faces"] = "of the morphable model"
     asked: dict[str, Any] = {f"clips of {CLIP_FRAMES} frames": arguments.clips}
     names = {
         "photographs": "photographs measured whole",
@@ -165,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--photographs", type=_count, default=PHOTOGRAPHS, metavar="M", help="default: %(default)s")
     parser.add_argument("--jobs", type=_count, default=min(2, os.cpu_count() or 1), help="processes (default: up to 2)")
     parser.add_argument("-o", "--output", type=Path, default=Path("results/truth.json"), help="JSON file")
+    parser.add_argument("--faces", type=Path, metavar="MODEL", help="people of this morphable model (docs/embedded.md)")
     parser.add_argument("--page", type=Path, help="page whose figures are replaced, e.g. docs/embedded.md")
     parser.add_argument("--work", type=Path, default=Path("results/truth"), help="where finished tasks are kept")
     return parser

@@ -1,7 +1,8 @@
 """Runs the reference pipeline of a bundle on rendered pictures and clips and keeps what it said beside the truth.
 
 Four kinds of tasks, each a function of a few seeds that training never saw, so that any of them can be done by any
-process and repeated alone: tracked clips; detection in photographs and in pictures without a face; whole photographs
+process and repeated alone. `faces` names the file of a morphable model whose people they show; None means drawn heads.
+The kinds are: tracked clips; detection in photographs and in pictures without a face; whole photographs
 (eleven orientations, static AUs); single fits from good and from bad boxes, for the validator. In: a bundle's source
 and seeds; out: dictionaries of arrays, which `truth` stores.
 """
@@ -20,7 +21,8 @@ from auparity.models.bundle import Bundle
 from auparity.models.sources import open_bundle
 from auparity.models.synthetic import types as synthetic
 from auparity.models.synthetic.clips import FPS, render_clip
-from auparity.models.synthetic.render import render_background, render_photograph
+from auparity.models.synthetic.heads import Heads
+from auparity.models.synthetic.render import DRAWN, render_background, render_photograph
 from auparity.reference.detection import detect_faces
 from auparity.reference.head_pose import Camera
 from auparity.reference.hypotheses import MULTI_VIEW, start_state
@@ -69,7 +71,16 @@ def camera_of(truth: synthetic.Truth) -> Camera:
     return Camera(camera.focal, camera.focal, camera.centre_x, camera.centre_y)
 
 
-def track_clip(source: str, seed: int, frames: int) -> Arrays:
+def heads_of(faces: str | None) -> Heads:
+    """Where rendered people come from: drawn heads, or those of the morphable model in a file."""
+    if faces is None:
+        return DRAWN
+    from auparity.models.synthetic.morphable.heads import morphable_heads  # needs Numba and the model's file
+
+    return morphable_heads(faces)
+
+
+def track_clip(source: str, seed: int, frames: int, faces: str | None = None) -> Arrays:
     """One clip through the tracker: results and truth of every frame (F, ...), AUs after post-processing.
 
     `seconds` is the pipeline's time for a frame, without the rendering.
@@ -77,7 +88,7 @@ def track_clip(source: str, seed: int, frames: int) -> Arrays:
     results: list[FrameResult] = []
     truths: list[synthetic.Truth] = []
     session, seconds = None, 0.0
-    for index, picture in enumerate(render_clip(seed, frames)):
+    for index, picture in enumerate(render_clip(seed, frames, heads=heads_of(faces))):
         truth = truth_of(picture)
         start = time.perf_counter()
         session = session or pipeline(source).start_video(camera=camera_of(truth))
@@ -94,35 +105,43 @@ def track_clip(source: str, seed: int, frames: int) -> Arrays:
     return arrays | {"seconds": np.array(seconds / len(results))}
 
 
-def detect_in_photographs(source: str, first_seed: int, count: int) -> Arrays:
+def detect_in_photographs(source: str, first_seed: int, count: int, faces: str | None = None) -> Arrays:
     """Boxes (K, 4) and scores (K,) in photographs of one face each and which picture they are of; the faces' boxes and
     what share of each is inside its picture.
     """
     pictures = (
-        render_photograph(first_seed + k, canvas=DETECTION_CANVAS, face_width=DETECTION_WIDTHS, yaw=DETECTION_YAW)
+        render_photograph(
+            first_seed + k,
+            canvas=DETECTION_CANVAS,
+            face_width=DETECTION_WIDTHS,
+            yaw=DETECTION_YAW,
+            heads=heads_of(faces),
+        )
         for k in range(count)
     )
     return _detected(source, pictures)
 
 
-def detect_in_backgrounds(source: str, first_seed: int, count: int) -> Arrays:
+def detect_in_backgrounds(source: str, first_seed: int, count: int, faces: str | None = None) -> Arrays:
     """The same in pictures without a face."""
-    return _detected(source, (render_background(first_seed + k, DETECTION_CANVAS) for k in range(count)))
+    return _detected(
+        source, (render_background(first_seed + k, DETECTION_CANVAS, heads_of(faces)) for k in range(count))
+    )
 
 
-def measure_photographs(source: str, first_seed: int, count: int) -> Arrays:
+def measure_photographs(source: str, first_seed: int, count: int, faces: str | None = None) -> Arrays:
     """Photographs measured whole: of the faces found, the one on the true face; zeros and success 0 where none is."""
     results, truths = [], []
     for k in range(count):
-        picture = render_photograph(first_seed + k, canvas=PHOTOGRAPH_CANVAS)
+        picture = render_photograph(first_seed + k, canvas=PHOTOGRAPH_CANVAS, heads=heads_of(faces))
         truth = truth_of(picture)
-        faces = pipeline(source).process_image(picture.image, camera=camera_of(truth))
-        results.append(on_face(faces, truth))
+        found = pipeline(source).process_image(picture.image, camera=camera_of(truth))
+        results.append(on_face(found, truth))
         truths.append(truth)
     return _stacked(results, truths)
 
 
-def fit_good_and_bad(source: str, first_seed: int, count: int) -> Arrays:
+def fit_good_and_bad(source: str, first_seed: int, count: int, faces: str | None = None) -> Arrays:
     """Fits from the true box and the nearest starting rotation, from boxes beside the face, in pictures without one.
 
     `confidence` (K,) of the validator, `error` (K,) of the landmarks (infinite without a face).
@@ -139,13 +158,13 @@ def fit_good_and_bad(source: str, first_seed: int, count: int) -> Arrays:
     for k in range(count):
         seed = first_seed + k
         rng = np.random.default_rng(seed)
-        picture = render_photograph(seed, canvas=PHOTOGRAPH_CANVAS)
+        picture = render_photograph(seed, canvas=PHOTOGRAPH_CANVAS, heads=heads_of(faces))
         truth, gray = truth_of(picture), pipeline(source).clm.to_gray(picture.image)
         nearest = int(np.argmin(np.linalg.norm(np.array(MULTI_VIEW) - truth.pose[3:], axis=1)))
         fit(gray, truth.box, MULTI_VIEW[nearest], truth.landmarks)
         for _ in range(BAD_BOXES):
             fit(gray, _bad_box(truth.box, rng), _any_view(rng), truth.landmarks)
-        empty = render_background(seed, PHOTOGRAPH_CANVAS)
+        empty = render_background(seed, PHOTOGRAPH_CANVAS, heads_of(faces))
         fit(pipeline(source).clm.to_gray(empty.image), truth.box, _any_view(rng), None)
     return {"confidence": np.array(confidence), "error": np.array(error)}
 

@@ -19,7 +19,7 @@ def render(environment: dict[str, str], asked: dict[str, Any], figures: Figures)
     return "\n".join([
         f"Measured by `{COMMAND}`: {described}. {seeds}.",
         "",
-        *_verdicts(figures["verdicts"]),
+        *verdicts_table(figures["verdicts"]),
         *_detection(figures["detection"]),
         *_faces(figures["clips"], figures["photographs"]),
         *_aus(figures["clips"], figures["photographs"]),
@@ -27,8 +27,9 @@ def render(environment: dict[str, str], asked: dict[str, Any], figures: Figures)
     ]).rstrip() + "\n"  # fmt: skip
 
 
-def _verdicts(verdicts: list[Figures]) -> list[str]:
-    lines = ["### Against the targets", "", "| what | on | measured | target | reached |", "|---|---|---|---|---|"]
+def verdicts_table(verdicts: list[Figures], title: str = "Against the targets") -> list[str]:
+    """Lines of the section that shows figures beside their targets (`TargetResult.as_dict`)."""
+    lines = [f"### {title}", "", "| what | on | measured | target | reached |", "|---|---|---|---|---|"]
     for v in verdicts:
         side = "at least" if v["at"] == "least" else "at most"
         reached = "yes" if v["reached"] else "**no**"
@@ -46,19 +47,19 @@ def _detection(figures: Figures) -> list[str]:
     for name, title in (("photographs", "with a face"), ("backgrounds", "without a face"), ("all", "all")):
         f = figures[name]
         lines.append(
-            f"| {title} | {f['images']} | {_percent(f['recall'])} | {_percent(f['precision'])} "
-            f"| {_number(f['false_per_100'])} |"
+            f"| {title} | {f['images']} | {percent(f['recall'])} | {percent(f['precision'])} "
+            f"| {number(f['false_per_100'])} |"
         )
     at = figures["at_false_rate"]
     parts = "; ".join(
-        f"{_width(entry)} {_percent(entry['recall'])} of {entry['faces']}"
+        f"{_width(entry)} {percent(entry['recall'])} of {entry['faces']}"
         for entry in figures["by_width"]
         if entry["faces"]
     )
     return [
         *lines, "",
         f"At {at['false_per_100']:g} false box for 100 pictures (scores above {at['score_above']:.3g}): "
-        f"{_percent(at['recall'])} found. By the width of the landmarks' box: {parts}. "
+        f"{percent(at['recall'])} found. By the width of the landmarks' box: {parts}. "
         f"Of {figures['cut']['faces']} faces of which the picture's edge leaves less than {metrics.WHOLE_FACE:.0%}, "
         f"{figures['cut']['found']} were found; they count nowhere above.",
         "",
@@ -68,17 +69,17 @@ def _detection(figures: Figures) -> list[str]:
 def _faces(clips: Figures, photographs: Figures) -> list[str]:
     rows: list[tuple[str, Callable[[Figures], str]]] = [
         ("frames or pictures", lambda f: str(f["landmarks"]["frames"])),
-        ("face found", lambda f: _percent(f["landmarks"]["found"] / f["landmarks"]["frames"])),
-        ("landmark error, mean", lambda f: _percent(f["landmarks"]["mean"])),
-        ("landmark error, median", lambda f: _percent(f["landmarks"]["median"])),
-        ("landmark error, 95th percentile", lambda f: _percent(f["landmarks"]["p95"])),
-        ("landmark error, mean of the visible ones", lambda f: _percent(f["visible_landmarks_mean"])),
-        ("lost or off by more than 10 %", lambda f: _percent(f["landmarks"]["failures"])),
-        ("head orientation, mean angle", lambda f: _degrees(f["rotation"])),
-        ("pitch, yaw, roll, means", lambda f: ", ".join(_degrees(axis) for axis in f["axes"])),
-        ("head position, mean", lambda f: f"{_number(f['translation'])} mm ({_percent(f['translation_share'])})"),
-        ("gaze direction, mean angle", lambda f: _degrees(f["gaze"])),
-        ("confidence, mean", lambda f: _number(f["confidence"])),
+        ("face found", lambda f: percent(f["landmarks"]["found"] / f["landmarks"]["frames"])),
+        ("landmark error, mean", lambda f: percent(f["landmarks"]["mean"])),
+        ("landmark error, median", lambda f: percent(f["landmarks"]["median"])),
+        ("landmark error, 95th percentile", lambda f: percent(f["landmarks"]["p95"])),
+        ("landmark error, mean of the visible ones", lambda f: percent(f["visible_landmarks_mean"])),
+        ("lost or off by more than 10 %", lambda f: percent(f["landmarks"]["failures"])),
+        ("head orientation, mean angle", lambda f: degrees(f["rotation"])),
+        ("pitch, yaw, roll, means", lambda f: ", ".join(degrees(axis) for axis in f["axes"])),
+        ("head position, mean", lambda f: f"{number(f['translation'])} mm ({percent(f['translation_share'])})"),
+        ("gaze direction, mean angle", lambda f: degrees(f["gaze"])),
+        ("confidence, mean", lambda f: number(f["confidence"])),
     ]
     lines = ["### Landmarks, pose and gaze", "", "Landmark errors: percent of the distance of the outer eye corners.",
              "", "| | tracked clips | photographs |", "|---|---|---|"]  # fmt: skip
@@ -102,9 +103,9 @@ def _aus(clips: Figures, photographs: Figures) -> list[str]:
         name = entry["name"]
         one, other = moving.get(name, {}), still.get(name, {})
         cells = [
-            _percent(entry["true_share"]), _number(one.get("mae")), _number(one.get("r")), _number(entry["f1"]),
-            _number(entry["balanced_accuracy"]), _number(other.get("mae")), _number(other.get("r")),
-            _number(still_presence[name]["f1"]),
+            percent(entry["true_share"]), number(one.get("mae")), number(one.get("r")), number(entry["f1"]),
+            number(entry["balanced_accuracy"]), number(other.get("mae")), number(other.get("r")),
+            number(still_presence[name]["f1"]),
         ]  # fmt: skip
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return [*lines, ""]
@@ -114,9 +115,9 @@ def _validator(v: Figures) -> list[str]:
     return [
         "### Validator", "",
         f"Fits from good and bad boxes: {v['fits']} good (error up to 5 %), {v['misses']} misses (above 10 % or "
-        f"without a face), {v['between']} between. AUC {_number(v['auc'], 4)}; with those between counted as fits "
-        f"{_number(v['auc_without_gap'], 4)}. At the tracker's boundary {_percent(v['fits_accepted'])} of the fits and "
-        f"{_percent(v['misses_accepted'])} of the misses are accepted.",
+        f"without a face), {v['between']} between. AUC {number(v['auc'], 4)}; with those between counted as fits "
+        f"{number(v['auc_without_gap'], 4)}. At the tracker's boundary {percent(v['fits_accepted'])} of the fits and "
+        f"{percent(v['misses_accepted'])} of the misses are accepted.",
         "",
     ]  # fmt: skip
 
@@ -130,19 +131,24 @@ def _in_unit(value: float | None, unit: str) -> str:
     if value is None:
         return "none"
     if unit == "degrees":
-        return _degrees(value)
-    if unit.startswith("of "):
-        return f"{value:g} {unit}"
-    return _percent(value)
+        return degrees(value)
+    if unit.startswith(("of ", "MB", "boxes")):
+        return f"{value:.3g} {unit}"
+    if unit == "r":
+        return number(value)
+    return percent(value)
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A share in percent."""
     return "–" if value is None else f"{100 * value:.3g} %"
 
 
-def _degrees(value: float | None) -> str:
+def degrees(value: float | None) -> str:
+    """An angle."""
     return "–" if value is None else f"{value:.2g}°" if value < 10 else f"{value:.0f}°"
 
 
-def _number(value: float | None, digits: int = 2) -> str:
+def number(value: float | None, digits: int = 2) -> str:
+    """A number."""
     return "–" if value is None else f"{value:.{digits}f}"

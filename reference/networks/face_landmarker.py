@@ -15,7 +15,7 @@ photographs and frames with faces and without (`auparity.parity_tests.golden.tes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from auparity.reference.contracts import check_array
 from auparity.reference.face_states import FaceState, FaceStates
 from auparity.reference.images import Images
 from auparity.reference.landmarker import Indices
-from auparity.reference.networks.crops import Square, StarCrop, box_of_landmarks, box_of_mtcnn, square_of, star_crop_of
+from auparity.reference.networks.crops import CropOf, Square, StarCrop, box_of_landmarks, box_of_mtcnn, square_of
 from auparity.reference.networks.wflw import N_POINTS, Brows, to_68
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.pdm import bounding_box
@@ -47,8 +47,6 @@ INSIDE = 0.5
 #: Confidence at the limits above; it falls from 1 to 0 at twice the limits. It is no probability.
 BELIEVED = 0.5
 
-#: Which part of an image a network sees of a face in RetinaFace's box (4,); None where there is none.
-CropOf = Callable[[Array], "Square | StarCrop | None"]
 #: The network: crops (K, side, side, 3) uint8 BGR to points (K, P, 2) in the units of its crop.
 RunPoints = Callable[[Array], Array]
 
@@ -68,7 +66,7 @@ class NetworkLandmarker:
     ----------
     run : the network.
     shape : the shape model of 68 points.
-    star : whether crops are STAR's; else those of PFLD and MobileFaceNet.
+    crop_of : the rule by which its crops are cut (`crops.crop_rule_of`).
     brows : of 98 points, which make the 68.
     compatible : the peers' points of faces that reach over the border (`crops.Square.to_image`).
     numerics : working precision.
@@ -80,7 +78,7 @@ class NetworkLandmarker:
         run: RunPoints,
         shape: PDM,
         *,
-        star: bool = False,
+        crop_of: CropOf = square_of,
         brows: Brows = "middle",
         compatible: bool = False,
         numerics: Numerics = FLOAT32,
@@ -88,7 +86,7 @@ class NetworkLandmarker:
     ) -> None:
         stages = stages or reference_stages(numerics)
         self._run, self._shape, self._brows, self._compatible = run, shape, brows, compatible
-        self._crop_of: CropOf = star_crop_of if star else square_of
+        self._crop_of = crop_of
         self._numerics = numerics
         self._pdm, self._fit_shape = stages.pdm(shape), stages.fit_shape(shape)
 
@@ -137,35 +135,32 @@ class NetworkLandmarker:
         states = self._initial_or(before, len(boxes))
         first = self._look(images, image_index, box_of_mtcnn(self._numerics.cast(boxes)))
         second = self._look_again(images, image_index, first)
-        return FaceStates([
-            self._believed(images[int(index)], now, _moved(then, now)) if then and now else _lost(state)
-            for index, then, now, state in zip(image_index, first, second, states, strict=True)
-        ])  # fmt: skip
+        moves = [_moved(then, now) if then and now else None for then, now in zip(first, second, strict=True)]
+        seen = [now if then else None for then, now in zip(first, second, strict=True)]
+        found = self._believed(images, image_index, seen, moves)
+        return FaceStates([_lost(state) if now is None else now for state, now in zip(states, found, strict=True)])
 
     def draw(self, images: Images, image_index: Indices, boxes: Array) -> list[FaceState | None]:
         """What the network draws in boxes (K, 4) of MTCNN's, face or not, from one look; None where there is nothing to
         look at."""
         looks = self._look(images, image_index, box_of_mtcnn(self._numerics.cast(boxes)))
-        return [
-            None if look is None else self._believed(images[int(index)], look)
-            for index, look in zip(image_index, looks, strict=True)
-        ]
+        return self._believed(images, image_index, looks, [None] * len(looks))
 
     def follow(self, images: Images, image_index: Indices, states: Sequence[FaceState]) -> FaceStates:
         """Landmarks in the boxes of the last ones, from one look, and from a second one where the first is in doubt."""
         looks = self._look(images, image_index, _boxes_of([state.landmarks for state in states]))
-        found = []
-        for index, look, state in zip(image_index, looks, states, strict=True):
-            if look is None:
-                found.append(_lost(state))
-                continue
-            result = self._believed(images[int(index)], look)
-            if not result.detection_success and _is_inside(look.landmarks, images[int(index)]):
-                (again,) = self._look_again(images, [int(index)], [look])
-                if again is not None:
-                    result = self._believed(images[int(index)], again, _moved(look, again))
-            found.append(result)
-        return FaceStates(found)
+        found = self._believed(images, image_index, looks, [None] * len(looks))
+        doubtful = [
+            (k, look)
+            for k, (look, now) in enumerate(zip(looks, found, strict=True))
+            if look and now and not now.detection_success and _is_inside(look.landmarks, images[int(image_index[k])])
+        ]
+        index = [int(image_index[k]) for k, _ in doubtful]
+        again = self._look_again(images, index, [look for _, look in doubtful])
+        moves = [_moved(look, now) if now else None for (_, look), now in zip(doubtful, again, strict=True)]
+        for (k, _), now in zip(doubtful, self._believed(images, index, again, moves), strict=True):
+            found[k] = found[k] if now is None else now
+        return FaceStates([_lost(state) if now is None else now for state, now in zip(states, found, strict=True)])
 
     def _look(self, images: Images, image_index: Indices, boxes: Array) -> list[_Look | None]:
         """One look at each face in RetinaFace's boxes (K, 4); None where there is nothing to look at."""
@@ -174,8 +169,8 @@ class NetworkLandmarker:
         result: list[_Look | None] = [None] * len(crops)
         if not seen:
             return result
-        pixels = [crops[k].cut(images[int(image_index[k])]) for k in seen]  # type: ignore[union-attr]
-        for k, points in zip(seen, self._run(np.stack(pixels)), strict=True):
+        cut = [crop for crop in crops if crop is not None]
+        for k, points in zip(seen, self.see(images, [int(image_index[k]) for k in seen], cut), strict=True):
             crop, image = crops[k], images[int(image_index[k])]
             if isinstance(crop, Square):
                 in_image = crop.to_image(points, image, compatible=self._compatible)
@@ -185,6 +180,10 @@ class NetworkLandmarker:
             landmarks = to_68(in_image, self._brows) if len(in_image) == N_POINTS else in_image
             result[k] = _Look(in_image, landmarks) if np.isfinite(landmarks).all() else None
         return result
+
+    def see(self, images: Images, image_index: Indices, crops: Sequence[Square | StarCrop]) -> Array:
+        """The points (K, P, 2) that the network draws in some parts of images, in the units of its crops."""
+        return self._run(np.stack([crop.cut(images[int(k)]) for k, crop in zip(image_index, crops, strict=True)]))
 
     def _look_again(self, images: Images, image_index: Indices, looks: Sequence[_Look | None]) -> list[_Look | None]:
         """A second look at each face, in the box of the points of the first."""
@@ -196,9 +195,23 @@ class NetworkLandmarker:
             result[k] = look
         return result
 
-    def _believed(self, image: Array, look: _Look, move: float | None = None) -> FaceState:
-        """The state of a look; it is believed for what it moved by, and for its shape where it was the only one."""
-        params_global, params_local = (values[0] for values in self._fit_shape(look.landmarks[None]))
+    def _believed(
+        self, images: Images, image_index: Indices, looks: Sequence[_Look | None], moves: Sequence[float | None]
+    ) -> list[FaceState | None]:  # fmt: skip
+        """The states of looks; each is believed for what it moved by, and for its shape where it was the only one."""
+        seen = [look for look in looks if look is not None]
+        explained: Iterator[tuple[Array, Array]] = iter(())
+        if seen:
+            explained = zip(*self._fit_shape(np.stack([look.landmarks for look in seen])), strict=True)
+        return [
+            None if look is None else self._state(images[int(index)], look, move, *next(explained))
+            for index, look, move in zip(image_index, looks, moves, strict=True)
+        ]
+
+    def _state(
+        self, image: Array, look: _Look, move: float | None, params_global: Array, params_local: Array
+    ) -> FaceState:  # fmt: skip
+        """The state of a look, which the shape model explains by these parameters."""
         if move is None:
             offsets = (self._pdm.shape_2d(params_global, params_local) - look.landmarks).astype(np.float64)
             misfit = float(np.sqrt(mean(total(offsets * offsets))))

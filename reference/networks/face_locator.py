@@ -18,7 +18,7 @@ from auparity.reference.contracts import check_image
 from auparity.reference.detection import Detections
 from auparity.reference.images import Images
 from auparity.reference.networks.crops import mtcnn_box
-from auparity.reference.networks.retinaface import STAGE, RawFaces, Selection, find_faces
+from auparity.reference.networks.retinaface import STAGE, Found, RawFaces, Selection, find_faces
 
 Array = npt.NDArray[Any]
 
@@ -43,8 +43,9 @@ class RetinaFaceLocator:
         ------
         ContractError : images of another shape or dtype.
         """
-        result = []
-        for image in images:
-            found = find_faces(self._run, check_image(STAGE, image), self.selection)
-            result.append(Detections(mtcnn_box(found.boxes), found.scores, found.points))
-        return result
+        return [detections_of(find_faces(self._run, check_image(STAGE, image), self.selection)) for image in images]
+
+
+def detections_of(found: Found) -> Detections:
+    """What a locator says of the faces of an image: boxes as MTCNN would have them."""
+    return Detections(mtcnn_box(found.boxes), found.scores, found.points)

@@ -23,6 +23,8 @@ from auparity.reference.elementary import exp
 Array = npt.NDArray[Any]
 #: What the layers of one library or one graph pass on.
 Maps = Any
+#: Zeros around maps: as many rows and columns on every side, or (at the top and left, at the bottom and right).
+Padding = int | tuple[int, int]
 
 STAGE = "networks"
 
@@ -42,7 +44,7 @@ class NetworkLayers(Protocol):
     def __contains__(self, name: str) -> bool:
         """Whether there is a weight of this name."""
 
-    def conv(self, maps: Maps, name: str, stride: int = 1, padding: int = 0) -> Maps: ...
+    def conv(self, maps: Maps, name: str, stride: int = 1, padding: Padding = 0) -> Maps: ...
     def norm(self, maps: Maps, name: str) -> Maps: ...
     def linear(self, values: Maps, name: str) -> Maps: ...
     def prelu(self, maps: Maps, name: str) -> Maps: ...
@@ -80,7 +82,7 @@ class Layers:
     def __getitem__(self, name: str) -> Array:
         return self._weights[name]
 
-    def conv(self, maps: Array, name: str, stride: int = 1, padding: int = 0) -> Array:
+    def conv(self, maps: Array, name: str, stride: int = 1, padding: Padding = 0) -> Array:
         """The convolution `name`; a depthwise one where its weights are of single channels."""
         weights, bias = self._weights[f"{name}.weight"], self._weights.get(f"{name}.bias")
         if weights.shape[1] == 1 and maps.shape[1] > 1:
@@ -154,7 +156,12 @@ def _per_channel(values: Array, axes: int) -> Array:
     return values.reshape(1, -1, *(1,) * (axes - 2))
 
 
-def convolve(maps: Array, weights: Array, bias: Array | None = None, stride: int = 1, padding: int = 0) -> Array:
+def sides(padding: Padding) -> tuple[int, int]:
+    """Zeros before and after the maps, along both axes."""
+    return padding if isinstance(padding, tuple) else (padding, padding)
+
+
+def convolve(maps: Array, weights: Array, bias: Array | None = None, stride: int = 1, padding: Padding = 0) -> Array:
     """Cross-correlation with zeros around the maps.
 
     Parameters
@@ -163,10 +170,10 @@ def convolve(maps: Array, weights: Array, bias: Array | None = None, stride: int
 
     Returns
     -------
-    (N, B, (H + 2 padding - k) // stride + 1, likewise).
+    (N, B, (H + both paddings - k) // stride + 1, likewise).
     """
     outputs, inputs, kernel = weights.shape[:3]
-    if maps.ndim != 4 or maps.shape[1] != inputs or min(maps.shape[2:]) + 2 * padding < kernel:
+    if maps.ndim != 4 or maps.shape[1] != inputs or min(maps.shape[2:]) + sum(sides(padding)) < kernel:
         raise ContractError(STAGE, "maps", f"(N, {inputs}, >= {kernel}, >= {kernel})", f"shape {maps.shape}")
     last = _padded(maps, padding)
     windows = sliding_window_view(last, (kernel, kernel), axis=(1, 2))[:, ::stride, ::stride]  # (N, H', W', A, k, k)
@@ -184,13 +191,13 @@ def convolve(maps: Array, weights: Array, bias: Array | None = None, stride: int
     return result.transpose(0, 3, 1, 2)
 
 
-def depthwise(maps: Array, weights: Array, bias: Array | None = None, stride: int = 1, padding: int = 0) -> Array:
+def depthwise(maps: Array, weights: Array, bias: Array | None = None, stride: int = 1, padding: Padding = 0) -> Array:
     """Cross-correlation of each map (N, C, H, W) with a kernel of its own (C, 1, k, k).
 
     Summed in float64, row after row of the kernel, and rounded once.
     """
     channels, _, kernel, _ = weights.shape
-    if maps.ndim != 4 or maps.shape[1] != channels or min(maps.shape[2:]) + 2 * padding < kernel:
+    if maps.ndim != 4 or maps.shape[1] != channels or min(maps.shape[2:]) + sum(sides(padding)) < kernel:
         raise ContractError(STAGE, "maps", f"(N, {channels}, >= {kernel}, >= {kernel})", f"shape {maps.shape}")
     last = _padded(maps, padding).astype(np.float64)
     rows, columns = ((length - kernel) // stride + 1 for length in last.shape[1:3])
@@ -204,11 +211,11 @@ def depthwise(maps: Array, weights: Array, bias: Array | None = None, stride: in
     return result.astype(maps.dtype).transpose(0, 3, 1, 2)
 
 
-def _padded(maps: Array, padding: int, value: float = 0.0) -> Array:
+def _padded(maps: Array, padding: Padding, value: float = 0.0) -> Array:
     """Maps (N, C, H, W) as (N, H, W, C) with a rim."""
-    around = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    around = ((0, 0), sides(padding), sides(padding), (0, 0))
     last = maps.transpose(0, 2, 3, 1)
-    return np.pad(last, around, constant_values=value) if padding else last
+    return np.pad(last, around, constant_values=value) if any(sides(padding)) else last
 
 
 def relu(maps: Array) -> Array:

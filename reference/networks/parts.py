@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.models.types import PFLD, STAR, MobileFaceNet, RetinaFace
-from auparity.reference.networks import mobilefacenet, pfld, retinaface, star
+from auparity.models.types import PFLD, STAR, FaceApi, MobileFaceNet, RetinaFace
+from auparity.reference.networks import face_api, mobilefacenet, pfld, retinaface, star
 from auparity.reference.networks.layers import Maps, NetworkLayers
 
 Array = npt.NDArray[Any]
-Network = RetinaFace | PFLD | MobileFaceNet | STAR
+Network = RetinaFace | PFLD | MobileFaceNet | STAR | FaceApi
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,10 @@ def parts_of(weights: Network) -> NetworkParts:
         case MobileFaceNet():
             return NetworkParts(
                 pfld.colours, lambda net, maps: [mobilefacenet.graph(net, maps)], _pairs, ("points",), pfld.SIDE
+            )
+        case FaceApi():
+            return NetworkParts(
+                face_api.colours, lambda net, maps: [face_api.graph(net, maps)], _pairs, ("points",), face_api.SIDE
             )
         case STAR():
             return _star(star.stacks_of(weights))

@@ -21,6 +21,7 @@ from auparity.reference.contracts import check_array
 from auparity.reference.elementary import exp
 from auparity.reference.networks.layers import Layers, Maps, NetworkLayers
 from auparity.reference.numerics import FLOAT32, Numerics
+from auparity.short_repr import short_repr
 
 Array = npt.NDArray[Any]
 
@@ -39,6 +40,7 @@ MOBILE_STRIDES = {"stage1": (2, 1, 2, 1, 2, 1), "stage2": (2, 1, 1, 1, 1, 1), "s
 RESNET_LAYERS = {"layer1": (3, 1), "layer2": (4, 2), "layer3": (6, 2), "layer4": (3, 2)}
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class RawFaces:
     """What the network says of every anchor (N images, P anchors; order of `priors`)."""
@@ -182,10 +184,14 @@ def raw_faces(levels: Sequence[tuple[Array, Array, Array]]) -> RawFaces:
         np.concatenate([_by_anchor(level[kind], size) for level in levels], axis=1)
         for kind, size in enumerate((4, 2, 10))
     )
-    # The softmax of two classes.
+    return RawFaces(boxes, face_probability(classes), points)
+
+
+def face_probability(classes: Array) -> Array:
+    """The probability (...) of a face, of what the network says of no face and of a face (..., 2): their softmax."""
     with np.errstate(over="ignore"):  # infinite: probability 0
         faces = 1 / (1 + exp(classes[..., 0].astype(np.float64) - classes[..., 1]))
-    return RawFaces(boxes, np.asarray(faces).astype(boxes.dtype), points)
+    return np.asarray(faces).astype(classes.dtype)
 
 
 def _by_anchor(maps: Array, size: int) -> Array:
@@ -210,6 +216,7 @@ def priors(height: int, width: int) -> Array:
     return anchors
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Found:
     """Faces of one image, best first."""

@@ -18,6 +18,7 @@ from auparity.models.types import STAR
 from auparity.reference import sums
 from auparity.reference.contracts import check_array
 from auparity.reference.networks.layers import Layers, Maps, NetworkLayers
+from auparity.short_repr import short_repr
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +31,7 @@ ATTENDED = 0.05
 SMALLEST_MASS = 1e-6
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class StackMaps:
     """What one hourglass says (N images, P points, E edges, maps of n x n places)."""

@@ -6,7 +6,7 @@ are over the rows in which the face was tracked (`success` 1).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,20 +42,46 @@ class Measures:
         return self.tracked / self.rows if self.rows else 0.0
 
 
+class RunningMeasures:
+    """The figures of one face from the batches of its rows, however many there are; only sums are kept."""
+
+    def __init__(self) -> None:
+        self._rows = self._tracked = 0
+        self._sums: dict[str, float] = {}  #: of confidence, intensities and presences, over the tracked rows
+        self._largest: dict[str, float] = {}
+
+    def add(self, columns: Mapping[str, Array]) -> None:
+        """Count rows: columns by name, each (R,), as those of a `ResultTable`."""
+        rows = len(next(iter(columns.values())))
+        good = columns["success"] == 1 if "success" in columns else np.ones(rows, bool)
+        self._rows, self._tracked = self._rows + rows, self._tracked + int(good.sum())
+        for name, values in columns.items():
+            if name != "confidence" and not name.startswith("AU"):
+                continue
+            tracked = values[good]
+            self._sums[name] = self._sums.get(name, 0.0) + float(tracked.sum())
+            self._largest[name] = max(self._largest.get(name, -np.inf), float(tracked.max(initial=-np.inf)))
+
+    def result(self) -> Measures:
+        """The figures of the rows so far."""
+        intensities = [name.removesuffix("_r") for name in self._sums if name.endswith("_r")]
+        presences = [name.removesuffix("_c") for name in self._sums if name.endswith("_c")]
+        aus = {
+            name: AUMeasures(
+                mean=self._mean(f"{name}_r"),
+                largest=self._largest[f"{name}_r"] if self._tracked and f"{name}_r" in self._sums else None,
+                present=self._mean(f"{name}_c"),
+            )
+            for name in dict.fromkeys([*intensities, *presences])
+        }
+        return Measures(self._rows, self._tracked, self._mean("confidence"), aus)
+
+    def _mean(self, name: str) -> float | None:
+        return self._sums[name] / self._tracked if self._tracked and name in self._sums else None
+
+
 def measures(table: ResultTable) -> Measures:
     """The figures of a table whose rows are all of one face (or, of an image, of all its faces together)."""
-    good = table.success
-    intensity, presence = table.aus("r"), table.aus("c")
-    aus = {
-        name: AUMeasures(
-            mean=_of(intensity.get(name), good, np.mean),
-            largest=_of(intensity.get(name), good, np.max),
-            present=_of(presence.get(name), good, np.mean),
-        )
-        for name in dict.fromkeys([*intensity, *presence])
-    }
-    return Measures(len(table), int(good.sum()), _of(table.columns.get("confidence"), good, np.mean), aus)
-
-
-def _of(values: Array | None, good: Array, statistic: Callable[[Array], Any]) -> float | None:
-    return None if values is None or not good.any() else float(statistic(values[good]))
+    running = RunningMeasures()
+    running.add(table.columns)
+    return running.result()

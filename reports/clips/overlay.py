@@ -125,8 +125,6 @@ def write_overlay(
     truth: Path | None = None,
     *,
     fps: float | None = None,
-    poster: Path | None = None,
-    poster_row: int | None = None,
 ) -> int:
     """Draw a clip's table over its frames and write a WebM video; the number of frames written.
 
@@ -136,7 +134,6 @@ def write_overlay(
     csv : the table.
     out_path : the video; it appears under this name only when it is whole.
     truth : ``truth.csv`` of a rendered clip.
-    poster : also write one of the frames as a JPEG: row `poster_row`, or the most expressive one with a face.
 
     Raises
     ------
@@ -149,17 +146,13 @@ def write_overlay(
     if not len(table):
         raise AuparityError(f"{csv}: has no rows to draw.")
     rate, true = fps or ASSUMED_FPS, None if truth is None else read_result_table(truth)
-    shown = most_expressive(table) if poster_row is None else poster_row
 
     def drawn() -> Iterator[Array]:
         overlay, row = None, 0
         for row, image in enumerate(_first(frames, len(table)), 1):
             if overlay is None:
                 overlay = Overlay(table, (image.shape[1], image.shape[0]), fps=rate, truth=true)
-            picture = overlay.draw(image, row - 1)
-            if poster is not None and row - 1 == shown:
-                write_jpeg(poster, picture)
-            yield picture
+            yield overlay.draw(image, row - 1)
         if row < len(table):
             raise AuparityError(f"{csv}: has {len(table)} rows, but the clip gave {row} frames; it is another clip's.")
 
@@ -224,18 +217,6 @@ def _shown(width: int, height: int) -> tuple[tuple[int, int], Display]:
 def _resized(image: Array, size: tuple[int, int]) -> Array:
     """A copy of this size; enlarged smoothly, reduced without aliasing."""
     return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if size[0] > image.shape[1] else cv2.INTER_AREA)
-
-
-def most_expressive(table: ResultTable) -> int:
-    """The row with a face and the largest sum of AU intensities; the first one without any."""
-    aus = list(table.aus("r").values())
-    score = np.where(table.success, np.sum(aus, axis=0) if aus else 0.0, -1.0)
-    return int(np.argmax(score))
-
-
-def write_jpeg(path: Path, image: Array) -> None:
-    """Write a picture atomically."""
-    write_bytes_atomically(path, jpeg(image))
 
 
 def jpeg(image: Array) -> bytes:

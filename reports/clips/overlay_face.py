@@ -150,12 +150,15 @@ def _draw_gaze(canvas: Array, table: ResultTable, row: int, eyes: Array, display
 
 
 def rotation_matrix(euler: Array) -> Array:
-    """(3, 3) = Rx Ry Rz of Euler angles (3,) rad (spec 30.1)."""
-    (c1, c2, c3), (s1, s2, s3) = np.cos(euler), np.sin(euler)
-    x = np.array([[1, 0, 0], [0, c1, -s1], [0, s1, c1]])
-    y = np.array([[c2, 0, s2], [0, 1, 0], [-s2, 0, c2]])
-    z = np.array([[c3, -s3, 0], [s3, c3, 0], [0, 0, 1]])
-    return x @ y @ z
+    """(..., 3, 3) = Rx Ry Rz of Euler angles (..., 3) rad (spec 30.1)."""
+    x, y, z = (np.zeros((*euler.shape[:-1], 3, 3)) for _ in range(3))
+    for turn, axis, (a, b) in zip((x, y, z), range(3), ((1, 2), (2, 0), (0, 1)), strict=True):
+        cosine, sine = np.cos(euler[..., axis]), np.sin(euler[..., axis])
+        turn[..., axis, axis] = 1
+        turn[..., a, a] = turn[..., b, b] = cosine
+        turn[..., a, b], turn[..., b, a] = -sine, sine
+    rotation: Array = x @ y @ z
+    return rotation
 
 
 def _fixed(point: Sequence[float] | Array) -> tuple[int, int]:

@@ -1,13 +1,12 @@
 """The overlay video of a clip of several people: every face with its number and colour, and everybody's AUs beside it.
 
-The table and the clip's frames in; a WebM video of all frames, a poster and a small picture of each person out. The
-panel has a column for each person, always at the same place, and a row for each AU.
+The table and the clip's frames in, a WebM video of all frames out. The panel has a column for each person, always at
+the same place, and a row for each AU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy.typing as npt
 
 from auparity.errors import AuparityError
 from auparity.reports.action_units import ACTION_UNITS, FULL_INTENSITY
-from auparity.reports.clips.overlay import ASSUMED_FPS, Sheet, jpeg, panel_height, write_jpeg, write_video
+from auparity.reports.clips.overlay import ASSUMED_FPS, Sheet, panel_height, write_video
 from auparity.reports.clips.overlay_face import LOST, SHADE, Colour, Mark, draw_face
 from auparity.reports.clips.overlay_panel import FAINT, LETTER, MARGIN, TEXT, TRACK, WIDTH, PanelCanvas
 from auparity.reports.clips.people import Clock, colours_of, numbers_of
@@ -32,16 +31,6 @@ NAMED_COLUMNS = 4
 #: Layout in px at scale 1: heads of the columns, bottom of the last row, and left ends of the columns.
 _HEADS, _TOP, _BOTTOM, _RIGHT = 70.0, 82.0, 452.0, WIDTH - MARGIN
 _LEFT_NAMED, _LEFT_SHORT = 196.0, 62.0
-#: A small picture of a person: its longer side in px, and its part of the picture in sizes of the face.
-PORTRAIT, PORTRAIT_PART = 112, 1.5
-
-
-@dataclass(frozen=True)
-class PeopleVideo:
-    """What was written."""
-
-    frames: int  #: of the video
-    portraits: dict[int, bytes]  #: JPEG by the person's number; of those who were tracked
 
 
 class PeoplePanel(PanelCanvas):
@@ -147,9 +136,8 @@ def write_people_overlay(
     *,
     count: int | None = None,
     fps: float | None = None,
-    poster: Path | None = None,
-) -> PeopleVideo:
-    """Draw a table of several people over the frames of its clip and write a WebM video.
+) -> int:
+    """Draw a table of several people over the frames of its clip and write a WebM video; the number of its frames.
 
     Parameters
     ----------
@@ -157,7 +145,6 @@ def write_people_overlay(
     csv : the table.
     out_path : the video; it appears under this name only when it is whole.
     count : frames that were measured; None for all that the clip has.
-    poster : also write the frame with the most people, of several the most expressive, as a JPEG.
 
     Raises
     ------
@@ -168,8 +155,7 @@ def write_people_overlay(
     numbers_of(table)  # checks the numbers of frames, too
     at = table.columns["frame"].astype(int) - 1
     order = np.argsort(at, kind="stable")
-    last, shown, best = int(at.max()), _fullest(table, at), _best_rows(table)
-    portraits: dict[int, bytes] = {}
+    last = int(at.max())
 
     def drawn() -> Iterator[Array]:
         overlay, frame = None, -1
@@ -179,59 +165,14 @@ def write_people_overlay(
             if overlay is None:
                 overlay = PeopleOverlay(table, (image.shape[1], image.shape[0]), fps=rate)
             own = order[slice(*np.searchsorted(at, [frame, frame + 1], sorter=order))]
-            for row in set(own.tolist()) & best.keys():
-                portrait = _portrait(image, table.rows(np.array([row])).landmarks)
-                if portrait is not None:
-                    portraits[best[row]] = jpeg(portrait)
-            picture = overlay.draw(image, frame + 1, table.rows(own))
-            if poster is not None and frame == shown:
-                write_jpeg(poster, picture)
-            yield picture
+            yield overlay.draw(image, frame + 1, table.rows(own))
         seen = frame if frame == count else frame + 1
         if seen <= last:
             raise AuparityError(
                 f"{csv}: has rows of frame {last + 1}, but the clip gave {seen} frames; it is another clip's."
             )
 
-    return PeopleVideo(write_video(drawn(), out_path, rate), portraits)
-
-
-def _fullest(table: ResultTable, at: Array) -> int:
-    """The frame with the most tracked people, of several the one with the largest sum of AU intensities."""
-    aus = list(table.aus("r").values())
-    every, place = np.unique(at, return_inverse=True)
-    people = np.bincount(place, table.success)
-    intensity = np.bincount(place, np.where(table.success, np.sum(aus, axis=0), 0)) if aus else np.zeros(len(every))
-    return int(every[np.lexsort([-intensity, -people])[0]])
-
-
-def _best_rows(table: ResultTable) -> dict[int, int]:
-    """For each person the row with the surest face, of equal ones the largest: row to number."""
-    assert table.persons is not None
-    landmarks = table.landmarks
-    assert landmarks is not None
-    sizes = np.ptp(landmarks, axis=1).min(axis=1)
-    confidence = table.columns.get("confidence", np.zeros(len(table)))
-    rows = {}
-    for number in numbers_of(table):
-        own = np.flatnonzero((table.persons == number) & table.success)
-        rows[int(own[np.lexsort([-sizes[own], -confidence[own]])[0]])] = number
-    return rows
-
-
-def _portrait(image: Array, landmarks: Array | None) -> Array | None:
-    """The part of the picture about a face (1, 68, 2); None for a face outside it."""
-    assert landmarks is not None  # read_result_table asks for them
-    low, high = landmarks[0].min(axis=0), landmarks[0].max(axis=0)
-    half, centre = PORTRAIT_PART * float((high - low).max()) / 2, (low + high) / 2
-    left, top = np.maximum(np.rint(centre - half), 0).astype(int)
-    right, bottom = np.maximum(np.rint(centre + half), 0).astype(int)
-    part = image[top:bottom, left:right]
-    if not part.size:
-        return None
-    scale = PORTRAIT / max(part.shape[:2])
-    size = max(1, round(scale * part.shape[1])), max(1, round(scale * part.shape[0]))
-    return cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return write_video(drawn(), out_path, rate)
 
 
 def _bgr(colour: str) -> Colour:

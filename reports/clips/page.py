@@ -1,81 +1,93 @@
-"""A page about one extracted clip: verdict, figures, overlay video, every measure over time, how to reproduce it.
+"""A page about one extracted clip: verdict, figures, the clip with overlay, every measure over time, how to repeat it.
 
 Reads the table that `auparity extract` wrote, its sidecar and, for a rendered clip, ``truth.csv``; writes one HTML file
-that needs nothing else (styles, charts, poster and video are inside it), for screens light and dark, telephones and
-paper. Without a truth the page shows what was measured and compares nothing.
+that works offline (styles, scripts, measurements and a small video are inside it), for screens light and dark,
+telephones and paper. Without a truth the page shows what was measured and compares nothing. What it looks like is in
+the template and the scripts of `reports/clips/web`, what they draw in `page_data`.
 """
 
 from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping, Sequence
-from importlib import resources
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import numpy.typing as npt
 
-from auparity.atomic_files import write_text_atomically
 from auparity.errors import AuparityError
-from auparity.reports.clips.au_table import au_table
-from auparity.reports.clips.charts import au_charts, landmark_chart, pose_charts
+from auparity.reports.clips.au_table import au_table, au_tables_of_people
 from auparity.reports.clips.figures import N_AUS, TruthFigures, truth_figures
 from auparity.reports.clips.measures import measures
+from auparity.reports.clips.page_data import Subject, clip_data
+from auparity.reports.clips.page_parts import LAYERS, Tile, Verdict, models_of, write_html
 from auparity.reports.clips.people import People, people_of
 from auparity.reports.clips.people_sections import (
-    people_charts,
-    people_choice,
-    people_comparison,
+    people_intensities,
     people_overview,
     people_style,
     people_tiles,
     people_verdict,
 )
-from auparity.reports.clips.sidecar import Network, Sidecar, read_sidecar
+from auparity.reports.clips.sidecar import Sidecar, read_sidecar
 from auparity.reports.clips.table import ResultTable, read_result_table
 from auparity.reports.page_text import degrees, percent
-from auparity.reports.results.text import safe
 from auparity.reports.truth.targets import AU_CORRELATION, TargetResult, targets
 
 Array = npt.NDArray[Any]
 
 #: Videos up to this size (bytes) go into the page; larger ones stay beside it and are linked.
 LARGEST_EMBEDDED = 24 << 20
-#: Networks in place of the bundle's own models: what the page calls them, and the sidecar.
-NETWORK_FACTS = (("faces found by", "detector"), ("landmarks found by", "landmarks"), ("fits begin at", "start"))
-PEOPLE_DRAWN = (
-    "68 landmarks, eyes, head axes and gaze drawn on every face, in the colour and with the number of its person, and "
-    "beside them a column of bars for each person, with the intensity of every action unit."
-)
+#: Types of the videos that pages hold.
+_TYPES = {".webm": "video/webm", ".mov": "video/quicktime"}
+#: Scripts of a clip's page, in the order in which they need each other.
+SCRIPTS = (
+    "vendor/uPlot.iife.min.js", "data.js", "thin.js", "player.js", "overlay.js", "heat.js", "svg_context.js",
+    "drawing.js", "chart.js", "files.js", "save.js", "page.js",
+)  # fmt: skip
+INTENSITIES = "Intensity from 0 to 5 after calibration and smoothing over the clip"
+
+
+@dataclass(frozen=True)
+class Video:
+    """The video that a page shows: the clip itself or a small one of it.
+
+    `size` is that of the measured pictures, (width, height) px, which the video may have at another scale.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    is_clip: bool = True  #: False for a small video that was made for the page
 
 
 def write_page(
-    csv: Path,
+    table: ResultTable,
     out_path: Path,
     *,
     fps: float,
     truth: Path | None = None,
-    video: Path | None = None,
-    poster: Path | None = None,
+    video: Video | None = None,
     commands: Sequence[str] = (),
 ) -> TruthFigures | None:
     """Write the page of one clip, atomically; the figures against the truth, if there is one.
 
     Parameters
     ----------
-    csv : the table of a clip.
+    table : of a clip.
     fps : frames a second, for tables whose time stamps are all 0.
     truth : ``truth.csv`` of the rendered clip.
-    video, poster : what `write_overlay` wrote.
+    video : what is shown below the landmarks; None for a plain ground.
     commands : command lines that reproduce everything.
 
     Raises
     ------
-    AuparityError : a table cannot be read, is empty or of images, or is not of the same clip as the truth.
+    AuparityError : the table is empty or of images, or the truth cannot be read or is not of the same clip.
     """
-    table = read_result_table(csv)
+    csv = table.path
     if table.photograph or not len(table):
         raise AuparityError(
             f"{csv}: {'is of an image' if table.photograph else 'has no rows'}; pages are made of clips."
@@ -84,230 +96,209 @@ def write_page(
         raise AuparityError(f"{csv}: has several people; write_people_page makes their page.")
     true = None if truth is None else read_result_table(truth)
     figures = None if true is None else truth_figures(table, true)
-    sidecar, seconds = read_sidecar(csv), table.seconds(fps)
-    body = [
-        _head(table, figures, sidecar, seconds),
-        _warnings(sidecar.get("warnings", [])),
-        _tiles(_measured_tiles(table, sidecar) if figures is None else _truth_tiles(table, figures, sidecar)),
-        _video(csv.stem, out_path, video, poster, figures is not None),
-        au_charts(table, true, figures, seconds),
-        pose_charts(table, true, figures, seconds),
-        *([] if figures is None else [landmark_chart(table, figures, seconds)]),
-        au_table(measures(table).aus, figures),
-        _reproduce(sidecar, commands),
-    ]
-    write_text_atomically(out_path, _document(csv.stem, _style("page.css"), body))
+    sidecar, seconds, found = read_sidecar(csv), table.seconds(fps), measures(table)
+    frames = table.columns["frame"]
+    subject = Subject(None, csv.stem, ("#2dd4bf", "#0b7d74"), table, np.arange(len(table)), true, figures)
+    unit_table = au_table(found.aus, figures)
+    _write(
+        out_path, csv.stem, sidecar, commands, video, [subject], frames, seconds,
+        title="Measurements" if figures is None else "Measured against the truth",
+        about=_about(csv.stem, len(table), float(seconds[-1]), sidecar),
+        verdict=_verdict(found.share, figures, _has_targets(sidecar)), warnings=sidecar.get("warnings", []),
+        tiles=(_measured_tiles(table, sidecar) if figures is None else _truth_tiles(figures, sidecar)),
+        intensities=INTENSITIES, tables=[] if unit_table is None else [(None, unit_table)],
+        shaded="" if table.success.all() else " Shaded: no face tracked.",
+    )  # fmt: skip
     return figures
 
 
 def write_people_page(
-    csv: Path,
+    table: ResultTable,
     out_path: Path,
     *,
     fps: float,
     frames: int | None = None,
     notes: Sequence[str] = (),
-    video: Path | None = None,
-    poster: Path | None = None,
-    portraits: Mapping[int, bytes] | None = None,
+    video: Video | None = None,
     commands: Sequence[str] = (),
 ) -> People:
     """Write the page of a clip of several people, atomically; the figures of each of them.
 
     Parameters
     ----------
-    csv : the table of a clip, with `persons`.
+    table : of a clip, with `persons`.
     fps : frames a second, for tables whose time stamps are all 0.
     frames : length of the clip; None for what the sidecar says, or that of the last row's frame.
     notes : what else is to be said at the top of the page.
-    video, poster, portraits : what `write_people_overlay` made.
-    commands : command lines that reproduce everything.
+    video, commands : as of `write_page`.
 
     Raises
     ------
-    AuparityError : the table cannot be read, is empty, or is not of several people.
+    AuparityError : the table is empty, or is not of several people.
     """
-    table, sidecar = read_result_table(csv), read_sidecar(csv)
+    csv, sidecar = table.path, read_sidecar(table.path)
     if table.persons is None or not len(table):
         raise AuparityError(f"{csv}: {'is not of several people' if len(table) else 'has no rows'}.")
     people = people_of(table, frames or sidecar.get("frames"), fps)
-    body = [
-        _title("Measurements", csv.stem, people.frames, people.seconds[1], sidecar, people_verdict(people)),
-        _warnings([*sidecar.get("warnings", []), *notes]),
-        _tiles(people_tiles(people) + _speed_tile(sidecar)),
-        people_overview(people, portraits or {}),
-        _figure(f"Video of {csv.stem}: {PEOPLE_DRAWN}", out_path, video, poster),
-        *([people_comparison(people), people_choice(people), people_charts(people, sidecar)] if people.persons else []),
-        _reproduce(sidecar, commands),
-    ]
-    style = _style("page.css") + _style("people.css") + people_style(people)
-    write_text_atomically(out_path, _document(csv.stem, style, body))
+    persons = people.persons
+    subjects = [Subject(each.number, each.name, each.colours, each.table, each.places) for each in persons]
+    text, judged = people_verdict(people)
+    tables = [(each.number, au_table(each.figures.aus, None, f"{each.name}: action units")) for each in persons]
+    _write(
+        out_path, csv.stem, sidecar, commands, video, subjects, people.grid + 1, people.times,
+        title="Measurements", about=_about(csv.stem, people.frames, people.seconds[1], sidecar),
+        verdict=Verdict(text, judged), warnings=[*sidecar.get("warnings", []), *notes],
+        tiles=[Tile(*pair) for pair in people_tiles(people)] + _speed_tile(sidecar),
+        overview=people_overview(people), people=persons,
+        chosen=people.most_seen.number if persons else None, intensities=people_intensities(people, sidecar),
+        comparison=au_tables_of_people(persons),
+        tables=[(number, one) for number, one in tables if one is not None],
+        shaded=" Shaded: the person is not tracked, and nothing is drawn.",
+        style=people_style(people),
+    )  # fmt: skip
     return people
 
 
-def _style(name: str) -> str:
-    return (resources.files("auparity.reports") / name).read_text(encoding="utf-8")
+def _write(
+    out_path: Path,
+    name: str,
+    sidecar: Sidecar,
+    commands: Sequence[str],
+    video: Video | None,
+    subjects: Sequence[Subject],
+    frames: Array,
+    seconds: Array,
+    style: str = "",
+    **parts: Any,
+) -> None:
+    """Fill the template and write the page."""
+    size = None if video is None else video.size
+    data = clip_data(name, subjects, frames, seconds, size) if subjects else ({}, "")
+    charts = data[0].get("charts", [])
+    truth = any(subject.truth is not None for subject in subjects)
+    limit = f"target for the mean error, {100 * targets()['landmark_error'].limit:g} %"
+    values: dict[str, Any] = {
+        "name": name, "overview": None, "people": (), "chosen": None, "comparison": [], "pictures": video is not None,
+        "video": None if video is None else _video(video, out_path), "truth": truth, "commands": commands,
+        "layers": [*LAYERS, *([("truth", "truth")] if truth else [])],
+        "limit": limit if any("limit" in chart for chart in charts) else "",
+        "strips": any(chart["strip"] for chart in charts),
+        "drawn": f"Video of {name}: 68 landmarks, eyes, head axes and gaze drawn on {_on(subjects)}."
+        + (" Rings mark the truth." if truth else ""),
+        **parts,
+    }  # fmt: skip
+    sheets = ("vendor/uPlot.min.css", *(("people.css",) if "overview" in parts else ()))
+    write_html(
+        out_path, "clip.html.j2", sidecar, data, sheets=sheets, style=style, script_files=SCRIPTS, **values
+    )  # fmt: skip
 
 
-def _document(name: str, style: str, body: Sequence[str]) -> str:
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>auparity: {safe(name)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</body>\n</html>\n"
-    )
+def _on(subjects: Sequence[Subject]) -> str:
+    several = any(subject.number is not None for subject in subjects)
+    return "every face, in the colour and with the number of its person" if several else "the face"
 
 
-def _head(table: ResultTable, figures: TruthFigures | None, sidecar: Sidecar, seconds: Array) -> str:
-    share = measures(table).share
+#: What the bundle that comes with auparity calls itself in sidecars.
+EMBEDDED = "embedded"
+
+
+def _has_targets(sidecar: Sidecar) -> bool:
+    """Whether the models are to reach targets on rendered faces: the embedded ones learned from other faces than clips
+    show that are rendered without a file (docs/embedded.md)."""
+    return sidecar.get("bundle", {}).get("name") != EMBEDDED
+
+
+def _verdict(share: float, figures: TruthFigures | None, has_targets: bool) -> Verdict:
     if figures is None:
-        title = "Measurements"
-        verdict = f"A face was tracked in {percent(share)} of the frames."
         if not share:
-            verdict = '<strong class="bad">No face was found in this clip: its rows hold no measurements.</strong>'
-    else:
-        title = "Measured against the truth"
-        missed = [v for v in figures.verdicts if not v.reached]
-        kept = f"All {len(figures.verdicts)} targets that apply to one clip are reached."
-        lost = f"{len(missed)} of {len(figures.verdicts)} targets missed: " + "; ".join(v.target.title for v in missed)
-        verdict = f'<strong class="{"bad" if missed else "good"}">{safe(lost + "." if missed else kept)}</strong>'
-        verdict += (
-            f" {figures.aus_following} of the {len(figures.moving)} AUs that move in this clip follow the truth with r "
-            f"of {targets()[AU_CORRELATION].limit} or more."
-        )
-    return _title(title, table.path.stem, len(table), seconds[-1], sidecar, verdict)
-
-
-def _title(title: str, name: str, frames: int, seconds: float, sidecar: Sidecar, verdict: str) -> str:
-    bundle = sidecar.get("bundle", {})
-    length = f"{frames} frames, {seconds:.1f} s" if seconds > 0 else f"{frames} frames"
-    weights = f", models {safe(str(bundle['name']))} {safe(str(bundle.get('version', '')))}" if "name" in bundle else ""
-    return (
-        f'<header><h1>{title}</h1>\n<p class="faint">{safe(name)}: {length}{weights}</p>\n'
-        f'<p class="verdict">{verdict}</p></header>'
+            return Verdict("No face was found in this clip: its rows hold no measurements.", "bad")
+        return Verdict(f"A face was tracked in {percent(share)} of the frames.")
+    missed = [v for v in figures.verdicts if not v.reached]
+    kept = f"All {len(figures.verdicts)} targets that apply to one clip are reached."
+    lost = f"{len(missed)} of {len(figures.verdicts)} targets missed: " + "; ".join(v.target.title for v in missed)
+    more = (
+        f" {figures.aus_following} of the {len(figures.moving)} AUs that move in this clip follow the truth with r "
+        f"of {targets()[AU_CORRELATION].limit} or more."
     )
+    if not has_targets:
+        off = percent(figures.landmarks.mean)
+        aside = " The embedded models are made for people; a drawn head is new to them."
+        return Verdict(f"Landmarks are {off} of the inter-ocular distance off on average.", more=more + aside)
+    return Verdict(f"{lost}." if missed else kept, "bad" if missed else "good", more)
 
 
-def _warnings(warnings: Sequence[str]) -> str:
-    """Warnings, those of the extraction first, shown before any figure."""
-    items = "".join(f"<li>{safe(text)}</li>" for text in warnings)
-    return f'<ul class="warnings">{items}</ul>' if items else ""
+def _about(name: str, frames: int, seconds: float, sidecar: Sidecar) -> str:
+    length = f"{frames} frames, {seconds:.1f} s" if seconds > 0 else f"{frames} frames"
+    return f"{name}: {length}{models_of(sidecar)}"
 
 
-def _tiles(tiles: Sequence[tuple[str, str, str]]) -> str:
-    """Figures as (value, what it is, HTML remark)."""
-    items = (f"<li><b>{safe(value)}</b><span>{safe(what)}</span>{note}</li>" for value, what, note in tiles)
-    return '<ul class="tiles">\n' + "\n".join(items) + "\n</ul>"
-
-
-def _measured_tiles(table: ResultTable, sidecar: Sidecar) -> list[tuple[str, str, str]]:
+def _measured_tiles(table: ResultTable, sidecar: Sidecar) -> list[Tile]:
     figures = measures(table)
-    tiles = [(percent(figures.share), "of the frames with a tracked face", "")]
+    tiles = [Tile(percent(figures.share), "of the frames with a tracked face")]
     if figures.confidence is not None:
-        tiles.append((f"{figures.confidence:.2f}", "mean confidence, of 1", ""))
+        tiles.append(Tile(f"{figures.confidence:.2f}", "mean confidence, of 1"))
     return tiles + _speed_tile(sidecar)
 
 
-def _truth_tiles(table: ResultTable, figures: TruthFigures, sidecar: Sidecar) -> list[tuple[str, str, str]]:
+def _truth_tiles(figures: TruthFigures, sidecar: Sidecar) -> list[Tile]:
+    tiles = _tiles_with_targets(figures, sidecar)
+    return tiles if _has_targets(sidecar) else [Tile(tile.value, tile.what) for tile in tiles]
+
+
+def _tiles_with_targets(figures: TruthFigures, sidecar: Sidecar) -> list[Tile]:
     verdicts = {v.target.name: v for v in figures.verdicts}
-    landmarks = figures.landmarks
+    landmarks, missed = figures.landmarks, "of the frames lost or off by more than 10\N{NO-BREAK SPACE}%"
     tiles = [
-        (
-            percent(landmarks.mean),
-            "mean landmark error, of the inter-ocular distance",
-            _note(verdicts["landmark_error"]),
+        _judged(
+            percent(landmarks.mean), "mean landmark error, of the inter-ocular distance", verdicts["landmark_error"]
         ),
-        (
-            percent(landmarks.failures),
-            "of the frames lost or off by more than 10\N{NO-BREAK SPACE}%",
-            _note(verdicts["landmark_failures"]),
-        ),
+        _judged(percent(landmarks.failures), missed, verdicts["landmark_failures"]),
     ]
     if "pose_error" in verdicts:
-        tiles.append(
-            (degrees(verdicts["pose_error"].value), "mean head orientation error", _note(verdicts["pose_error"]))
-        )
-    aus = verdicts.get("aus_correlated")
-    remark = "" if aus is None else _remark(f"target: at most {N_AUS - aus.target.limit:g} do not", aus.reached)
-    tiles.append((f"{figures.aus_following} of {len(figures.moving)}", "moving AUs follow the truth", remark))
+        pose = verdicts["pose_error"]
+        tiles.append(_judged(degrees(pose.value), "mean head orientation error", pose))
+    aus, followed = verdicts.get("aus_correlated"), f"{figures.aus_following} of {len(figures.moving)}"
+    most = "" if aus is None else f"at most {N_AUS - aus.target.limit:g} do not"
+    tiles.append(Tile(followed, "moving AUs follow the truth", most, aus is not None and aus.reached))
     if figures.gaze_error is not None:
-        tiles.append((degrees(figures.gaze_error), "mean gaze direction error", ""))
+        tiles.append(Tile(degrees(figures.gaze_error), "mean gaze direction error"))
+    if figures.translation_error is not None:
+        tiles.append(Tile(f"{figures.translation_error:.0f} mm", "mean head position error, most of it depth"))
     return tiles + _speed_tile(sidecar)
 
 
-def _speed_tile(sidecar: Sidecar) -> list[tuple[str, str, str]]:
+def _speed_tile(sidecar: Sidecar) -> list[Tile]:
     frames, seconds = sidecar.get("frames"), sidecar.get("seconds")
     if not frames or not seconds:
         return []
-    return [(f"{1000 * seconds / frames:.0f} ms", "a frame, on the machine that measured it", "")]
+    return [Tile(f"{1000 * seconds / frames:.0f} ms", "a frame, on the machine that measured it")]
 
 
-def _note(verdict: TargetResult) -> str:
+def _judged(value: str, what: str, verdict: TargetResult) -> Tile:
     limit = percent(verdict.target.limit) if verdict.target.unit.startswith("share") else degrees(verdict.target.limit)
     side = "at most" if verdict.target.at == "most" else "at least"
-    return _remark(f"target {side} {limit}", verdict.reached)
+    return Tile(value, what, f"{side} {limit}", verdict.reached)
 
 
-def _remark(target: str, reached: bool) -> str:
-    word, style = ("reached", "good") if reached else ("missed", "bad")
-    return f'<span>{target}: <i class="{style}">{word}</i></span>'
+def _video(video: Video, page: Path) -> dict[str, Any]:
+    """Where the page finds the video, and what it says of it."""
+    inside = is_inside(video)
+    notes = [] if video.is_clip else ["A small video made for this page."]
+    notes += [] if inside else ["The video is beside this page."]
+    source = _data(video.path) if inside else link(video.path, page)
+    return {"source": source, "sound": video.is_clip, "note": " ".join(notes)}
 
 
-def _video(name: str, page: Path, video: Path | None, poster: Path | None, with_truth: bool) -> str:
-    alt = (
-        f"Video of {name}: 68 landmarks, eyes, head axes and gaze drawn on the face, and a bar for every action unit "
-        "beside it." + (" Rings and ticks mark the truth." if with_truth else "")
-    )
-    return _figure(alt, page, video, poster)
+def is_inside(video: Video) -> bool:
+    """Whether a page holds the video; it links others."""
+    return video.path.stat().st_size <= LARGEST_EMBEDDED
 
 
-def _figure(alt: str, page: Path, video: Path | None, poster: Path | None) -> str:
-    """The video with its description; "" without one."""
-    if video is None:
-        return ""
-    image = "" if poster is None else _data(poster, "image/jpeg")
-    small = video.stat().st_size <= LARGEST_EMBEDDED
-    source = _data(video, "video/webm") if small else safe(_link(video, page))
-    still = f'<img class="poster" src="{image}" alt="{safe(alt)}">' if image else ""
-    shown = f' poster="{image}"' if image else ""
-    return (
-        f'<figure>\n<video controls loop muted playsinline preload="metadata"{shown} src="{source}" '
-        f'aria-label="{safe(alt)}"></video>\n{still}\n<figcaption>{safe(alt)}'
-        f"{'' if small else ' The video is beside this page.'}</figcaption>\n</figure>"
-    )
-
-
-def _link(target: Path, page: Path) -> str:
+def link(target: Path, page: Path) -> str:
     """The relative address of a file, whatever characters its name has."""
     return quote(os.fsencode(Path(os.path.relpath(target, page.parent)).as_posix()))
 
 
-def _network(chosen: Network | None) -> str | None:
-    """A network that was chosen, with what must be said of it; None where none was."""
-    if not chosen:
-        return None
-    note = f"; {chosen['note']}" if "note" in chosen else ""
-    return f"{chosen.get('network')}, SHA-256 {chosen.get('sha256')}{note}"
-
-
-def _reproduce(sidecar: Sidecar, commands: Sequence[str]) -> str:
-    bundle, facts = sidecar.get("bundle", {}), []
-    source: dict[str, Any] = dict(bundle.get("source", {}))
-    for label, value in (
-        ("made by", f"auparity {sidecar['auparity']}" if "auparity" in sidecar else None),
-        ("models", " ".join(filter(None, (bundle.get("name"), bundle.get("version")))) or None),
-        ("models' hash", bundle.get("content_hash")),
-        *((label, _network(source.get(key))) for label, key in NETWORK_FACTS),
-        ("date", sidecar.get("date")),
-    ):
-        if value:
-            facts.append(f"<dt>{label}</dt><dd>{safe(str(value))}</dd>")
-    if not facts and not commands:
-        return ""
-    lines = f"<pre><code>{safe(chr(10).join(commands))}</code></pre>\n" if commands else ""
-    return f"<section><h2>How to reproduce</h2>\n{lines}<dl>{''.join(facts)}</dl></section>"
-
-
-def _data(path: Path, kind: str) -> str:
+def _data(path: Path) -> str:
+    kind = _TYPES.get(path.suffix.lower(), "video/mp4")
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

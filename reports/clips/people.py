@@ -1,7 +1,7 @@
-"""The people of a clip: who is tracked in which frames, each with figures and a table that charts can draw.
+"""The people of a clip: who is tracked in which frames, each with figures and rows, on one grid of frames.
 
-A `ResultTable` with `persons` and the length of the clip in, `People` out. A person's table has rows with success 0 at
-the ends of every gap, so that charts shade the gap and join nothing over it.
+A `ResultTable` with `persons` and the length of the clip in, `People` out. The grid has the frames just before and
+after every gap, in which a person has no row, so that charts shade the gap and join nothing over it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,10 @@ Array = npt.NDArray[Any]
 #: Colours by place among the people of a clip, repeated beyond the last: of marks on pictures, tags and dark pages, and
 #: darker ones of the same hue for lines on white. Numbers stand beside them everywhere.
 COLOURS = (
-    ("#2dd4bf", "#0d857b"), ("#fbbf24", "#9a6700"), ("#a78bfa", "#6d43d9"), ("#f87171", "#c2302b"),
+    ("#2dd4bf", "#0b7d74"), ("#fbbf24", "#9a6700"), ("#a78bfa", "#6d43d9"), ("#f87171", "#c2302b"),
     ("#38bdf8", "#0b72a8"), ("#a3e635", "#517a02"), ("#f472b6", "#c02677"), ("#fb923c", "#b1500a"),
     ("#86efac", "#15803d"), ("#d6b38c", "#80603a"), ("#e879f9", "#a21caf"), ("#cbd5e1", "#475569"),
 )  # fmt: skip
-#: What charts draw of a person; the rest of the table's columns would only take memory.
-_DRAWN = ("AU", "pose_", "gaze_angle_")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,15 +35,10 @@ class Person:
     name: str  #: "Person 3" or "Face slot 3"
     colours: tuple[str, str]  #: of marks and of lines on white, as CSS
     figures: Measures  #: of the person's own rows
-    table: ResultTable  #: the columns that charts draw: own rows, and rows with success 0 at both ends of every gap
-    seconds: Array  #: (rows of `table`,) from the first frame of the clip to the last
+    table: ResultTable  #: own rows, in order of time
+    places: Array  #: (rows,) of them on the grid
+    ends: tuple[float, float]  #: seconds at which the person is first and last tracked
     visits: list[tuple[int, int]]  #: frames from 0, first and past the last, of each stretch in which it is tracked
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Seconds at which the person is first and last tracked."""
-        tracked = self.seconds[self.table.success]
-        return float(tracked[0]), float(tracked[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +52,8 @@ class People:
     tracked_frames: int  #: in which anybody is tracked
     at_once: int  #: the most that are tracked in one frame
     seconds: tuple[float, float]  #: times of the first and the last frame
+    grid: Array  #: (G,) frames from 0: the first, the last, those with a row, those before and after them
+    times: Array  #: (G,) seconds
 
     @property
     def share(self) -> float:
@@ -129,20 +124,23 @@ def people_of(table: ResultTable, frames: int | None, fps: float) -> People:
     numbers, every, at = numbers_of(table), table.persons, table.columns["frame"].astype(int) - 1
     assert every is not None
     count = max(int(at.max()) + 1, frames or 0)
-    clock, persons = Clock(table, fps), []
+    clock, persons, grid = Clock(table, fps), [], _with_ends_of_gaps(at, every, count)
     for place, number in enumerate(numbers):
         own = np.flatnonzero(every == number)
-        rows, places = table.rows(own), at[own]
-        shown = _with_ends_of_gaps(places, count)
+        own = own[np.argsort(at[own], kind="stable")]
+        rows, frames_of = table.rows(own), at[own]
+        visits = _stretches(np.unique(frames_of[rows.success]))
+        first, last = clock.at(np.array([visits[0][0], visits[-1][1] - 1]))
         persons.append(
             Person(
                 number=number,
                 name=f"{table.kind_of_persons} {number}",
                 colours=colours_of(place),
                 figures=measures(rows),
-                table=_spread(rows, np.searchsorted(shown, places), len(shown)),
-                seconds=clock.at(shown),
-                visits=_stretches(np.unique(places[rows.success])),
+                table=rows,
+                places=np.searchsorted(grid, frames_of),
+                ends=(float(first), float(last)),
+                visits=visits,
             )
         )
     tracked = np.unique(at[table.success], return_counts=True)[1]
@@ -155,23 +153,19 @@ def people_of(table: ResultTable, frames: int | None, fps: float) -> People:
         tracked_frames=len(tracked),
         at_once=int(tracked.max(initial=0)),
         seconds=(float(first), float(last)),
+        grid=grid,
+        times=clock.at(grid),
     )
 
 
-def _with_ends_of_gaps(places: Array, count: int) -> Array:
-    """Frames with a row, those just before and after them, and the ends of the clip: charts need no others."""
-    frames = np.unique(np.concatenate([places - 1, places, places + 1, [0, count - 1]]))
+def _with_ends_of_gaps(at: Array, persons: Array, count: int) -> Array:
+    """Frames with a row, those just before and after each person's, and the ends of the clip: charts need no others."""
+    parts = [np.array([0, count - 1])]
+    for number in np.unique(persons):
+        own = np.unique(at[persons == number])
+        parts += [own, own - 1, own + 1]
+    frames = np.unique(np.concatenate(parts))
     return frames[(frames >= 0) & (frames < count)]
-
-
-def _spread(rows: ResultTable, at: Array, count: int) -> ResultTable:
-    """A table of `count` rows with these at their places; 0 in the others, success too."""
-    columns = {"success": rows.success.astype(float)}
-    columns |= {name: values for name, values in rows.columns.items() if name.startswith(_DRAWN)}
-    spread = {name: np.zeros(count) for name in columns}
-    for name, values in columns.items():
-        spread[name][at] = values
-    return ResultTable(rows.path, photograph=False, columns=spread)
 
 
 def _stretches(frames: Array) -> list[tuple[int, int]]:

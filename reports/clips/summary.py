@@ -14,8 +14,8 @@ from auparity.reports.action_units import ACTION_UNITS, WITH_INTENSITY
 from auparity.reports.clips.measures import measures
 from auparity.reports.clips.sidecar import read_sidecar
 from auparity.reports.clips.table import NOBODY, ResultTable, read_result_table
-from auparity.reports.clips.table_files import shown_name
 from auparity.reports.markdown import plain
+from auparity.tables.files import shown_name
 
 ROTATION = ("pose_Rx", "pose_Ry", "pose_Rz")
 BAR = 20  # characters for an intensity of 5

@@ -7,7 +7,7 @@ Parquet files, by the names of their columns.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from auparity.errors import FileFormatError
 from auparity.reports.clips.column_groups import missing_groups
-from auparity.reports.clips.table_files import PARQUET, read_csv_columns, read_parquet_columns
+from auparity.tables.files import Choose, column_batches, read_columns
 
 Array = npt.NDArray[Any]
 
@@ -27,6 +27,8 @@ _POSE = tuple(f"pose_{kind}{axis}" for kind in "TR" for axis in "xyz")
 _PARAMS = ("p_scale", "p_rx", "p_ry", "p_rz", "p_tx", "p_ty")
 #: A table of faces has at least the landmarks.
 LANDMARKS = ("x_0", "y_67")
+#: Beginnings of the columns that no page shows: landmarks in space. They are half of a table.
+IN_SPACE = tuple(f"{axis}_" for axis in "XYZ") + tuple(f"eye_lmk_{axis}_" for axis in "XYZ")
 #: `person_id` of a row that is of nobody known.
 NOBODY = -1
 #: Pixels beyond this are outside any image; other numbers are bounded so that arithmetic with them stays finite.
@@ -119,20 +121,20 @@ class ResultTable:
         return np.arange(len(self)) / fps if frames is None else (frames - 1) / fps
 
 
-def read_result_table(path: Path, needed: Collection[str] = LANDMARKS) -> ResultTable:
+def read_result_table(path: Path, needed: Collection[str] = LANDMARKS, left_out: tuple[str, ...] = ()) -> ResultTable:
     """Read a CSV or Parquet file. Columns are found by name, in any order; those of text are left out.
 
     Parameters
     ----------
     needed : columns that the table must have.
+    left_out : beginnings of the names of columns that are not read, such as `IN_SPACE`, to save time and memory.
 
     Raises
     ------
     FileFormatError : the file does not exist, is not a table of faces, or has an invalid value; names the line.
     VariantUnavailable : pyarrow is missing, which reads Parquet.
     """
-    read = read_parquet_columns if path.suffix == PARQUET else read_csv_columns
-    columns = read(path)
+    columns = read_columns(path, choose=lambda names: [name for name in names if not name.startswith(left_out)])
     missing = [name for name in needed if name not in columns]
     if missing:
         advice = "It is not a table written by `auparity extract`."
@@ -142,13 +144,32 @@ def read_result_table(path: Path, needed: Collection[str] = LANDMARKS) -> Result
                 "--columns, or without --columns."
             )
         raise FileFormatError(path, "the columns", f"a column {missing[0]}", "no such column", advice)
+    _check_numbers(path, columns)
+    return ResultTable(path, "frame" not in columns, columns, _persons(columns))
+
+
+def table_batches(path: Path, choose: Choose, rows: int) -> Iterator[dict[str, Array]]:
+    """The columns of a CSV or Parquet file that are chosen, by name, in batches of at most so many rows.
+
+    Raises
+    ------
+    FileFormatError, VariantUnavailable : as of `read_result_table`.
+    """
+    above = 0
+    for columns in column_batches(path, choose, rows):
+        _check_numbers(path, columns, above)
+        above += len(next(iter(columns.values()), ()))
+        yield columns
+
+
+def _check_numbers(path: Path, columns: dict[str, Array], above: int = 0) -> None:
+    """FileFormatError at a number that is none or too large; `above` is the number of rows before these."""
     for name, values in columns.items():
         limit = LARGEST_PIXEL if name.startswith(_PIXELS) else LARGEST_NUMBER
         odd = np.flatnonzero(~(np.abs(values) <= limit))  # NaN is odd, too
         if odd.size:
-            place = f"row {odd[0] + 1}, {name}"
+            place = f"row {above + odd[0] + 1}, {name}"
             raise FileFormatError(path, place, f"a number up to {limit:g}", f"{values[odd[0]]}", "Extract it again.")
-    return ResultTable(path, "frame" not in columns, columns, _persons(columns))
 
 
 def _persons(columns: dict[str, Array]) -> Array | None:

@@ -1,7 +1,7 @@
 """The charts of pipelines on a results page: how fast each is, and where its time goes.
 
-`Speed` in, SVG out; see `svg` for the pieces. Names are above their bars, so that they may be long and the drawing is
-readable on a telephone as well.
+`Speed` in, `Drawing` out; see `svg` for the pieces. Names are above their bars, so that they may be long and the
+drawing is readable on a telephone as well.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from auparity.reports.results.figures import PEER, REFERENCE, golden_ratio, ordered_stages
 from auparity.reports.results.records import Results, Speed
-from auparity.reports.results.svg import Scale, box, drawing, linear, logarithmic, rule, text
+from auparity.reports.results.svg import Drawing, Scale, Shape, box, linear, logarithmic, rule, text
 from auparity.reports.results.text import TIMES, listed, milliseconds, short, times
 
 WIDTH = 400
@@ -30,11 +30,11 @@ def ratio_bars(speeds: Sequence[Speed], run: Results) -> tuple[list[tuple[Speed,
     return sorted(valid, key=lambda entry: -entry[1]), logarithmic(min(values), max(values), _LEFT, _RIGHT)
 
 
-def speed_chart(key: str, workload: str, speeds: Sequence[Speed], run: Results) -> str:
-    """Bars of times as fast as the reference, logarithmic, with the range over passes; empty without a ratio."""
+def speed_chart(key: str, workload: str, speeds: Sequence[Speed], run: Results) -> Drawing | None:
+    """Bars of times as fast as the reference, logarithmic, with the range over passes; None without a ratio."""
     bars_and_scale = ratio_bars(speeds, run)
     if bars_and_scale is None:
-        return ""
+        return None
     bars, scale = bars_and_scale
     bottom = _TOP + _ROW * len(bars)
     parts = _ticks(
@@ -51,16 +51,16 @@ def speed_chart(key: str, workload: str, speeds: Sequence[Speed], run: Results) 
         parts.append(box(min(one, end) - 1, y + 16, abs(end - one) + 2, _BAR, style))
         some = [value for value in speed.golden_ratios if value > 0]
         if len(some) > 1:
-            parts.append(_whisker(scale.at(min(some)), scale.at(max(some)), y + 16 + _BAR / 2))
+            parts += _whisker(scale.at(min(some)), scale.at(max(some)), y + 16 + _BAR / 2)
     parts.append(rule(one, _TOP, one, bottom, "edge"))
     description_parts = listed(
         f"{speed.pipeline} {times(ratio)} at {milliseconds(speed.ms_median)} ms a frame" for speed, ratio, _ in bars
     )
     description = f"Bars on a logarithmic axis of times as fast as the reference, fastest first: {description_parts}."
-    return drawing(key, f"Speed of every pipeline on {workload}", description, (WIDTH, int(bottom) + _FOOT), parts)
+    return Drawing(key, f"Speed of every pipeline on {workload}", description, (WIDTH, int(bottom) + _FOOT), parts)
 
 
-def stage_chart(key: str, speed: Speed) -> str:
+def stage_chart(key: str, speed: Speed) -> Drawing:
     """Bars of ms a frame by stage, with a mark at the floor where one is known."""
     by_name = {stage.stage: stage for stage in speed.stages}
     stages = [by_name[name] for name in ordered_stages(by_name)]
@@ -83,12 +83,12 @@ def stage_chart(key: str, speed: Speed) -> str:
         for stage in stages
     )
     title = f"Time of each stage of {speed.pipeline} on {speed.workload}"
-    return drawing(
+    return Drawing(
         key, title, f"Bars of milliseconds a frame: {description_parts}.", (WIDTH, int(bottom) + _FOOT), parts
     )
 
 
-def _ticks(scale: Scale, bottom: float, unit: str, title: str) -> list[str]:
+def _ticks(scale: Scale, bottom: float, unit: str, title: str) -> list[Shape]:
     parts = []
     for tick in scale.ticks:
         place = scale.at(tick)
@@ -97,10 +97,11 @@ def _ticks(scale: Scale, bottom: float, unit: str, title: str) -> list[str]:
     return [*parts, text((scale.start + scale.end) / 2, bottom + 28, title, "x")]
 
 
-def _named(y: float, name: str, value: str) -> list[str]:
+def _named(y: float, name: str, value: str) -> list[Shape]:
     name = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
     return [text(_LEFT, y + 12, name, "name"), text(_RIGHT, y + 12, value, "y name")]
 
 
-def _whisker(low: float, high: float, y: float) -> str:
-    return rule(low, y, high, y, "edge") + rule(low, y - 3, low, y + 3, "edge") + rule(high, y - 3, high, y + 3, "edge")
+def _whisker(low: float, high: float, y: float) -> list[Shape]:
+    lines = ((low, y, high, y), (low, y - 3, low, y + 3), (high, y - 3, high, y + 3))
+    return [rule(*ends, "edge") for ends in lines]

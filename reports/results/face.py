@@ -12,8 +12,8 @@ import numpy as np
 
 from auparity.reports.clips.overlay_face import CURVES
 from auparity.reports.results.records import Series
-from auparity.reports.results.svg import Array, drawing, line, round_up, text
-from auparity.reports.results.text import safe, short
+from auparity.reports.results.svg import Array, Chart, Drawing, Shape, disc, line, round_up, text
+from auparity.reports.results.text import short
 
 WIDTH = 340
 _MARGIN, _LEGEND, _LARGEST, _SMALLEST, _BINS = 26.0, 44, 11.0, 1.8, 5
@@ -72,39 +72,31 @@ def bin_of(share: float) -> int:
     return int(np.clip(share * _BINS, 0, _BINS - 1))
 
 
-def face_charts(key: str, series: Series) -> str:
-    """Two figures (HTML) side by side; empty without landmarks."""
+def face_charts(key: str, series: Series) -> list[Chart]:
+    """The error, and the floor where it was measured; empty without landmarks."""
     face = face_errors(series)
     if face is None:
-        return ""
+        return []
     name = f"{series.pipeline} on {series.workload}"
     mean, most = float(face.errors.mean()), face.worst
     place = f"landmark {most}{f' ({part_of(most)})' if part_of(most) else ''}"
     description = f"mean {short(mean)} px, largest {short(float(face.errors[most]))} px at {place}"
-    figures = [
-        _figure(
-            f"{key}-error",
-            "Error",
-            name,
-            f"{description}",
-            f"Landmark error of {name}, reference as truth",
-            face,
-            face.errors,
-        )
-    ]
+    title = f"Landmark error of {name}, reference as truth"
+    charts = [Chart(_drawing(f"{key}-error", title, face, face.errors, description), "Error", name, _told(description))]
     if len(face.floor):
         ratio = f"; the error's mean is {short(mean / float(face.floor.mean()))} times that" if face.floor.any() else ""
         description = f"mean {short(float(face.floor.mean()))} px, largest {short(float(face.floor.max()))} px{ratio}"
-        title = f"Floor on {series.workload}: the reference against itself with other roundings"
-        figures.append(
-            _figure(f"{key}-floor", "Floor", "reference, other roundings", description, title, face, face.floor)
-        )
-    else:
-        figures.append("<p>No floor was measured for these landmarks.</p>")
-    return f'<div class="duo">{"".join(figures)}</div>'
+        title = f"Platform floor on {name}: the reference against itself with other roundings"
+        drawing = _drawing(f"{key}-floor", title, face, face.floor, description)
+        charts.append(Chart(drawing, "Platform floor", "reference, other roundings", _told(description)))
+    return charts
 
 
-def _figure(key: str, what: str, name: str, description: str, title: str, face: FaceErrors, values: Array) -> str:
+def _told(description: str) -> str:
+    return f"{description[0].upper()}{description[1:]}."
+
+
+def _drawing(key: str, title: str, face: FaceErrors, values: Array, description: str) -> Drawing:
     height = WIDTH
     points = fitted(face.points, WIDTH, height, _MARGIN)
     parts = _outline(points)
@@ -116,13 +108,10 @@ def _figure(key: str, what: str, name: str, description: str, title: str, face: 
         f"{len(points)} landmarks on a face, each a disc whose size and darkness grow with its mean error from 0 to "
         f"{short(face.top)} px: {description}."
     )
-    label = f"<span><b>{safe(what)}</b> {safe(name)}</span>"
-    chart = drawing(key, title, described, (WIDTH, height + _LEGEND), parts)
-    sentence = safe(description[0].upper() + description[1:])
-    return f"<figure><figcaption>{label}</figcaption>{chart}<p>{sentence}.</p></figure>"
+    return Drawing(key, title, described, (WIDTH, height + _LEGEND), parts)
 
 
-def _outline(points: Array) -> list[str]:
+def _outline(points: Array) -> list[Shape]:
     if len(points) != 68:
         return []
     parts = []
@@ -132,11 +121,11 @@ def _outline(points: Array) -> list[str]:
     return parts
 
 
-def _mark(x: float, y: float, share: float) -> str:
-    return f'<circle class="mark e{bin_of(share)}" cx="{x:.1f}" cy="{y:.1f}" r="{radius(share):.1f}"/>'
+def _mark(x: float, y: float, share: float) -> Shape:
+    return disc(x, y, radius(share), f"mark e{bin_of(share)}")
 
 
-def _legend(top: float, height: int) -> list[str]:
+def _legend(top: float, height: int) -> list[Shape]:
     """The scale: a disc at the middle of each colour's range, with the range's ends below."""
     parts, step = [text(WIDTH / 2, height + 40, "mean distance from the reference, px", "x")], 44.0
     left = WIDTH / 2 - _BINS * step / 2

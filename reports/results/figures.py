@@ -26,7 +26,7 @@ STAGES = (
 TECHNOLOGIES = ("reference", "numba", "batched", "onnx", "torch", "jax", "openvino", "cupy", "coreml", "cuda")
 REFERENCE = "the reference"
 PEER = "peer: "
-WAYS = ("stage", "one step", "chained", "photographs", "several faces", "batch")
+WAYS = ("stage", "one step", "chained", "photographs", "several faces", "networks", "batch")
 #: 95 % of normally distributed differences lie within so many standard deviations (Bland and Altman 1986).
 AGREEMENT_SD = 1.96
 
@@ -76,7 +76,7 @@ def failed_because(error: MeasuredError) -> str:
     """
     if error.problem:
         return error.problem
-    if not _finite(error.error):
+    if not is_finite(error.error):
         return "not a finite number"
     used = share_used(error)
     return "out of tolerance" if used is not None and used > 1 else ""
@@ -97,7 +97,7 @@ def baseline_notes(results: Sequence[Results]) -> list[str]:
 
 def share_used(error: MeasuredError) -> float | None:
     """The share of its tolerance that an error uses; infinite above a tolerance of 0, None if either is missing."""
-    if error.error is None or error.tolerance is None or not _finite(error.error):
+    if error.error is None or error.tolerance is None or not is_finite(error.error):
         return None
     if error.tolerance > 0:
         return max(error.error, 0.0) / error.tolerance
@@ -106,7 +106,7 @@ def share_used(error: MeasuredError) -> float | None:
 
 def severity(error: MeasuredError) -> float:
     """Key by which errors are sorted: an error without a number is worse than any number."""
-    if not _finite(error.error):
+    if not is_finite(error.error):
         return math.inf
     used = share_used(error)
     return -1.0 if used is None else used
@@ -251,5 +251,6 @@ def au_names(series: Series) -> list[str]:
     return [name for name in series.reference if name in series.candidate]
 
 
-def _finite(value: float | None) -> bool:
+def is_finite(value: float | None) -> bool:
+    """Whether there is a number."""
     return value is not None and math.isfinite(value)

@@ -1,7 +1,7 @@
 """Drift: the worst share of tolerance and the speed of every pipeline over stored runs.
 
-Runs in (the current ones among them), HTML out: small charts by machine and pipeline, because speeds of different
-machines cannot be compared, and one table with every run.
+Runs in (the current ones among them), data of charts and of a table out: small charts by machine and pipeline, because
+speeds of different machines cannot be compared, and one table with every run.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from auparity.reports.page_text import NONE
 from auparity.reports.results.figures import failed_because, figure_name, share_used, worst
 from auparity.reports.results.records import Results
-from auparity.reports.results.svg import Scale, axes, drawing, line, linear, rule, text
-from auparity.reports.results.text import SPACE, day, milliseconds, moment, row, safe, share, short, table
+from auparity.reports.results.svg import Chart, Drawing, Scale, axes, disc, line, linear, rule, text
+from auparity.reports.results.table_data import Cell, Table
+from auparity.reports.results.text import SPACE, day, milliseconds, moment, share, short
 
 _SIZE = (340, 150)
 #: Largest numbers of runs in a chart, and of charts and rows on a page; the latest are kept.
 MOST_RUNS, MOST_CHARTS, MOST_ROWS = 60, 36, 100
+#: Letters of a run's date, for which there is room below a chart.
+DATE = 10
 
 
 @dataclass(frozen=True)
@@ -54,14 +58,23 @@ def run_label(run: Results) -> str:
     return f"{day(run.provenance.date)} {clean[:9]}{'-dirty' if clean != commit else ''}".strip()
 
 
-def history_section(results: Sequence[Results], history: Sequence[Results]) -> str:
-    """Charts and table; a sentence if there is nothing to compare."""
+@dataclass(frozen=True)
+class Drift:
+    """Stored runs, drawn and listed."""
+
+    charts: list[Chart]
+    left_out: int  #: charts beyond `MOST_CHARTS`
+    table: Table
+
+
+def drift(results: Sequence[Results], history: Sequence[Results]) -> Drift | None:
+    """Charts of what was measured more than once, and the table of runs; None if there is only one run."""
     runs = in_order(results, history)
-    if not runs:
-        return "<p>No stored run.</p>"
+    if len(runs) < 2:
+        return None
     shares, speeds = _share_points(runs), _speed_points(runs)
     charts = [
-        _chart(f"drift{k}", f"Worst share of tolerance, {machine}", "% of tolerance", points, limit=100.0)
+        _chart(f"drift{k}", f"Largest share of tolerance, {machine}", "% of tolerance", points, limit=100.0)
         for k, (machine, points) in enumerate(shares.items())
         if len(points) > 1
     ]
@@ -70,15 +83,7 @@ def history_section(results: Sequence[Results], history: Sequence[Results]) -> s
         for k, ((machine, workload, pipeline), points) in enumerate(speeds.items())
         if len(points) > 1
     ]
-    left_out = len(charts) - MOST_CHARTS
-    parts = ["<p>Each point is a stored run, oldest left; each machine has its own chart, as speeds differ.</p>"]
-    if charts:
-        parts.append(f'<div class="charts drift">{"".join(charts[:MOST_CHARTS])}</div>')
-    else:
-        parts.append("<p>No figure was measured twice yet, so there is no line to draw.</p>")
-    if left_out > 0:
-        parts.append(f"<p>{left_out} more charts are left out; the table has the runs.</p>")
-    return "\n".join([*parts, _table(runs)])
+    return Drift(charts[:MOST_CHARTS], max(len(charts) - MOST_CHARTS, 0), _table(runs))
 
 
 def _share_points(runs: Sequence[Results]) -> dict[str, list[Point]]:
@@ -99,7 +104,7 @@ def _speed_points(runs: Sequence[Results]) -> dict[tuple[str, str, str], list[Po
     return points
 
 
-def _chart(key: str, title: str, unit: str, points: Sequence[Point], limit: float | None = None) -> str:
+def _chart(key: str, title: str, unit: str, points: Sequence[Point], limit: float | None = None) -> Chart:
     points = points[-MOST_RUNS:]
     values = np.array([point.value for point in points])
     finite = values[np.isfinite(values)]
@@ -109,7 +114,7 @@ def _chart(key: str, title: str, unit: str, points: Sequence[Point], limit: floa
     places = x(np.arange(len(points), dtype=np.float64))
     parts = axes(x, y, f"run, {len(points)} in order", unit)
     for k, anchor in ((0, ""), (len(points) - 1, "x end")):
-        parts.append(text(places[k] - (10 if k == 0 else 0), _SIZE[1] - 21, points[k].label, anchor))
+        parts.append(text(places[k] - (10 if k == 0 else 0), _SIZE[1] - 21, points[k].label[:DATE], anchor))
     if limit is not None:
         parts.append(rule(x.start, y.at(limit), x.end, y.at(limit), "line limit"))
     # A share above a tolerance of 0 is infinite: it is drawn at the top.
@@ -117,45 +122,37 @@ def _chart(key: str, title: str, unit: str, points: Sequence[Point], limit: floa
     parts.append(line(places, levels, "found"))
     for place, level, point in zip(places, levels, points, strict=True):
         if math.isfinite(level):
-            tooltip = safe(f"{point.label}: {short(point.value)} {unit}")
-            parts.append(
-                f'<circle class="run" cx="{place:.1f}" cy="{level:.1f}" r="3"><title>{tooltip}</title></circle>'
-            )
+            parts.append(disc(place, level, 3.0, "run", f"{point.label}: {short(point.value)} {unit}"))
     described = (
         f"{len(points)} runs from {points[0].label} to {points[-1].label}, {unit}: first {_said(values[0])}, last "
         f"{_said(values[-1])}"
         + (f", smallest {short(float(finite.min()))}, largest {short(float(finite.max()))}." if len(finite) else ".")
     )
-    note = f"{_said(values[0])} → {_said(values[-1])}"
-    label = f"<span><b>{safe(title)}</b></span><span>{note}</span>"
-    return f"<figure><figcaption>{label}</figcaption>{drawing(key, title, described, _SIZE, parts)}</figure>\n"
+    return Chart(Drawing(key, title, described, _SIZE, parts), title, f"{_said(values[0])} → {_said(values[-1])}")
 
 
 def _said(value: float) -> str:
     return f"above{SPACE}0" if math.isinf(value) else short(value)
 
 
-def _table(runs: Sequence[Results]) -> str:
-    rows = []
+def _table(runs: Sequence[Results]) -> Table:
+    rows: list[list[Cell | str]] = []
     for run in runs[-MOST_ROWS:][::-1]:
         most = worst(run.errors)
         failed = sum(bool(failed_because(error)) for error in run.errors)
         fastest = min(run.speeds, key=lambda s: s.ms_median, default=None)
         rows.append(
-            row(
-                safe(run_label(run)),
-                [
-                    safe(run.kind), safe(machine_name(run)), str(len(run.errors)), str(failed) if run.errors else "–",
-                    "–" if most is None else share(share_used(most)),
-                    "–" if most is None else safe(f"{most.workload}: {figure_name(most)} ({most.variant})"),
-                    "–" if fastest is None else milliseconds(fastest.ms_median),
-                    "–" if fastest is None else safe(f"{fastest.pipeline} on {fastest.workload}"),
-                ],
-            )
+            [
+                run_label(run), run.kind, machine_name(run), str(len(run.errors)),
+                str(failed) if run.errors else NONE, NONE if most is None else share(share_used(most)),
+                NONE if most is None else f"{most.workload}: {figure_name(most)} ({most.variant})",
+                NONE if fastest is None else milliseconds(fastest.ms_median),
+                NONE if fastest is None else f"{fastest.pipeline} on {fastest.workload}",
+            ]
         )  # fmt: skip
     heads = [
-        "run", "kind", "machine", "figures", "failed", "worst share of tolerance", "where", "fastest, ms a frame",
-        "which",
+        "run", "kind", "machine", "figures", "that failed", "largest share of tolerance", "where",
+        "fastest, ms a frame", "which",
     ]  # fmt: skip
     left_out = f" The latest {MOST_ROWS} of {len(runs)}." if len(runs) > MOST_ROWS else ""
-    return table("Stored runs", heads, rows, f"Stored runs, latest first.{left_out}", "words")
+    return Table("Stored runs", heads, rows, f"Stored runs, latest first.{left_out}", "words")

@@ -1,224 +1,223 @@
-"""The parity sections of a results page: verdict, failed figures, variants by stage, whole pipelines, every figure.
+"""The parity of some runs as a page shows it: what was compared, stage by variant, whole pipelines, every figure.
 
-`Results` in, HTML out. The share of its tolerance that an error uses is written, drawn as a bar and coloured; nothing
-is expressed by colour alone.
+`Results` in, tables out. Every outcome is that of `outcomes.of_figures`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 
+from auparity.reports.page_text import NONE
 from auparity.reports.results.figures import (
-    REFERENCE,
     WAYS,
-    Cell,
-    Verdict,
-    baseline_notes,
     failed_because,
     figure_name,
-    golden_ratio,
     matrix,
     severity,
-    share_used,
-    verdict,
     worst,
 )
+from auparity.reports.results.outcomes import BASELINE_WAY, Outcome, of_figure, of_figures
 from auparity.reports.results.records import MeasuredError, Results
-from auparity.reports.results.text import counted, fixed, row, safe, share, short, table, times
+from auparity.reports.results.table_data import Cell, Table, outcome_cell, without_empty
+from auparity.reports.results.text import counted, listed, short
 
-#: Failed figures at the top of the page at most; all are in the list of every figure.
+#: Failed and drifted figures at the top of the page at most; all are in the list of every figure.
 MOST_FAILED = 60
 #: Largest length of the list of every figure, so that the page opens on a telephone.
-MOST_LISTED = 4000
+MOST_LISTED = 2000
+#: Names of variants in a cell at most.
+MOST_NAMED = 6
+#: What the ways of comparing are called, and what each of them does.
+_WAYS = {
+    "stage": ("Stage by stage", "Each stage gets the inputs that it got in a run of the reference."),
+    "one step": ("One step", "Each frame starts from the state that the reference had after the frame before."),
+    "chained": ("Chained", "A whole clip, each frame from the pipeline's own state."),
+    "photographs": ("Images", "Each image by itself, through the whole pipeline."),
+    "several faces": ("Several faces", "Clips with more than one person."),
+    "networks": ("Networks", "Clips whose faces or landmarks networks find."),
+    "batch": ("Batches", "The same frames in batches of different sizes give the same numbers."),
+    "parallel": ("Processes and parts", "The same clips in several processes, whole and cut into parts."),
+    "timed run": ("Timed run", "The pipelines that were timed, on the frames on which they were timed."),
+}
 
 
-def head(results: Sequence[Results]) -> str:
-    """The verdict in words, followed by the failed figures."""
-    judged = verdict(results)
-    style = "bad" if judged.failed else "good" if judged.figures else "faint"
-    notes = "".join(f"<p>{safe(note)}</p>\n" for note in baseline_notes(results))
-    return (
-        f'<p class="verdict"><strong class="{style}">{judged.word}</strong>: {safe(judged.sentence())}</p>\n'
-        f"{notes}{_failed(judged)}"
+@dataclass(frozen=True)
+class MatrixCell:
+    """One variant of one stage: a cell, and what a click on it says."""
+
+    key: str
+    cell: Cell
+    name: str
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """One stage."""
+
+    stage: str
+    cells: list[MatrixCell | None]
+
+
+@dataclass(frozen=True)
+class MatrixView:
+    """Stages by variants."""
+
+    variants: list[str]
+    rows: list[MatrixRow]
+
+
+def compared(results: Sequence[Results]) -> Table | None:
+    """What was compared, how, and on what: a row for each way."""
+    errors = [error for error in _errors(results) if error.way != BASELINE_WAY]
+    if not errors:
+        return None
+    rows: list[list[Cell | str]] = []
+    for some in _groups(errors, lambda error: error.way):
+        way, explanation = _WAYS.get(some[0].way, (some[0].way, ""))
+        names = [*dict.fromkeys(error.variant for error in some)]
+        stages = len({error.stage for error in some if error.stage})
+        rest = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        what = f"{listed(names[:MOST_NAMED])}{rest}" if not rest else f"{', '.join(names[:MOST_NAMED])}{rest}"
+        rows.append(
+            [
+                Cell(way, notes=(explanation,) if explanation else ()),
+                Cell(what, notes=(counted(stages, "stage"),) if stages else ()),
+                listed(dict.fromkeys(error.workload for error in some)) or NONE, str(len(some)),
+                _worst_cell(some), figure_name(_worst(some)),
+            ]
+        )  # fmt: skip
+    heads = ["comparison", "of what", "on", "figures", "largest share of tolerance", "which figure"]
+    return Table("What was compared, on what", heads, rows, style="words")
+
+
+def stage_matrix(results: Sequence[Results]) -> MatrixView | None:
+    """The worst figure of every variant of every stage."""
+    cells = matrix(results)
+    if not cells.cells:
+        return None
+    errors = [error for error in _errors(results) if error.way == "stage"]
+    rows = []
+    for j, stage in enumerate(cells.stages):
+        row: list[MatrixCell | None] = []
+        for k, variant in enumerate(cells.variants):
+            cell = cells.cells.get((stage, variant))
+            some = [error for error in errors if (error.stage, error.variant) == (stage, variant)]
+            shown = (
+                None if cell is None else _matrix_cell(f"cell-{j}-{k}", stage, variant, some, cell.unavailable_reason)
+            )
+            row.append(shown)
+        rows.append(MatrixRow(stage, row))
+    return MatrixView(cells.variants, rows)
+
+
+def pipelines(results: Sequence[Results]) -> Table | None:
+    """One row for each way of comparing a whole pipeline with the reference on a workload: its worst figure."""
+    errors = [error for error in _errors(results) if error.way not in ("stage", BASELINE_WAY)]
+    if not errors:
+        return None
+    rows: list[list[Cell | str]] = []
+    for some in _groups(errors, lambda error: (error.workload, error.way, error.variant)):
+        most = _worst(some)
+        way = _WAYS.get(most.way, (most.way, ""))[0]
+        rows.append(
+            [most.variant, most.workload, way, str(len(some)), _worst_cell(some), figure_name(most), *_numbers(most)]
+        )
+    heads = ["pipeline", "workload", "comparison", "figures", "largest share of tolerance", "which figure", *_NUMBERS]
+    return without_empty(
+        Table("Whole pipelines", heads, rows, "Every row stands for the worst of its figures.", "words")
     )
 
 
-def tiles(results: Sequence[Results]) -> str:
-    """The most important figures, as (value, what it is)."""
-    judged, errors = verdict(results), [error for run in results for error in run.errors]
-    items = []
-    if judged.figures:
-        items.append(
-            (
-                f"{judged.figures - len(judged.failed)} of {judged.figures}",
-                "figures within tolerance, and baseline where there is one",
-            )
-        )
-        used = [error for error in errors if share_used(error) is not None]
-        if (most := worst(used)) is not None:
-            items.append(
-                (share(share_used(most)), f"of its tolerance used by the worst: {figure_name(most)}, {most.variant}")
-            )
-    ratios = [
-        (ratio, speed)
-        for run in results
-        for speed in run.speeds
-        if speed.pipeline != REFERENCE
-        and not speed.pipeline.startswith("peer")
-        and (ratio := golden_ratio(speed, run)[0])
-    ]
-    if ratios:
-        ratio, speed = max(ratios, key=lambda pair: pair[0])
-        items.append((times(ratio), f"as fast as the reference, {speed.pipeline} on {speed.workload}"))
-        items.append((f"{fixed(1000 / speed.ms_mean, 1) if speed.ms_mean > 0 else '–'}", "frames a second, the same"))
-    if skipped := sum(len(run.skipped) for run in results):
-        items.append((str(skipped), "not run, with reasons below"))
-    if not items:
-        return ""
-    inner = "\n".join(f"<li><b>{safe(value)}</b><span>{safe(what)}</span></li>" for value, what in items)
-    return f'<ul class="tiles">\n{inner}\n</ul>'
+def not_passed(results: Sequence[Results]) -> tuple[Table, int] | None:
+    """The figures because of which the runs did not pass, worst first, and how many more there are."""
+    errors = [error for error in _errors(results) if of_figure(error) is not Outcome.PASSED]
+    if not errors:
+        return None
+    errors = _worst_first(errors)
+    table = _figures_table("Figures that did not pass", errors[:MOST_FAILED], "Worst first.")
+    return table, max(len(errors) - MOST_FAILED, 0)
 
 
-def _failed(judged: Verdict) -> str:
-    if not judged.failed:
-        return ""
-    rows = [
-        row(
-            safe(figure_name(error)),
+def every_figure(results: Sequence[Results]) -> Table | None:
+    """All figures with units and reasons, those that did not pass first, then the largest shares."""
+    errors = _worst_first(_errors(results))
+    if not errors:
+        return None
+    left_out = f" The first {MOST_LISTED} of {len(errors)}." if len(errors) > MOST_LISTED else ""
+    caption = f"The largest shares first. Below each figure is the reason of its tolerance.{left_out}"
+    return _figures_table("Every figure", errors[:MOST_LISTED], caption, reasons=True)
+
+
+_NUMBERS = ("error", "tolerance", "baseline")
+
+
+def _figures_table(label: str, errors: Sequence[MeasuredError], caption: str, *, reasons: bool = False) -> Table:
+    rows: list[list[Cell | str]] = []
+    for error in errors:
+        way = _WAYS.get(error.way, (error.way, ""))[0]
+        rows.append(
             [
-                safe(error.workload),
-                safe(error.way),
-                safe(error.stage or "whole pipeline"),
-                safe(error.variant),
-                *_numbers(error),
-            ],
-        )
-        for _, error in judged.failed[:MOST_FAILED]
-    ]
-    rest = len(judged.failed) - MOST_FAILED
-    more = f"<p>{rest} more are in the list of every figure.</p>" if rest > 0 else ""
-    return table("Figures that failed", ["figure", "workload", "way", "stage", "variant", *_NUMBERS], rows,
-                 "Failed, worst first", "words") + more  # fmt: skip
+                Cell(figure_name(error), notes=(error.reason,) if reasons and error.reason else ()),
+                outcome_cell(error), Cell(error.variant or NONE, notes=(error.stage,) if error.stage else ()),
+                Cell(error.workload or NONE, notes=(way,)), *_numbers(error),
+                NONE if reasons else failed_because(error).lower() or NONE,
+            ]
+        )  # fmt: skip
+    heads = ["figure", "share of tolerance", "variant", "workload", *_NUMBERS, "why it did not pass"]
+    return without_empty(Table(label, heads, rows, caption, "words"))
 
 
-_NUMBERS = ("error", "tolerance", "of tolerance", "baseline", "verdict")
-
-
-def _numbers(error: MeasuredError) -> list[str]:
-    unit = f" {safe(error.unit)}" if error.unit else ""
+def _numbers(error: MeasuredError) -> list[Cell | str]:
+    unit = f" {error.unit}" if error.unit else ""
     baseline = short(error.baseline)
     if error.baseline is not None and error.margin is not None:
         baseline += f" + {short(error.margin)}"
-    why = failed_because(error)
-    outcome = f'<strong class="bad">failed</strong>: {safe(why)}' if why else "passed"
-    return [
-        "not finite" if error.error is None else f"{short(error.error, 4)}{unit}",
-        "any" if error.tolerance is None else short(error.tolerance), _share_cell(error), baseline, outcome,
+    measured = error.way != BASELINE_WAY
+    value = f"{short(error.error, 4)}{unit}" if error.error is not None else "not finite" if measured else NONE
+    return [value, short(error.tolerance) if error.tolerance is not None else "any" if measured else NONE, baseline]
+
+
+def _matrix_cell(key: str, stage: str, variant: str, errors: Sequence[MeasuredError], skipped: str) -> MatrixCell:
+    if not errors:
+        cell = Cell(Outcome.SKIPPED.word, outcome=Outcome.SKIPPED)
+        return MatrixCell(key, cell, f"{stage}, {variant}", (("not run, because", skipped),))
+    most = _worst(errors)
+    value, limit, baseline = (str(text) for text in _numbers(most))
+    facts = [
+        ("figures", str(len(errors))), ("largest share", figure_name(most)), ("on", most.workload), ("error", value),
+        ("tolerance", limit), ("because of", most.reason), ("baseline + margin", baseline),
+        ("did not pass", failed_because(most).lower()), ("in part not run", skipped),
     ]  # fmt: skip
+    known = tuple((name, fact) for name, fact in facts if fact not in ("", NONE))
+    return MatrixCell(key, _worst_cell(errors), f"{stage}, {variant}", known)
 
 
-def _share_cell(error: MeasuredError, more: str = "") -> str:
-    """A cell with the share as number, bar and colour."""
-    used, failed = share_used(error), bool(failed_because(error))
-    style = "over" if failed else "none" if used is None else f"h{min(4, int(5 * used))}"
-    width = 100.0 if failed else 100 * min(used or 0.0, 1.0)
-    mark = "\N{MULTIPLICATION X} " if failed else ""
-    content = f"<b>{mark}{share(used)}</b>{more}"
-    return f'<td class="cell {style}" style="--used:{width:.1f}%">{content}</td>'
+def _worst_cell(errors: Sequence[MeasuredError]) -> Cell:
+    return outcome_cell(_worst(errors), of_figures(errors))
 
 
-def matrix_table(results: Sequence[Results]) -> str:
-    """Variants by stage."""
-    cells_by_variant = matrix(results)
-    if not cells_by_variant.cells:
-        return "<p>No stage was compared with the reference.</p>"
-    rows = [
-        row(safe(stage), [_cell(cells_by_variant.cells.get((stage, variant))) for variant in cells_by_variant.variants])
-        for stage in cells_by_variant.stages
-    ]
-    caption = (
-        "Each stage on inputs of a reference run. In every cell: the largest share of its tolerance that any figure "
-        "uses over all workloads, with that figure, its error and its tolerance. A dash: no such variant in these runs."
-    )
-    key = " ".join(
-        f'<span class="swatch h{k}">{words}</span>'
-        for k, words in enumerate(("below 20 %", "below 40 %", "below 60 %", "below 80 %", "up to 100 %"))
-    )
-    legend = f'<p class="legend">{key} <span class="swatch over">\N{MULTIPLICATION X} failed</span></p>'
-    heads = ["stage", *map(safe, cells_by_variant.variants)]
-    return legend + table("Parity of variants by stage", heads, rows, caption, "matrix")
+def _worst(errors: Sequence[MeasuredError]) -> MeasuredError:
+    """The figure that stands for all: of the worst outcome, the one that used most of its tolerance."""
+    outcome = of_figures(errors)
+    most = worst(error for error in errors if of_figure(error) is outcome)
+    assert most is not None, "groups are not empty"
+    return most
 
 
-def _cell(cell: Cell | None) -> str:
-    if cell is None:
-        return "–"
-    if cell.worst is None:
-        return f'<td class="skip"><b>not run</b><small>{safe(cell.unavailable_reason)}</small></td>'
-    error = cell.worst
-    limit = "any" if error.tolerance is None else short(error.tolerance)
-    more = f"<small>{safe(figure_name(error))}: {short(error.error)} of {limit}</small>"
-    if cell.unavailable_reason:
-        more += f"<small>in part not run: {safe(cell.unavailable_reason)}</small>"
-    return _share_cell(error, more)
+def _worst_first(errors: Iterable[MeasuredError]) -> list[MeasuredError]:
+    order = list(Outcome)
+    return sorted(errors, key=lambda error: (-order.index(of_figure(error)), -severity(error)))
 
 
-def pipelines_table(results: Sequence[Results]) -> str:
-    """One row for each way of comparing a whole pipeline with the reference on a workload: its worst figure."""
-    errors = [error for run in results for error in run.errors if error.way != "stage"]
-    if not errors:
-        return "<p>No whole pipeline was compared with the reference.</p>"
-    order = {name: k for k, name in enumerate(dict.fromkeys(error.workload for error in errors))}
-
-    def group(error: MeasuredError) -> tuple[int, int, str]:
-        return order[error.workload], WAYS.index(error.way) if error.way in WAYS else len(WAYS), error.variant
-
-    rows = []
-    for _, some in groupby(sorted(errors, key=group), key=group):
-        errors_of_group = list(some)
-        most = worst(errors_of_group)
-        assert most is not None  # groups are not empty
-        cells = [
-            safe(most.way),
-            safe(most.variant),
-            str(len(errors_of_group)),
-            safe(figure_name(most)),
-            *_numbers(most),
-        ]
-        rows.append(row(safe(most.workload), cells))
-    caption = (
-        "One step: every frame from the reference state of the frame before. Chained: the clip from the pipeline's own "
-        "state. Batch: values that differ between batches of different sizes. Every row is the worst of its figures."
-    )
-    heads = ["workload", "way", "pipeline", "figures", "worst figure", *_NUMBERS]
-    return table("Whole pipelines by workload", heads, rows, caption, "words")
+def _errors(results: Sequence[Results]) -> list[MeasuredError]:
+    return [error for run in results for error in run.errors]
 
 
-def every_figure(results: Sequence[Results]) -> str:
-    """All figures with units and reasons, the largest shares first, folded away."""
-    errors = sorted(
-        (error for run in results for error in run.errors), key=lambda e: (not failed_because(e), -severity(e))
-    )
-    if not errors:
-        return ""
-    rows = [
-        row(
-            safe(figure_name(error)),
-            [
-                safe(error.workload),
-                safe(error.way),
-                safe(error.stage),
-                safe(error.variant),
-                *_numbers(error),
-                safe(error.reason),
-            ],
-        )
-        for error in errors[:MOST_LISTED]
-    ]
-    left_out = f" The first {MOST_LISTED} of {len(errors)}." if len(errors) > MOST_LISTED else ""
-    heads = ["figure", "workload", "way", "stage", "variant", *_NUMBERS, "why this tolerance"]
-    return (
-        f"<details><summary>Every figure: {counted(len(errors), 'row')}</summary>\n"
-        + table("Every figure", heads, rows, f"Failed first, then by the share of tolerance used.{left_out}", "words")
-        + "</details>"
-    )
+def _groups(errors: Sequence[MeasuredError], key: Callable[[MeasuredError], Hashable]) -> Iterable[list[MeasuredError]]:
+    """Groups in the order of their ways, and within one in the order of the files."""
+    groups: dict[Hashable, list[MeasuredError]] = {}
+    for error in errors:
+        groups.setdefault(key(error), []).append(error)
+    return sorted(groups.values(), key=lambda some: WAYS.index(some[0].way) if some[0].way in WAYS else len(WAYS))

@@ -1,6 +1,6 @@
 """The main charts of some runs as PNG files, for places that show neither HTML nor SVG.
 
-`Results` in, pictures out, drawn with OpenCV: how many times as fast as the reference every pipeline is (logarithmic
+`Results` in, pictures out, drawn by matplotlib: how many times as fast as the reference every pipeline is (logarithmic
 axis), the share of its tolerance that the worst figure of every stage and variant uses, and the landmark error on a
 face.
 """
@@ -12,22 +12,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
-from auparity.errors import AuparityError
+from auparity.reports.matplotlib_figures import new_figure, save_figure
 from auparity.reports.results.face import face_errors
 from auparity.reports.results.figures import REFERENCE, failed_because, golden_ratio, matrix, share_used
 from auparity.reports.results.records import Results, Series
 
-Image = npt.NDArray[np.uint8]
-WHITE, INK, FAINT, GRID = (255, 255, 255), (40, 40, 40), (110, 110, 110), (220, 220, 220)
-GOOD, BAD, SPEED = (150, 110, 40), (40, 40, 200), (150, 110, 40)  # B, G, R
-FONT, SMALL, LARGE = cv2.FONT_HERSHEY_SIMPLEX, 0.5, 0.7
-WIDTH, LABELS, RIGHT, ROW, TOP, BOTTOM = 1000, 380, 120, 28, 60, 56
+GOOD, BAD, GRID = "#286e96", "#c82828", "#dcdcdc"
+#: Inches.
+WIDTH, ROW, MARGIN, FACE = 10.0, 0.28, 1.1, 6.4
+DPI = 100
 #: Smallest drawn share of a tolerance, because figures that are equal to the bit have no logarithm.
 LEAST_SHARE = 1e-4
+#: Area of the mark of the largest error, in square points.
+LARGEST_MARK = 400.0
 
 
 def write_plots(results: Sequence[Results], folder: Path) -> list[Path]:
@@ -35,9 +32,9 @@ def write_plots(results: Sequence[Results], folder: Path) -> list[Path]:
 
     Raises
     ------
-    AuparityError : a file cannot be written.
+    VariantUnavailable : matplotlib is not installed. OSError : a file cannot be written.
     """
-    made: list[tuple[str, Image]] = []
+    made: list[tuple[str, Any]] = []
     speeds = [
         (f"{speed.workload}: {speed.pipeline}", ratio, False)
         for run in results
@@ -63,18 +60,17 @@ def write_plots(results: Sequence[Results], folder: Path) -> list[Path]:
             made.append((f"landmarks-{k + 1}", drawn))
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, image in made:
+    for name, figure in made:
         path = folder / f"{name}.png"
-        if not cv2.imwrite(str(path), image):
-            raise AuparityError(f"{path}: cannot be written; choose another place with -o.")
+        save_figure(figure, path, DPI)
         paths.append(path)
     return paths
 
 
 def bars(
     title: str, unit: str, values: Sequence[tuple[str, float, bool]], least: float, limit: float | None = None
-) -> Image:
-    """Horizontal bars on a logarithmic axis.
+) -> Any:
+    """A figure of horizontal bars on a logarithmic axis.
 
     Parameters
     ----------
@@ -82,65 +78,49 @@ def bars(
     least : where the axis begins; smaller values are drawn as this and labelled as they are.
     limit : a line across, None for none.
     """
-    height = TOP + ROW * len(values) + BOTTOM
-    image = np.full((height, WIDTH, 3), 255, np.uint8)
-    largest = max([value for _, value, _ in values] + [limit or 0.0, least * 10])
-    low, high = math.floor(math.log10(least)), math.ceil(math.log10(largest))
-    span = WIDTH - LABELS - RIGHT
-
-    def x(value: float) -> int:
-        return LABELS + round(span * (math.log10(max(value, least)) - low) / (high - low))
-
-    write(image, title, (16, 32), LARGE, INK)
-    bottom = TOP + ROW * len(values)
-    for power in range(low, high + 1):
-        at = x(10.0**power)
-        cv2.line(image, (at, TOP - 6), (at, bottom), GRID, 1)
-        write(image, f"{10.0**power:g}", (at - 4 * len(f"{10.0**power:g}"), bottom + 20), SMALL, FAINT)
-    write(image, unit, (LABELS, bottom + 44), SMALL, FAINT)
-    for k, (name, value, bad) in enumerate(values):
-        y = TOP + ROW * k
-        shown = name if len(name) <= 40 else name[:39] + "~"
-        write(image, shown, (16, y + 18), SMALL, INK)
-        end = max(x(value), LABELS + 2)
-        cv2.rectangle(image, (LABELS, y + 4), (end, y + ROW - 6), BAD if bad else GOOD, -1)
-        write(image, f"{value:.3g}" + (" FAILED" if bad else ""), (end + 6, y + 18), SMALL, BAD if bad else INK)
+    figure = new_figure(WIDTH, MARGIN + ROW * len(values))
+    axis = figure.subplots()
+    widths = [max(value, least) for _, value, _ in values]
+    places = range(len(values))
+    drawn = axis.barh(places, [width - least for width in widths], left=least, height=0.7)
+    for bar, (_, value, bad) in zip(drawn, values, strict=True):
+        bar.set_color(BAD if bad else GOOD)
+        label = f" {value:.3g}{' FAILED' if bad else ''}"
+        end = bar.get_x() + bar.get_width()
+        axis.text(end, bar.get_y() + bar.get_height() / 2, label, va="center", fontsize=8, color=BAD if bad else "0.2")
+    axis.set_yticks(list(places), [name for name, _, _ in values], fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xscale("log")
+    largest = max([*widths, limit or 0.0, least * 10])
+    axis.set_xlim(least, 10 ** math.ceil(math.log10(largest)) * 1.6)
+    axis.set_xlabel(unit, fontsize=8)
+    axis.grid(axis="x", color=GRID)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
     if limit is not None:
-        cv2.line(image, (x(limit), TOP - 6), (x(limit), bottom), BAD, 2)
-    return image
+        axis.axvline(limit, color=BAD, linewidth=1.5)
+    figure.suptitle(title, fontsize=11)
+    return figure
 
 
-def face(series: Series) -> Image | None:
-    """The mean landmarks, each as large as its mean error; None where the series has none."""
+def face(series: Series) -> Any | None:
+    """A figure of the mean landmarks, each as large as its mean error; None where the series has none."""
     face_figures = face_errors(series)
     if face_figures is None:
         return None
-    image = np.full((640, 640, 3), 255, np.uint8)
-    points = np.asarray(series.face, np.float64)
-    low, size = points.min(axis=0), float(np.ptp(points, axis=0).max()) or 1.0
-    places = (points - low) / size * 460 + 90
-    errors = np.asarray(series.landmark_error, np.float64)
+    errors = face_figures.errors
     largest = float(errors.max()) or 1.0
-    for (px, py), error in zip(places, errors, strict=True):
-        share = float(error) / largest
-        colour: Any = tuple(int(GOOD[c] + (BAD[c] - GOOD[c]) * share) for c in range(3))
-        cv2.circle(image, (round(px), round(py)), max(2, round(14 * share)), colour, -1, cv2.LINE_AA)
-    write(image, f"{series.workload}, {series.pipeline}", (16, 30), LARGE, INK)
-    write(
-        image,
-        f"mean distance from the reference, px: mean {errors.mean():.3g}, largest {largest:.3g}",
-        (16, 58),
-        SMALL,
-        FAINT,
+    figure = new_figure(FACE, FACE)
+    axis = figure.subplots()
+    marks = axis.scatter(
+        *face_figures.points.T, s=6 + LARGEST_MARK * (errors / largest) ** 2, c=errors, cmap="YlOrRd", vmin=0,
+        vmax=largest, edgecolors="0.3", linewidths=0.4,
+    )  # fmt: skip
+    axis.set_aspect("equal")
+    axis.invert_yaxis()
+    axis.set_axis_off()
+    axis.set_title(
+        f"{series.workload}, {series.pipeline}: mean {errors.mean():.3g}, largest {largest:.3g} px", fontsize=9
     )
-    cv2.circle(image, (40, 606), 14, BAD, -1, cv2.LINE_AA)
-    write(image, f"{largest:.3g} px", (64, 612), SMALL, INK)
-    cv2.circle(image, (200, 606), 7, tuple((GOOD[c] + BAD[c]) // 2 for c in range(3)), -1, cv2.LINE_AA)
-    write(image, f"{largest / 2:.3g} px", (224, 612), SMALL, INK)
-    return image
-
-
-def write(image: Image, text: str, at: tuple[int, int], scale: float, colour: tuple[int, int, int]) -> None:
-    """Text whose baseline begins at a point; characters that the font lacks become question marks."""
-    plain = text.encode("ascii", "replace").decode()
-    cv2.putText(image, plain, at, FONT, scale, colour, 1, cv2.LINE_AA)
+    figure.colorbar(marks, ax=axis, shrink=0.6, label="mean distance from the reference, px")
+    return figure

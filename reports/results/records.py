@@ -80,6 +80,8 @@ class Speed:
     first_frame_ms: float | None = None
     peak_mib: float | None = None
     start_s: float | None = None  #: from nothing to the first result, in a fresh process with warm caches
+    start_cpu_s: float | None = None  #: CPU time of all threads and child processes until then
+    cpu_ms: float | None = None  #: the same of a further frame
     stages: list[StageSpeed] = field(default_factory=list)
     note: str = ""
 
@@ -89,7 +91,7 @@ class MeasuredError:
     """One measured error against its tolerance and, where there is one, its baseline."""
 
     workload: str
-    way: str  #: "stage", "one step", "chained", "photographs", "several faces" or "batch"
+    way: str  #: "stage", "one step", "chained", "photographs", "several faces", "networks" or "batch"
     stage: str  #: "" for whole pipelines
     variant: str  #: or the pipeline
     figure: str

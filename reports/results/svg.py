@@ -1,7 +1,8 @@
-"""The parts of the charts of a results page: scales, axes, thinned paths, the SVG element itself.
+"""The parts of the charts of a results page: scales, axes, thinned paths, and drawings made of them.
 
-Values in, SVG text out. Colours are CSS classes, so that one drawing serves light, dark and paper. Every drawing has a
-title and a description in words, because not everyone can see a picture; its key makes their ids unique.
+Values in, `Drawing` out, of which `web/macros.html.j2` makes SVG. Colours are CSS classes, so that one drawing serves
+light, dark and paper. Every drawing has a title and a description in words, because not everyone can see a picture; its
+key makes their ids unique.
 """
 
 from __future__ import annotations
@@ -14,13 +15,45 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.reports.results.text import safe, short
+from auparity.reports.results.text import short
 
 Array = npt.NDArray[Any]
 
 
 #: Below this, powers of ten lose digits and then vanish; no figure on a chart is that small.
 SMALLEST = 1e-300
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One element of a drawing."""
+
+    tag: str
+    style: str  #: CSS classes
+    places: dict[str, str]  #: attributes
+    content: str = ""  #: plain text
+    tooltip: str = ""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A chart."""
+
+    key: str  #: unique on the page; of letters, digits and dashes
+    title: str
+    description: str  #: what the chart shows, and its numbers in words
+    size: tuple[int, int]
+    shapes: Sequence[Shape]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing in a card, with a caption and a sentence below."""
+
+    drawing: Drawing
+    name: str = ""
+    note: str = ""
+    below: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,37 +106,28 @@ def round_up(value: float) -> float:
     return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= value * (1 - 1e-9))
 
 
-def drawing(key: str, title: str, description: str, size: tuple[int, int], parts: Sequence[str]) -> str:
-    """The SVG element.
-
-    Parameters
-    ----------
-    key : unique on the page; of letters, digits and dashes.
-    title, description : plain text that says what the chart shows, and its numbers in words.
-    """
-    return (
-        f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-labelledby="{key}-t {key}-d">'
-        f'<title id="{key}-t">{safe(title)}</title><desc id="{key}-d">{safe(description)}</desc>{"".join(parts)}</svg>'
-    )
-
-
-def text(x: float, y: float, content: str, style: str = "") -> str:
+def text(x: float, y: float, content: str, style: str = "") -> Shape:
     """Plain text; styles of page.css place it: "x" centred, "y" to the left of its place."""
-    name = f' class="{style}"' if style else ""
-    return f'<text{name} x="{x:.1f}" y="{y:.1f}">{safe(content)}</text>'
+    return Shape("text", style, {"x": f"{x:.1f}", "y": f"{y:.1f}"}, content)
 
 
-def rule(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
+def rule(x1: float, y1: float, x2: float, y2: float, style: str) -> Shape:
     """A straight line."""
-    return f'<path class="{style}" d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"/>'
+    return Shape("path", style, {"d": f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"})
 
 
-def box(x: float, y: float, width: float, height: float, style: str) -> str:
+def box(x: float, y: float, width: float, height: float, style: str) -> Shape:
     """A rectangle."""
-    return f'<rect class="{style}" x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}"/>'
+    sides = {"x": x, "y": y, "width": max(width, 0), "height": height}
+    return Shape("rect", style, {name: f"{value:.1f}" for name, value in sides.items()})
 
 
-def axes(x: Scale, y: Scale, x_title: str, y_title: str, *, x_ticks: bool = True) -> list[str]:
+def disc(x: float, y: float, radius: float, style: str, tooltip: str = "") -> Shape:
+    """A disc, with text where the cursor rests on it."""
+    return Shape("circle", style, {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": f"{radius:.1f}"}, tooltip=tooltip)
+
+
+def axes(x: Scale, y: Scale, x_title: str, y_title: str, *, x_ticks: bool = True) -> list[Shape]:
     """Grid, tick labels and titles with units; the title of the vertical axis is above it, where it is readable."""
     left, right, bottom, top = x.start, x.end, y.start, y.end
     parts = [text(0, top - 7, y_title), text((left + right) / 2, bottom + 26, x_title, "x")]
@@ -117,7 +141,7 @@ def axes(x: Scale, y: Scale, x_title: str, y_title: str, *, x_ticks: bool = True
     return parts
 
 
-def line(x: Array, y: Array, style: str) -> str:
+def line(x: Array, y: Array, style: str) -> Shape:
     """A line with gaps where y is not finite, and a dot where a value stands alone."""
     finite, pieces, drawing_on = np.isfinite(y), [], False
     for k, good in enumerate(finite):
@@ -126,13 +150,13 @@ def line(x: Array, y: Array, style: str) -> str:
             if not drawing_on and (k + 1 == len(finite) or not finite[k + 1]):
                 pieces.append("h.5")
         drawing_on = bool(good)
-    return f'<path class="line {style}" d="{"".join(pieces)}"/>'
+    return Shape("path", f"line {style}", {"d": "".join(pieces)})
 
 
-def dots(x: Array, y: Array, style: str = "dots") -> str:
+def dots(x: Array, y: Array, style: str = "dots") -> Shape:
     """Points as one path of round caps, a third of the bytes of circles; equal points are drawn once."""
     seen = dict.fromkeys(f"M{a:.1f} {b:.1f}h0" for a, b in zip(x, y, strict=True))
-    return f'<path class="{style}" d="{"".join(seen)}"/>'
+    return Shape("path", style, {"d": "".join(seen)})
 
 
 def thin_line(values: Array, most: int) -> Array:

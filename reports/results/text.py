@@ -1,27 +1,20 @@
-"""Figures of result files as pages print them, and HTML of text that came from a file.
+"""Figures of result files as pages print them.
 
 Numbers in, short text out: a dash for missing values, real minus signs, no break before a unit. Numbers that are not
-finite are a dash, too, because a page must never say NaN. Names, reasons and commands come from files of any origin:
-they must pass through `safe` before they enter a page.
+finite are a dash, too, because a page must never say NaN.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from html import escape
 
 from auparity.reports.page_text import NONE
 
 SPACE = "\N{NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 MINUS = "\N{MINUS SIGN}"
-
-
-def safe(text: object) -> str:
-    """Text as HTML, also for attributes; characters that HTML forbids become question marks."""
-    return escape("".join(c if c.isprintable() or c in f"\n\t{SPACE}" else "?" for c in str(text)), quote=True)
 
 
 def short(value: float | None, digits: int = 3) -> str:
@@ -77,8 +70,8 @@ def share(value: float | None) -> str:
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """ "1 figure", "3 figures"."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    """ "1 figure", "3,000 figures"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def listed(items: Iterable[str]) -> str:
@@ -100,29 +93,3 @@ def day(date: str) -> str:
     """Date and minute of an ISO 8601 date as it was written; other text as it is."""
     parsed = moment(date)
     return date if parsed is None else f"{parsed:%Y-%m-%d} {parsed:%H:%M}"
-
-
-def table(label: str, heads: Sequence[str], rows: Sequence[str], caption: str = "", style: str = "") -> str:
-    """A table in a container that scrolls sideways and can be reached by keyboard.
-
-    Parameters
-    ----------
-    label : plain text, the name of the container; unique on the page.
-    heads, rows : HTML of the head cells' content, and of whole ``<tr>`` elements or ``<tbody>`` groups.
-    caption : HTML.
-    """
-    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
-    body = "\n".join(rows)
-    body = body if body.startswith("<tbody") else f"<tbody>\n{body}\n</tbody>"
-    name = f' class="{style}"' if style else ""
-    above = f"<caption><span>{caption}</span></caption>\n" if caption else ""  # the span is as wide as the screen
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(label)}"><table{name}>\n{above}'
-        f"<thead><tr>{head}</tr></thead>\n{body}\n</table></div>"
-    )
-
-
-def row(head: str, cells: Iterable[str]) -> str:
-    """A table row of HTML; cells that begin with ``<td`` are taken as whole cells."""
-    inner = "".join(cell if cell.startswith("<td") else f"<td>{cell}</td>" for cell in cells)
-    return f'<tr><th scope="row">{head}</th>{inner}</tr>'

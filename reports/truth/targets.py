@@ -1,4 +1,5 @@
-"""Reads `targets.toml`, the targets of a bundle against the truth, and compares figures with them."""
+"""Reads files of targets, first of all `targets.toml`, those of a bundle against the truth, and compares figures with
+them."""
 
 from __future__ import annotations
 
@@ -55,30 +56,30 @@ class TargetResult:
         }  # fmt: skip
 
 
-@lru_cache(maxsize=1)
-def targets() -> dict[str, Target]:
+@lru_cache(maxsize=2)
+def targets(file: Path = FILE) -> dict[str, Target]:
     """All entries by name, in the file's order."""
-    return parse(FILE.read_text(encoding="utf-8"))
+    return parse(file.read_text(encoding="utf-8"), file.name)
 
 
-def parse(text: str) -> dict[str, Target]:
+def parse(text: str, name_of_file: str = FILE.name) -> dict[str, Target]:
     """Targets from TOML.
 
     Raises
     ------
     FileFormatError : an entry lacks something, first of all its reason.
     """
-    entries = parse_toml(text, FILE.name, "targets", dict[str, dict[str, Any]], advice=ADVICE)
+    entries = parse_toml(text, name_of_file, "targets", dict[str, dict[str, Any]], advice=ADVICE)
     return {
-        name: checked({"name": name, **entry}, FILE.name, "a target", Target, advice=ADVICE, place=f"[{name}]")
+        name: checked({"name": name, **entry}, name_of_file, "a target", Target, advice=ADVICE, place=f"[{name}]")
         for name, entry in entries.items()
     }
 
 
-def judge(values: dict[str, float | None]) -> list[TargetResult]:
+def judge(values: dict[str, float | None], file: Path = FILE) -> list[TargetResult]:
     """The figures compared with their targets, in the file's order; each of `values` must have a target."""
-    chosen = {name: target for name, target in targets().items() if name != AU_CORRELATION}
+    chosen = {name: target for name, target in targets(file).items() if name != AU_CORRELATION}
     unknown = set(values) - set(chosen)
     if unknown:
-        raise AuparityError(f"{FILE.name} has no entry {', '.join(sorted(unknown))}; add it with its reason.")
+        raise AuparityError(f"{file.name} has no entry {', '.join(sorted(unknown))}; add it with its reason.")
     return [TargetResult(target, values[name]) for name, target in chosen.items() if name in values]

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from auparity.accelerated.hardware import usable_cores
 from auparity.accelerated.pipeline import Pipeline
 from auparity.errors import AuparityError, ContractError
-from auparity.extraction.engines import BUILT_IN, PROCESSES, SERIAL, STREAMS
-from auparity.extraction.engines.processes import ProcessEngine
-from auparity.extraction.engines.serial import SerialEngine
-from auparity.extraction.engines.streams import StreamEngine
+from auparity.extraction.engines import BUILT_IN, PROCESSES, RAY, SERIAL, SPLIT, STREAMS
 from auparity.extraction.engines.types import Engine, EngineSpec
 from auparity.plugins import load_plugins
 from auparity.reference.video_pipeline import VideoPipeline
@@ -96,7 +94,7 @@ _shared: EngineTable | None = None
 def built_in() -> EngineTable:
     """A new table of the engines of this package alone."""
     table = EngineTable()
-    table.register(SERIAL, BUILT_IN[SERIAL])(lambda pipeline, at_a_time: SerialEngine(pipeline))
+    table.register(SERIAL, BUILT_IN[SERIAL])(_build_serial)
     table.add(
         EngineSpec(
             PROCESSES,
@@ -111,13 +109,35 @@ def built_in() -> EngineTable:
         EngineSpec(
             STREAMS,
             BUILT_IN[STREAMS],
-            StreamEngine,
+            _build_streams,
             check=_streams_unavailable,
             option="--streams",
             default_at_a_time=None,  # the memory of the GPU decides how many fit
         )
     )
+    table.add(ray_spec())
     return table
+
+
+def ray_spec(address: str | None = None) -> EngineSpec:
+    """The engine that uses the Ray cluster at an address; None as of `auparity.extraction.engines.ray.cluster`."""
+
+    def build(pipeline: VideoPipeline, at_a_time: int) -> Engine:
+        from auparity.extraction.engines.ray.actor import PipelineRecipe
+        from auparity.extraction.engines.ray.engine import RayEngine
+
+        assert isinstance(pipeline, Pipeline)  # `_ray_unavailable` has looked
+        return RayEngine(PipelineRecipe.of(pipeline), at_a_time, address)
+
+    return EngineSpec(
+        RAY,
+        BUILT_IN[RAY],
+        build,
+        check=_ray_unavailable,
+        option="--processes",
+        other_options=("--streams",),
+        default_at_a_time=lambda: 0,  # the cluster decides
+    )
 
 
 def engine_table() -> EngineTable:
@@ -141,7 +161,13 @@ def engine(name: str, help: str, **about: Any) -> Callable[[Build], Build]:
 
 
 def choose_engine(
-    name: str | None = None, *, processes: int | None = None, streams: int | None = None, jobs: int
+    name: str | None = None,
+    *,
+    processes: int | None = None,
+    streams: int | None = None,
+    split: int | None = None,
+    ray_address: str | None = None,
+    jobs: int,
 ) -> EngineChoice:
     """The engine that the options of a command line ask for.
 
@@ -150,14 +176,24 @@ def choose_engine(
     name : `--engine`. Without it, several jobs go into processes or streams where more than one of these is asked for,
         and everything else is carried serially; engines of other packages are then not even loaded.
     processes, streams : `--processes` and `--streams`; None where they are not given.
+    split : processes of `--split`, 0 for as many as cores may be used; None where it is not given.
+    ray_address : `--ray-address`, for the engine "ray" alone.
     jobs : how many there are.
 
     Raises
     ------
     AuparityError : no engine has this name, or it does not go with the other options.
     """
+    if split is not None:
+        others = {"--engine": name, "--processes": processes, "--streams": streams, "--ray-address": ray_address}
+        if given := [f"{option} {value}" for option, value in others.items() if value is not None]:
+            raise AuparityError(f"--split has all processes work on one clip, and does not go with {given[0]}")
+        spec = EngineSpec(SPLIT, "one input after the other, each in parts", _build_split, check=_split_unavailable)
+        return EngineChoice(spec, split or usable_cores())
+    if ray_address is not None and name != RAY:
+        raise AuparityError(f"--ray-address {ray_address} goes with --engine {RAY}")
     if name is not None:
-        spec = engine_table().get(name)
+        spec = engine_table().get(name) if ray_address is None else ray_spec(ray_address)
         return EngineChoice(spec, _at_a_time(spec, {"--processes": processes, "--streams": streams}))
     ours = built_in()
     processes, streams = processes or 1, streams or 1
@@ -171,7 +207,7 @@ def choose_engine(
 def _at_a_time(spec: EngineSpec, given: dict[str, int | None]) -> int:
     """Jobs at a time of an engine that was named; `given` are the numbers by option."""
     for option, number in given.items():
-        if option != spec.option and number is not None and number > 1:
+        if option not in (spec.option, *spec.other_options) and number is not None and number > 1:
             needed = f"it takes {spec.option} N" if spec.option else "it takes no number"
             raise AuparityError(f"--engine {spec.name} does not go with {option} {number}: {needed}")
     number = given[spec.option] if spec.option else None
@@ -182,9 +218,39 @@ def _at_a_time(spec: EngineSpec, given: dict[str, int | None]) -> int:
     return spec.default_at_a_time()
 
 
+# Each engine is imported when it is chosen: most runs have one input and need the serial one alone.
+def _build_serial(pipeline: VideoPipeline, at_a_time: int) -> Engine:
+    from auparity.extraction.engines.serial import SerialEngine
+
+    return SerialEngine(pipeline)
+
+
+def _build_streams(pipeline: VideoPipeline, at_a_time: int) -> Engine:
+    from auparity.extraction.engines.streams import StreamEngine
+
+    return StreamEngine(pipeline, at_a_time)
+
+
 def _build_processes(pipeline: VideoPipeline, at_a_time: int) -> Engine:
+    from auparity.extraction.engines.processes import ProcessEngine
+
     assert isinstance(pipeline, Pipeline)  # `_processes_unavailable` has looked
     return ProcessEngine(pipeline, at_a_time)
+
+
+def _build_split(pipeline: VideoPipeline, at_a_time: int) -> Engine:
+    from auparity.extraction.engines.split import SplitEngine
+
+    assert isinstance(pipeline, Pipeline)  # `_split_unavailable` has looked
+    if at_a_time == 1:  # one core has nothing to cut
+        return _build_serial(pipeline, at_a_time)
+    return SplitEngine(pipeline, at_a_time)
+
+
+def _split_unavailable(pipeline: VideoPipeline, at_a_time: int) -> str | None:
+    if isinstance(pipeline, Pipeline) and pipeline.advances_together:
+        return "--split is for processors; on a GPU clips advance together: --streams N."
+    return _not_float32(pipeline, "--split")
 
 
 def _not_float32(pipeline: VideoPipeline, option: str) -> str | None:
@@ -201,3 +267,13 @@ def _streams_unavailable(pipeline: VideoPipeline, at_a_time: int) -> str | None:
     if isinstance(pipeline, Pipeline) and not pipeline.advances_together:
         return "--streams is for the GPU (--variants gpu); on processors --processes does the same."
     return _not_float32(pipeline, "--streams")
+
+
+def _ray_unavailable(pipeline: VideoPipeline, at_a_time: int) -> str | None:
+    if find_spec("ray") is None:
+        from auparity.extraction.engines.ray.cluster import MISSING
+
+        return MISSING
+    if isinstance(pipeline, Pipeline) and not pipeline.advances_together and pipeline.options.streams > 1:
+        return "--streams is for the GPU (--variants gpu); on processors every Ray actor measures one clip at a time."
+    return _not_float32(pipeline, f"--engine {RAY}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from auparity.accelerated.hardware import usable_cores
 from auparity.accelerated.parallel.workers import Failed, Interrupted, Worker, Workers
 from auparity.accelerated.pipeline import Pipeline
 from auparity.extraction.engines import PROCESSES
@@ -31,9 +32,9 @@ class _Counting:
         """Nothing to count."""
 
 
-def _extract(worker: Worker, item: tuple[Job, ExtractionSettings]) -> Outcome:
-    job, settings = item
-    return run_job(worker.pipeline, job, settings, _Counting(worker), lambda: worker.stopped)
+def _extract(worker: Worker, item: tuple[Job, ExtractionSettings, bool]) -> Outcome:
+    job, settings, overlap = item
+    return run_job(worker.pipeline, job, settings, _Counting(worker), lambda: worker.stopped, overlap=overlap)
 
 
 class ProcessEngine:
@@ -69,7 +70,8 @@ class ProcessEngine:
         pipeline, processes = self._pipeline, min(self._processes, len(jobs))
         with Workers(pipeline.bundle, pipeline.variants, processes, pipeline.options) as workers:
             told = _Told(reporter.batch_started(len(jobs), processes), workers, stop)
-            items = [(job, settings) for job in jobs]
+            overlap = usable_cores() >= 2 * processes  # threads that share a core with another process gain nothing
+            items = [(job, settings, overlap) for job in jobs]
             try:
                 for index, result in workers.as_completed(_extract, items, meanwhile=told.look):
                     if isinstance(result, Failed):

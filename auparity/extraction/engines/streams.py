@@ -68,7 +68,9 @@ class StreamEngine:
             return stop() or halted.is_set()
 
         def run(job: Job) -> Outcome | None:
-            return None if stopped() else run_job(self._pipeline, job, settings, counting, stopped)
+            return None if stopped() else run_job(
+                self._pipeline, job, settings, counting, stopped, overlap=False  # the other jobs are what overlaps
+            )  # fmt: skip
 
         outcomes: dict[int, Outcome] = {}
         with ThreadPoolExecutor(streams, thread_name_prefix="auparity-stream") as pool:

@@ -58,7 +58,9 @@ class EngineSpec:
     build : the engine for a pipeline and a number of jobs at a time.
     check : why it cannot carry jobs of a pipeline at that number; None when it can.
     option : the option that says how many jobs run at a time; None for an engine that takes no such number.
-    default_at_a_time : the number where the option is not given; None when the option must be given.
+    other_options : options that go with it besides, because they say something to its pipelines.
+    default_at_a_time : the number where the option is not given, 0 where the engine finds one when it runs; None when
+        the option must be given.
     provider : distribution that registered it.
     """
 
@@ -67,6 +69,7 @@ class EngineSpec:
     build: Callable[[VideoPipeline, int], Engine]
     check: Callable[[VideoPipeline, int], str | None] | None = None
     option: Literal["--processes", "--streams"] | None = None
+    other_options: tuple[str, ...] = ()
     default_at_a_time: Callable[[], int] | None = lambda: 1
     provider: str = "auparity"
 

@@ -16,7 +16,6 @@ from auparity.extraction.outputs.files import check_replaceable, remove_abandone
 from auparity.extraction.outputs.settings import OUTPUTS, Output, OutputSettings, output_path
 from auparity.extraction.outputs.writers import AlignedWriter, HogWriter, OutputWriter, details_text
 from auparity.extraction.sidecars import OutputPaths
-from auparity.extraction.tables import Layout
 from auparity.fingerprints import fingerprint_of_file
 from auparity.media import Image
 from auparity.reference.face_crops import FaceCrops
@@ -24,6 +23,7 @@ from auparity.reference.head_pose import Camera
 from auparity.reference.pipeline import StagedPipeline
 from auparity.reference.results import FrameResult
 from auparity.reference.video_pipeline import VideoPipeline
+from auparity.tables.columns import Layout
 
 
 def face_crops(pipeline: VideoPipeline, layout: Layout) -> FaceCrops:

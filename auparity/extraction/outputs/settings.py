@@ -13,9 +13,10 @@ from typing import Literal
 
 from auparity.errors import AuparityError
 from auparity.extraction.option_names import EXTRACT, OptionNames
-from auparity.extraction.tables import Groups, Layout
+from auparity.extraction.tables import Groups
 from auparity.media import printable
 from auparity.reference.alignment import Crop
+from auparity.tables.columns import Layout
 
 FaceFormat = Literal["bmp", "png"]
 #: An output, by the name that the sidecar gives it.

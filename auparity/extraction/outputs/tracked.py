@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 
 from auparity.extraction.outputs.files import VIDEO_PART, PartFile
-from auparity.extraction.tables import COLUMNS, Layout, row_values
+from auparity.extraction.tables import row_values
 from auparity.fingerprints import fingerprint_of_file
 from auparity.media import Image
 from auparity.reference.results import FrameResult
 from auparity.reports.clips.overlay import ASSUMED_FPS, Overlay, open_webm, photograph_jpeg
 from auparity.reports.clips.table import ResultTable
+from auparity.tables.columns import COLUMNS, Layout
 
 
 class TrackedVideo:

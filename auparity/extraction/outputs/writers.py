@@ -12,14 +12,13 @@ from typing import Any, Protocol
 
 from auparity.extraction.outputs.files import PartFile, PartFolder
 from auparity.extraction.outputs.settings import AlignedFaces, Output, OutputSettings
-from auparity.extraction.tables import Layout
 from auparity.fingerprints import fingerprint_of_file
 from auparity.media import Image
 from auparity.models.formats.fhog_file import fhog_record
 from auparity.reference.face_crops import FaceCrops, gray_face
 from auparity.reference.head_pose import Camera
 from auparity.reference.results import FrameResult
-from auparity.reports.clips.column_groups import GROUPS
+from auparity.tables.columns import GROUPS, Layout
 
 #: Groups of columns in the order and with the names of the details file, and the names of its outputs.
 _GROUP_LINES = {

@@ -108,7 +108,7 @@ def collect(workspace: Workspace, wanted: Collection) -> list[ClipFeatures]:
 def _collect_one(workspace: Workspace, wanted: Collection, number: int) -> None:
     seed, frames = wanted.first_seed + number, wanted.frames
     rng = np.random.default_rng([37, seed])
-    clip = make_clip(seed, frames * (SESSION_STRIDE if wanted.sessions else 1))
+    clip = make_clip(seed, frames * (SESSION_STRIDE if wanted.sessions else 1), heads=workspace.heads())
     drawn = rng.random(frames) < (DRAWN if wanted.sessions else 0.0)
     if wanted.sessions:
         clip = replace(clip, script=session_script(clip.script, drawn, rng))

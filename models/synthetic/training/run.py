@@ -33,28 +33,35 @@ from auparity.models.types import MTCNN, BundleMeta, FaceModel, LandmarkModel
 TRAINING, VALIDATION, TESTS = 1_000_000, 2_000_000, 3_000_000
 PHOTOGRAPHS, VALIDATION_PHOTOGRAPHS = 7000, 600
 BACKGROUNDS, VALIDATION_BACKGROUNDS = 1500, 300
+#: Drawn heads beside people of a morphable model: the validator must know both as faces.
+DRAWN_PHOTOGRAPHS = 1500
 BACKGROUND_SEEDS = 500_000  #: offset of the seeds of backgrounds from the first seed of their set
-META = BundleMeta("embedded", "1", "Apache-2.0")
+META = BundleMeta("embedded", "2", "Apache-2.0")
 #: OpenFace's name for CE-CLM models, which selects its settings for them (spec 50.1).
 FACE_MODEL, LANDMARK_MODEL = "main_ceclm_general", "cen_general"
 REPORT = "report.json"
 
 
-def train(folder: Path, threads: int = 2) -> Bundle:
+def train(folder: Path, threads: int = 2, faces: Path | None = None) -> Bundle:
     """Run every step that is missing; returns the bundle, which is also in FOLDER/bundle.zip.
+
+    faces: file of the morphable model whose people are shown; None: drawn heads.
 
     Raises
     ------
     AuparityError : PyTorch is not installed, or a file of an earlier run is damaged.
     """
     require_torch()
-    workspace = Workspace(folder)
+    workspace = Workspace(folder, faces)
     start = time.monotonic()
     photos = photo_set(workspace, "photos_train", PHOTOGRAPHS, TRAINING)
     unseen = photo_set(workspace, "photos_validation", VALIDATION_PHOTOGRAPHS, VALIDATION)
     empty = background_set(workspace, "backgrounds_train", BACKGROUNDS, TRAINING + BACKGROUND_SEEDS)
     unseen_empty = background_set(
         workspace, "backgrounds_validation", VALIDATION_BACKGROUNDS, VALIDATION + BACKGROUND_SEEDS
+    )
+    others = (
+        None if faces is None else photo_set(Workspace(folder / "drawn"), "photos_train", DRAWN_PHOTOGRAPHS, TRAINING)
     )
     train_shape.train(workspace, photos, unseen)
     pdm = train_shape.load_pdm(workspace, "pdm")
@@ -70,7 +77,7 @@ def train(folder: Path, threads: int = 2) -> Bundle:
         ("experts", lambda: train_experts.train(workspace, photos, unseen, threads)),
         ("eyes", lambda: train_eyes.train(workspace, photos, unseen, threads)),
         ("detector", lambda: train_detector.train(workspace, photos, unseen, empty, unseen_empty, threads)),
-        ("validator", lambda: train_validator.train(workspace, pdm, photos, unseen, empty)),
+        ("validator", lambda: train_validator.train(workspace, pdm, photos, unseen, empty, others)),
         (
             "early termination",
             lambda: train_early_termination.train(workspace, face_model(workspace, early=False), unseen),
@@ -113,11 +120,16 @@ def assemble(workspace: Workspace) -> Bundle:
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="auparity dev train", description=__doc__)
-    parser.add_argument("-o", "--output", type=Path, default=Path("results/training"), metavar="FOLDER")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("results/training"), metavar="FOLDER", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--faces", type=Path, metavar="MODEL", help="train on people of this morphable model (docs/embedded.md)"
+    )
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch, default: 2")
     chosen = parser.parse_args(arguments)
     try:
-        train(chosen.output, chosen.threads)
+        train(chosen.output, chosen.threads, chosen.faces)
     except AuparityError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -57,10 +57,28 @@ class PhotoSet:
         return cls(**{name: np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in FIELDS})
 
 
-def _render_shard(folder: Path, shard: int, first_seed: int, count: int) -> int:
+@dataclass(frozen=True)
+class Framing:
+    """How faces stand in the pictures of a set, see `render_photograph`."""
+
+    face_width: tuple[float, float] = (50.0, 260.0)  #: px
+    yaw: float = 70.0  #: degrees
+    roll: float | None = None  #: degrees
+
+
+PORTRAITS = Framing()
+
+
+def _render_shard(
+    workspace: Workspace, folder: Path, framing: Framing, shard: int, first_seed: int, count: int
+) -> int:  # fmt: skip
+    heads = workspace.heads()
     arrays = {name: np.zeros((count, *shape), dtype) for name, (shape, dtype) in FIELDS.items()}
     for k in range(count):
-        picture = render_photograph(first_seed + shard * SHARD + k, canvas=(CANVAS, CANVAS))
+        picture = render_photograph(
+            first_seed + shard * SHARD + k, canvas=(CANVAS, CANVAS), face_width=framing.face_width, yaw=framing.yaw,
+            roll=framing.roll, heads=heads,
+        )  # fmt: skip
         truth = picture.truth
         assert truth is not None
         arrays["images"][k] = picture.image
@@ -75,7 +93,9 @@ def _render_shard(folder: Path, shard: int, first_seed: int, count: int) -> int:
     return shard
 
 
-def photo_set(workspace: Workspace, name: str, count: int, first_seed: int, processes: int = 2) -> PhotoSet:
+def photo_set(
+    workspace: Workspace, name: str, count: int, first_seed: int, processes: int = 2, framing: Framing = PORTRAITS
+) -> PhotoSet:
     """The set of this name, rendering what is missing."""
     folder = workspace.folder / name
     folder.mkdir(exist_ok=True)
@@ -88,7 +108,7 @@ def photo_set(workspace: Workspace, name: str, count: int, first_seed: int, proc
     if missing:
         workspace.log(f"{name}: rendering {sum(n for _, n in missing)} of {count} pictures")
         with ProcessPoolExecutor(processes, initializer=end_with_parent) as pool:
-            futures = [pool.submit(_render_shard, folder, k, first_seed, n) for k, n in missing]
+            futures = [pool.submit(_render_shard, workspace, folder, framing, k, first_seed, n) for k, n in missing]
             for number, future in enumerate(futures):
                 future.result()
                 if number % 5 == 4 or number == len(futures) - 1:
@@ -100,6 +120,8 @@ def background_set(workspace: Workspace, name: str, count: int, first_seed: int)
     """(M, 320, 320, 3) uint8 pictures without a face."""
     if not workspace.has(name):
         workspace.log(f"{name}: rendering {count} backgrounds")
-        images = np.stack([render_background(first_seed + k, (CANVAS, CANVAS)).image for k in range(count)])
+        images = np.stack(
+            [render_background(first_seed + k, (CANVAS, CANVAS), workspace.heads()).image for k in range(count)]
+        )
         workspace.save(name, images=images)
     return workspace.load(name)["images"]

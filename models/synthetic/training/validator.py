@@ -38,6 +38,8 @@ RESULT = "validator"
 SAMPLES, HELD_OUT = 64_000, 8_000
 MOST_BACKGROUNDS = 500  #: each gives samples at many places
 PARTS = 8  #: number of tasks for the sampling
+#: The same of other faces that are to be known as well, if there are any.
+OTHER_SAMPLES, OTHER_PARTS = 16_000, 2
 EPOCHS, BATCH, PEAK_RATE, WEIGHT_DECAY = 12, 64, 3e-3, 1e-4
 SPREAD = 1.2  #: bins, deviation of the label around the true position
 JUDGED = 256  #: held-out samples judged at a time, to limit memory
@@ -48,13 +50,21 @@ FIT_BELOW, MISS_ABOVE = 0.05, 0.10
 LEAST_DEVIATION = 0.05
 
 
-def train(workspace: Workspace, pdm: PDM, photos: PhotoSet, validation: PhotoSet, backgrounds: Array) -> None:
+def train(
+    workspace: Workspace,
+    pdm: PDM,
+    photos: PhotoSet,
+    validation: PhotoSet,
+    backgrounds: Array,
+    others: PhotoSet | None = None,
+) -> None:
     """Train the validator and store it as "validator".
 
     Parameters
     ----------
     photos, validation : rendered images for training, and others for judging.
     backgrounds : (K, H, W, 3) uint8 pictures without a face; the last quarter of those used is kept for judging.
+    others : images of faces of another kind that count as faces, too, for training.
     """
     if workspace.has(RESULT):
         return
@@ -62,6 +72,8 @@ def train(workspace: Workspace, pdm: PDM, photos: PhotoSet, validation: PhotoSet
     gray = to_gray(backgrounds[:MOST_BACKGROUNDS])
     kept = len(gray) * 3 // 4
     drawn = [("train", part, _handle(photos), gray[:kept], SAMPLES) for part in range(PARTS)]
+    if others is not None:
+        drawn += [("others", part, _handle(others), gray[:kept], OTHER_SAMPLES) for part in range(OTHER_PARTS)]
     drawn.append(("held_out", 0, _handle(validation), gray[kept:], HELD_OUT))
     run_tasks(workspace, "validator samples", _sample, [(workspace, pdm, *task) for task in drawn])
     run_tasks(workspace, "validator networks", _train_view, [(workspace, pdm, view) for view in range(4)])
@@ -87,10 +99,10 @@ def _sample(
     if workspace.has(result):
         return
     photos = PhotoSet.open(source) if isinstance(source, Path) else source
-    parts = PARTS if name == "train" else 1
-    chosen = np.arange(part, len(photos.landmarks), parts)
+    chosen = np.arange(part, len(photos.landmarks), _parts(name))
     each = max(1, round(count / len(photos.landmarks)))
-    drawn = Sampler(pdm).draw(photos, chosen, backgrounds, each, 2 * part + (name != "train"))
+    seed = 2 * (part + (PARTS if name == "others" else 0)) + (name == "held_out")
+    drawn = Sampler(pdm).draw(photos, chosen, backgrounds, each, seed)
     arrays = {
         f"{field}_{v}": getattr(s, field)
         for v, s in enumerate(drawn)
@@ -99,8 +111,16 @@ def _sample(
     workspace.save(result, **arrays)
 
 
+def _parts(name: str) -> int:
+    return {"train": PARTS, "others": OTHER_PARTS}.get(name, 1)
+
+
 def _samples(workspace: Workspace, name: str, view: int) -> Samples:
-    parts = [workspace.load(f"validator/samples_{name}_{k}") for k in range(PARTS if name == "train" else 1)]
+    names = [f"validator/samples_{name}_{k}" for k in range(_parts(name))]
+    if name == "train":
+        others = [f"validator/samples_others_{k}" for k in range(OTHER_PARTS)]
+        names += [other for other in others if workspace.has(other)]
+    parts = [workspace.load(each) for each in names]
     fields = ("pixels", "position", "error", "kind")
     return Samples.join([Samples(*(part[f"{field}_{view}"] for field in fields)) for part in parts])
 

@@ -17,16 +17,47 @@ import numpy.typing as npt
 from auparity.atomic_files import atomic_file, write_text_atomically
 from auparity.errors import AuparityError
 from auparity.json_files import load_json
+from auparity.models.synthetic.heads import Heads
+from auparity.models.synthetic.render import DRAWN
 
 Array = npt.NDArray[Any]
 
+MORPHABLE = "morphable.txt"  #: is in the folder of a training on a morphable model
+
 
 class Workspace:
-    """Named arrays, a log and a report in one folder."""
+    """Named arrays, a log and a report in one folder.
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    Parameters
+    ----------
+    faces : file of the morphable model whose people the training shows; None: drawn heads.
+
+    Raises
+    ------
+    AuparityError : the training in the folder has begun with other faces.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], faces: str | os.PathLike[str] | None = None) -> None:
         self.folder = Path(folder)
+        self.faces = None if faces is None else Path(faces)
+        begun = self.folder.is_dir() and any(self.folder.iterdir())
         self.folder.mkdir(parents=True, exist_ok=True)
+        marked = (self.folder / MORPHABLE).is_file()
+        if marked != (faces is not None) and begun:
+            raise AuparityError(
+                f"{self.folder} holds a training on {'a morphable model' if marked else 'drawn heads'}: "
+                f"{'name the model with --faces' if marked else 'leave --faces out'}, or name another folder."
+            )
+        if faces is not None and not marked:
+            write_text_atomically(self.folder / MORPHABLE, "The pictures here show people of a morphable model.\n")
+
+    def heads(self) -> Heads:
+        """Where the people of this training come from; AuparityError if the model's file is not there."""
+        if self.faces is None:
+            return DRAWN
+        from auparity.models.synthetic.morphable.heads import morphable_heads  # needs Numba and the model's file
+
+        return morphable_heads(self.faces)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npz"

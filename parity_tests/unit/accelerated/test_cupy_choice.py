@@ -124,7 +124,7 @@ def test_kernels_are_emulated_without_the_tests_packages():
         env=os.environ | {"PYTHONPATH": paths},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "12"
+    assert done.stdout.strip() == "14"
 
 
 def test_only_a_whole_run_within_tolerance_is_a_proof(gpu, monkeypatch):
@@ -136,10 +136,11 @@ def test_only_a_whole_run_within_tolerance_is_a_proof(gpu, monkeypatch):
             found.add(way, MeasuredError("embedded", way, "", "gpu", "x", value, 1.0))
         return found
 
-    whole = [("one step", 0.5), ("chained", 0.5), ("several faces", 0.1), ("batch", 0.0)]
+    whole = [("one step", 0.5), ("chained", 0.5), ("several faces", 0.1), ("networks", 0.0), ("batch", 0.0)]
     assert not suite.prove(report(*whole[:3]), gpu)
-    assert not suite.prove(report(*whole[:2], whole[3]), gpu)
-    assert not suite.prove(report(*whole[:3], ("batch", 2.0)), gpu)
+    assert not suite.prove(report(*whole[:2], *whole[3:]), gpu)
+    assert not suite.prove(report(*whole[:3], whole[4]), gpu)
+    assert not suite.prove(report(*whole[:4], ("batch", 2.0)), gpu)
     assert proof.not_chosen_reason() is not None
     assert suite.prove(report(*whole), gpu)
     assert proof.not_chosen_reason() is None

@@ -14,7 +14,6 @@ from auparity.reference import tracking as single
 from auparity.reference.detection import Detections
 from auparity.reference.face_choice import FaceChoice
 from auparity.reference.face_states import FaceState, FaceStates
-from auparity.reference.landmarks import DetectorParameters
 
 HOST = SimpleNamespace(xp=np, upload=np.asarray, download=np.asarray)
 NOTHING = np.zeros((1, 1), np.uint8)
@@ -90,7 +89,7 @@ def faces(count):
     return FacesBatch(zeros[:, None], zeros[:, None], points, zeros, flags, flags.copy(), zeros, flags, flags + 1, ())
 
 
-def decisions_together(scripts, monkeypatch):
+def decisions_together(scripts):
     """Of videos that advance together: (T, videos, 4) and (T, videos, 4)."""
     frame, looked_in = [0], np.zeros((len(scripts[0].width), len(scripts), 4), np.float32)
     shape = np.zeros((len(scripts), 1, 1, 3), np.uint8)
@@ -98,18 +97,17 @@ def decisions_together(scripts, monkeypatch):
     def flags(name, streams):
         return np.array([getattr(scripts[s], name)[frame[0]] for s in streams])
 
-    def follow(gray, own, state, windows):
+    def follow(seen, own, state, succeeded):
         return replace(state, detection_success=flags("followed", own).astype(np.uint8))
 
-    def search(detector, gray, own, boxes, likelihood, *, multi_view):
+    def search(seen, own, boxes, before, *, multi_view):
         looked_in[frame[0], own] = boxes
         flagged = flags("flagged", own).astype(np.uint8)
         return flags("returned", own), replace(faces(len(own)), detection_success=flagged)
 
-    monkeypatch.setattr(batch, "detect_in_boxes", search)
-    detector = SimpleNamespace(parameters=DetectorParameters(), initial=faces, detect=follow, device=HOST)
+    landmarker = SimpleNamespace(initial=faces, start=search, follow=follow, device=HOST)
     tracker = batch.TrackerBatch(
-        detector, lambda images, due: [scripts[s].detections(frame[0]) for s in due], len(scripts)
+        landmarker, lambda images, due: [scripts[s].detections(frame[0]) for s in due], len(scripts)
     )
     streams, rows = np.arange(len(scripts)), []
     for number, script in enumerate(scripts):
@@ -130,24 +128,24 @@ CHOICES = (None, FaceChoice("largest"), FaceChoice("central"), FaceChoice("box",
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_videos_that_advance_together_are_tracked_as_each_would_be_alone(seed, monkeypatch):
+def test_videos_that_advance_together_are_tracked_as_each_would_be_alone(seed):
     scripts = [random_script([seed, k], choice) for k, choice in enumerate(CHOICES)]
-    together, boxes = decisions_together(scripts, monkeypatch)
+    together, boxes = decisions_together(scripts)
     for k, script in enumerate(scripts):
         decisions, looked_in = decisions_alone(script)
         np.testing.assert_array_equal(together[:, k], decisions)
         np.testing.assert_array_equal(boxes[:, k], looked_in)
 
 
-def test_a_face_that_stays_lost_is_given_up_in_the_references_frame(monkeypatch):
+def test_a_face_that_stays_lost_is_given_up_in_the_references_frame():
     alone, _ = decisions_alone(lost_for_good())
-    together, _ = decisions_together([lost_for_good()], monkeypatch)
+    together, _ = decisions_together([lost_for_good()])
     np.testing.assert_array_equal(together[:, 0], alone)
     given_up = int(np.flatnonzero(alone[:, 2] == 0)[0])
     assert alone[given_up - 1 : given_up + 1, 3].tolist() == [single.MAX_FAILURES, single.MAX_FAILURES + 1]
 
 
-def test_a_chosen_face_is_looked_for_where_it_was_until_the_tracker_gives_up(monkeypatch):
+def test_a_chosen_face_is_looked_for_where_it_was_until_the_tracker_gives_up():
     """Two faces are there in every frame; from the one that was chosen the landmarks went to the other."""
     frames, box = 2 * single.MAX_FAILURES + 30, (5.0, 5.0, 40.0, 9.0)
     script = lost_for_good(frames)
@@ -155,7 +153,7 @@ def test_a_chosen_face_is_looked_for_where_it_was_until_the_tracker_gives_up(mon
     script.others[:] = (200, 5, 40, 9)
     script.seen[:] = ((200, 5), (240, 14))
     script.returned[1:] = False
-    together, boxes = decisions_together([script], monkeypatch)
+    together, boxes = decisions_together([script])
     decisions, looked_in = decisions_alone(script)
     np.testing.assert_array_equal(together[:, 0], decisions)
     np.testing.assert_array_equal(boxes[:, 0], looked_in)
@@ -165,9 +163,9 @@ def test_a_chosen_face_is_looked_for_where_it_was_until_the_tracker_gives_up(mon
     assert 5 in asked[1:], "and as at first when the tracker begins anew"
 
 
-def test_another_clip_in_a_row_knows_nothing_of_the_face_before(monkeypatch):
-    detector = SimpleNamespace(parameters=DetectorParameters(), initial=faces, detect=None, device=HOST)
-    tracker = batch.TrackerBatch(detector, None, 1)
+def test_another_clip_in_a_row_knows_nothing_of_the_face_before():
+    landmarker = SimpleNamespace(initial=faces, device=HOST)
+    tracker = batch.TrackerBatch(landmarker, None, 1)
     tracker.reset(0, FaceChoice("box", (5, 5, 40, 9)))
     seen = SimpleNamespace(detection_success=True, landmarks=np.array([[200, 5], [240, 14]]))
     tracker.see(np.array([0]), np.array([True]), [seen])

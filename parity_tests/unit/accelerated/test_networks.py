@@ -1,4 +1,4 @@
-"""Networks in ONNX Runtime and PyTorch: the reference's numbers, for batches and images of any size."""
+"""Networks in ONNX Runtime, PyTorch and Numba: the reference's numbers, for batches and images of any size."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from auparity.reference.options import PipelineOptions
 TOLERANCE = 2e-5
 
 
-@pytest.fixture(scope="module", params=["onnx", "torch"])
+@pytest.fixture(scope="module", params=["onnx", "torch", "numba"])
 def build(request):
-    pytest.importorskip({"onnx": "onnxruntime", "torch": "torch"}[request.param])
+    pytest.importorskip({"onnx": "onnxruntime"}.get(request.param, request.param))
     return import_module(f"auparity.accelerated.{request.param}.networks").build
 
 
@@ -48,9 +48,11 @@ def test_retinaface_on_images_of_odd_sizes(build):
         assert found.boxes.dtype == np.float32
 
 
-@pytest.mark.parametrize("kind", ["pfld", "mobilefacenet", "star"])
+@pytest.mark.parametrize("kind", ["pfld", "mobilefacenet", "face_api", "star"])
 def test_points_of_crops_whatever_their_number(build, kind):
     weights = getattr(random_networks, kind)()
+    if build.__module__ == "auparity.accelerated.numba.networks" and kind in ("star", "face_api"):
+        pytest.skip("the Numba variant does not serve this network")
     side = parts_of(weights).side
     crops = pixels(3, side, side, 3)
     run = build(weights)
@@ -73,7 +75,7 @@ def test_other_pixels_are_refused(build):
         run(np.zeros((1, 112, 112, 3), np.float32))
 
 
-@pytest.mark.parametrize("kind", ["retinaface", "pfld", "mobilefacenet", "star"])
+@pytest.mark.parametrize("kind", ["retinaface", "pfld", "mobilefacenet", "face_api", "star"])
 def test_every_norm_behind_a_layer_is_folded_and_no_other(kind):
     weights = getattr(random_networks, kind)()
     folded = fold(weights.tensors, parts_of(weights).graph)
@@ -125,8 +127,7 @@ def test_the_graph_has_one_node_for_a_norm_that_stays_and_none_of_unknown_size()
 def test_both_stages_have_the_libraries_variants():
     for stage in ("face_network", "point_network"):
         names = set(registry().of_stage(stage))
-        assert {"reference", "onnx", "onnx-cuda", "onnx-coreml", "torch", "torch-cuda", "torch-mps"} <= names
-    assert "numba" not in registry().of_stage("face_network")
+        assert {"reference", "numba", "onnx", "onnx-cuda", "onnx-coreml", "torch", "torch-cuda", "torch-mps"} <= names
 
 
 def test_shapes_of_published_sizes_have_the_published_numbers_of_parameters():
@@ -136,12 +137,14 @@ def test_shapes_of_published_sizes_have_the_published_numbers_of_parameters():
     assert count(shapes.retinaface("mobile0.25")) == 426_608
     assert count(shapes.pfld()) == 730_216
     assert count(shapes.mobilefacenet()) == 1_007_248
+    assert count(shapes.face_api()) == 356_840
+    assert count(shapes.face_api(tiny=True)) == 77_224
 
 
 def test_variants_of_stages_without_a_model_are_not_among_those_used():
     pytest.importorskip("numba")
     pytest.importorskip("onnxruntime")
     pipeline = Pipeline.best(factories.make_bundle(0, m=6), PipelineOptions(device="cpu"))
-    assert pipeline.variants["face_network"] == "onnx"
+    assert pipeline.variants["face_network"] == "numba"
     assert not pipeline.choices["face_network"].needed
     assert pipeline.used == ["numba"]

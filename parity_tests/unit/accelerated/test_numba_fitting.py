@@ -295,12 +295,12 @@ def test_strided_and_read_only_arrays_are_compiled_no_second_time():
     parameters, p = FittingParameters(windows=(9, 0, 0)), np.zeros((2, MODES), np.float32)
     g, gray = np.stack([START, START]), np.concatenate([GRAY, GRAY])
     first = fitter.fit(gray, g, p, parameters)[0].params_global
-    count = len(fitting._passes.signatures)
+    count = len(fitting._passes.specialisations)
     frozen = g.copy()
     frozen.flags.writeable = False
     for same in (np.asfortranarray(g), np.repeat(g, 2, axis=1)[:, ::2], frozen):
         np.testing.assert_array_equal(fitter.fit(gray, same, p, parameters)[0].params_global, first)
-    assert len(fitting._passes.signatures) == count
+    assert len(fitting._passes.specialisations) == count
 
 
 def test_what_is_kept_between_fits_is_bounded():

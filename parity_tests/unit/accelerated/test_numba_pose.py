@@ -133,9 +133,9 @@ def test_read_only_landmarks_are_compiled_no_second_time():
     stage, (g, p) = head_pose.build(MODEL), faces(0, 1)
     landmarks = REFERENCE.pdm(MODEL).shape_2d(g, p)
     first = stage.pose(g, p, landmarks, CAMERA)
-    count, landmarks.flags.writeable = len(head_pose._pose.signatures), False
+    count, landmarks.flags.writeable = len(head_pose._pose.specialisations), False
     np.testing.assert_array_equal(stage.pose(g, p, landmarks, CAMERA), first)
-    assert len(head_pose._pose.signatures) == count
+    assert len(head_pose._pose.specialisations) == count
 
 
 def test_more_subsets_of_landmarks_than_are_kept():

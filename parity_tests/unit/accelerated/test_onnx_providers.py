@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from auparity.accelerated.cache import CACHE_VARIABLE
 from auparity.accelerated.choices import choose_best
 from auparity.accelerated.onnx import _OTHERS, providers
 from auparity.accelerated.onnx.providers import BY_NAME, PROVIDERS, kept_engines
 from auparity.accelerated.onnx.session import Session
 from auparity.accelerated.pipeline import Pipeline
 from auparity.accelerated.registry import registry
+from auparity.cache import CACHE_VARIABLE
 from auparity.conversion.onnx.graphs import metadata_of, network
 from auparity.errors import VariantUnavailable
 from auparity.models.bundle import Bundle

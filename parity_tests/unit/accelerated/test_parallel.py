@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from auparity.accelerated.parallel.chunks import parts_of_clip, process_in_parts
+from auparity.accelerated.parallel.chunks import process_in_parts
+from auparity.accelerated.parallel.parts import LONGEST_PART, parts_of_clip
 from auparity.accelerated.parallel.shared_object import SharedObject
 from auparity.accelerated.parallel.streams import process_frames
 from auparity.accelerated.parallel.workers import Failed, Interrupted, WorkerDied, Workers
@@ -187,15 +188,18 @@ def test_at_least_one_process():
         Workers(BUNDLE, SPEC, 0)
 
 
-@pytest.mark.parametrize(("frames", "processes"), [(1000, 4), (121, 8), (10, 2), (0, 2)])
-def test_parts_cover_a_clip_once(frames, processes):
-    parts = parts_of_clip(Path("x"), frames, processes, 30, None)
-    assert parts[0].start == parts[0].warm_up == 0
+@pytest.mark.parametrize(
+    ("frames", "processes", "count"), [(1000, 4, 4), (121, 8, 1), (10, 2, 1), (0, 2, 1), (480, 8, 4), (100_003, 3, 102)]
+)
+def test_parts_cover_a_clip_once(frames, processes, count):
+    parts = parts_of_clip(frames, processes, 30)
+    assert [part.number for part in parts] == list(range(count))
+    assert parts[0].start == parts[0].warm_up == parts[-1].shared == 0
     assert parts[-1].stop is None
     for one, two in itertools.pairwise(parts):
         assert one.stop == two.start
-        assert two.warm_up == 30
-    assert len(parts) <= processes
+        assert two.warm_up == one.shared == 30
+        assert one.stop - one.start <= LONGEST_PART
 
 
 def test_a_clip_in_one_part_is_the_clip(workers, clip):
@@ -214,7 +218,7 @@ def test_a_clip_in_one_part_is_the_clip(workers, clip):
 
 
 def test_a_clip_in_several_parts_has_every_frame_once(workers, clip, monkeypatch):
-    monkeypatch.setattr("auparity.accelerated.parallel.chunks.SHORTEST_PART", 4)
+    monkeypatch.setattr("auparity.accelerated.parallel.parts.SHORTEST_PART", 4)
     results, session = process_in_parts(Pipeline.from_spec({}, BUNDLE), clip, workers, warm_up=2)
     assert [r.index for r in results] == list(range(13))
     assert session.finish().intensity.shape == (13, 17)

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+import threadpoolctl
 
-from auparity import Pipeline
-from auparity.accelerated import cache
+from auparity import Pipeline, cache
 from auparity.accelerated import hardware as hardware_module
 from auparity.accelerated.hardware import hardware, hardware_id
 from auparity.accelerated.pipeline import open_pipeline
@@ -84,7 +84,7 @@ def test_a_machine_that_says_nothing_of_itself_is_still_described(monkeypatch):
     def hang(command, **options):
         raise subprocess.TimeoutExpired(command, 20) if command[0] == "nvidia-smi" else FileNotFoundError(command[0])
 
-    monkeypatch.setattr(hardware_module, "threadpool_info", list)
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", list)
     monkeypatch.setattr(hardware_module.np, "show_config", lambda mode: {})
     monkeypatch.setattr(hardware_module.Path, "read_text", refuse)
     monkeypatch.setattr(hardware_module.shutil, "which", lambda name: f"/bin/{name}")

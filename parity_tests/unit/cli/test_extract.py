@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from auparity.accelerated.parallel import streams
 from auparity.cli import extract as cli_extract
 from auparity.cli import main
 from auparity.errors import AuparityError, VariantUnavailable
 from auparity.extraction.inputs import find_inputs
 from auparity.extraction.jobs import Job, plan_jobs
-from auparity.extraction.progress import BarReporter, LineReporter, QuietReporter, choose_reporter
+from auparity.extraction.progress import LineReporter, QuietReporter
+from auparity.extraction.progress_bars import BarReporter
+from auparity.extraction.reporters import choose_reporter
 from auparity.extraction.types import Outcome
 from auparity.models.sources import EMBEDDED_NOTICE
 from auparity.parity_tests.unit.helpers.fake_pipeline import FakePipeline, write_images, write_video
@@ -48,6 +51,19 @@ def names(folder) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_shares_do_all_inputs_together_and_agree_on_names(extract, tmp_path):
+    for number in range(5):
+        folder = tmp_path / f"sub{number}"
+        folder.mkdir()
+        write_video(folder / "face.avi", 2)
+    for own in (1, 2, 3):
+        assert extract("sub0", "sub1", "sub2", "sub3", "sub4", "--recursive", "--share", f"{own}/3", "-o", "out") == 0
+        assert len(list((tmp_path / "out").rglob("*.csv"))) == (2, 4, 5)[own - 1]
+    assert names(tmp_path / "out") == [f"sub{number}" for number in range(5)]
+    write_video(tmp_path / "a.avi", 2)
+    assert extract("a.avi", "--share", "2/2", "-o", "nothing") == 0  # nothing is left for it
+
+
 def test_all_good_is_exit_code_0_and_writes_to_processed(extract, tmp_path, capsys):
     write_video(tmp_path / "a.avi", 3)
     write_images(tmp_path / "b", 2)
@@ -73,6 +89,7 @@ def test_unreadable_inputs_are_reported_the_rest_goes_on_and_the_code_is_1(extra
     inputs = ["missing.mp4", "empty.mp4", "text.mp4", "broken.jpg", "nothing", "cut.avi", "sequence", "good.avi"]
     assert extract(*inputs, "-o", "out", "--quiet") == 1
     assert names(tmp_path / "out") == [
+        ".auparity-failures",
         "cut.incomplete.csv",
         "cut.incomplete.csv.json",
         "good.csv",
@@ -105,7 +122,8 @@ def test_a_run_is_resumed_by_the_same_command(extract, tmp_path, capsys):
     assert "3 inputs: 2 done, 1 skipped" in capsys.readouterr().err
 
 
-def test_stopping_at_once_is_exit_code_130_and_names_the_part_file(extract, tmp_path, capsys):
+def test_stopping_at_once_is_exit_code_130_and_names_the_part_file(extract, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(streams, "usable_cores", lambda: 1)  # in one thread: two signals sent by another count as one
     write_video(tmp_path / "a.avi", 5)
 
     def press_twice(k):

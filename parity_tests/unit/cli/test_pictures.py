@@ -12,7 +12,7 @@ import pytest
 
 from auparity.cli import main
 from auparity.parity_tests.unit.helpers import random_networks, torch_files
-from auparity.reports.clips.page import _reproduce
+from auparity.reports.clips.page_parts import facts_of
 
 FACE = Path(random_networks.__file__).with_name("rendered_face.png")
 
@@ -113,10 +113,10 @@ def test_an_extraction_by_networks_says_so_in_its_sidecar_and_page(folder, netwo
     assert "approximation" in capsys.readouterr().err
     sidecar = json.loads((folder / "out" / "a.csv.json").read_text())
     assert any("approximation" in warning for warning in sidecar["warnings"])
-    page = _reproduce(sidecar, [])
-    assert sidecar["bundle"]["source"]["landmarks"]["sha256"] in page
-    assert "never parity" in page
-    from auparity.cli.report import _networks
+    network = dict(facts_of(sidecar))["landmarks found by"]
+    assert sidecar["bundle"]["source"]["landmarks"]["sha256"] in network
+    assert "never parity" in network
+    from auparity.cli.repeat_commands import _networks
 
     assert _networks(sidecar["bundle"]["source"]) == " --landmarks pfld.pth"
 

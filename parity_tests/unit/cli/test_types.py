@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from auparity.cli.types import face
+from auparity.cli.types import face, share
 from auparity.reference.face_choice import FaceChoice, PersonChoice
 
 
@@ -48,3 +48,14 @@ def test_a_face_is_named_by_a_rule_a_box_or_a_person(text, choice):
 def test_what_names_no_face_is_refused_with_what_is_missing(text, words):
     with pytest.raises(argparse.ArgumentTypeError, match=words):
         face(text)
+
+
+@pytest.mark.parametrize(("text", "meant"), [("1/1", (0, 1)), ("3/100", (2, 100)), ("100/100", (99, 100))])
+def test_a_share_is_one_of_several(text, meant):
+    assert share(text) == meant
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "3", "1/0", "-1/3", "a/b", "1/2/3", ""])
+def test_what_is_no_share_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="K/N"):
+        share(text)

@@ -27,6 +27,7 @@ WITH_FACES = EMBEDDED.with_serving("locator", "retinaface", random_networks.reti
 NETWORKS = {
     "pfld": random_networks.pfld(),
     "mobilefacenet": random_networks.mobilefacenet(),
+    "face-api": random_networks.face_api(),
     "star": random_networks.star(points=98, edges=9, stacks=2, width=16),
 }
 ONLY = ("face_network/*", "point_network/*")
@@ -56,6 +57,15 @@ def test_networks_stand_in_the_place_of_what_they_replace():
     fixed = [name for name in names(with_points("star"), fixed_sizes=True) if "network" in name]
     sizes = ["retinaface_360x480", "retinaface_480x640", "retinaface_720x1280"]
     assert fixed == [*(f"face_network/{size}" for size in sizes), "point_network/star"]
+
+
+def test_the_contract_of_face_api_has_its_colours():
+    contracts = {
+        name: next(item.contract for item in items(with_points(name)) if item.stage == "point_network")
+        for name in ("pfld", "face-api")
+    }
+    assert "R,G,B from 0 to 1," in contracts["pfld"]
+    assert "R,G,B less (122.782, 117.001, 104.298), divided by 255," in contracts["face-api"]
 
 
 def test_a_name_that_no_file_can_have_is_changed():

@@ -566,6 +566,16 @@ def test_a_float16_convolution_accumulates_the_same_way():
         assert found.item() == expected
 
 
+def test_products_and_sums_of_float32_values_do_not_depend_on_their_order():
+    """Every BLAS kernel adds in an order of its own; a package has the same error under all of them."""
+    how, order = Arithmetic(False, 7), np.random.default_rng(1).permutation(4702)
+    x, y = numbers(2, 8, 4702), numbers(3, 4702, 35)
+    assert not np.array_equal(x[:, order] @ y[order], x @ y)
+    np.testing.assert_array_equal(how.product(x[:, order], y[order]), how.product(x, y))
+    np.testing.assert_array_equal(how.total(x[:, order], [1]), how.total(x, [1]))
+    assert how.product(x, y).dtype == how.total(x, [1]).dtype == np.float32
+
+
 def test_a_float32_program_does_not_depend_on_the_accumulation(package):
     program, x = Program.load(package), numbers(0, 2, 3)
     assert (program.run({"a": x})["out"] == program.run({"a": x}, accumulate="float16")["out"]).all()

@@ -1,7 +1,7 @@
 """Engines: what all of them have in common, how one is chosen, and how another package adds one.
 
-One body of tests runs over every engine, the toy of docs/examples included. The fake pipeline serves all but the
-processes, which build real pipelines of their own from a bundle.
+One body of tests runs over every engine, the toy of docs/examples included. The fake pipeline serves all but processes
+and Ray, which build real pipelines of their own from a bundle.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from auparity.accelerated.pipeline import Pipeline, open_pipeline
 from auparity.cli import extract as cli_extract
 from auparity.cli import main
 from auparity.errors import AuparityError, ContractError
-from auparity.extraction.engines import BUILT_IN, PROCESSES, SERIAL, STREAMS, choose
+from auparity.extraction.engines import BUILT_IN, PROCESSES, RAY, SERIAL, STREAMS, choose
 from auparity.extraction.engines.choose import EngineTable, built_in, choose_engine
 from auparity.extraction.engines.processes import ProcessEngine
 from auparity.extraction.engines.serial import SerialEngine
@@ -32,6 +32,7 @@ from auparity.extraction.progress import QuietReporter
 from auparity.extraction.types import ExtractionSettings, NoProgress, Outcome, never
 from auparity.models.bundle import Bundle
 from auparity.parity_tests.unit.helpers.fake_pipeline import FakePipeline, write_images, write_video
+from auparity.reference.options import PipelineOptions
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "docs" / "examples"
 TOY = "toy"
@@ -89,8 +90,10 @@ def name(request) -> str:
 
 
 @pytest.fixture(scope="module")
-def pipeline(name):
-    return open_pipeline(Bundle.embedded(), "reference") if name == PROCESSES else FakePipeline()
+def pipeline(name, request):
+    if name == RAY:
+        request.getfixturevalue("local_ray")
+    return open_pipeline(Bundle.embedded(), "reference") if name in (PROCESSES, RAY) else FakePipeline()
 
 
 def engine_of(table: EngineTable, name: str, pipeline, at_a_time: int) -> Engine:
@@ -266,6 +269,9 @@ def test_an_interruption_at_once_halts_the_streams_that_are_under_way_and_begins
         ({"name": PROCESSES, "processes": 1}, 5, (PROCESSES, 1)),
         ({"name": PROCESSES, "processes": 3}, 1, (PROCESSES, 3)),
         ({"name": STREAMS, "streams": 8}, 5, (STREAMS, 8)),
+        ({"name": RAY}, 5, (RAY, 0)),
+        ({"name": RAY, "processes": 3, "streams": 8}, 5, (RAY, 3)),
+        ({"name": RAY, "ray_address": "auto"}, 5, (RAY, 0)),
         ({"name": TOY}, 5, (TOY, 1)),
     ],
 )
@@ -284,6 +290,9 @@ def test_the_options_say_which_engine_and_how_many_jobs_at_a_time(table, options
         ({"name": STREAMS, "processes": 4, "streams": 4}, "does not go with --processes 4"),
         ({"name": STREAMS}, "--engine streams needs --streams N"),
         ({"name": TOY, "processes": 4}, "--engine toy does not go with --processes 4"),
+        ({"name": PROCESSES, "ray_address": "auto"}, "--ray-address auto goes with --engine ray"),
+        ({"processes": 4, "ray_address": "auto"}, "--ray-address auto goes with --engine ray"),
+        ({"split": 4, "ray_address": "auto"}, "--split has .* does not go with --ray-address auto"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(table, options, words):
@@ -293,9 +302,9 @@ def test_options_that_contradict_each_other_are_refused(table, options, words):
 
 def test_an_engine_that_is_not_there_is_answered_with_those_that_are(table):
     with pytest.raises(AuparityError) as refused:
-        choose_engine("ray", jobs=5)
+        choose_engine("slurm", jobs=5)
     message = str(refused.value)
-    assert "there is no engine 'ray'" in message
+    assert "there is no engine 'slurm'" in message
     assert all(f"{spec.name:<10} {spec.help}" in message for spec in table)
     assert "package broken (no_such_module_at_all) could not be loaded: ModuleNotFoundError" in message
 
@@ -304,12 +313,20 @@ class OnGpu(Pipeline):
     """A pipeline whose sessions advance together."""
 
     advances_together = True
+    options = PipelineOptions(streams=8)
 
 
 class OnProcessor(Pipeline):
     """Stands for a pipeline whose clips are measured one by one, without one."""
 
     advances_together = False
+    options = PipelineOptions()
+
+
+class WithStreams(OnProcessor):
+    """The same, told of several streams."""
+
+    options = PipelineOptions(streams=8)
 
 
 ON_PROCESSOR, ON_GPU = OnProcessor.__new__(OnProcessor), OnGpu.__new__(OnGpu)
@@ -331,9 +348,18 @@ ON_PROCESSOR, ON_GPU = OnProcessor.__new__(OnProcessor), OnGpu.__new__(OnGpu)
             ON_PROCESSOR,
             "--streams is for the GPU (--variants gpu); on processors --processes does the same.",
         ),
+        (RAY, ON_PROCESSOR, None),
+        (RAY, ON_GPU, None),
+        (RAY, FakePipeline(), "--engine ray needs --precision float32."),
+        (
+            RAY,
+            WithStreams.__new__(WithStreams),
+            "--streams is for the GPU (--variants gpu); on processors every Ray actor measures one clip at a time.",
+        ),
     ],
 )
-def test_an_engine_says_why_it_cannot_carry_the_jobs_of_a_pipeline(table, name, pipeline, reason):
+def test_an_engine_says_why_it_cannot_carry_the_jobs_of_a_pipeline(table, name, pipeline, reason, monkeypatch):
+    monkeypatch.setattr(choose, "find_spec", lambda package: package)  # Ray need not be installed
     spec = table.get(name)
     assert spec.unavailable_reason(pipeline, 2) == reason
     if reason is not None:

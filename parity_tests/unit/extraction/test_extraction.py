@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from itertools import count
 from types import SimpleNamespace
 
@@ -15,13 +16,15 @@ import numpy as np
 import pytest
 
 from auparity import __version__
-from auparity.errors import AuparityError, ContractError, VideoError
+from auparity.accelerated.parallel import streams
+from auparity.errors import AuparityError, ContractError, VideoError, WriteError
+from auparity.extraction import table_writers
 from auparity.extraction.clip_run import camera_for
 from auparity.extraction.clips import extract_clip
 from auparity.extraction.jobs import StopSwitch
 from auparity.extraction.photographs import extract_photograph
 from auparity.extraction.sidecars import Intrinsics
-from auparity.extraction.table_writers import CSVTable
+from auparity.extraction.table_writers import CSVTable, ParquetTable
 from auparity.extraction.tables import header
 from auparity.extraction.types import ExtractionSettings, NoProgress
 from auparity.media import Frame, open_clip
@@ -40,8 +43,12 @@ def out(tmp_path):
 
 
 def run(path, out, pipeline=None, stop=lambda: False, **settings):
+    """In one thread, where tests press keys while a frame is measured and count the rows."""
+    overlap = pipeline is None or pipeline.before_frame is None
     with open_clip(path) as source:
-        return extract_clip(pipeline or FakePipeline(), source, ExtractionSettings(out, **settings), stop=stop)
+        return extract_clip(
+            pipeline or FakePipeline(), source, ExtractionSettings(out, **settings), stop=stop, overlap=overlap
+        )
 
 
 def rows(path) -> list[dict[str, str]]:
@@ -211,6 +218,39 @@ def test_the_second_ctrl_c_stops_at_once_and_leaves_the_part_file(clip, out):
         run(clip, out, FakePipeline(before_frame=press_twice), stop=stop)
     assert names(out) == [part_of(out).name]
     assert len(rows(part_of(out))) == 2
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_with_threads_the_first_ctrl_c_keeps_the_frames_that_were_begun(tmp_path, out, monkeypatch, name):
+    monkeypatch.setattr(streams, "usable_cores", lambda: 2)
+    number, seen = getattr(signal, name), []
+
+    def observe(faces):
+        seen.extend(face.index for face in faces)
+        if len(seen) == 3:
+            signal.raise_signal(number)
+
+    with open_clip(write_video(tmp_path / "face.avi", 60)) as source, StopSwitch() as stop:
+        outcome = extract_clip(FakePipeline(), source, ExtractionSettings(out), stop=stop, observer=observe)
+    ahead = 2 * (streams.WAITING + 1) + 1  # in each thread, and between them
+    assert outcome.status == "interrupted"
+    assert seen == list(range(outcome.rows))
+    assert 3 <= outcome.rows <= 3 + ahead
+    assert len(rows(out / "face.incomplete.csv")) == outcome.rows
+
+
+def test_with_threads_the_second_ctrl_c_leaves_the_part_file_and_nothing_that_runs(clip, out, monkeypatch):
+    monkeypatch.setattr(streams, "usable_cores", lambda: 2)
+
+    def press_twice(faces):
+        if faces[0].index == 2:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    with StopSwitch() as stop, open_clip(clip) as source, pytest.raises(KeyboardInterrupt):
+        extract_clip(FakePipeline(), source, ExtractionSettings(out), stop=stop, observer=press_twice)
+    assert len(rows(part_of(out))) == 3
+    assert not [thread for thread in threading.enumerate() if thread.name == "auparity-measuring"]
 
 
 def test_an_interruption_before_the_first_frame_writes_nothing(clip, out):
@@ -555,3 +595,66 @@ def test_an_interruption_between_two_faces_of_a_frame_leaves_the_frames_before_i
     outcome = run(clip, out, FacesPipeline(), faces=2)
     assert (outcome.status, outcome.rows) == ("interrupted", 2)
     assert [row["frame"] for row in rows(out / "face.incomplete.csv")] == ["2"]
+
+
+@pytest.mark.parametrize("table_format", ["csv", "parquet"])
+@pytest.mark.parametrize("ending", ["end", "limit", "stopped", "error", "interrupt", "full disk"])
+def test_threads_change_no_byte_of_a_table_however_the_clip_ends(clip, tmp_path, monkeypatch, table_format, ending):
+    if table_format == "parquet":
+        pytest.importorskip("pyarrow")
+    tables = []
+    for overlap in (False, True):
+        monkeypatch.setattr(streams, "usable_cores", lambda: 2)
+        outcome = ended_clip(clip, tmp_path / str(overlap), ending, monkeypatch, table_format, overlap)
+        monkeypatch.undo()
+        (table,) = (tmp_path / str(overlap)).glob(f"*.{table_format}")
+        tables.append((table.name, table.read_bytes(), outcome.status, outcome.rows))
+    one, other = tables
+    assert one == other
+    assert one[3] == {"end": 8, "limit": 5}.get(ending, 3)
+
+
+def ended_clip(clip, out, ending, monkeypatch, table_format, overlap):
+    """The outcome of a clip that ends after three frames, in one way or another."""
+    pressed = []
+    pipeline = FakePipeline(before_frame=lambda index: pressed.append(index) if index == 2 else None)
+    settings = ExtractionSettings(out, table_format=table_format, max_frames=5 if ending == "limit" else None)
+    with open_clip(clip) as source:
+        if ending in ("error", "interrupt"):
+            error = VideoError("cut off") if ending == "error" else KeyboardInterrupt()
+            source = Ending(source, 3, error)
+        if ending == "full disk":
+            monkeypatch.setattr(table_writers, f"{'CSV' if table_format == 'csv' else 'Parquet'}Table", full_table)
+        stop = (lambda: bool(pressed)) if ending == "stopped" else (lambda: False)
+        return extract_clip(pipeline, source, settings, stop=stop, overlap=overlap)
+
+
+class Ending:
+    """A clip whose reading fails after some frames."""
+
+    def __init__(self, source, count, error):
+        self._source, self._count, self._error = source, count, error
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+    def __iter__(self):
+        for number, frame in enumerate(self._source):
+            if number == self._count:
+                raise self._error
+            yield frame
+
+
+def full_table(table, layout, groups=None):
+    """A table on a disk that is full after three rows."""
+    kind = CSVTable if table.suffix == ".csv" else ParquetTable
+    made = kind(table, layout, groups)
+    append = made.append
+
+    def full(row):
+        if made.n_rows == 3:
+            raise WriteError(table, "No space left on device")
+        append(row)
+
+    made.append = full
+    return made

@@ -92,16 +92,24 @@ OTHERS = {
     "input_sha256": "1", "bundle": "b", "precision": "float64", "intrinsics": Intrinsics(fx=5.0), "max_frames": 3,
     "timestamps": "index", "fps": 25.0, "multi_view": True, "columns": ("pose",), "landmarks": {"validate": False},
     "static_aus": True, "faces": 2, "aus": "calibrated", "face": "largest", "person_ids": False,
-    "aligned": {"size": 10},
+    "aligned": {"size": 10}, "split": True,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Request)])
 def test_a_resumed_run_compares_everything_that_decides_a_table(name):
     request = Request("0", "a", "float32", Intrinsics(), aligned={"size": 112})
-    made = {"request": json.loads(json.dumps(dataclasses.asdict(request))), "frames": 9}
-    assert differences(made, request) == []
-    assert differences(made, dataclasses.replace(request, **{name: OTHERS[name]})) != []
+    assert differences(sidecar_of(request), request) == []
+    assert differences(sidecar_of(dataclasses.replace(request, **{name: OTHERS[name]})), request) != []
+
+
+def sidecar_of(request):
+    return {"request": json.loads(json.dumps(dataclasses.asdict(request))), "frames": 9}
+
+
+def test_a_table_of_one_piece_does_where_parts_are_asked_for():
+    request = Request("0", "a", "float32", Intrinsics())
+    assert differences(sidecar_of(request), dataclasses.replace(request, split=True)) == []
 
 
 def test_frames_are_counted_not_rows(clip, tmp_path):

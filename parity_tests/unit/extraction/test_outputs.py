@@ -15,15 +15,14 @@ import pytest
 
 from auparity.accelerated.cupy.models import DeviceModels
 from auparity.cli import extract as cli_extract
-from auparity.cli import pipeline_options
-from auparity.cli import report as cli_report
+from auparity.cli import pipeline_options, repeat_commands
 from auparity.errors import AuparityError, VariantUnavailable
 from auparity.extraction.clips import extract_clip
 from auparity.extraction.outputs import writers
 from auparity.extraction.outputs.clip_outputs import check_pipeline, face_crops
 from auparity.extraction.outputs.settings import AlignedFaces, OutputSettings, check_collisions
 from auparity.extraction.photographs import extract_photograph
-from auparity.extraction.tables import COLUMNS, check_groups, header
+from auparity.extraction.tables import check_groups, header
 from auparity.extraction.types import ExtractionSettings
 from auparity.media import open_clip
 from auparity.models.formats.fhog_file import read_fhog
@@ -42,9 +41,9 @@ from auparity.reference.landmarks import CECLM, CECLM_SIGMA
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.options import PipelineOptions
 from auparity.reference.pipeline import ReferencePipeline
-from auparity.reports.clips.column_groups import GROUPS, group_of
 from auparity.reports.clips.summary import summarise
 from auparity.reports.clips.table import read_result_table
+from auparity.tables.columns import COLUMNS, GROUPS, group_of
 
 STAGED = ReferencePipeline(factories.make_bundle(0))
 RNG = np.random.default_rng(5)
@@ -68,8 +67,8 @@ class FacePipeline(FakePipeline):
 
 
 class FaceSession(FakeSession):
-    def process_frame(self, image, timestamp):
-        return replace(super().process_frame(image, timestamp), landmarks=LANDMARKS)
+    def measure(self, tracked, described):
+        return replace(super().measure(tracked, described), landmarks=LANDMARKS)
 
 
 @pytest.fixture
@@ -454,9 +453,9 @@ def test_a_report_names_the_options_that_make_the_table_again():
         given = pipeline_options._pipeline_options(parse("x", *options.split()), bundle)
         assert given.landmarks is not None
         stored = json.loads(json.dumps(asdict(given.landmarks)))
-        words = cli_report._landmark_options(stored, bundle.face.name)
+        words = repeat_commands._landmark_options(stored, bundle.face.name)
         assert words.split() == options.split()
-    assert cli_report._landmark_options(None, None) == ""
+    assert repeat_commands._landmark_options(None, None) == ""
 
 
 def test_static_aus_of_a_clip_are_those_of_an_image_before_smoothing():

@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import math
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 from auparity.errors import AuparityError, ContractError, VariantUnavailable
 from auparity.extraction import table_writers
 from auparity.extraction.table_writers import ROWS_PER_BATCH, open_table
-from auparity.extraction.tables import COLUMNS, format_row, header, rewrite_aus, row_values
+from auparity.extraction.tables import format_row, header, rewrite_aus, row_line, row_values
 from auparity.parity_tests.unit.helpers.fake_pipeline import result
 from auparity.reference.results import OfflineAUs
+from auparity.tables.columns import COLUMNS
 
 AUS_R = ["01", "02", "04", "05", "06", "07", "09", "10", "12", "14", "15", "17", "20", "23", "25", "26", "45"]
 AUS_C = ["01", "02", "04", "05", "06", "07", "09", "10", "12", "14", "15", "17", "20", "23", "25", "26", "28", "45"]
@@ -105,6 +107,34 @@ def test_numbers_print_as_the_c_library_prints_them(value):
     ctypes.CDLL(None).snprintf(buffer, 400, b"%.3f", ctypes.c_double(value))
     params = np.full(34, value, np.float32)
     assert cells(format_row(result(params_local=params), "clip"))["p_33"] == buffer.value.decode()
+
+
+NUMBERS = st.one_of(
+    st.floats(width=64, allow_nan=True, allow_infinity=True),
+    st.floats(width=32, min_value=-1000, max_value=1000),
+    st.builds(lambda whole, power: whole / 2.0**power, st.integers(-(2**30), 2**30), st.integers(0, 30)),  # halves
+    st.builds(lambda whole, power: whole / 10.0**power, st.integers(-(10**9), 10**9), st.integers(0, 9)),
+)
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
+@given(st.lists(st.tuples(NUMBERS, st.integers(0, 6)), min_size=1, max_size=40))
+def test_compiled_code_prints_what_python_prints(cells):
+    from auparity.accelerated.numba.decimals import RowPrinter
+
+    line = RowPrinter(tuple(decimals for _, decimals in cells))(np.array([value for value, _ in cells]))
+    printed = ",".join(f"{value:.{decimals}f}" for value, decimals in cells).encode() + b"\n"
+    small = all(math.isfinite(value) and abs(value) < 2**26 for value, _ in cells)
+    assert line == (printed if small else None)
+
+
+@pytest.mark.parametrize("groups", [None, ("pose", "aus")], ids=["all", "some"])
+@pytest.mark.parametrize("layout", ["clip", "faces", "photograph"])
+@pytest.mark.parametrize("value", [1.25, -0.04, math.nan, 3e9])
+def test_a_line_is_the_text_of_its_row(layout, groups, value):
+    pose = np.array([1, 2, value, 0.1, 0.2, 0.3])
+    row = result(41, face_id=2, timestamp=1.3665, pose=pose, au_intensity=np.linspace(-1, 5, 17))
+    assert row_line(row, layout, groups) == format_row(row, layout, groups).encode("ascii") + b"\n"
 
 
 def test_the_rewrite_replaces_the_aus_alone_and_prints_them_with_two_decimals():

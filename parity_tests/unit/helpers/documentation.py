@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -18,11 +18,11 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """Command lines of a page, without comments; also the indented ones."""
+    """Command lines of a page, without comments and redirections; also the indented ones."""
     text = page.read_text(encoding="utf-8")
     lines = [line for block in blocks(page, "") for line in block.splitlines()]
     lines += [line[4:] for line in FENCE.sub("", text).splitlines() if line.startswith("    ")]
-    found = [re.sub(r"\s\s+#.*", "", line).strip() for line in lines]
+    found = [re.sub(r"\s\s+#.*|\s>\s.*", "", line).strip() for line in lines]
     return [line for line in found if re.match(r"(auparity|nox|python -m (auparity|nox|pip)|pip|git|pytest)\s", line)]
 
 

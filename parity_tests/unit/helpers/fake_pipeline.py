@@ -50,18 +50,29 @@ def result(
 class FakeSession:
     def __init__(self, owner: FakePipeline) -> None:
         self.owner = owner
-        self.frames = 0
+        self.tracked = self.frames = 0
 
     def process_frame(self, image: np.ndarray, timestamp: float) -> FrameResult:
+        tracked = self.track(image, timestamp)
+        return self.measure(tracked, self.describe(image, tracked))
+
+    def track(self, image: np.ndarray, timestamp: float) -> tuple[int, float]:
         assert image.dtype == np.uint8
         assert image.ndim == 3
-        index = self.frames
+        self.tracked += 1
+        if self.owner.before_frame is not None and self.tracked - 1 != self.owner.fail_at:
+            self.owner.before_frame(self.tracked - 1)
+        return self.tracked - 1, timestamp
+
+    def describe(self, image: np.ndarray, tracked: tuple[int, float]) -> None:
+        pass
+
+    def measure(self, tracked: tuple[int, float], described: None) -> FrameResult:
+        index, timestamp = tracked
         self.frames += 1  # before the failure: an interrupted frame may have entered the history
         if index == self.owner.fail_at:
             assert self.owner.failure is not None
             raise self.owner.failure
-        if self.owner.before_frame is not None:
-            self.owner.before_frame(index)
         return result(index, timestamp=timestamp, success=self.owner.success and index % 2 == 0)
 
     def finish(self) -> OfflineAUs:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -97,7 +99,7 @@ def write_coded(
     container : options of the muxer.
     """
     images = pictures(40) if images is None else images
-    with av.open(str(path), "w", options=container or {}) as output:
+    with _kept_priority(), av.open(str(path), "w", options=container or {}) as output:
         stream: Any = output.add_stream(codec, rate=RATE)
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt, stream.options = pixels, {**_OPTIONS.get(codec, {}), **(options or {})}
@@ -116,6 +118,19 @@ def write_coded(
                 _mux_sound(output, tone, 0, round(RATE * sound_seconds))
             output.mux(tone.encode())
     return path
+
+
+@contextmanager
+def _kept_priority() -> Iterator[None]:
+    """SVT-AV1 gives the thread that calls it real-time priority where the user is root, and children inherit that: on
+    two cores, tests and browsers at that priority leave nothing for what they wait for.
+    """
+    before = (os.sched_getscheduler(0), os.sched_getparam(0)) if hasattr(os, "sched_getscheduler") else None
+    try:
+        yield
+    finally:
+        if before is not None and os.sched_getscheduler(0) != before[0]:
+            os.sched_setscheduler(0, *before)
 
 
 def write_format(path: Path, name: str, *, sound: bool = False, **arguments: Any) -> Path:

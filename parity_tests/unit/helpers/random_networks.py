@@ -6,6 +6,7 @@ import numpy as np
 
 from auparity.models.networks.published import tensors
 from auparity.models.types import Tensors
+from auparity.parity_tests.suite.random_networks import face_api as face_api
 from auparity.parity_tests.suite.random_networks import mobilefacenet as mobilefacenet
 from auparity.parity_tests.suite.random_networks import pfld as pfld
 from auparity.parity_tests.suite.random_networks import retinaface as retinaface

@@ -19,9 +19,9 @@ import threadpoolctl
 
 from auparity.models.bundle import Bundle
 from auparity.models.networks import shapes
-from auparity.models.types import PFLD, CCNFExperts, CCNFPatch, Tensors
+from auparity.models.types import PFLD, CCNFExperts, CCNFPatch, FaceApi, Tensors
 from auparity.reference import elementary, inverses, sums, trigonometry
-from auparity.reference.networks.pfld import PfldNetwork
+from auparity.reference.networks import point_networks
 from auparity.reference.numerics import FLOAT32, PRECISIONS
 from auparity.reference.patch_experts import CCNFScale
 from auparity.reference.pipeline import ReferencePipeline
@@ -100,15 +100,15 @@ def ccnf() -> str:
     return digest(scale.area_responses(areas, np.arange(4), 0), scale.sigmas(0, window)[0])
 
 
-def network() -> str:
-    """Points of PFLD with weights from -1 to 1, scaled so that values keep their size."""
+def network(kind: type[PFLD] | type[FaceApi], of: shapes.Shapes) -> str:
+    """Points of a network with weights from -1 to 1, scaled so that values keep their size."""
     arrays = {}
-    for seed, (name, shape) in enumerate(shapes.pfld().items()):
+    for seed, (name, shape) in enumerate(of.items()):
         drawn = uniform(seed, *shape)
         drawn = 1 + np.abs(drawn) if name.endswith("running_var") else drawn
         arrays[name] = (drawn / (np.sqrt(np.prod(shape[1:]) / 6) if len(shape) > 1 else 1)).astype(np.float32)
     crops = np.random.default_rng(1).integers(0, 256, (2, 112, 112, 3)).astype(np.uint8)
-    return digest(PfldNetwork(PFLD(Tensors(tuple(arrays), tuple(arrays.values()))))(crops))
+    return digest(point_networks.build(kind(Tensors(tuple(arrays), tuple(arrays.values()))))(crops))
 
 
 def pipeline() -> Iterator[tuple[str, str]]:
@@ -132,7 +132,8 @@ def pipeline() -> Iterator[tuple[str, str]]:
 def main() -> None:
     """Print the hashes, and which BLAS NumPy has (other packages may bring one of their own)."""
     libraries = [blas for blas in threadpoolctl.threadpool_info() if "numpy" in blas["filepath"]]
-    hashes = {**dict(functions()), "ccnf": ccnf(), "network": network(), **dict(pipeline())}
+    networks = {"network": network(PFLD, shapes.pfld()), "face-api": network(FaceApi, shapes.face_api())}
+    hashes = {**dict(functions()), "ccnf": ccnf(), **networks, **dict(pipeline())}
     json.dump({"blas": libraries[0]["internal_api"] if libraries else "", "hashes": hashes}, sys.stdout)
 
 

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from auparity.extraction.table_writers import open_table
+from auparity.media.types import Frame
+from auparity.media.web_video import write_web_video
 from auparity.models.synthetic.truth_file import TruthMeta, write_truth
 from auparity.models.synthetic.types import AU_NAMES, RenderCamera, Truth
 from auparity.reference.results import FrameResult, OfflineAUs
+from auparity.reports.clips.page import Video
 from auparity.reports.clips.sidecar import sidecar_of
 
 CAMERA = RenderCamera(400.0, 80.0, 60.0)
@@ -89,7 +92,16 @@ def pictures(frames: int = FRAMES) -> list[np.ndarray]:
     return [np.full((SIZE[1], SIZE[0], 3), 90 + k, np.uint8) for k in range(frames)]
 
 
+def write_small_video(images: list[np.ndarray], path: Path, fps: float = 30.0) -> Video:
+    """What a page shows of a clip with these pictures, which are of one size."""
+    write_web_video((Frame(image, k / fps) for k, image in enumerate(images)), path, fps)
+    return Video(path, (images[0].shape[1], images[0].shape[0]), is_clip=False)
+
+
 def describe(table: Path, **facts: Any) -> None:
     """The sidecar of a table, as far as reports read it."""
-    vouched = {"name": table.name, "sha256": hashlib.sha256(table.read_bytes()).hexdigest()}
+    content = table.read_bytes()
+    vouched = {
+        "name": table.name, "rows": FRAMES, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(),
+    }  # fmt: skip
     sidecar_of(table).write_text(json.dumps({"auparity": "0.1.0", "table": vouched, **facts}), encoding="utf-8")

@@ -49,7 +49,8 @@ def speed(
     ratios = [] if ratio is None else [ratio * 0.96, ratio, ratio * 1.05]
     return Speed(
         workload, pipeline, {name: "numba" for name in REFERENCE_MS} if stages else {}, ms, ms * 1.02, ms * 1.2,
-        [ms * 0.99, ms * 1.01], ratio, ratios, ms * 2, 300.0, 1.25, timed if stages else [], note,
+        [ms * 0.99, ms * 1.01], ratio, ratios, ms * 2, 300.0, 1.25, start_cpu_s=2.5, cpu_ms=ms * 1.5,
+        stages=timed if stages else [], note=note,
     )  # fmt: skip
 
 

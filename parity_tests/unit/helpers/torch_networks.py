@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from auparity.models.types import PFLD, STAR, MobileFaceNet, RetinaFace
+from auparity.models.types import PFLD, STAR, FaceApi, MobileFaceNet, RetinaFace
 
 
 class Net:
@@ -111,6 +111,27 @@ def mobilefacenet(weights: MobileFaceNet, maps: np.ndarray) -> np.ndarray:
             x = x + y if count else y
     x = block(block(x, "conv_6_sep"), "output_layer.conv_6_dw").flatten(1)
     return n.norm(x @ n.w["output_layer.linear.weight"].T, "output_layer.bn").numpy()
+
+
+def face_api(weights: FaceApi, maps: np.ndarray) -> np.ndarray:
+    """Of maps from 0 to 1; the padding of TensorFlow's strided convolutions is written out."""
+    n = Net(weights)
+    means = n.torch.tensor([122.782, 117.001, 104.298], dtype=n.torch.float64) / 255
+    x = n.torch.from_numpy(maps) - means.view(1, 3, 1, 1)
+    tiny = "dense3.conv0.depthwise.weight" not in n.w
+
+    def separable(x: Any, name: str, stride: int = 1, padding: int = 1) -> Any:
+        return n.conv(n.conv(x, f"{name}.depthwise", stride, padding), f"{name}.pointwise")
+
+    for block in range(3 if tiny else 4):
+        b, padded = f"dense{block}", n.f.pad(x, (0, 1, 0, 1))
+        first = (separable(padded, f"{b}.conv0", 2, 0) if block else n.conv(padded, f"{b}.conv0", 2)).relu()
+        second = separable(first, f"{b}.conv1")
+        third = separable((first + second).relu(), f"{b}.conv2")
+        x = (first + second + third).relu()
+        if not tiny:
+            x = (first + second + third + separable(x, f"{b}.conv3")).relu()
+    return (x.mean((2, 3)) @ n.w["fc.weight"].T + n.w["fc.bias"]).numpy()
 
 
 def star(weights: STAR, crops: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from auparity.accelerated.parallel import streams
 from auparity.errors import ContractError, VideoError
 from auparity.extraction.types import ExtractionSettings
 from auparity.live.measure import Measurer, Origin
@@ -19,6 +20,12 @@ from auparity.reference.face_choice import FaceChoice, PersonChoice
 from auparity.reference.results import OfflineAUs
 from auparity.reference.stretches import FaceStretch
 from auparity.reports.clips.table import read_result_table
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch):
+    """A script puts several frames at once, of which a thread that waits would take the first, sometimes."""
+    monkeypatch.setattr(streams, "usable_cores", lambda: 1)
 
 
 class Session(FakeSession):
@@ -37,8 +44,8 @@ class Pipeline(FakePipeline):
 class FacesSession(Session):
     """Frame k has k % 3 faces."""
 
-    def process_frame(self, image, timestamp):
-        found = super().process_frame(image, timestamp)
+    def measure(self, tracked, described):
+        found = super().measure(tracked, described)
         return [replace(found, face_id=slot) for slot in range(found.index % 3)]
 
     def finish(self):
@@ -240,3 +247,13 @@ def test_the_page_learns_the_order_of_the_action_units():
     assert (units["AU12"]["intensity"], units["AU12"]["presence"]) == (8, 8)
     assert (units["AU28"]["intensity"], units["AU28"]["presence"]) == (None, 16)
     assert (units["AU45"]["intensity"], units["AU45"]["presence"]) == (16, 17)
+
+
+def test_with_threads_each_frame_is_shown_with_its_own_result_and_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "usable_cores", lambda: 2)
+    script = Script(tmp_path, [1, 1, "record", 1, 1, 1, "stop", 1]).run()
+    assert shown(script) == list(range(len(script.updates)))
+    assert [update.faces[0].index for update in script.updates] == [0, 1, 0, 1, 2, 0]
+    assert script.updates[-1].recording.frames == 3
+    (table,) = tmp_path.glob("*.csv")
+    assert len(read_result_table(table)) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from fractions import Fraction
 
@@ -263,3 +264,9 @@ def test_an_image_is_no_video(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(VideoError, match="is an image, not a video"):
         VideoFile(tmp_path / "a.png")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no scheduling classes")
+def test_no_encoder_leaves_the_tests_at_real_time_priority(tmp_path):
+    write_format(tmp_path, "av1.mp4", images=pictures(2))
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER

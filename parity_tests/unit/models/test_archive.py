@@ -65,10 +65,10 @@ def test_a_file_of_the_first_version_is_the_same_bundle(tmp_path):
     assert dict(back.serves) == dict(bundle.serves)
 
 
-def test_the_embedded_file_is_of_the_first_version_and_loads():
+def test_the_embedded_file_is_of_the_second_version_and_loads():
     assert Bundle.embedded().content_hash == embedded.KNOWN_FILE[1]
     with zipfile.ZipFile(embedded.path()) as whole:
-        assert json.loads(whole.read(archive.STRUCTURE))["auparity bundle"] == 1
+        assert json.loads(whole.read(archive.STRUCTURE))["auparity bundle"] == 2
 
 
 def test_the_same_bundle_gives_the_same_bytes(tmp_path):

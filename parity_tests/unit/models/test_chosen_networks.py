@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from pathlib import Path
 
 import pytest
 
 from auparity.errors import AuparityError, ModelFormatError
+from auparity.models import embedded
 from auparity.models.bundle import Bundle
 from auparity.models.networks import store
 from auparity.models.networks.chosen import APPROXIMATION, choose_bundle, description_of, notices_of
+from auparity.models.networks.published import read_network
 from auparity.models.store import DIRECTORY_VARIABLE
-from auparity.models.types import MTCNN, FaceModel, LandmarkNetwork, NetworkStart, RetinaFace
-from auparity.parity_tests.unit.helpers import random_networks, torch_files
+from auparity.models.synthetic.networks.crops import OWN_STAR_MARGIN
+from auparity.models.types import MTCNN, STAR, FaceApi, FaceModel, LandmarkNetwork, NetworkStart, RetinaFace
+from auparity.parity_tests.unit.helpers import random_networks, tensorflow_js_files, torch_files
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +27,7 @@ def files(tmp_path_factory):
     for name in ("retinaface", "pfld", "mobilefacenet"):
         made[name] = folder / f"{name}_of_mine.pth"
         made[name].write_bytes(torch_files.new_file(getattr(random_networks, name)().tensors.by_name()))
+    made["face-api"] = tensorflow_js_files.face_api(folder, "of_mine")
     return {name: str(path) for name, path in made.items()}
 
 
@@ -65,26 +71,82 @@ def test_a_start_keeps_the_local_models(files):
         choose_bundle("embedded", landmarks=files["pfld"], start=files["pfld"])
 
 
+def test_face_api_serves_and_starts_by_file_and_by_name(files, monkeypatch, tmp_path):
+    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
+    landmarks = choose_bundle("embedded", landmarks=files["face-api"])
+    assert isinstance(landmarks.serving("landmarker").network, FaceApi)
+    assert landmarks.meta.source["landmarks"]["file"] == files["face-api"]
+    numbers = Path(files["face-api"]).with_name("of_mine.bin").read_bytes()
+    assert landmarks.meta.source["landmarks"]["sha256"] == hashlib.sha256(numbers).hexdigest()
+    store.put("face-api", Path(files["face-api"]))
+    assert choose_bundle("embedded", landmarks="face-api").content_hash == landmarks.content_hash
+    started = choose_bundle("embedded", start="face-api").serving("landmarker")
+    assert isinstance(started, NetworkStart)
+    assert isinstance(started.network, FaceApi)
+
+
 def test_names_mean_files_of_the_store(files, monkeypatch, tmp_path):
     monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
-    with pytest.raises(ModelFormatError, match="auparity models fetch retinaface"):
-        choose_bundle("embedded", detector="retinaface")
+    with pytest.raises(ModelFormatError, match="auparity models fetch mobilefacenet"):
+        choose_bundle("embedded", landmarks="mobilefacenet")  # of which none is embedded
     from pathlib import Path
 
+    store.put("mobilefacenet", Path(files["mobilefacenet"]))
+    named = choose_bundle("embedded", landmarks="mobilefacenet")
+    assert named.content_hash == choose_bundle("embedded", landmarks=files["mobilefacenet"]).content_hash
+    (tmp_path / store.FOLDER / "mobilefacenet.pth").write_bytes(Path(files["pfld"]).read_bytes())
+    with pytest.raises(ModelFormatError, match="expected the weights of MobileFaceNet, found those of PFLD"):
+        choose_bundle("embedded", landmarks="mobilefacenet")
+
+
+def test_with_the_embedded_models_names_mean_embedded_networks(files, monkeypatch, tmp_path):
+    from pathlib import Path
+
+    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
+    bundle = choose_bundle("embedded", detector="retinaface", landmarks="pfld")
+    assert isinstance(bundle.serving("locator"), RetinaFace)
+    for role, name in (("detector", "retinaface"), ("landmarks", "pfld")):
+        chosen = bundle.meta.source[role]
+        assert (chosen["file"], chosen["sha256"]) == ("embedded", embedded.NETWORKS[name])
     store.put("pfld", Path(files["pfld"]))
-    named = choose_bundle("embedded", landmarks="pfld")
-    assert named.content_hash == choose_bundle("embedded", landmarks=files["pfld"]).content_hash
-    (tmp_path / store.FOLDER / "star.pth").write_bytes(Path(files["pfld"]).read_bytes())
-    with pytest.raises(ModelFormatError, match="expected the weights of STAR, found those of PFLD"):
-        choose_bundle("embedded", landmarks="star")
+    asked = choose_bundle("embedded", landmarks="pfld")
+    assert asked.meta.source["landmarks"]["file"] == "embedded"  # as everything of "embedded"
+    by_default = choose_bundle(None, landmarks="pfld", detector="retinaface")
+    assert by_default.meta.source["landmarks"]["file"] != "embedded"  # the store has one, which may be for real faces
+    assert by_default.meta.source["detector"]["file"] == "embedded"
+
+
+def test_other_models_never_get_an_embedded_network_by_name(monkeypatch, tmp_path):
+    from auparity.models import archive
+
+    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
+    bundle = Bundle.embedded()
+    archive.save(bundle.with_meta(dataclasses.replace(bundle.meta, name="mine")), tmp_path / "mine.zip")
+    with pytest.raises(ModelFormatError, match="auparity models fetch retinaface"):
+        choose_bundle(tmp_path / "mine.zip", detector="retinaface")
+
+
+@pytest.mark.parametrize("name", embedded.NETWORKS)
+def test_embedded_networks_are_those_that_are_known(name):
+    data = embedded.network_path(name).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == embedded.NETWORKS[name]
+    found = read_network(embedded.network_path(name))
+    assert isinstance(found.network, store.NETWORKS[name].kind)
+    if isinstance(found.network, STAR):
+        assert found.network.margin == OWN_STAR_MARGIN
+
+
+def test_all_that_is_embedded_is_below_16_mb():
+    sizes = [path.stat().st_size for path in (embedded.path(), *map(embedded.network_path, embedded.NETWORKS))]
+    assert sum(sizes) < 16e6
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"detector": "pfld"}, "RetinaFace"),
-        ({"landmarks": "retinaface"}, "PFLD, MobileFaceNet or STAR"),
-        ({"start": "retinaface"}, "PFLD, MobileFaceNet or STAR"),
+        ({"landmarks": "retinaface"}, "PFLD, MobileFaceNet, STAR or face-api"),
+        ({"start": "retinaface"}, "PFLD, MobileFaceNet, STAR or face-api"),
     ],
 )
 def test_a_file_of_another_network_is_refused(options, said, files):

@@ -14,11 +14,12 @@ import pytest
 from auparity.errors import AuparityError, DownloadError, ModelFormatError
 from auparity.models import file_lock, store
 from auparity.models.bundle import Bundle
-from auparity.models.download import download, safe_target
+from auparity.models.download import download
 from auparity.models.file_lock import locked
 from auparity.models.manifest import Manifest, ManifestFile, openface_manifest, parse_manifest
 from auparity.models.sources import is_embedded, open_bundle
 from auparity.models.store import fetch, find_openface, verify
+from auparity.models.verified_files import safe_target
 from auparity.parity_tests.unit.helpers.odd_server import OddServer, raw, whole
 
 BIG = bytes(range(256)) * 2000  # 512 000 bytes: several chunks

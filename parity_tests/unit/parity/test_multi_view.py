@@ -40,9 +40,9 @@ def test_eleven_orientations_are_the_default():
 
 def test_a_profile_is_found_from_eleven_orientations_only():
     pipeline = Pipeline.best(BUNDLE, PipelineOptions(device="cpu"))
-    measured = measure(pipeline, 12)
+    measured = measure(pipeline, 24)
     turned = np.abs(measured.rotation[:, 1]) > 30
-    assert turned.sum() >= 3
+    assert turned.sum() >= 5
     assert np.median(measured.errors[True][turned]) < 15 < np.median(measured.errors[False][turned])
 
 

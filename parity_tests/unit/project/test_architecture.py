@@ -23,7 +23,10 @@ GROUND = (
     "auparity.fingerprints",
     "auparity.json_files",
     "auparity.json_schema",
+    "auparity.cache",
+    "auparity.cache_upkeep",
     "auparity.plugins",
+    "auparity.short_repr",
     "auparity.version",
 )
 #: What a folder may import of ours, and from outside besides the standard library.
@@ -35,8 +38,11 @@ OURS = {
         "auparity.models",
         "auparity.reference",
         "auparity.accelerated.torch.network_layers",  # what runs the networks in PyTorch trains them, too
+        "auparity.accelerated.numba.compile",  # how loops are compiled and kept, also those of the renderer
     ),
-    "reports": (*GROUND, "auparity.reports"),
+    "tables": (*GROUND, "auparity.tables", "auparity.reference.results", "auparity.reference.persons"),
+    # The dictionary of columns and the reader of tables, which know no pipeline.
+    "reports": (*GROUND, "auparity.reports", "auparity.tables.columns", "auparity.tables.files"),
     "reference": (
         *GROUND,
         "auparity.models.types",
@@ -48,6 +54,7 @@ OURS = {
     "accelerated": (
         *GROUND,
         "auparity.media",  # reads frames, knows nothing of ours but the errors
+        "auparity.tables",  # what results of clips become
         "auparity.models",
         "auparity.reference",
         "auparity.accelerated",
@@ -78,6 +85,7 @@ OURS = {
         "auparity.parity_tests.fidelity.recordings",
         "auparity.parity_tests.suite.stage_capture",  # the arguments that stages really get
         "auparity.parity_tests.suite.workloads",  # networks, where nobody's trained ones are
+        "auparity.parity_tests.suite.random_networks",
         "auparity.parity_tests.suite.device_parity",  # that batches of all sizes give the same bits
     ),
 }
@@ -85,7 +93,8 @@ OUTSIDE = {
     "media": {"numpy", "cv2", "av", "pillow_heif", "PIL"},
     "models": {"numpy", "onnx"},
     "models/synthetic": {"numpy", "cv2", "torch"},
-    "reports": {"numpy", "cv2"},
+    "tables": {"numpy", "pandas", "pyarrow"},
+    "reports": {"numpy", "cv2", "jinja2", "markupsafe", "matplotlib"},
     "reference": {"numpy"},
     "accelerated": {
         "numpy",
@@ -272,7 +281,9 @@ def test_a_circle_is_seen():
 
 
 #: What a wheel leaves out (pyproject.toml).
-NOT_SHIPPED = tuple(f"auparity.parity_tests.{name}" for name in ("fuzz", "golden", "kills", "mutants", "unit"))
+NOT_SHIPPED = tuple(
+    f"auparity.parity_tests.{name}" for name in ("fuzz", "golden", "kills", "mutants", "processors", "unit")
+)
 
 
 def test_what_is_shipped_stands_without_what_is_not(arrows):

@@ -68,6 +68,7 @@ def test_the_wheel_holds_every_folder_once_and_no_tests_of_ours():
     assert {*wheel["only-include"]} == {*FOLDERS, "auparity"}
     assert wheel["sources"] == {folder: f"auparity/{folder}" for folder in FOLDERS}
     assert {*build["exclude"]} == {f"/auparity/{folder}" for folder in FOLDERS}  # the links
-    assert {f"/parity_tests/{name}" for name in ("unit", "golden", "fuzz", "kills.py", "mutants.py")} <= {
+    assert {*build["exclude"]} <= {*wheel["exclude"]}  # which replaces the other list
+    assert {f"/parity_tests/{name}" for name in ("unit", "golden", "fuzz", "processors", "kills.py", "mutants.py")} <= {
         *wheel["exclude"]
     }

@@ -1,6 +1,6 @@
 """Every example of README and docs runs: Python blocks as they stand, commands parsed.
 
-The commands of the tutorial run in test_tutorial.py.
+The commands of the tutorial and of the study run in test_tutorial.py.
 
 Blocks run in processes of their own, in a folder that holds what the examples name: a face on video and on a
 photograph, and an OpenFace installation (the embedded models, exported). Downloads and cameras are parsed only.
@@ -26,6 +26,9 @@ from auparity.parity_tests.unit.helpers.documentation import PAGES, ROOT, blocks
 #: What the snippets take for granted: frames of a clip.
 PRELUDE = "import cv2, pathlib\nframes = [cv2.imread(str(p)) for p in sorted(pathlib.Path('clip').glob('*.png'))]\n"
 
+#: Pages whose blocks need what the commands before them have made; they run in test_tutorial.py.
+IN_ORDER = ("study",)
+
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="installed without its documentation")
 
 
@@ -47,7 +50,9 @@ def folder(tmp_path_factory):
     return place
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if blocks(p, "python") and p.stem not in IN_ORDER], ids=lambda p: p.stem
+)
 def test_python_of_a_page_runs(page, folder):
     for block in blocks(page, "python"):
         done = run([sys.executable, "-c", PRELUDE + block], folder)
@@ -77,7 +82,24 @@ def test_commands_of_a_page_are_understood(page):
 
 
 @pytest.mark.parametrize(
-    "command", ["extract", "openface", "live", "models", "report", "doctor", "parity", "bench", "profile", "dev"]
+    "command",
+    [
+        "extract",
+        "convert-table",
+        "columns",
+        "dataset",
+        "openface",
+        "live",
+        "models",
+        "report",
+        "doctor",
+        "parity",
+        "bench",
+        "profile",
+        "cache",
+        "completion",
+        "dev",
+    ],
 )
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stopped:

@@ -13,7 +13,18 @@ pytestmark = pytest.mark.skipif(not noxfile.NOXFILE.is_file(), reason="not a che
 
 def test_the_sessions_that_the_design_names_are_there():
     _, sessions = noxfile.read()
-    named = {"tests", "lint", "types", "demo", "parity-cpu", "bench-cpu", "bench-numba", "bench-parallel"}
+    named = {
+        "tests",
+        "lint",
+        "types",
+        "demo",
+        "parity-cpu",
+        "bench-cpu",
+        "bench-numba",
+        "bench-parallel",
+        "docs",
+        "distribution",
+    }
     assert named <= sessions
 
 

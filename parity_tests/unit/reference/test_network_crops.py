@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from auparity.errors import ContractError
-from auparity.reference.networks.crops import Square, box_of_landmarks, box_of_mtcnn, mtcnn_box, square_of, star_crop_of
+from auparity.parity_tests.unit.helpers import random_networks
+from auparity.reference.networks.crops import (
+    Square,
+    box_of_landmarks,
+    box_of_mtcnn,
+    crop_rule_of,
+    mtcnn_box,
+    square_of,
+    star_crop_of,
+)
 from auparity.reference.networks.wflw import BROWS, to_68
 from auparity.reference.resampling import scale_and_shift_u8
 from auparity.reference.resize_u8 import resize_bilinear_u8
@@ -55,6 +64,15 @@ def test_boxes_of_mtcnn_come_back():
 def test_a_square_is_a_tenth_longer_than_the_longer_side():
     square = square_of(np.array([10.5, 20.5, 50.25, 100.5], np.float32))
     assert square == Square(left=30 - 44, top=60 - 44, size=88)
+
+
+def test_the_square_of_face_api_is_smaller_and_lower():
+    box = np.array([10.5, 20.5, 50.25, 100.5], np.float32)
+    square = crop_rule_of(random_networks.face_api())(box)
+    assert square == Square(left=30 - 41, top=70 - 41, size=83)  # 1.04 times 80, around 60.5 and 0.13 times 80
+    assert crop_rule_of(random_networks.pfld())(box) == square_of(box)
+    assert crop_rule_of(random_networks.mobilefacenet())(box) == square_of(box)
+    assert crop_rule_of(random_networks.star())(box) == star_crop_of(box)
 
 
 @pytest.mark.parametrize("box", [(5, 5, 5, 9), (5, 5, 4, 9), (0, 0, 0.5, 0.5), (np.nan, 0, 1, 1)])

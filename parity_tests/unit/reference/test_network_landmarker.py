@@ -13,7 +13,7 @@ from auparity.models.types import PFLD, STAR, LandmarkNetwork
 from auparity.parity_tests.unit.helpers import random_networks
 from auparity.reference.images import Images
 from auparity.reference.model_families import landmarker_of, locator_of
-from auparity.reference.networks.crops import box_of_landmarks, mtcnn_box, square_of
+from auparity.reference.networks.crops import box_of_landmarks, mtcnn_box, square_of, star_crop_of
 from auparity.reference.networks.face_landmarker import NetworkLandmarker
 from auparity.reference.networks.face_locator import RetinaFaceLocator
 from auparity.reference.networks.retinaface import RawFaces, priors
@@ -151,7 +151,7 @@ def test_faces_of_several_images_are_one_call_and_none_are_none():
 
 def test_of_98_points_the_68_are_made_and_all_are_kept():
     points = RNG.uniform(-0.5, 0.5, (98, 2))
-    landmarker = NetworkLandmarker(Sees(points), PDM, star=True, brows="edge")
+    landmarker = NetworkLandmarker(Sees(points), PDM, crop_of=star_crop_of, brows="edge")
     state = landmarker.start(IMAGES, [0], BOX)[0]
     assert state.points.shape == (98, 2)
     assert np.array_equal(state.landmarks, to_68(state.points, "edge"))
@@ -234,7 +234,9 @@ def test_random_weights_find_no_face_that_is_believed():
 
 
 @pytest.mark.parametrize(
-    "network", [random_networks.mobilefacenet(), random_networks.star(98, 9, 1)], ids=["mobilefacenet", "star"]
+    "network",
+    [random_networks.mobilefacenet(), random_networks.face_api(), random_networks.star(98, 9, 1)],
+    ids=["mobilefacenet", "face-api", "star"],
 )
 def test_every_kind_of_network_is_built_from_a_bundle(network):
     made = bundle(network)

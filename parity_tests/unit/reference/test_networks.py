@@ -8,6 +8,8 @@ import pytest
 from auparity.errors import ContractError
 from auparity.parity_tests.unit.helpers import random_networks, torch_networks
 from auparity.reference.networks import retinaface as faces
+from auparity.reference.networks.face_api import FaceApiNetwork
+from auparity.reference.networks.layers import convolve, depthwise
 from auparity.reference.networks.mobilefacenet import MobileFaceNetwork
 from auparity.reference.networks.pfld import PfldNetwork
 from auparity.reference.networks.retinaface import RetinaFaceNetwork, Selection, decode, find_faces, priors, select
@@ -51,12 +53,34 @@ def test_retinaface_is_that_of_pytorch_at_odd_sizes(torch, backbone, shape, dtyp
 
 
 @pytest.mark.parametrize(("dtype", "relative"), PRECISIONS)
-@pytest.mark.parametrize("name", ["pfld", "mobilefacenet"])
+@pytest.mark.parametrize("name", ["pfld", "mobilefacenet", "face_api"])
 def test_networks_of_68_points_are_those_of_pytorch(torch, name, dtype, relative):
     weights, crops = getattr(random_networks, name)(), images(2, 112, 112, 3)
-    network = {"pfld": PfldNetwork, "mobilefacenet": MobileFaceNetwork}[name](weights, dtype)
+    kinds = {"pfld": PfldNetwork, "mobilefacenet": MobileFaceNetwork, "face_api": FaceApiNetwork}
+    network = kinds[name](weights, dtype)
     maps = np.ascontiguousarray(crops[..., ::-1].transpose(0, 3, 1, 2) / 255.0)
     near(network(crops).reshape(2, -1), getattr(torch_networks, name)(weights, maps), relative=relative)
+
+
+def test_the_tiny_network_of_face_api_has_blocks_of_its_own(torch):
+    weights, crops = random_networks.face_api(tiny=True), images(1, 112, 112, 3)
+    maps = np.ascontiguousarray(crops[..., ::-1].transpose(0, 3, 1, 2) / 255.0)
+    found = FaceApiNetwork(weights, np.float64)(crops)
+    near(found.reshape(1, -1), torch_networks.face_api(weights, maps), relative=1e-11)
+
+
+def test_padding_may_be_on_one_side_only():
+    """TensorFlow pads a strided convolution of even size at bottom and right: output 0 looks at pixels 0 to 2."""
+    maps = np.arange(16.0).reshape(1, 1, 4, 4)
+    kernel = np.zeros((1, 1, 3, 3))
+    kernel[0, 0, 0, 0] = 1
+    for layer in (convolve, depthwise):
+        assert layer(maps, kernel, None, 2, (0, 1))[0, 0].tolist() == [[0, 2], [8, 10]]
+        assert layer(maps, kernel, None, 2, (1, 0))[0, 0].tolist() == [[0, 0], [0, 5]]
+        assert layer(maps, kernel, None, 2, 1)[0, 0].tolist() == [[0, 0], [0, 5]]
+        assert layer(maps, kernel, None, 1, (0, 1)).shape == (1, 1, 3, 3)
+        with pytest.raises(ContractError, match=">= 3"):
+            layer(maps[:, :, :1, :1], kernel, None, 1, (0, 1))
 
 
 @pytest.mark.parametrize(("points", "edges", "stacks"), [(29, 7, 2), (68, 9, 1), (98, 9, 2)])
@@ -77,7 +101,10 @@ def test_images_of_a_batch_do_not_change_each_other():
 
 @pytest.mark.parametrize("crops", [images(1, 111, 112, 3), images(1, 112, 112, 4), np.zeros((1, 112, 112, 3))])
 def test_crops_of_another_size_or_type_are_refused(crops):
-    for network in (PfldNetwork(random_networks.pfld()), MobileFaceNetwork(random_networks.mobilefacenet())):
+    for network in (
+        PfldNetwork(random_networks.pfld()), MobileFaceNetwork(random_networks.mobilefacenet()),
+        FaceApiNetwork(random_networks.face_api()),
+    ):  # fmt: skip
         with pytest.raises(ContractError, match="crops"):
             network(crops)
     with pytest.raises(ContractError, match="crops"):

@@ -12,7 +12,7 @@ from functools import cache
 
 import pytest
 
-#: Recorded once on x86-64 with AVX2; a change of the reference's arithmetic records them anew:
+#: Recorded once on x86-64; a change of the reference's arithmetic, or of the embedded models, records them anew:
 #: python -m auparity.parity_tests.unit.helpers.reference_bits
 RECORDED = {
     "exp and log": "fc7ccb13d5728e7d",
@@ -27,10 +27,11 @@ RECORDED = {
     "numerics perturbed-3": "5c2b184aa611691c",
     "ccnf": "3291be353ee43b01",
     "network": "a1155c529c4447a6",
-    "photograph": "54d120c3cf4fd58f",
-    "clip": "57c3ff092b346b19",
-    "after the clip": "d06cb67008d3e350",
-    "a perturbed fit": "e0b5a727b49d2896",
+    "face-api": "00eba71f18d531a7",
+    "photograph": "38419db7408f210c",
+    "clip": "30f5631fc4f0a48b",
+    "after the clip": "ad5b5c93770cd9bb",
+    "a perturbed fit": "cc3191fcda2c8c6e",
 }
 
 ON_X86 = platform.machine().lower() in ("x86_64", "amd64")

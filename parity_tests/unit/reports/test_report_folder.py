@@ -14,7 +14,7 @@ from auparity.parity_tests.unit.helpers.fake_pipeline import write_images
 from auparity.parity_tests.unit.helpers.rendered_truth import FRAMES, describe, write_results
 from auparity.reports.clips.page import write_page
 from auparity.reports.clips.sidecar import CHANGED, read_sidecar, sidecar_of
-from auparity.reports.clips.table import read_result_table
+from auparity.reports.clips.table import IN_SPACE, read_result_table
 from auparity.reports.markdown import code, plain
 
 
@@ -116,6 +116,18 @@ def test_columns_are_found_by_name_with_and_without_a_frame_name(tmp_path):
     assert all(np.array_equal(after[name], before[name]) for name in before)
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_that_are_left_out_cost_the_others_nothing(tmp_path, kind):
+    table = extracted(tmp_path) if kind == "csv" else as_parquet(extracted(tmp_path))
+    whole, part = read_result_table(table).columns, read_result_table(table, left_out=IN_SPACE).columns
+    assert len(whole) - len(part) == 3 * (68 + 56)
+    assert {name for name in whole if name not in part} == {
+        *(f"{axis}_{k}" for axis in "XYZ" for k in range(68)),
+        *(f"eye_lmk_{axis}_{k}" for axis in "XYZ" for k in range(56)),
+    }
+    assert all(np.array_equal(part[name], whole[name]) for name in part)
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "1e300", "-1e7", "", "x"])
 def test_a_landmark_that_is_no_place_in_a_picture_is_refused(tmp_path, value):
     table = write_results(tmp_path / "clip.csv")
@@ -152,12 +164,12 @@ def test_warnings_and_a_clip_without_a_face_stand_at_the_top_of_the_page(tmp_pat
     table = extracted(tmp_path)
     without_a_face(table)
     describe(table, warnings=["models for <rendered> faces"])
-    write_page(table, tmp_path / "clip.html", fps=30.0)
+    write_page(read_result_table(table), tmp_path / "clip.html", fps=30.0)
     page = (tmp_path / "clip.html").read_text()
     assert "No face was found in this clip" in page
     assert "models for &lt;rendered&gt; faces" in page
     assert page.index("&lt;rendered&gt;") < page.index('class="tiles"')
-    assert "nan" not in page.split("</style>")[1].split("data:")[0].lower()
+    assert "nan" not in page.split("</style>")[1].partition("<script>")[0].lower()
 
 
 def test_a_name_is_never_markup(tmp_path):

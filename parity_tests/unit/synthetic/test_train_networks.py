@@ -7,18 +7,21 @@ import json
 import numpy as np
 import pytest
 
+from auparity.models import embedded
 from auparity.models.networks import shapes as shapes_of_networks
-from auparity.models.synthetic.networks import losses
+from auparity.models.networks.published import read_network
+from auparity.models.synthetic.networks import face_training, losses, point_training, star_maps
 from auparity.models.synthetic.networks.augment import expose, occlude
 from auparity.models.synthetic.networks.boxes import box_of, five_points
-from auparity.models.synthetic.networks.crops import crop_at, random_crop
+from auparity.models.synthetic.networks.crops import OWN_STAR_MARGIN, random_crop, square_crop, star_crop, turn_about
 from auparity.models.synthetic.networks.scenes import ScenePainter
 from auparity.models.synthetic.networks.trainer import Trainer, first_weights
 from auparity.models.synthetic.training import networks
 from auparity.models.synthetic.training.shape import MIRROR_68
 from auparity.models.synthetic.training.workspace import Workspace
-from auparity.reference.networks.crops import box_of_landmarks, square_of
+from auparity.reference.networks.crops import box_of_landmarks, square_of, star_crop_of
 from auparity.reference.networks.retinaface import decode, priors
+from auparity.reference.networks.star import centres_of_mass
 
 
 def face(centre=(160.0, 170.0), size=100.0):
@@ -52,7 +55,7 @@ def test_boxes_are_those_of_the_pipelines_rule():
 def test_a_crop_is_the_pipelines_to_a_pixel_of_the_picture():
     landmarks = face()
     image, box = dotted(landmarks), box_of(landmarks[None])[0]
-    ours, square = crop_at(image, landmarks, box, 112), square_of(box)
+    ours, square = square_crop(image, landmarks, box), square_of(box)
     theirs = square.cut(image, 112)
     # Theirs begins at a whole pixel: it may be shifted by one, which is 0.7 of a pixel of the crop.
     found = ours.points * square.size + [square.left, square.top]
@@ -60,25 +63,39 @@ def test_a_crop_is_the_pipelines_to_a_pixel_of_the_picture():
     assert np.corrcoef(ours.image.ravel().astype(float), theirs.ravel().astype(float))[0, 1] > 0.6
 
 
-@pytest.mark.parametrize("roll", [0.0, 25.0])
-def test_points_stay_on_what_they_mark(roll):
+def test_our_stars_crop_is_the_pipelines_to_a_pixel_of_the_picture():
     landmarks = face()
-    image = dotted(landmarks)
-    crop = crop_at(image, landmarks, box_of(landmarks[None])[0], 112, roll=roll)
-    for x, y in np.rint(crop.points * 112 - 0.5).astype(int):
+    image, box = dotted(landmarks), box_of(landmarks[None])[0]
+    ours, theirs = star_crop(image, landmarks, box), star_crop_of(box, OWN_STAR_MARGIN)
+    np.testing.assert_allclose(theirs.to_image(ours.points), landmarks, atol=1.0)  # theirs takes whole pixels
+    found = theirs.cut(image)
+    assert np.corrcoef(ours.image.ravel().astype(float), found.ravel().astype(float))[0, 1] > 0.6
+    assert (np.abs(ours.points) < 1).all()
+
+
+@pytest.mark.parametrize("roll", [0.0, 25.0])
+@pytest.mark.parametrize("cut", [square_crop, star_crop])
+def test_points_stay_on_what_they_mark(roll, cut):
+    landmarks = face()
+    image, turn = dotted(landmarks), turn_about(landmarks.mean(axis=0), roll)
+    crop = cut(image, landmarks, box_of(landmarks[None])[0], turn)
+    side = len(crop.image)
+    places = crop.points * side - 0.5 if cut is square_crop else ((crop.points + 1) * side - 1) / 2
+    for x, y in np.rint(places).astype(int):
         assert crop.image[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].max() > 120
 
 
-def test_mirrored_crops_have_mirrored_points():
+@pytest.mark.parametrize("cut", [square_crop, star_crop])
+def test_mirrored_crops_have_mirrored_points(cut):
     landmarks = face()
     image = dotted(landmarks)
     seen = set()
     for seed in range(12):
-        crop = random_crop(image, landmarks, landmarks, 112, MIRROR_68, np.random.default_rng(seed))
+        crop = random_crop(cut, image, landmarks, landmarks, MIRROR_68, np.random.default_rng(seed))
         right_of_left = crop.points[16, 0] - crop.points[0, 0]
         assert right_of_left > 0.2  # also in the mirror, where they have changed places
         seen.add(crop.image.tobytes())
-        assert crop.image.shape == (112, 112, 3)
+        assert crop.image.shape == ((112, 112, 3) if cut is square_crop else (256, 256, 3))
         assert crop.points.dtype == np.float32
     assert len(seen) == 12
 
@@ -98,7 +115,8 @@ def test_cameras_change_a_picture_and_keep_its_form():
 def painter(side=160):
     landmarks = np.stack([face(), face((150.0, 140.0), 140.0)])
     images = np.stack([dotted(each) for each in landmarks])
-    return ScenePainter(images, landmarks, np.full((2, 320, 320, 3), 90, np.uint8), side)
+    framed = np.full((1, side, side, 3), 200, np.uint8), face((0.5 * side, 0.5 * side), 0.2 * side)[None]
+    return ScenePainter(images, landmarks, np.full((2, 320, 320, 3), 90, np.uint8), side, framed)
 
 
 def test_scenes_have_their_faces_where_they_say():
@@ -118,6 +136,14 @@ def test_scenes_have_their_faces_where_they_say():
             # The eyes, the nose and the mouth are about where the face is, however it is rolled.
             assert (np.abs(points - (box[:2] + box[2:]) / 2) < 0.9 * size.max()).all()
     assert kinds == {0, 1, 2}
+
+
+def test_some_scenes_are_pictures_as_they_were_rendered():
+    paint, (own,) = painter(), box_of(face((80.0, 80.0), 32.0)[None])
+    scenes = [paint.paint(np.random.default_rng(seed)) for seed in range(60)]
+    there = [scene for scene in scenes if len(scene.boxes) == 1 and np.abs(scene.boxes[0] - own).max() < 1.5]
+    assert 15 < len(there) < 45  # 45 in 100, mirrored or not
+    assert all(scene.counted.all() for scene in there)
 
 
 def test_anchors_learn_what_the_network_decodes():
@@ -154,6 +180,44 @@ def test_losses_grow_with_the_error_and_are_least_where_there_is_none():
     assert float(losses.multibox((box, ignored, five), label, box, five)) == pytest.approx(float(right))
 
 
+def points_98():
+    """98 points that lie about as those of a face do: each edge a line of its own."""
+    rng = np.random.default_rng(4)
+    return np.cumsum(rng.uniform(-0.02, 0.02, (98, 2)), axis=0).clip(-0.9, 0.9).astype(np.float32)
+
+
+def test_maps_are_highest_at_the_points_and_along_the_edges():
+    points = points_98()
+    hills, walls = star_maps.target_maps(points[None])
+    assert (hills.shape, walls.shape) == ((1, 98, 64, 64), (1, 9, 64, 64))
+    x, y = centres_of_mass(hills)[0].T
+    np.testing.assert_allclose(np.stack([x, y], 1), points, atol=1e-3)  # hills are round, and none is cut by the border
+    places = np.rint((points + 1) * 63 / 2).astype(int)
+    for k, (rows, _) in enumerate(star_maps.EDGES_98):
+        assert (walls[0, k, places[rows, 1], places[rows, 0]] > 0.75).all()
+        assert walls[0, k].min() < 1e-3
+    layer = star_maps.edges_to_points()
+    on_one = layer["e2h_transform.weight"].sum(axis=(1, 2, 3))
+    assert on_one.tolist() == [1.0] * 96 + [0.0] * 2
+    assert (on_one + layer["e2h_transform.bias"] == 1).all()
+
+
+def test_the_loss_of_star_is_least_where_the_maps_are_right_and_has_a_gradient():
+    torch = pytest.importorskip("torch")
+    points = points_98()[None]
+    hills, _ = (torch.from_numpy(maps) for maps in star_maps.target_maps(points))
+    values = [
+        float(star_maps.star_loss(hills, torch.from_numpy(points) + shift)) for shift in (0.0, 0.005, 0.02, 0.2)
+    ]  # fmt: skip
+    assert values == sorted(values)
+    assert values[0] < 0.1 * values[-1]
+    flat = torch.ones_like(hills, requires_grad=True)  # no axis is longer than the other
+    star_maps.star_loss(flat, torch.from_numpy(points)).backward()
+    assert torch.isfinite(flat.grad).all()
+    assert flat.grad.abs().max() > 0
+    assert float(star_maps.map_loss(hills.clamp(1e-4, 1 - 1e-4), hills)) < float(star_maps.map_loss(1 - hills, hills))
+
+
 def test_a_training_in_pieces_gives_what_it_gives_in_one(tmp_path):
     torch = pytest.importorskip("torch")
     shapes = {
@@ -187,22 +251,51 @@ def test_the_command_trains_and_reports_and_resumes(tmp_path, monkeypatch):
 
     class Few(list):  # a set of two pictures
         images, landmarks = made._images, made._landmarks.astype(np.float32)
+        points_98 = np.concatenate([landmarks, landmarks[:, 17:47]], axis=1)
 
-    monkeypatch.setattr(networks, "photo_set", lambda *_: Few([0, 1]))
+    class FewFramed(list):
+        images, landmarks = made._images[:, :96, :96], made._landmarks.astype(np.float32)
+
+    monkeypatch.setattr(
+        networks, "photo_set", lambda *_, framing=None: Few([0, 1]) if framing is None else FewFramed([0, 1])
+    )
     monkeypatch.setattr(networks, "background_set", lambda *_: made._backgrounds)
-    monkeypatch.setattr(networks, "PFLD_TRAINING", (2, 2, 1e-3))
-    monkeypatch.setattr(networks, "RETINAFACE_TRAINING", (2, 1, 1e-3))
-    monkeypatch.setattr(networks, "SCENE", 96)
+    monkeypatch.setattr(point_training, "PFLD_TRAINING", (2, 2, 1e-3))
+    monkeypatch.setattr(point_training, "STAR_TRAINING", (2, 1, 1e-3))
+    monkeypatch.setattr(face_training, "RETINAFACE_TRAINING", (2, 1, 1e-3))
+    monkeypatch.setattr(face_training, "SCENE", 96)
     assert networks.main(["-o", str(tmp_path), "--threads", "1", "--seconds", "0"]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["pfld"]["steps"], report["pfld"]["of_steps"]) == (1, 2)
     assert networks.main(["-o", str(tmp_path), "--threads", "1"]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["pfld"]["steps"], report["retinaface"]["steps"]) == (2, 2)
+    assert [report[name]["steps"] for name in ("pfld", "retinaface", "star")] == [2, 2, 2]
     assert report["pfld"]["nme"] > 0
+    assert report["star"]["nme"] > 0
     assert 0 <= report["retinaface"]["recall"] <= 1
-    stored = Workspace(tmp_path).load("retinaface")
-    assert set(stored) == set(shapes_of_networks.retinaface("mobile0.25"))
+    found = {name: read_network(tmp_path / f"{name}.safetensors").network for name in networks.NETWORKS}
+    assert found["retinaface"].tensors.names == tuple(shapes_of_networks.retinaface("mobile0.25"))
+    assert found["star"].margin == OWN_STAR_MARGIN
+    weight = found["pfld"].tensors.by_name()["conv1.weight"]
+    assert (weight == weight.astype(np.float16)).all()
+
+
+def test_a_training_may_begin_with_the_embedded_weights(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    made = painter()
+
+    class Few(list):
+        images, landmarks = made._images, made._landmarks.astype(np.float32)
+
+    monkeypatch.setattr(networks, "photo_set", lambda *_: Few([0, 1]))
+    monkeypatch.setattr(networks, "background_set", lambda *_: made._backgrounds)
+    monkeypatch.setattr(point_training, "PFLD_TRAINING", (1, 2, 1e-9))
+    assert networks.main(["-o", str(tmp_path), "--threads", "1", "--networks", "pfld", "--embedded"]) == 0
+    ours, theirs = (
+        read_network(path).network.tensors.by_name()
+        for path in (tmp_path / "pfld.safetensors", embedded.network_path("pfld"))
+    )
+    np.testing.assert_allclose(ours["fc.weight"], theirs["fc.weight"], atol=1e-6)
 
 
 def test_overlaps_and_shares():

@@ -1,0 +1,1 @@
+"""A bundle on real footage, compared with what OpenFace recorded on the same pictures."""
