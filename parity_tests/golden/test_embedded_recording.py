@@ -22,7 +22,7 @@ from auparity.parity_tests.fidelity.recordings import require_shared
 pytestmark = pytest.mark.golden
 
 #: The last commit that had the bundle, and its content hash.
-COMMIT = "f5dafae0e80bd4858e771f558f4153ea47061155"
+COMMIT = "d7a84e6d64662986f4956b54ede4072b6aa7b517"
 HASH = "8126e4734430b0c7af84577c812a8e2b656e81644323ff5bbad9d69780d53511"
 CAMERA = ("--fx", "425.459", "--fy", "425.459", "--cx", "160", "--cy", "120")
 #: Largest and mean difference of columns: the C++ program prints landmarks to 0.1 px or mm, so that a difference of

@@ -42,13 +42,14 @@ def out(tmp_path):
     return tmp_path / "out"
 
 
-def run(path, out, pipeline=None, stop=lambda: False, **settings):
-    """In one thread, where tests press keys while a frame is measured and count the rows."""
-    overlap = pipeline is None or pipeline.before_frame is None
+def run(path, out, pipeline=None, stop=None, **settings):
+    """In one thread where tests stop the clip or press keys while a frame is measured, and count the rows."""
+    overlap = stop is None and (pipeline is None or pipeline.before_frame is None)
     with open_clip(path) as source:
         return extract_clip(
-            pipeline or FakePipeline(), source, ExtractionSettings(out, **settings), stop=stop, overlap=overlap
-        )
+            pipeline or FakePipeline(), source, ExtractionSettings(out, **settings), stop=stop or (lambda: False),
+            overlap=overlap,
+        )  # fmt: skip
 
 
 def rows(path) -> list[dict[str, str]]:

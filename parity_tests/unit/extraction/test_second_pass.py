@@ -111,7 +111,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_whose_it_is(place, tmp_path, pipelin
             signal.raise_signal(signal.SIGINT)
 
     with StopSwitch() as stop:
-        outcome = measure(pipeline, place, tmp_path, stop=stop, observer=press)
+        outcome = measure(pipeline, place, tmp_path, stop=stop, observer=press, overlap=False)  # no frames ahead
     assert outcome.status == "interrupted"
     assert "interrupted after 4 of 7 frames" in outcome.message
     assert f"INCOMPLETE ({who_stays(place)} of the people so far)" in outcome.message

@@ -22,6 +22,7 @@ REGISTERED = "enabled\ninterpreter /usr/libexec/qemu\nflags: PF\noffset 0\n"
 def able(tmp_path, monkeypatch):
     """What `missing` finds on a machine where nothing is."""
     monkeypatch.setattr(arm64_root.sys, "platform", "linux")
+    monkeypatch.setattr(arm64_root.util, "find_spec", lambda name: name)  # environments that uv makes have no pip
     binfmt = tmp_path / "qemu-aarch64"
     binfmt.write_text(REGISTERED)
     return {"binfmt": binfmt, "which": lambda name: f"/usr/bin/{name}", "machine": "x86_64", "user": 0}
