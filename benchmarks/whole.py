@@ -9,12 +9,12 @@ work on the machine only ever makes a run longer. Caches are warm, because a run
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,27 @@ class Run:
     peak_mib: float | None
 
 
+#: A small process that starts the one to be measured and writes what it needed. On Linux the peak memory of a process
+#: begins with the size of the one that started it, which holds the frames of a whole clip here.
+LAUNCHER = """
+import json, os, subprocess, sys, time
+found, start = {"cpu_s": None, "peak": None}, time.perf_counter()
+try:
+    process = subprocess.Popen(sys.argv[2:])
+    if hasattr(os, "wait4"):
+        _, status, used = os.wait4(process.pid, 0)
+        found.update(status=os.waitstatus_to_exitcode(status))
+        found.update(cpu_s=used.ru_utime + used.ru_stime, peak=used.ru_maxrss)
+    else:
+        found.update(status=process.wait())
+except OSError as error:
+    found.update(error=error.strerror or str(error))
+found.update(wall_s=time.perf_counter() - start)
+with open(sys.argv[1], "w", encoding="utf-8") as file:
+    json.dump(found, file)
+"""
+
+
 def timed(command: list[str], folder: Path) -> Run:
     """Run a command; its output goes to a file in `folder`.
 
@@ -50,26 +71,26 @@ def timed(command: list[str], folder: Path) -> Run:
     ------
     AuparityError : it cannot be started, or ends with another status than 0; the message has its last line.
     """
-    log = folder / "log.txt"
+    log, figures = folder / "log.txt", folder / "figures.json"
+    figures.unlink(missing_ok=True)
+    launched = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(figures), *command]
     with log.open("wb") as output:
-        start = time.perf_counter()
-        try:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder)
-        except OSError as error:
-            raise AuparityError(f"{command[0]}: cannot be started ({error.strerror or error}).") from error
-        cpu_s = peak_mib = None
-        if hasattr(os, "wait4"):
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            cpu_s = used.ru_utime + used.ru_stime
-            peak_mib = used.ru_maxrss / (MIB if sys.platform == "darwin" else MIB / 1024)
-        else:
-            process.wait()
-        wall_s = time.perf_counter() - start
-    if process.returncode:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it printed nothing"]
-        raise AuparityError(f"{command[0]}: ended with status {process.returncode}: {lines[-1]}")
-    return Run(wall_s, cpu_s, peak_mib)
+        subprocess.run(launched, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, check=False)
+    try:
+        found = json.loads(figures.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise AuparityError(f"{command[0]}: what started it ended: {_last_line(log)}") from error
+    if problem := found.get("error"):
+        raise AuparityError(f"{command[0]}: cannot be started ({problem}).")
+    if found["status"]:
+        raise AuparityError(f"{command[0]}: ended with status {found['status']}: {_last_line(log)}")
+    peak = found["peak"]  # bytes there, KiB elsewhere
+    return Run(found["wall_s"], found["cpu_s"], peak and peak / (MIB if sys.platform == "darwin" else MIB / 1024))
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing"
 
 
 def our_command(options: list[str]) -> Command:

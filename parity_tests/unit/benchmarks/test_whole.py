@@ -41,6 +41,13 @@ def test_cpu_time_and_memory_are_those_of_the_process(tmp_path):
     assert run.peak_mib > 100
 
 
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="this system does not say what a process used")
+def test_memory_of_the_program_that_measures_does_not_count(tmp_path):
+    held = np.ones(200 * 2**20, np.uint8)  # as it holds the frames of a clip
+    assert timed([sys.executable, "-c", "pass"], tmp_path).peak_mib < 100
+    assert held[-1] == 1
+
+
 def test_a_program_that_fails_is_an_error_with_its_last_line(tmp_path):
     with pytest.raises(AuparityError, match="status 3: no models"):
         timed([sys.executable, "-c", "import sys; print('first'); print('no models'); sys.exit(3)"], tmp_path)
