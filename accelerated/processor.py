@@ -14,9 +14,11 @@ import numpy.typing as npt
 
 from auparity.accelerated.choices import Choice, coarsest, stages_of
 from auparity.accelerated.one_thread import OneThreadFacesSession, OneThreadSession, find_libraries, one_blas_thread
+from auparity.accelerated.parallel.side_by_side import Threads
 from auparity.accelerated.registry import STAGES
 from auparity.errors import ContractError
 from auparity.reference.clip_options import ClipOptions, FacesOptions
+from auparity.reference.clm import ClmLandmarker
 from auparity.reference.head_pose import Camera
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.options import PipelineOptions
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from auparity.models.bundle import Bundle
 
 Array = npt.NDArray[Any]
+
+#: The stages of a fit; where all of them are kernels that release the interpreter lock, fits are done in threads.
+STAGES_OF_A_FIT = ("pdm", "patch_experts", "fitting", "fit_shape", "validation")
+RELEASES_THE_LOCK = "numba"
 
 
 class ProcessorPipeline(StartsVideo):
@@ -51,6 +57,10 @@ class ProcessorPipeline(StartsVideo):
         find_libraries()  # before, for what the models are packed with, and after, for what the stages have loaded
         with one_blas_thread():
             self.staged = StagedPipeline(bundle, stages_of(self.choices), FLOAT32, options)
+        landmarker = self.staged.landmarker
+        kernels = all(self.choices[stage].name.split("-")[0] == RELEASES_THE_LOCK for stage in STAGES_OF_A_FIT)
+        if kernels and isinstance(landmarker, ClmLandmarker):
+            landmarker.detector.side_by_side = Threads()
         find_libraries()
         self.variants = {stage: choice.name for stage, choice in self.choices.items()}
         self.precision = coarsest(self.choices)

@@ -1,14 +1,15 @@
 """Constrained local models (CLNF, CE-CLM) as a `Landmarker`: hypotheses where a face is new, one fit where it is known.
 
 OpenFace's landmark detection (Baltrusaitis, Zadeh, Lim, Morency, FG 2018; spec 50.6 to 50.10) behind the interface that
-every kind of landmark model has. Faces are fitted one after the other: the compiled fits take a face at a time too, so
-a batch of them would gain nothing on a processor, while the first hypothesis that convinces ends a search.
+every kind of landmark model has. Each face is fitted by itself: the compiled fits take a face at a time too, so a batch
+of them would gain nothing on a processor. Fits that do not depend on each other may be done side by side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -109,13 +110,12 @@ class ClmLandmarker:
 
     def follow(self, images: Images, image_index: Indices, states: Sequence[FaceState]) -> FaceStates:
         """Fit from where the faces were: in small windows after a success, in large ones after a failure (50.10)."""
-        parameters = self.detector.parameters
-        found = []
+        parameters, tasks = self.detector.parameters, []
         for index, state in zip(image_index, states, strict=True):
             windows = parameters.track_windows if state.detection_success else parameters.init_windows
             gray = images.derived(self.to_gray, int(index))
-            found.append(self.detector.detect(gray, own_state(state), windows))
-        return FaceStates(found)
+            tasks.append(partial(self.detector.detect, gray, own_state(state), windows))
+        return FaceStates(self.detector.side_by_side(tasks))
 
 
 def own_state(state: FaceState) -> ClmState:

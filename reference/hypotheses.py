@@ -8,7 +8,9 @@ that scores above its view's cut-off is finished at once, otherwise the three be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -84,13 +86,43 @@ def _best_of_all(
     detector: LandmarkDetector, gray: Array, box: Array, state: ClmState, rotations: tuple[tuple[float, ...], ...]
 ) -> tuple[bool, ClmState]:
     """Every rotation fitted in full; the largest model likelihood wins, the first among equals."""
-    best: ClmState | None = None
-    for rotation in rotations:
-        state = detector.detect(gray, start_state(detector, box, rotation, state), detector.parameters.init_windows)
-        if best is None or state.likelihood > best.likelihood:
-            best = state
-    assert best is not None
+    starts = [start_state(detector, box, rotation, state) for rotation in rotations]
+    best = _likeliest(_fits(detector, gray, starts, state, detector.parameters.init_windows))
     return best.detection_success, best
+
+
+def _likeliest(states: Sequence[ClmState]) -> ClmState:
+    """The state of the largest model likelihood, the first among equals; likelihoods that are not numbers never win."""
+    best = states[0]
+    for state in states[1:]:
+        if state.likelihood > best.likelihood:
+            best = state
+    return best
+
+
+#: Stands for a likelihood that a fit may leave as it was.
+_OF_BEFORE = float("nan")
+
+
+def _fits(
+    detector: LandmarkDetector, gray: Array, starts: Sequence[ClmState], before: ClmState, windows: tuple[int, ...],
+    **options: bool,
+) -> list[ClmState]:  # fmt: skip
+    """A fit from each start, in order.
+
+    The C++ program does one after the other in one state, and a fit of a very small face computes no likelihoods: then
+    those of the fit before stay, for the first one those of `before`. Nothing else reaches the next fit, so they may be
+    done side by side.
+    """
+    unknown = [replace(start, likelihood=_OF_BEFORE) for start in starts]
+    fits = detector.side_by_side([partial(detector.detect, gray, start, windows, **options) for start in unknown])
+    states = []
+    for state in fits:
+        if state.likelihood is _OF_BEFORE:
+            state = replace(state, likelihood=before.likelihood, landmark_likelihoods=before.landmark_likelihoods)
+        states.append(state)
+        before = state
+    return states
 
 
 def _early_terminated(
@@ -105,25 +137,26 @@ def _early_terminated(
     windows = detector.parameters.init_windows
     coarse, rest = (windows[0], *(0 for _ in windows[1:])), (0, *windows[1:])
     scored: list[_Scored] = []
-    for rotation in rotations:
-        state = detector.detect(
-            gray, start_state(detector, box, rotation, state), coarse, refine_parts=False, validate=False
-        )
-        score = state.likelihood * early.weights[state.view] + early.biases[state.view]
-        if score > early.cutoffs[state.view]:
-            state = detector.detect(gray, state, rest)
-            return state.detection_success, state
-        scored.append(_Scored(score, state.params_global, state.params_local))
+    for some in _rounds(rotations, detector.side_by_side.at_once):
+        starts = [start_state(detector, box, rotation, state) for rotation in some]
+        fits = _fits(detector, gray, starts, state, coarse, refine_parts=False, validate=False)
+        for state in fits:
+            score = state.likelihood * early.weights[state.view] + early.biases[state.view]
+            if score > early.cutoffs[state.view]:
+                state = detector.detect(gray, state, rest)
+                return state.detection_success, state
+            scored.append(_Scored(score, state.params_global, state.params_local))
     # Quirk 1: recorded shapes share memory with the live one, which the next hypothesis sets to zero; only the
     # last keeps what it fitted.
     scored = [replace(s, params_local=np.zeros_like(s.params_local)) for s in scored[:-1]] + scored[-1:]
     scored.sort(key=lambda s: s.score, reverse=True)
-    best: ClmState | None = None
-    for candidate in scored[:FINALISTS]:
-        start = replace(state, params_global=candidate.params_global, params_local=candidate.params_local)
-        state = detector.detect(gray, start, rest)
-        if best is None or state.likelihood > best.likelihood:
-            best = state
-    assert best is not None
+    starts = [replace(state, params_global=s.params_global, params_local=s.params_local) for s in scored[:FINALISTS]]
+    finished = _fits(detector, gray, starts, state, rest)
     # Quirks 2 and 3: the returned flag and the confidence are those of the last candidate, not of the best.
-    return state.detection_success, replace(best, confidence=state.confidence)
+    last = finished[-1]
+    return last.detection_success, replace(_likeliest(finished), confidence=last.confidence)
+
+
+def _rounds(rotations: tuple[tuple[float, ...], ...], at_once: int) -> list[tuple[tuple[float, ...], ...]]:
+    """The first rotation alone, since it mostly convinces, and then as many as are fitted at the same time."""
+    return [rotations[:1], *(rotations[k : k + at_once] for k in range(1, len(rotations), at_once))]

@@ -20,6 +20,7 @@ from auparity.reference.fit_shape import ShapeFitter
 from auparity.reference.fitting import INITIAL_LIKELIHOOD, Fit, FittingParameters, FittingStage
 from auparity.reference.numerics import FLOAT32, Numerics
 from auparity.reference.pdm import ShapeStage
+from auparity.reference.side_by_side import ONE_AFTER_THE_OTHER, SideBySide
 from auparity.reference.stages import Stages, reference_stages
 from auparity.reference.validation import VALIDATION_BOUNDARY
 from auparity.short_repr import short_repr
@@ -157,6 +158,8 @@ class LandmarkDetector:
         self.validator = stages.validation(model.validator)
         self.part_models: tuple[PartModel, ...] = model.parts
         self.parts = tuple(FittedModel.build(part.model, stages) for part in model.parts)
+        #: How fits that do not depend on each other are done.
+        self.side_by_side: SideBySide = ONE_AFTER_THE_OTHER
 
     def initial_state(self) -> ClmState:
         """The state of a model that has seen nothing: scale 1, everything else 0 (spec 00)."""

@@ -17,6 +17,7 @@ from multiprocessing.sharedctypes import RawArray
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from auparity.accelerated.parallel.shared_object import SharedObject
+from auparity.accelerated.parallel.side_by_side import in_one_thread
 from auparity.accelerated.pipeline import Pipeline
 from auparity.child_processes import follow_parent
 from auparity.errors import AuparityError, AuparityWarning
@@ -106,6 +107,7 @@ class Answer(NamedTuple):
 def serve(line: connection.Connection, recipe: Recipe, board: Board, number: int) -> None:
     """The main function of a worker process: tasks come and answers go through `line`."""
     follow_parent()
+    in_one_thread()  # workers are the parallelism
     warnings.simplefilter("ignore", AuparityWarning)  # the parent has shown them
     try:
         pipeline, memory = recipe.build()

@@ -15,6 +15,7 @@ from auparity.reference.clm import ClmLandmarker
 from auparity.reference.face_states import FaceState
 from auparity.reference.images import Images
 from auparity.reference.landmarker import Landmarker
+from auparity.reference.side_by_side import ONE_AFTER_THE_OTHER
 
 MODEL = factories.make_bundle(0, m=6).face
 IMAGES = Images([np.full((90, 100, 3), level, np.uint8) for level in (10, 200)])
@@ -33,6 +34,7 @@ def landmarker():
 
     made.detector = SimpleNamespace(
         detect=detect, main=real.main, numerics=real.numerics, parameters=real.parameters, early_termination=None,
+        side_by_side=ONE_AFTER_THE_OTHER,
         initial_state=real.initial_state, calls=calls,
     )  # fmt: skip
     return made
@@ -63,10 +65,15 @@ def test_what_a_search_does_not_compute_is_that_of_the_same_face_before(landmark
 
 
 def test_without_a_state_before_it_is_that_of_the_face_before_in_the_picture(landmarker):
-    fresh = landmarker.initial().likelihood
-    landmarker.detector.detect = lambda gray, state, windows, **_: replace(state, likelihood=state.likelihood + 1)
+    likelihoods = iter([0.5, None])  # the second fit computes none
+
+    def detect(gray, state, windows, **_):
+        likelihood = next(likelihoods)
+        return state if likelihood is None else replace(state, likelihood=likelihood)
+
+    landmarker.detector.detect = detect
     found = landmarker.start(IMAGES, [0, 0], BOXES, multi_view=False)
-    assert [face.likelihood for face in found] == [fresh + 1, fresh + 2]
+    assert [face.likelihood for face in found] == [0.5, 0.5]
 
 
 def test_a_face_is_followed_from_where_it_was_in_small_windows_after_a_success_and_in_large_ones_else(landmarker):

@@ -11,10 +11,12 @@ import pytest
 from auparity.errors import ContractError
 from auparity.models.types import EarlyTermination
 from auparity.parity_tests.unit.helpers import factories
+from auparity.reference import hypotheses
 from auparity.reference.face_states import PartState
-from auparity.reference.hypotheses import MULTI_VIEW, detect_in_box
+from auparity.reference.hypotheses import MULTI_VIEW, detect_in_box, start_state
 from auparity.reference.landmarks import DetectorParameters, LandmarkDetector
 from auparity.reference.numerics import FLOAT32
+from auparity.reference.side_by_side import ONE_AFTER_THE_OTHER, OneAfterTheOther
 
 REAL = LandmarkDetector(factories.make_bundle(0, m=6).face)
 BOX = np.array([20, 30, 60, 80], np.float32)
@@ -28,6 +30,7 @@ class Scripted:
     def __init__(self, answers, early=None):
         self.parameters, self.main, self.numerics = DetectorParameters(), REAL.main, FLOAT32
         self.early_termination, self.calls, self.answers = early, [], list(answers)
+        self.side_by_side = ONE_AFTER_THE_OTHER
 
     def detect(self, gray, state, windows, *, refine_parts=None, validate=None):
         success, likelihood, *view = self.answers[len(self.calls)]
@@ -235,3 +238,55 @@ def test_a_single_orientation_is_the_frontal_one():
     assert len(detector.calls) == 1
     assert not detector.calls[0].start.params_global[1:4].any()
     assert set(stamp(state).values()) == {1}
+
+
+class Backwards(OneAfterTheOther):
+    """Does the last task first, three at a time: nothing may depend on the order."""
+
+    at_once = 3
+
+    def __call__(self, tasks):
+        return [task() for task in reversed(tasks)][::-1]
+
+
+def test_likelihoods_that_a_fit_does_not_compute_are_those_of_the_fit_before_also_side_by_side():
+    def run(side_by_side):
+        answers = {-0.5236: 0.4, 0.96: 0.7, -0.96: None, 0.0: None, 0.5236: None}
+
+        def detect(gray, state, windows, **options):
+            likelihood = answers.get(round(float(state.params_global[2]), 4), 0.1)
+            fitted = replace(state, detection_success=True, landmarks=state.landmarks + 1)
+            if likelihood is None:
+                return fitted
+            return replace(fitted, likelihood=likelihood, landmark_likelihoods=np.full(68, likelihood))
+
+        detector = Scripted([])
+        detector.detect, detector.side_by_side = detect, side_by_side
+        states = hypotheses._fits(
+            detector, GRAY, [start_state(detector, BOX, r, REAL.initial_state()) for r in MULTI_VIEW[:5]],
+            replace(REAL.initial_state(), likelihood=-3.0, landmark_likelihoods=np.full(68, -3.0)), (11, 9, 7, 5),
+        )  # fmt: skip
+        return [(state.likelihood, float(state.landmark_likelihoods[0])) for state in states]
+
+    expected = [(-3.0, -3.0), (0.4, 0.4), (0.4, 0.4), (0.4, 0.4), (0.7, 0.7)]
+    assert run(ONE_AFTER_THE_OTHER) == expected
+    assert run(Backwards()) == expected
+
+
+@pytest.mark.parametrize("convinced", [0, 1, 5, 10, None])
+def test_coarse_fits_side_by_side_find_what_they_find_one_after_the_other(convinced):
+    def run(side_by_side):
+        def detect(gray, state, windows, **options):
+            turn = next(k for k, r in enumerate(MULTI_VIEW) if np.allclose(state.params_global[1:4], r, atol=1e-6))
+            likelihood = 2.0 if turn == convinced else 0.1 * (turn % 4)
+            success = windows[0] == 0
+            landmarks = np.full((68, 2), turn, np.float32)
+            fitted = replace(state, likelihood=likelihood, landmarks=landmarks)
+            return replace(fitted, detection_success=success, confidence=turn)
+
+        detector = Scripted([], early(cutoffs=1.0))
+        detector.detect, detector.side_by_side = detect, side_by_side
+        returned, state = detector.run()
+        return returned, state.likelihood, state.confidence, state.landmarks.tolist(), state.params_global.tolist()
+
+    assert run(Backwards()) == run(ONE_AFTER_THE_OTHER)

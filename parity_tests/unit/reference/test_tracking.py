@@ -13,6 +13,7 @@ from auparity.reference.detection import Detections
 from auparity.reference.face_choice import FaceChoice
 from auparity.reference.landmarks import DetectorParameters, LandmarkDetector
 from auparity.reference.numerics import FLOAT32
+from auparity.reference.side_by_side import ONE_AFTER_THE_OTHER
 from auparity.reference.tracking import VideoTracker
 
 BOX = np.array([20, 20, 60, 60], np.float32)
@@ -26,7 +27,7 @@ class Told:
     def __init__(self, script, parameters, early=None):
         real = LandmarkDetector(MODEL)
         self.parameters, self.main, self.numerics = parameters, real.main, FLOAT32
-        self.early_termination = early
+        self.early_termination, self.side_by_side = early, ONE_AFTER_THE_OTHER
         self.initial_state = real.initial_state
         self.script, self.calls = iter(script), []
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from auparity.accelerated.hardware import THREAD_VARIABLES, hardware_id
 from auparity.accelerated.one_thread import find_libraries, one_blas_thread
+from auparity.accelerated.parallel.side_by_side import in_one_thread
 from auparity.accelerated.pipeline import Pipeline, on_gpu
 from auparity.errors import AuparityError, AuparityWarning
 from auparity.extraction.jobs import Job, run_job
@@ -140,6 +141,7 @@ def limit_threads() -> None:
 
     os.environ.update(dict.fromkeys((*THREAD_VARIABLES, "NUMBA_NUM_THREADS"), "1"))  # read when they are loaded
     cv2.setNumThreads(1)
+    in_one_thread()
 
 
 def actor_class(ray: Any) -> Any:
