@@ -12,13 +12,16 @@ BASE_BYTES = 1 << 30
 #: And bytes for every declared pixel: several pictures at once (references, threads) and their conversions.
 BYTES_PER_PIXEL = 64
 
+#: Where Linux says how much is mapped; a root without /proc (chroot, some containers) has none.
+STATM = Path("/proc/self/statm")
+
 _enabled = False
 
 
 def enable() -> None:
     """Switch the limit on; only for processes that do nothing but decode."""
     global _enabled
-    _enabled = sys.platform == "linux"  # elsewhere the limit is not enforced, or the mapped size unknown
+    _enabled = sys.platform == "linux" and STATM.is_file()  # else it is not enforced, or the mapped size unknown
 
 
 @contextmanager
@@ -30,7 +33,7 @@ def memory_for(pixels: int) -> Iterator[None]:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    mapped = int(STATM.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     limit = mapped + BASE_BYTES + BYTES_PER_PIXEL * pixels
     inherited = [bound for bound in (soft, hard) if bound != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_AS, (min([limit, *inherited]), hard))

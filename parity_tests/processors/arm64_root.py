@@ -1,7 +1,8 @@
 """A small Debian of AArch64 with the packages that auparity needs, and programs run in it under emulation.
 
 The recipe: Debian's debootstrap makes the root, with Python; wheels for manylinux of AArch64, of the versions that are
-installed here, are unpacked into it; chroot runs programs there, and the kernel gives each to qemu-user (binfmt_misc).
+installed here, are unpacked into it; chroot runs programs there, with a /proc that nobody else sees, and the kernel
+gives each to qemu-user (binfmt_misc).
 It needs root's rights and Debian's packages, and changes nothing outside its folder.
 """
 
@@ -39,6 +40,8 @@ SOURCES = (
 CHECKOUT = Path(__file__).resolve().parents[2]
 #: Folders within them that no work needs.
 NOT_RUN = ("unit", "golden", "fuzz")
+#: What runs in a mount namespace of its own: the folder of the root, and the command in it.
+ENTER = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
 PACKAGES, CODE = Path("opt/packages"), Path("opt/auparity")
 MARK = Path("etc/auparity-root.json")
 ENVIRONMENT = {
@@ -63,7 +66,10 @@ def missing(
     if machine.lower() not in ("x86_64", "amd64"):
         return [f"this processor is {machine}; the comparison is of AArch64 with x86-64"]
     whys = [] if user == 0 else ["chroot and debootstrap need root's rights: run it as root"]
-    needed = {"debootstrap": "debootstrap", "chroot": "coreutils", "qemu-aarch64-static": "qemu-user-static"}
+    needed = {
+        "debootstrap": "debootstrap", "chroot": "coreutils", "unshare": "util-linux",
+        "qemu-aarch64-static": "qemu-user-static",
+    }  # fmt: skip
     absent = [package for program, package in needed.items() if which(program) is None]
     if absent:
         whys.append(f"Debian's packages are missing: apt-get install {' '.join(absent)} binfmt-support")
@@ -175,7 +181,8 @@ class Root:
         """Run a program in the root; its exit status."""
         nicely = ["nice", "-n", str(niceness)] if niceness else []
         there = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in ENVIRONMENT.items())]
-        return subprocess.run([*nicely, "chroot", str(self.folder), *there, *command], check=False).returncode
+        enter = ["unshare", "--mount", "sh", "-c", ENTER, str(self.folder)]
+        return subprocess.run([*nicely, *enter, *there, *command], check=False).returncode
 
 
 def _mounted() -> list[str]:
