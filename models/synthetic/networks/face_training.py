@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,17 @@ from auparity.models.synthetic.networks.scenes import ScenePainter
 from auparity.models.synthetic.networks.trainer import Trainer, first_weights
 from auparity.models.synthetic.training.samples import PhotoSet
 from auparity.models.synthetic.training.workspace import Workspace
-from auparity.reference.networks.retinaface import RetinaFaceGraph, centred, decode, priors, raw_faces, select
+from auparity.reference.networks.retinaface import (
+    LEVELS,
+    Found,
+    RetinaFaceGraph,
+    Selection,
+    centred,
+    decode,
+    priors,
+    raw_faces,
+    select,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +40,10 @@ Array = npt.NDArray[Any]
 RETINAFACE_TRAINING = (11000, 12, 2e-3)
 SCENE = 320  #: px
 FIXED_SEED = 9
+#: Boxes on no face that 100 validation pictures may have at the score from which a box counts.
+WRONG_PER_100 = 1.0
+#: Boxes below this score are not looked at when that is decided.
+LOWEST = 0.3
 
 
 def train_retinaface(
@@ -79,35 +94,72 @@ def train_retinaface(
     return trainer
 
 
-def retinaface_figures(weights: dict[str, Array], photos: PhotoSet, empty: Array) -> dict[str, float]:
-    """Recall of whole faces at the default threshold, and wrong boxes for 100 pictures.
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The boxes that a network draws in pictures whose faces are known, by their scores.
 
     A box is right from an intersection over union of 0.5 with the box of the true landmarks.
     """
+
+    right: Array  #: (faces,) of whole faces, the best right box; 0 without one
+    wrong: Array  #: (K,) of boxes on no face
+    pictures: int
+
+    def figures(self, threshold: float = Selection.shown) -> dict[str, float]:
+        """Recall of whole faces, and wrong boxes for 100 pictures, at a score."""
+        wrong = 100 * float(np.count_nonzero(self.wrong >= threshold)) / self.pictures
+        return {"recall": float((self.right >= threshold).mean()), "wrong_boxes_per_100": wrong}
+
+    def threshold(self, wrong_per_100: float = WRONG_PER_100) -> float:
+        """The score from which so many boxes of 100 pictures are wrong at most."""
+        allowed = int(wrong_per_100 * self.pictures / 100)
+        scores = np.sort(self.wrong)[::-1]
+        return float(np.nextafter(scores[allowed], 1)) if allowed < len(scores) else LOWEST
+
+
+def judge(weights: Mapping[str, Array], sets: Sequence[PhotoSet], empty: Array) -> Judged:
+    """Look at rendered pictures of one face each, and at pictures without one (K, H, W, 3)."""
     import torch
 
     from auparity.accelerated.torch.network_layers import TorchLayers
 
-    graph = RetinaFaceGraph(TorchLayers.of_arrays(weights, torch.device("cpu")), "mobile0.25")
+    graph = RetinaFaceGraph(TorchLayers.of_arrays(dict(weights), torch.device("cpu")), "mobile0.25")
 
-    def boxes_in(image: Array) -> Array:
+    def faces_in(image: Array) -> Found:
         with torch.inference_mode():
             levels = graph(torch.from_numpy(centred(image[None])))
         raw = raw_faces([(boxes.numpy(), classes.numpy(), points.numpy()) for boxes, classes, points in levels])
         size = image.shape[0], image.shape[1]
         corners, points = decode(raw.boxes[0], raw.points[0], priors(*size), size)
-        return np.asarray(select(corners, raw.faces[0], points).boxes)
+        return select(corners, raw.faces[0], points, Selection(shown=LOWEST))
 
-    whole = found = wrong = 0
-    for k in range(len(photos)):
-        image = np.asarray(photos.images[k])
-        (box,) = box_of(np.asarray(photos.landmarks[k], np.float64)[None])
-        boxes = boxes_in(image)
-        right = losses.overlaps(boxes, box) >= 0.5 if len(boxes) else np.zeros(0, bool)
-        limit = np.array([image.shape[1], image.shape[0]] * 2)
-        if losses.shown(box, limit) >= 0.85:
-            whole += 1
-            found += bool(right.any())
-        wrong += int((~right).sum())
-    wrong += sum(len(boxes_in(np.asarray(image))) for image in empty)
-    return {"recall": found / max(whole, 1), "wrong_boxes_per_100": 100 * wrong / (len(photos) + len(empty))}
+    right: list[float] = []
+    wrong: list[float] = []
+    for photos in sets:
+        for k in range(len(photos)):
+            image = np.asarray(photos.images[k])
+            (box,) = box_of(np.asarray(photos.landmarks[k], np.float64)[None])
+            found = faces_in(image)
+            meets = losses.overlaps(found.boxes, box) >= 0.5 if len(found.boxes) else np.zeros(0, bool)
+            limit = np.array([image.shape[1], image.shape[0]] * 2)
+            if losses.shown(box, limit) >= 0.85:
+                right.append(float(found.scores[meets].max(initial=0.0)))
+            wrong += found.scores[~meets].tolist()
+    for image in empty:
+        wrong += faces_in(np.asarray(image)).scores.tolist()
+    return Judged(np.array(right), np.array(wrong), sum(map(len, sets)) + len(empty))
+
+
+def calibrated(weights: Mapping[str, Array], threshold: float) -> dict[str, Array]:
+    """The same network with scores such that what had `threshold` has the score from which a box counts.
+
+    The biases of the class heads move by the difference of the two in logits (spec 95.1: background and face of two
+    anchors in turn), as the embedded MTCNN's biases are set for thresholds that are fixed.
+    """
+    moved = math.log(threshold / (1 - threshold)) - math.log(Selection.shown / (1 - Selection.shown))
+    changed = dict(weights)
+    for name in (f"ClassHead.{level}.conv1x1.bias" for level in range(len(LEVELS))):
+        bias = np.array(weights[name])
+        bias[1::2] -= np.float32(moved)
+        changed[name] = bias
+    return changed

@@ -23,7 +23,7 @@ from auparity.models import embedded
 from auparity.models.formats.safetensors_file import write_safetensors
 from auparity.models.networks.published import MARGIN, read_network
 from auparity.models.synthetic.networks.crops import OWN_STAR_MARGIN
-from auparity.models.synthetic.networks.face_training import retinaface_figures, train_retinaface
+from auparity.models.synthetic.networks.face_training import calibrated, judge, train_retinaface
 from auparity.models.synthetic.networks.point_training import point_errors, train_pfld, train_star
 from auparity.models.synthetic.training.run import (
     BACKGROUND_SEEDS,
@@ -34,7 +34,7 @@ from auparity.models.synthetic.training.run import (
     VALIDATION_BACKGROUNDS,
     VALIDATION_PHOTOGRAPHS,
 )
-from auparity.models.synthetic.training.samples import Framing, background_set, photo_set
+from auparity.models.synthetic.training.samples import Framing, PhotoSet, background_set, photo_set
 from auparity.models.synthetic.training.torch_extra import require_torch
 from auparity.models.synthetic.training.workspace import Workspace
 
@@ -44,7 +44,7 @@ Array = npt.NDArray[Any]
 BACKGROUNDS = 5000
 #: Pictures of the whole range of sizes and turns that RetinaFace is for, shown to it as they were rendered: a small
 #: face that a camera saw is not a large one made smaller.
-FRAMED, FRAMED_SEEDS, FRAMING = 6000, 300_000, Framing((14.0, 230.0), yaw=65.0, roll=50.0)
+FRAMED, UNSEEN_FRAMED, FRAMED_SEEDS, FRAMING = 6000, 300, 300_000, Framing((14.0, 230.0), yaw=65.0, roll=50.0)
 NETWORKS = ("pfld", "retinaface", "star")
 
 
@@ -91,7 +91,10 @@ def _train(workspace: Workspace, networks: list[str], seconds: float, *, embedde
             framed = photo_set(workspace, "photos_framed", FRAMED, TRAINING + FRAMED_SEEDS, framing=FRAMING)
             trainer = train_retinaface(workspace, photos, framed, backgrounds, seconds, first)
             weights = rounded(trainer.result())
-            figures = retinaface_figures(weights, unseen, empty)
+            judged = judge(weights, [unseen, unseen_framed(workspace)], empty)
+            threshold = judged.threshold()
+            weights = calibrated(weights, threshold)
+            figures = {**judged.figures(threshold), "calibrated_from": threshold}
         else:
             trainer = (train_pfld if name == "pfld" else train_star)(workspace, photos, seconds, first)
             weights = rounded(trainer.result())
@@ -102,6 +105,11 @@ def _train(workspace: Workspace, networks: list[str], seconds: float, *, embedde
         write_network(workspace.folder / f"{name}.safetensors", weights, remarks)
         workspace.report(name, steps=trainer.step, of_steps=trainer.steps, **figures)
         workspace.log(f"{name}: step {trainer.step} of {trainer.steps}, {figures}")
+
+
+def unseen_framed(workspace: Workspace) -> PhotoSet:
+    """Pictures of faces of all sizes that no training sees."""
+    return photo_set(workspace, "framed_validation", UNSEEN_FRAMED, VALIDATION + FRAMED_SEEDS, framing=FRAMING)
 
 
 def rounded(weights: Mapping[str, Array]) -> dict[str, Array]:

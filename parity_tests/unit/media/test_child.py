@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from auparity.errors import VideoError
-from auparity.media import decoder, open_clip, prestart, read_image
+from auparity.media import decoder, memory_limit, open_clip, prestart, read_image
 from auparity.media.child import _Ring
 from auparity.media.shared_block import SharedBlock
 from auparity.parity_tests.unit.helpers.fake_pipeline import write_images, write_video
@@ -276,6 +276,14 @@ np.empty(2 << 30, np.uint8)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "refused\n"
+
+
+def test_without_proc_there_is_no_limit(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory_limit, "STATM", tmp_path / "statm")
+    monkeypatch.setattr(memory_limit, "_enabled", True)
+    memory_limit.enable()
+    with memory_limit.memory_for(1_000_000):
+        assert not memory_limit._enabled
 
 
 def test_the_ring_waits_for_a_free_slot_and_gives_up_when_told():
