@@ -42,8 +42,8 @@ SCENE = 320  #: px
 FIXED_SEED = 9
 #: Boxes on no face that 100 validation pictures may have at the score from which a box counts.
 WRONG_PER_100 = 1.0
-#: Boxes below this score are not looked at when that is decided.
-LOWEST = 0.3
+#: Boxes below the first are not looked at when that is decided; a network that needs more than the second is not mended.
+LOWEST, HIGHEST = 0.3, 0.999
 
 
 def train_retinaface(
@@ -114,7 +114,7 @@ class Judged:
         """The score from which so many boxes of 100 pictures are wrong at most."""
         allowed = int(wrong_per_100 * self.pictures / 100)
         scores = np.sort(self.wrong)[::-1]
-        return float(np.nextafter(scores[allowed], 1)) if allowed < len(scores) else LOWEST
+        return min(float(np.nextafter(scores[allowed], 1)), HIGHEST) if allowed < len(scores) else LOWEST
 
 
 def judge(weights: Mapping[str, Array], sets: Sequence[PhotoSet], empty: Array) -> Judged:

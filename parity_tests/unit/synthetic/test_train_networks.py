@@ -14,6 +14,7 @@ from auparity.models.synthetic.networks import face_training, losses, point_trai
 from auparity.models.synthetic.networks.augment import expose, occlude
 from auparity.models.synthetic.networks.boxes import box_of, five_points
 from auparity.models.synthetic.networks.crops import OWN_STAR_MARGIN, random_crop, square_crop, star_crop, turn_about
+from auparity.models.synthetic.networks.face_training import Judged
 from auparity.models.synthetic.networks.scenes import ScenePainter
 from auparity.models.synthetic.networks.trainer import Trainer, first_weights
 from auparity.models.synthetic.training import networks
@@ -306,3 +307,34 @@ def test_overlaps_and_shares():
         0,
     ]
     assert losses.shown(np.array([-5.0, 0, 5, 10]), np.array([20, 20, 20, 20])) == 0.5
+
+
+def test_the_threshold_leaves_as_many_wrong_boxes_as_are_allowed_and_the_figures_say_so():
+    judged = Judged(np.array([0.9, 0.8, 0.4, 0.0]), np.array([0.95, 0.85, 0.6, 0.35]), 100)
+    assert judged.figures(0.5) == {"recall": 0.5, "wrong_boxes_per_100": 3.0}
+    for allowed, wrong in ((0.0, 0), (1.0, 1), (2.0, 2), (3.0, 3)):
+        threshold = judged.threshold(allowed)
+        assert (judged.wrong >= threshold).sum() == wrong
+    assert judged.threshold(1.0) == pytest.approx(0.85)
+    assert judged.threshold(50.0) == face_training.LOWEST
+
+
+def test_a_calibrated_network_gives_half_where_it_gave_the_threshold():
+    torch = pytest.importorskip("torch")
+    from auparity.accelerated.torch.network_layers import TorchLayers
+    from auparity.reference.networks.retinaface import RetinaFaceGraph, centred, raw_faces
+
+    weights = read_network(embedded.network_path("retinaface")).network.tensors.by_name()
+    image = np.random.default_rng(1).integers(0, 256, (1, 96, 96, 3), np.uint8)
+
+    def scores(weights):
+        graph = RetinaFaceGraph(TorchLayers.of_arrays(dict(weights), torch.device("cpu")), "mobile0.25")
+        with torch.inference_mode():
+            levels = graph(torch.from_numpy(centred(image)))
+        return raw_faces([(b.numpy(), c.numpy(), p.numpy()) for b, c, p in levels]).faces[0].astype(np.float64)
+
+    before, after = scores(weights), scores(face_training.calibrated(weights, 0.8))
+    told = (before > 1e-6) & (before < 0.999)  # where float32 keeps the logit
+    assert told.sum() > 50
+    logits = [np.log(values[told] / (1 - values[told])) for values in (before, after)]
+    np.testing.assert_allclose(logits[0] - logits[1], np.log(4), atol=2e-3)
