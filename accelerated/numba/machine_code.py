@@ -28,6 +28,9 @@ from auparity.cache import NUMBA_VARIABLE
 #: Extension modules of Numba that compiled code needs, with what its symbols in them are called.
 HELPERS = {"numba._helperlib": "numba_", "numba._dynfunc": "numba_", "numba.core.runtime._nrt_python": "NRT_"}
 UNPICKLE = "numba_unpickle"
+#: What users tell Numba that leaves the code of a kernel as it is: where it is kept, and threads, which kernels have
+#: none of. (Ray's actors are told to use one; kernels are not compiled again for them.)
+OTHERWISE = frozenset({NUMBA_VARIABLE, "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"})
 #: Configuration of Numba in the working folder.
 CONFIGURATION = Path(".numba_config.yaml")
 
@@ -35,7 +38,7 @@ CONFIGURATION = Path(".numba_config.yaml")
 @lru_cache(maxsize=1)
 def machine() -> str:
     """What decides how code is generated here: versions, processor, and what the user tells Numba."""
-    told = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k != NUMBA_VARIABLE)
+    told = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in OTHERWISE)
     processor = (binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
     configured = CONFIGURATION.read_bytes() if CONFIGURATION.is_file() else b""
     versions = (_numba_version(), llvmlite.__version__, np.__version__, sys.version_info[:2])

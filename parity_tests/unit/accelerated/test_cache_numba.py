@@ -147,6 +147,15 @@ def test_what_the_code_depends_on_is_part_of_its_key(folder, monkeypatch, compil
     assert len(compilations) == 2
 
 
+@pytest.mark.parametrize("name", ["NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_CACHE_DIR"])
+def test_what_leaves_the_code_as_it_is_is_no_part_of_the_key(monkeypatch, name):
+    """Ray's actors are told to use one thread, and must find the kernels of the command that started them."""
+    before = compile_module.machine()
+    monkeypatch.setenv(name, "1")
+    compile_module.machine.cache_clear()
+    assert compile_module.machine() == before
+
+
 def test_options_that_are_sets_have_one_key_in_every_process(folder):
     """Python orders a set of words differently in each process."""
     assert kernel(twice, fastmath={"reassoc", "nsz"}).entry("f") == kernel(twice, fastmath={"nsz", "reassoc"}).entry(
