@@ -42,7 +42,7 @@ SCENE = 320  #: px
 FIXED_SEED = 9
 #: Boxes on no face that 100 validation pictures may have at the score from which a box counts.
 WRONG_PER_100 = 1.0
-#: Boxes below the first are not looked at when that is decided; a network that needs more than the second is not mended.
+#: Boxes below the first are not looked at when that is decided; a network that needs more than the second stays wrong.
 LOWEST, HIGHEST = 0.3, 0.999
 
 

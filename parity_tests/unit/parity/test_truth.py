@@ -165,3 +165,13 @@ class TestSummary:
         figures = summarise({1: arrays}, detections(4), arrays, fits())
         assert not any(v["reached"] for v in figures["verdicts"] if v["name"].startswith(("landmark", "pose", "aus")))
         assert "| face found | 0 % | 0 % |" in truth_tables.render({}, {}, figures)
+
+
+def test_a_figure_that_is_missed_by_little_does_not_look_as_if_it_were_reached():
+    verdict = {"title": "pose", "over": "clip", "value": 0.9457, "at": "least", "limit": 0.95, "unit": "r"}
+    assert "| 0.9457 | at least 0.95 | **no** |" in "\n".join(
+        truth_tables.verdicts_table([{**verdict, "reached": False}])
+    )
+    assert "| 0.95 | at least 0.95 | yes |" in "\n".join(
+        truth_tables.verdicts_table([{**verdict, "value": 0.951, "reached": True}])
+    )
