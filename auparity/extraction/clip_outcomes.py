@@ -54,6 +54,7 @@ def clip_facts(
         "warnings": [named(text) for text in warnings],
         "camera": camera_facts(run.camera),
         "seconds": round(seconds, 3),
+        **({} if run.frame_ms is None else {"frame_ms": round(run.frame_ms, 3)}),
     }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -36,6 +39,7 @@ class ClipRun:
     image_size: tuple[int, ...] = (0, 0)  # height, width
     frames: int = 0
     successes: int = 0  # frames with a face
+    times: array[float] = field(default_factory=lambda: array("d"))  # s, when each frame was in the table
     rows: list[Row] = field(default_factory=list)  # of several faces
     ending: Literal["end", "limit", "interrupted", "unreadable"] = "end"
     error: VideoError | None = None
@@ -50,7 +54,14 @@ class ClipRun:
         if several:
             self.rows += [Row(self.frames, face.face_id, face.success) for face in faces]
         self.frames += 1
+        self.times.append(time.monotonic())
         self.successes += any(face.success for face in faces)
+
+    @property
+    def frame_ms(self) -> float | None:
+        """Median time from one frame to the next, ms: where kernels are compiled, a few frames take seconds."""
+        between = sorted(later - earlier for earlier, later in itertools.pairwise(self.times))
+        return 1000 * between[len(between) // 2] if between else None
 
     def is_complete(self, source: FrameSource) -> bool:
         """Whether the table is complete."""

@@ -268,10 +268,8 @@ def _tiles_with_targets(figures: TruthFigures, sidecar: Sidecar) -> list[Tile]:
 
 
 def _speed_tile(sidecar: Sidecar) -> list[Tile]:
-    frames, seconds = sidecar.get("frames"), sidecar.get("seconds")
-    if not frames or not seconds:
-        return []
-    return [Tile(f"{1000 * seconds / frames:.0f} ms", "a frame, on the machine that measured it")]
+    time = sidecar.get("frame_ms")
+    return [Tile(f"{time:.3g} ms", "from one frame to the next, on the machine that measured it")] if time else []
 
 
 def _judged(value: str, what: str, verdict: TargetResult) -> Tile:

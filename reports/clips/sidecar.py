@@ -119,6 +119,7 @@ class Sidecar(TypedDict, total=False):
     frames: int
     frames_with_success: int
     seconds: float
+    frame_ms: float
     warnings: list[str]
     input: Input
     bundle: Models

@@ -575,6 +575,15 @@ def test_sidecars_say_how_long_it_took_to_the_millisecond(clip, photograph, out,
     assert [sidecar(out / name)["seconds"] for name in ("face.csv.json", "group.csv.json")] == [1.235, 1.235]
 
 
+def test_sidecars_say_how_long_a_frame_took_where_a_few_took_longer(clip, out, monkeypatch):
+    ticks = iter([0.0, 20.0, 20.25, 20.5, 33.0, 33.25, 33.5, 33.75, 0.0])  # kernels are compiled twice
+    monkeypatch.setattr("auparity.extraction.clip_run.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    run(clip, out)
+    assert sidecar(out / "face.csv.json")["frame_ms"] == 250.0
+    run(write_video(out.parent / "short.avi", 1), out)
+    assert "frame_ms" not in sidecar(out / "short.csv.json")
+
+
 def test_parquet_tables_are_named_so(clip, photograph, out):
     parquet = pytest.importorskip("pyarrow.parquet")
     run(clip, out, table_format="parquet")
