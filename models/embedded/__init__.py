@@ -25,7 +25,7 @@ def path() -> Path:
 #: SHA-256 of each network's file. A newly trained network needs a new value here.
 NETWORKS: dict[str, str] = {
     "retinaface": "a4c06987675fc823775f3b99a560939704789d706eb7b8fa795e08a084ff5b2a",
-    "pfld": "f93c204a7a3d2e4231d228daf4a2bd0d7f6aa30383b0d201293a446f856e9876",
+    "pfld": "6dfc3edac92cf02eaee076c9b830f60e7b9006d77c605ec1359278cac8591bb9",
     "star": "bd80843d5766d0bc6485db87426e381694ac82c85bfc0a61ad83f4b30e93ebf5",
 }
 

@@ -191,7 +191,7 @@ class Windows:
 
     def __init__(self, real):
         self.parameters, self.main, self.numerics = real.parameters, real.main, real.numerics
-        self.initial_state, self.calls = real.initial_state, []
+        self.initial_state, self.calls, self.side_by_side = real.initial_state, [], real.side_by_side
 
     def detect(self, gray, state, windows):
         self.calls.append((state, windows))
