@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from auparity.models.synthetic.networks.face_training import Judged
 from auparity.models.synthetic.networks.scenes import ScenePainter
 from auparity.models.synthetic.networks.trainer import Trainer, first_weights
 from auparity.models.synthetic.training import networks
+from auparity.models.synthetic.training.samples import PhotoSet
 from auparity.models.synthetic.training.shape import MIRROR_68
 from auparity.models.synthetic.training.workspace import Workspace
 from auparity.reference.networks.crops import box_of_landmarks, square_of, star_crop_of
@@ -338,3 +340,15 @@ def test_a_calibrated_network_gives_half_where_it_gave_the_threshold():
     assert told.sum() > 50
     logits = [np.log(values[told] / (1 - values[told])) for values in (before, after)]
     np.testing.assert_allclose(logits[0] - logits[1], np.log(4), atol=2e-3)
+
+
+def test_networks_of_points_learn_from_drawn_heads_beside_people(tmp_path, monkeypatch):
+    def photos(value):
+        return PhotoSet(**{field.name: np.full((2, 3), value) for field in fields(PhotoSet)})
+
+    asked = []
+    monkeypatch.setattr(networks, "photo_set", lambda workspace, *_: (asked.append(workspace), photos(2))[1])
+    joined = networks.with_drawn_heads(Workspace(tmp_path, tmp_path / "people.npz"), photos(1))
+    assert asked[0].faces is None
+    assert len(joined) == 4
+    assert joined.landmarks[:, 0].tolist() == joined.images[:, 0].tolist() == [1, 1, 2, 2]
