@@ -125,7 +125,9 @@ def test_hovering_tells_the_values_of_all_charts_at_that_time(browser, clip):
 def test_a_click_moves_the_video_the_playhead_and_the_overlay(browser, clip):
     page_file, table = clip
     with opened(browser, page_file) as page:
+        page.wait_for_function("document.getElementById('video').readyState >= 2")  # on a busy machine it takes a while
         page.mouse.click(*point(page, "AU12", 0.75))
+        page.wait_for_function("document.getElementById('frame').textContent !== 'frame 1'")
         page.wait_for_function("!document.getElementById('video').seeking")
         frame = round(time_of(page) * FPS)
         assert abs(frame - 0.75 * (FRAMES - 1)) <= 1
