@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 
 #: Mean landmark error, as a share of the distance of the outer eye corners, against position on the scale of bins.
 #: Bins 0 to 4 count as success: they end at 10 %, from where on a fit counts as a miss (`reports/truth/metrics.py`).
-#: With an end at 6 %, where landmarks are visibly off, a network refuses one in six fits that are 4 to 5 % off.
+#: With an end at 6 %, where landmarks are visibly off, a network refuses a fifth of the fits that are 4 to 5 % off.
 ERROR_KNOTS = (0.0, 0.10, 0.25)
 BIN_KNOTS = (0.0, 5.0, BINS - 0.5)
 #: Kinds of samples and their shares.
