@@ -131,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
         table = network_table(chosen.network, best_times, chosen.rounds, rate)
         print(f"SGEMM {rate:.0f} GFLOP/s on one thread, " + "\n".join(table))
         return 0
-    bundle = open_bundle(chosen.models, "auto")
+    bundle = open_bundle(chosen.models, "auto", networks=False)
     bundle = bundle.widen() if chosen.models == "embedded" else bundle
     print(f"bundle {bundle.meta.name} {bundle.short_hash}; SGEMM {rate:.0f} GFLOP/s on one thread\n")
     print("| experts | one graph, ms | a graph each, ms | times as fast | differ by |\n|---|---|---|---|---|")

@@ -62,7 +62,7 @@ class TimedWorkload:
 
 def _rendered(name: str, frames: int, size: str, *, widen: bool = False, streams: int = 1) -> TimedWorkload:
     width, height, face = FORMATS[size]
-    bundle = Bundle.embedded().widen() if widen else Bundle.embedded()
+    bundle = Bundle.embedded(networks=False).widen() if widen else Bundle.embedded(networks=False)
     clips = [
         [p.image for p in render_clip(CLIP_SEED + k, frames, canvas=(width, height), face_width=(face, 1.05 * face))]
         for k in range(streams)
@@ -77,7 +77,7 @@ def _rendered(name: str, frames: int, size: str, *, widen: bool = False, streams
 def _photographs(frames: int) -> TimedWorkload:
     pictures = [render_photograph(PHOTOGRAPH_SEED + k, yaw=45.0).image for k in range(max(frames // 8, 4))]
     return TimedWorkload(
-        "photographs", "photographs", Bundle.embedded(), [pictures], "rendered photographs of one face"
+        "photographs", "photographs", Bundle.embedded(networks=False), [pictures], "rendered photographs of one face"
     )
 
 

@@ -20,6 +20,7 @@ from auparity.models.contents import (
 )
 from auparity.models.formats import layout
 from auparity.models.formats.files import StrPath
+from auparity.models.types import NetworkStart
 from auparity.models.widen import widen_model
 
 __all__ = [
@@ -38,19 +39,28 @@ class Bundle(BundleContents):
     """The weights of one pipeline: models by name, and which of them serves which role; see `BundleContents`."""
 
     @classmethod
-    def embedded(cls) -> Bundle:
+    def embedded(cls, *, networks: bool = True) -> Bundle:
         """The bundle that comes with auparity, trained on rendered people and free for any use (docs/embedded.md).
 
         How well it measures real faces is in docs/real-faces.md. Read on the first call, then kept.
 
+        Parameters
+        ----------
+        networks : the embedded RetinaFace finds faces, and fits of new faces begin at the landmarks of the embedded
+            PFLD; False for MTCNN and OpenFace's eleven head orientations, which find fewer faces, and with which the
+            bundle is of the kinds of OpenFace's models and can be written as its files.
+
+        Raises
+        ------
+        ModelFormatError : the installation is damaged.
+
         Examples
         --------
         >>> from auparity import Bundle
-        >>> bundle = Bundle.embedded()
-        >>> bundle.meta.name, bundle.serves["landmarker"]
-        ('embedded', 'clm')
+        >>> Bundle.embedded().serves["locator"], Bundle.embedded(networks=False).serves["locator"]
+        ('retinaface', 'mtcnn')
         """
-        return _embedded()
+        return _embedded(networks)
 
     @classmethod
     def from_archive(cls, path: StrPath, known_file: tuple[str, str] | None = None) -> Bundle:
@@ -66,8 +76,9 @@ class Bundle(BundleContents):
         ------
         ContractError : the bundle has no CE-CLM experts, or they are wider than OpenFace's.
         """
-        face = dataclasses.replace(self.face, main=widen_model(self.face.main))
-        return self.with_models(landmarker=face).with_meta(
+        served, face = self.serving("landmarker"), dataclasses.replace(self.face, main=widen_model(self.face.main))
+        wider = dataclasses.replace(served, face=face) if isinstance(served, NetworkStart) else face
+        return self.with_models(landmarker=wider).with_meta(
             dataclasses.replace(self.meta, name=f"{self.meta.name}-widened")
         )
 
@@ -111,10 +122,14 @@ class Bundle(BundleContents):
         layout.write(directory, self.meta, self.detector, self.face, self.video_aus, self.image_aus)
 
 
-@lru_cache(maxsize=1)
-def _embedded() -> Bundle:
+@lru_cache(maxsize=2)
+def _embedded(networks: bool) -> Bundle:
     """Read once; ModelFormatError where the installation is damaged."""
-    return stored_archive(embedded.path(), embedded.KNOWN_FILE)
+    if not networks:
+        return stored_archive(embedded.path(), embedded.KNOWN_FILE)
+    from auparity.models.networks.chosen import with_embedded_networks
+
+    return with_embedded_networks(_embedded(False))
 
 
 def stored_archive(path: StrPath, known_file: tuple[str, str] | None = None) -> Bundle:

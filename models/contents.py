@@ -94,7 +94,8 @@ class BundleContents:
     @property
     def face(self) -> FaceModel:
         """The constrained local model that finds landmarks; ContractError where another kind of model does."""
-        return self._of_kind("landmarker", FaceModel)
+        own = face_model_in(self.serving("landmarker"))
+        return self._of_kind("landmarker", FaceModel) if own is None else own
 
     @property
     def landmarker_name(self) -> str:

@@ -20,7 +20,9 @@ EMBEDDED_NOTICE = (
 )
 
 
-def open_bundle(source: StrPath | None = None, landmark_model: str = "auto") -> Bundle:
+def open_bundle(
+    source: StrPath | None = None, landmark_model: str = "auto", *, networks: bool = True
+) -> Bundle:  # fmt: skip
     """The bundle of a source.
 
     Parameters
@@ -29,6 +31,7 @@ def open_bundle(source: StrPath | None = None, landmark_model: str = "auto") -> 
         file written by `auparity.models.archive`; None for OpenFace's models if the store has them, else the
         embedded bundle.
     landmark_model : see `Bundle.from_openface`; the embedded bundle and files have one landmark model only.
+    networks : of the embedded bundle, see `Bundle.embedded`.
 
     Returns
     -------
@@ -38,17 +41,21 @@ def open_bundle(source: StrPath | None = None, landmark_model: str = "auto") -> 
     ------
     ModelFormatError : there is no such bundle, or it is damaged.
     """
+    if means_embedded(source):
+        reason = "asked for" if source is not None else f"OpenFace's models are not in {store.place()}"
+        return _because(Bundle.embedded(networks=networks), reason)
     if source is None:
-        if installed := store.installed_openface():
-            return stored_openface(installed, landmark_model)
-        return _because(Bundle.embedded(), f"OpenFace's models are not in {store.place()}")
-    if str(source) == EMBEDDED:
-        return _because(Bundle.embedded(), "asked for")
+        return stored_openface(store.find_openface(), landmark_model)
     if str(source) == OPENFACE:
         return stored_openface(store.find_openface(), landmark_model)
     if Path(source).is_file():
         return _because(stored_archive(source), "asked for")
     return stored_openface(source, landmark_model)
+
+
+def means_embedded(source: StrPath | None) -> bool:
+    """Whether a source of `open_bundle` is the embedded bundle."""
+    return store.installed_openface() is None if source is None else str(source) == EMBEDDED
 
 
 def is_embedded(bundle: Bundle) -> bool:

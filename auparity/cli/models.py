@@ -154,7 +154,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     for name in NETWORKS:
         found = installed_network(name)
         print(f"{name}  {found or 'not in the store; `auparity models fetch ' + name + '` says how to get it'}")
-    bundle, path = Bundle.embedded(), embedded.path()
+    bundle, path = Bundle.embedded(networks=False), embedded.path()
     print(
         f"embedded {bundle.meta.version}  {path.stat().st_size / MEBIBYTE:.0f} MiB  {path}  "
         f"(hash {archive.stored_hash(path)[:SHORT_HASH]})"
@@ -208,7 +208,7 @@ def run_export(arguments: argparse.Namespace) -> int:
         raise AuparityError(f"{directory} is not a directory. Name a new folder.")
     if directory.is_dir() and any(directory.iterdir()) and not arguments.force:
         raise AuparityError(f"{directory} is not empty. Name a new folder, or add --force to write beside its content.")
-    bundle = open_bundle(arguments.models)
+    bundle = open_bundle(arguments.models, networks=False)  # OpenFace has no files for them
     bundle.to_openface(directory)
     again = Bundle.from_openface(directory)
     if again.content_hash != bundle.content_hash:

@@ -27,8 +27,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGrou
     group.add_argument(
         "--detector",
         metavar="WHICH",
-        help="what finds faces: mtcnn (of the models, the default), retinaface (fetched by `auparity models`), or a "
-        "published file of RetinaFace (docs/networks.md)",
+        help="what finds faces: mtcnn (of the models), retinaface (fetched by `auparity models`), or a published file "
+        "of RetinaFace (docs/networks.md); default: retinaface with the embedded models, else mtcnn",
     )
     group.add_argument(
         "--landmarks",
@@ -42,7 +42,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGrou
         "--start",
         metavar="NETWORK",
         help="ceclm and clnf: fit a new face once, from the landmarks of this network (pfld, mobilefacenet, star, "
-        "face-api or a file), in place of OpenFace's eleven head orientations",
+        "face-api or a file), in place of OpenFace's eleven head orientations (none); default: pfld with the embedded "
+        "models, else none",
     )
     return group
 

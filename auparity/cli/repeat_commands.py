@@ -44,7 +44,7 @@ def repeat_commands(table: Path, clip: Path | None, sidecar: Sidecar, truth: Pat
     for option in ("faces", "aus", "face"):
         if request.get(option) is not None:
             options += f" --{option} {request[option]}"
-    options += _networks(bundle.get("source", {}))
+    options += _networks(bundle.get("source", {}), embedded=bundle.get("name") == "embedded")
     options += _landmark_options(request.get("landmarks"), bundle.get("source", {}).get("landmark_model"))
     models, which = "embedded", ""
     if bundle.get("name") != models:
@@ -55,16 +55,30 @@ def repeat_commands(table: Path, clip: Path | None, sidecar: Sidecar, truth: Pat
     return commands
 
 
-def _networks(source: Source) -> str:
-    """The options of `auparity extract` that choose these networks, by the names of their files."""
+def _networks(source: Source, *, embedded: bool) -> str:
+    """The options of `auparity extract` that choose these networks, by their names or the names of their files.
+
+    embedded: the other models are the embedded ones, which have `EMBEDDED_NETWORKS` without any option.
+    """
+    from auparity.models.networks.chosen import EMBEDDED_NETWORKS, NO_START, OWN_DETECTOR
+    from auparity.models.sources import EMBEDDED
+
+    usual: dict[str, str] = EMBEDDED_NETWORKS if embedded else {}
+    without = {"detector": OWN_DETECTOR, "start": NO_START}
     chosen = {
         "detector": source.get("detector"), "landmarks": source.get("landmarks"), "start": source.get("start"),
     }  # fmt: skip
-    return "".join(
-        f" --{option} {shlex.quote(Path(network['file']).name)}"
-        for option, network in chosen.items()
-        if network is not None and "file" in network
-    )
+    text = ""
+    for option, network in chosen.items():
+        name = None
+        if network is not None and "file" in network:
+            own = network["file"] == EMBEDDED
+            name = str(network["network"]).lower() if own else Path(network["file"]).name
+            name = None if own and name == usual.get(option) else name
+        elif option in usual and not (option == "start" and chosen["landmarks"]):
+            name = without[option]
+        text += "" if name is None else f" --{option} {shlex.quote(name)}"
+    return text
 
 
 def _landmark_options(landmarks: Landmarks | None, model: str | None) -> str:

@@ -188,7 +188,7 @@ def _settings(chosen: argparse.Namespace) -> Settings:
 
 
 def _models(chosen: argparse.Namespace) -> list[Models]:
-    embedded = Bundle.embedded()
+    embedded = Bundle.embedded(networks=False)
     models = [
         Models("widened", embedded.widen(), "CE-CLM layers of OpenFace's sizes")
         if chosen.widen

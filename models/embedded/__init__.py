@@ -15,6 +15,9 @@ KNOWN_FILE = (
     "b1f377249e27c4387b297b56a90d67551a1ecdefe8d19bf9e27c014d20ccd714",
     "0e2607d0a09082af4b3b08e74694e2b94003758036e1af5a5d376fd7d2179d1a",
 )
+#: Content hash of the bundle whose faces are found by RetinaFace and whose fits begin at PFLD's landmarks: what
+#: `Bundle.embedded()` is. A test computes it.
+WITH_NETWORKS = "345232e8c369194f33d80c1782c267389d27517eaa554f1dbb6d3a38a58841b6"
 
 
 def path() -> Path:

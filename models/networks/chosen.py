@@ -2,7 +2,8 @@
 
 Names are those of `store.NETWORKS`: of files in the store or, with the embedded models, of the networks embedded beside
 them. Anything else is the path of a published file. What was chosen goes into `meta.source`, and so into every sidecar,
-with the SHA-256 of the file.
+with the SHA-256 of the file. Where nothing is chosen, the embedded models have the networks of `EMBEDDED_NETWORKS`, and
+all others none.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 from auparity.errors import AuparityError
 from auparity.models import embedded
 from auparity.models.bundle import Bundle
-from auparity.models.contents import face_model_in
+from auparity.models.contents import DEFAULT_NAMES, face_model_in
 from auparity.models.formats.files import StrPath
-from auparity.models.sources import EMBEDDED, is_embedded, open_bundle
+from auparity.models.sources import EMBEDDED, is_embedded, means_embedded, open_bundle
 from auparity.models.types import MTCNN, PDM, LandmarkNetwork, NetworkStart, RetinaFace
 
 if TYPE_CHECKING:
     from auparity.models.networks.published import Published
 
-AUTO, OWN_DETECTOR = "auto", "mtcnn"
+AUTO, OWN_DETECTOR, NO_START = "auto", "mtcnn", "none"
+#: What finds faces and where fits begin with the embedded models.
+EMBEDDED_NETWORKS = {"detector": "retinaface", "start": "pfld"}
 #: Constrained local models of OpenFace's folder.
 LOCAL_MODELS = (AUTO, "ceclm", "clnf")
 DETECTORS = ("retinaface",)
@@ -46,9 +49,11 @@ def choose_bundle(
     landmarks : "auto" or None, "ceclm", "clnf": constrained local models, as of `open_bundle`; a name of `LANDMARKERS`
         or a file: that network's landmarks. A name means the file in the store; if the source is "embedded", or is None
         and turns out to be it and the store has no such file, it means the embedded network.
-    detector : "mtcnn" or None: the bundle's own; "retinaface" or a file.
+    detector : "mtcnn": the bundle's own; "retinaface" or a file; None: RetinaFace with the embedded models, else the
+        bundle's own.
     start : a name of `LANDMARKERS` or a file: constrained local models fit a new face once, from the landmarks of this
-        network; None for OpenFace's search.
+        network; "none": OpenFace's search over eleven head orientations; None: PFLD with the embedded models, else
+        that search.
 
     Raises
     ------
@@ -56,19 +61,44 @@ def choose_bundle(
     AuparityError : a name that is none, or choices that exclude each other.
     """
     local = is_local(landmarks)
-    if start is not None and not local:
+    if start not in (None, NO_START) and not local:
         raise AuparityError(
             f"--start {start} begins a fit of constrained local models, and --landmarks {landmarks} has none: leave "
             "one of them out."
         )
-    bundle = open_bundle(source, landmarks or AUTO) if local else open_bundle(source)
+    model = (landmarks or AUTO) if local else AUTO
+    if local and detector is None and start is None:
+        return open_bundle(source, model)
+    bundle = open_bundle(source, model, networks=False)
+    usual = means_embedded(source)
     read = _Reader(own=is_embedded(bundle), own_first=str(source) == EMBEDDED)
     if detector is not None:
         bundle = _with_detector(bundle, detector, read)
-    if not local:
-        assert landmarks is not None
-        bundle = _with_landmarks(bundle, landmarks, read)
+    elif usual:
+        bundle = _with_detector(bundle, EMBEDDED_NETWORKS["detector"], _EMBEDDED_ALONE)
+    if landmarks is not None and not local:
+        return _with_landmarks(bundle, landmarks, read)
+    if start is None and usual:
+        return _with_start(bundle, EMBEDDED_NETWORKS["start"], _EMBEDDED_ALONE)
+    if start == NO_START:
+        return _without_start(bundle)
     return bundle if start is None else _with_start(bundle, start, read)
+
+
+def with_embedded_networks(bundle: Bundle) -> Bundle:
+    """The embedded bundle with `EMBEDDED_NETWORKS`.
+
+    Raises
+    ------
+    ModelFormatError : a file of these networks is missing or damaged.
+    """
+    known = bundle.content_hash == embedded.KNOWN_FILE[1]
+    bundle = _with_detector(bundle, EMBEDDED_NETWORKS["detector"], _EMBEDDED_ALONE)
+    bundle = _with_start(bundle, EMBEDDED_NETWORKS["start"], _EMBEDDED_ALONE)
+    hashes = {role: bundle.meta.source[role]["sha256"] for role in EMBEDDED_NETWORKS}
+    if known and all(embedded.NETWORKS[name] == hashes[role] for role, name in EMBEDDED_NETWORKS.items()):
+        bundle.trust_hash(embedded.WITH_NETWORKS)
+    return bundle
 
 
 def is_local(landmarks: str | None) -> bool:
@@ -104,12 +134,17 @@ class _Reader:
         return read_network(text)
 
 
+_EMBEDDED_ALONE = _Reader(own=True, own_first=True)
+
+
 def notices_of(bundle: Bundle) -> list[str]:
     """What readers of results must know of the networks in a bundle."""
     model, name = bundle.serving("landmarker"), bundle.serves["landmarker"]
     if isinstance(model, LandmarkNetwork):
         return [f"The landmarks are those of a network ({type(model.network).__name__}): {APPROXIMATION}."]
     if isinstance(model, NetworkStart):
+        if is_embedded(bundle) and (bundle.meta.source.get("start") or {}).get("file") == EMBEDDED:
+            return []  # with all models auparity's own, nobody expects OpenFace's numbers
         return [
             f"Fits of new faces begin at the landmarks of a network ({type(model.network).__name__}), not at "
             "OpenFace's eleven head orientations (docs/networks.md)."
@@ -164,6 +199,15 @@ def _with_start(bundle: Bundle, text: str, read: _Reader) -> Bundle:
     name = f"{bundle.serves['landmarker']} from {type(found.network).__name__}"
     started = NetworkStart(model, found.network)  # type: ignore[arg-type]
     return _described(bundle.with_serving("landmarker", name, started), "start", found)
+
+
+def _without_start(bundle: Bundle) -> Bundle:
+    model = bundle.serving("landmarker")
+    if not isinstance(model, NetworkStart):
+        return bundle
+    source = {key: value for key, value in bundle.meta.source.items() if key != "start"}
+    searching = bundle.with_serving("landmarker", DEFAULT_NAMES["landmarker"], model.face)
+    return searching.with_meta(dataclasses.replace(bundle.meta, source=source))
 
 
 def _points(text: str, option: str, read: _Reader) -> Published:

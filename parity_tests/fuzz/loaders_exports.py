@@ -53,7 +53,7 @@ def _read_manifest(folder: Path) -> None:
 
 def _export(path: Path, target: str) -> None:
     """The smallest network of the embedded bundle in a target's format."""
-    bundle = Bundle.embedded()
+    bundle = Bundle.embedded(networks=False)
     about = About(bundle.content_hash, bundle.meta.licence, "1", "float32")
     try:
         target_module(target).write(next(items(bundle)), path, about)

@@ -137,7 +137,7 @@ def _report(work: Path, here: Path, there: Path, output: Path | None) -> int:
 
 def _workloads(work: Path) -> list[WorkloadRecord]:
     """What was measured."""
-    own, embedded = same_work.bundle_of(work), Bundle.embedded()
+    own, embedded = same_work.bundle_of(work), Bundle.embedded(networks=False)
     records = []
     for folder in (*sorted((work / "clips").iterdir()), work / same_work.PHOTOGRAPHS):
         bundle = own if folder.name == same_work.CHAINED else embedded

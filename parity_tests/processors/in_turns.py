@@ -194,7 +194,7 @@ def _distance(player: Player, native: Player, work: str) -> float:
 
 def results_of(players: Sequence[Player], frames: int) -> Results:
     """For a result file: speeds in CPU time, and how far landmarks are from this processor's at the end."""
-    native, bundle = players[0], Bundle.embedded()
+    native, bundle = players[0], Bundle.embedded(networks=False)
     works, speeds, errors = [], [], []
     for work in native.found:
         first = native.best(work)

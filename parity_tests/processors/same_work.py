@@ -93,7 +93,7 @@ def prepare(folder: Path, *, frames: int, clip: Path | None = None, models: Path
 def bundle_of(folder: Path) -> Bundle:
     """The models of the work in a folder."""
     own = folder / MODELS
-    return open_bundle(str(own), "clnf") if own.is_dir() else Bundle.embedded()
+    return open_bundle(str(own), "clnf") if own.is_dir() else Bundle.embedded(networks=False)
 
 
 def _write_clips(folder: Path, work: workloads.ParityWorkload, frames: int, clip: Path | None) -> None:

@@ -116,7 +116,7 @@ def goals_of(figures: Figures, bundle: Bundle) -> list[Figures]:
         }
         values |= {key: v for what, v in of_clip.items() if (key := f"{what}_{name}") in targets(GOALS)}
     # A bundle that was trained anew has the name of the embedded one, but not its files.
-    if bundle.video_aus is Bundle.embedded().video_aus:
+    if bundle.video_aus is Bundle.embedded(networks=False).video_aus:
         files = [embedded.path(), *(embedded.network_path(name) for name in embedded.NETWORKS)]
         values["size"] = sum(file.stat().st_size for file in files) / MEGABYTE
     return [result.as_dict() for result in judge(values, GOALS)]

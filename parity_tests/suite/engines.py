@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.clips < 2:
         parser.error("--clips: at least 2, because the first does not count")
-    pipeline = open_pipeline(Bundle.embedded(), chosen.variants, PipelineOptions(device="cpu"))
+    pipeline = open_pipeline(Bundle.embedded(networks=False), chosen.variants, PipelineOptions(device="cpu"))
     find_libraries()
     failed = False
     with tempfile.TemporaryDirectory() as place:

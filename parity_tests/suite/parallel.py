@@ -122,8 +122,8 @@ def main(arguments: list[str] | None = None) -> int:
         folder.mkdir()
         for k, picture in enumerate(render_clip(CLIP_SEED, FRAMES)):
             cv2.imwrite(str(folder / f"{k:04}.png"), picture.image)
-        differences["embedded"] = measure(Bundle.embedded(), folder)
-        works.append(_workload("embedded", Bundle.embedded(), folder))
+        differences["embedded"] = measure(Bundle.embedded(networks=False), folder)
+        works.append(_workload("embedded", Bundle.embedded(networks=False), folder))
     shared = golden_data.shared_dir()
     if shared is not None:
         bundle = Bundle.from_openface(shared / "openface", landmark_model="clnf")

@@ -59,7 +59,11 @@ def embedded(*, quick: bool) -> ParityWorkload:
     still = [np.zeros_like(empty), np.full_like(empty, 255)]
     photographs = [render_photograph(PHOTOGRAPH_SEED + k, yaw=70.0).image for k in range(2 if quick else 8)]
     return ParityWorkload(
-        "embedded", Bundle.embedded(), [frames[:4], leaving, small, large, still], [*photographs, empty], frames
+        "embedded",
+        Bundle.embedded(networks=False),
+        [frames[:4], leaving, small, large, still],
+        [*photographs, empty],
+        frames,
     )
 
 
@@ -69,7 +73,7 @@ def networks() -> ParityWorkload:
     RetinaFace, PFLD, MobileFaceNet and face-api have their true sizes, STAR two of its four hourglasses and an eighth
     of its channels, which take the reference two seconds a face.
     """
-    bundle, shape = Bundle.embedded(), Bundle.embedded().face.main.pdm
+    bundle, shape = Bundle.embedded(networks=False), Bundle.embedded(networks=False).face.main.pdm
     bundle = bundle.with_serving("locator", "retinaface", random_networks.retinaface())
     for name, network in (
         ("star", random_networks.star(points=98, edges=9, stacks=2, width=32)),

@@ -12,7 +12,6 @@ import argparse
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,14 @@ from auparity.models.synthetic.networks.face_training import calibrated, judge, 
 from auparity.models.synthetic.networks.point_training import point_errors, train_pfld, train_star
 from auparity.models.synthetic.training.run import (
     BACKGROUND_SEEDS,
-    DRAWN_PHOTOGRAPHS,
     META,
     PHOTOGRAPHS,
     TRAINING,
     VALIDATION,
     VALIDATION_BACKGROUNDS,
     VALIDATION_PHOTOGRAPHS,
+    drawn_heads,
+    with_drawn_heads,
 )
 from auparity.models.synthetic.training.samples import Framing, PhotoSet, background_set, photo_set
 from auparity.models.synthetic.training.torch_extra import require_torch
@@ -98,7 +98,7 @@ def _train(workspace: Workspace, networks: list[str], seconds: float, *, embedde
             weights = calibrated(weights, threshold)
             figures = {**judged.figures(threshold), "calibrated_from": threshold}
         else:
-            shown = photos if workspace.faces is None else with_drawn_heads(workspace, photos)
+            shown = with_drawn_heads(workspace, photos, drawn_heads(workspace))
             trainer = (train_pfld if name == "pfld" else train_star)(workspace, shown, seconds, first)
             weights = rounded(trainer.result())
             errors = point_errors(weights, unseen)
@@ -108,15 +108,6 @@ def _train(workspace: Workspace, networks: list[str], seconds: float, *, embedde
         write_network(workspace.folder / f"{name}.safetensors", weights, remarks)
         workspace.report(name, steps=trainer.step, of_steps=trainer.steps, **figures)
         workspace.log(f"{name}: step {trainer.step} of {trainer.steps}, {figures}")
-
-
-def with_drawn_heads(workspace: Workspace, people: PhotoSet) -> PhotoSet:
-    """Pictures of a morphable model's people and, since demos and tests show them, of drawn heads."""
-    drawn = photo_set(Workspace(workspace.folder / "drawn"), "photos_train", DRAWN_PHOTOGRAPHS, TRAINING)
-    return PhotoSet(**{
-        field.name: np.concatenate([np.asarray(getattr(photos, field.name)) for photos in (people, drawn)])
-        for field in fields(PhotoSet)
-    })  # fmt: skip
 
 
 def unseen_framed(workspace: Workspace) -> PhotoSet:

@@ -23,7 +23,7 @@ from auparity.models.synthetic.training import experts as train_experts
 from auparity.models.synthetic.training import eyes as train_eyes
 from auparity.models.synthetic.training import shape as train_shape
 from auparity.models.synthetic.training import validator as train_validator
-from auparity.models.synthetic.training.samples import background_set, photo_set
+from auparity.models.synthetic.training.samples import PhotoSet, background_set, joined, photo_set
 from auparity.models.synthetic.training.torch_extra import require_torch
 from auparity.models.synthetic.training.workspace import Workspace
 from auparity.models.synthetic.warps import mask_triangulation
@@ -33,8 +33,8 @@ from auparity.models.types import MTCNN, BundleMeta, FaceModel, LandmarkModel
 TRAINING, VALIDATION, TESTS = 1_000_000, 2_000_000, 3_000_000
 PHOTOGRAPHS, VALIDATION_PHOTOGRAPHS = 7000, 600
 BACKGROUNDS, VALIDATION_BACKGROUNDS = 1500, 300
-#: Drawn heads beside people of a morphable model: the validator must know both as faces.
-DRAWN_PHOTOGRAPHS = 1500
+#: Drawn heads beside people of a morphable model, because demos and tests show them.
+DRAWN_PHOTOGRAPHS, DRAWN_FOLDER = 1500, "drawn"
 BACKGROUND_SEEDS = 500_000  #: offset of the seeds of backgrounds from the first seed of their set
 META = BundleMeta("embedded", "2", "Apache-2.0")
 #: OpenFace's name for CE-CLM models, which selects its settings for them (spec 50.1).
@@ -52,7 +52,7 @@ def train(folder: Path, threads: int = 2, faces: Path | None = None) -> Bundle:
     AuparityError : PyTorch is not installed, or a file of an earlier run is damaged.
     """
     require_torch()
-    workspace = Workspace(folder, faces)
+    workspace, others = Workspace(folder, faces), Workspace(folder / DRAWN_FOLDER)
     start = time.monotonic()
     photos = photo_set(workspace, "photos_train", PHOTOGRAPHS, TRAINING)
     unseen = photo_set(workspace, "photos_validation", VALIDATION_PHOTOGRAPHS, VALIDATION)
@@ -60,10 +60,9 @@ def train(folder: Path, threads: int = 2, faces: Path | None = None) -> Bundle:
     unseen_empty = background_set(
         workspace, "backgrounds_validation", VALIDATION_BACKGROUNDS, VALIDATION + BACKGROUND_SEEDS
     )
-    others = (
-        None if faces is None else photo_set(Workspace(folder / "drawn"), "photos_train", DRAWN_PHOTOGRAPHS, TRAINING)
-    )
-    train_shape.train(workspace, photos, unseen)
+    drawn = drawn_heads(workspace)
+    both = with_drawn_heads(workspace, photos, drawn)
+    train_shape.train(workspace, both, unseen)
     pdm = train_shape.load_pdm(workspace, "pdm")
     triangulation = mask_triangulation(pdm)
 
@@ -74,15 +73,20 @@ def train(folder: Path, threads: int = 2, faces: Path | None = None) -> Bundle:
         return archive.rounded(train_detector.load_detector(workspace))
 
     steps: list[tuple[str, Callable[[], None]]] = [
-        ("experts", lambda: train_experts.train(workspace, photos, unseen, threads)),
-        ("eyes", lambda: train_eyes.train(workspace, photos, unseen, threads)),
+        ("experts", lambda: train_experts.train(workspace, both, unseen, threads)),
+        ("eyes", lambda: train_eyes.train(workspace, both, unseen, threads)),
         ("detector", lambda: train_detector.train(workspace, photos, unseen, empty, unseen_empty, threads)),
-        ("validator", lambda: train_validator.train(workspace, pdm, photos, unseen, empty, others)),
+        ("validator", lambda: train_validator.train(workspace, pdm, photos, unseen, empty, drawn)),
         (
             "early termination",
             lambda: train_early_termination.train(workspace, face_model(workspace, early=False), unseen),
         ),
-        ("action units", lambda: train_aus.train(workspace, pdm, triangulation, face(), photos, unseen, detector())),
+        (
+            "action units",
+            lambda: train_aus.train(
+                workspace, pdm, triangulation, face(), both, unseen, detector(), None if drawn is None else others
+            ),
+        ),
     ]
     for name, step in steps:
         begun = time.monotonic()
@@ -93,6 +97,18 @@ def train(folder: Path, threads: int = 2, faces: Path | None = None) -> Bundle:
     workspace.report("bundle", content_hash=bundle.content_hash, bytes=(folder / "bundle.zip").stat().st_size)
     workspace.log(f"bundle {bundle.short_hash}: {time.monotonic() - start:.0f} s in this run")
     return bundle
+
+
+def drawn_heads(workspace: Workspace) -> PhotoSet | None:
+    """Pictures of drawn heads beside those of a morphable model's people; None where all people are drawn."""
+    if workspace.faces is None:
+        return None
+    return photo_set(Workspace(workspace.folder / DRAWN_FOLDER), "photos_train", DRAWN_PHOTOGRAPHS, TRAINING)
+
+
+def with_drawn_heads(workspace: Workspace, people: PhotoSet, drawn: PhotoSet | None) -> PhotoSet:
+    """Both in one set."""
+    return people if drawn is None else joined(workspace, "photos_and_drawn", (people, drawn))
 
 
 def face_model(workspace: Workspace, *, early: bool = True) -> FaceModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,26 @@ def photo_set(
                 future.result()
                 if number % 5 == 4 or number == len(futures) - 1:
                     workspace.log(f"{name}: {number + 1} of {len(futures)} shards")
+    return PhotoSet.open(folder)
+
+
+def joined(workspace: Workspace, name: str, sets: Sequence[PhotoSet]) -> PhotoSet:
+    """The set of this name that has the pictures of several sets, one after the other; made if it is missing."""
+    folder = workspace.folder / name
+    done = folder / "joined.done"
+    if not done.is_file():
+        folder.mkdir(exist_ok=True)
+        count = sum(map(len, sets))
+        for field, (shape, dtype) in FIELDS.items():
+            stored = np.lib.format.open_memmap(
+                folder / f"{field}.npy", mode="w+", dtype=dtype, shape=(count, *shape)
+            )  # fmt: skip
+            first = 0
+            for photos in sets:
+                stored[first : first + len(photos)] = getattr(photos, field)
+                first += len(photos)
+            stored.flush()
+        done.touch()
     return PhotoSet.open(folder)
 
 

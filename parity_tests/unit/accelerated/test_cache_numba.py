@@ -312,7 +312,7 @@ def test_arguments_that_are_no_arrays_or_numbers_are_refused(folder):
 
 def test_the_first_clip_and_image_need_no_kernel_that_is_not_listed():
     """If this fails, add the lines that it names to accelerated/numba/first_kernels.txt."""
-    pipeline = Pipeline.best(Bundle.embedded(), PipelineOptions(device="cpu"))
+    pipeline = Pipeline.best(Bundle.embedded(networks=False), PipelineOptions(device="cpu"))
     image = next(iter(render_clip(1, n_frames=1))).image
     before = specialised()
     pipeline.start_video().process_frame(image, 0.0)

@@ -26,7 +26,7 @@ from auparity.parity_tests.suite.stage_parity import check_stage
 from auparity.reference.detection import detect_faces
 from auparity.reference.networks.retinaface import priors
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 FRAMES = [picture.image for picture in render_clip(3_300_000, 2, canvas=(320, 240))]
 STAGES = ("detection", "patch_experts", "validation", "action_units")
 NETWORK_STAGES = ("face_network", "point_network")

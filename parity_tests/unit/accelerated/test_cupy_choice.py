@@ -26,7 +26,7 @@ from auparity.parity_tests.suite.report import Report
 from auparity.reference.options import PipelineOptions
 from auparity.reports.results.records import MeasuredError
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from auparity.reference import detection as reference_detection
 from auparity.reference.resampling import resize_bilinear_f32
 from auparity.reference.stages import reference_stages
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 REFERENCE = reference_stages()
 
 

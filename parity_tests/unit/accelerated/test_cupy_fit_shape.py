@@ -20,7 +20,7 @@ from auparity.reference.stage_outputs import pose_entries
 
 SEEDS = st.integers(0, 2**31)
 FEW = settings(max_examples=6, deadline=None)
-FACE = Bundle.embedded().face
+FACE = Bundle.embedded(networks=False).face
 MAIN, EYE = FACE.main, FACE.parts[0].model
 
 

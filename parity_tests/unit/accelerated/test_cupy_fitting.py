@@ -21,7 +21,7 @@ from auparity.reference.grayscale import to_gray
 from auparity.reference.patch_experts import PatchExpertBank, ResponseMaps
 from auparity.reference.pdm import ShapeModel
 
-FACE = Bundle.embedded().face
+FACE = Bundle.embedded(networks=False).face
 MAIN, EYE = FACE.main, FACE.parts[0].model
 SHAPE = ShapeModel(MAIN.pdm)
 BLANK = np.zeros((1, 8, 8), np.float32)

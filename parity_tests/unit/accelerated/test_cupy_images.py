@@ -17,7 +17,7 @@ from auparity.reference.fit_shape import fit_shape
 from auparity.reference.pdm import ShapeModel
 from auparity.reference.stages import reference_stages
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 REFERENCE = reference_stages()
 SEEDS = st.integers(0, 2**32 - 1)
 FEW = settings(max_examples=6, deadline=None)

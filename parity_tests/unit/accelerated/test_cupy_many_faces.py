@@ -28,7 +28,7 @@ from auparity.reference.head_pose import Camera
 from auparity.reference.options import PipelineOptions
 from auparity.reference.pipeline import ReferencePipeline
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 WIDTH = 200
 FIGURES = ["slots", "landmarks_mean", "intensities_mean", "values_differing"]
 #: Two people side by side; one is away from frame 1 on, so that the slot is free in frame 7, and back in frame 8.

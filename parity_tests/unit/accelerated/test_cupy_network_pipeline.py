@@ -30,7 +30,7 @@ from auparity.reference.networks.network_start import NetworkStartLandmarker
 from auparity.reference.pdm import ShapeModel
 from auparity.reference.stages import reference_stages
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 CANVAS = (120, 90)
 PICTURES = list(render_clip(3_300_000, 2, canvas=CANVAS, face_width=(48.0, 52.0)))
 CLIP = [picture.image for picture in PICTURES]

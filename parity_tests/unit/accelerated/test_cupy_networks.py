@@ -21,7 +21,7 @@ from auparity.reference import convnet
 from auparity.reference.stages import reference_stages
 from auparity.reference.validation import crop_region, normalise_frame, warp_to_frame
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 REFERENCE = reference_stages()
 SEEDS = st.integers(0, 2**32 - 1)
 FEW = settings(max_examples=6, deadline=None)

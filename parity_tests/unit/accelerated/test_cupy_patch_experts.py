@@ -21,7 +21,7 @@ from auparity.parity_tests.unit.helpers import factories
 from auparity.reference.patch_experts import PatchExpertBank
 from auparity.reference.pdm import ShapeModel
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 MAIN, EYE = BUNDLE.face.main, BUNDLE.face.parts[0].model
 HEIGHT, WIDTH = 180, 220
 VIEWS = range(len(MAIN.experts[0].view_centres))

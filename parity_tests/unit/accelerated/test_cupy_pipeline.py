@@ -23,7 +23,7 @@ from auparity.parity_tests.suite import device_parity
 from auparity.reference.options import PipelineOptions
 from auparity.reference.pipeline import ReferencePipeline
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 CANVAS = (200, 150)
 CLIPS = [[picture.image for picture in render_clip(3_300_000 + k, 3, canvas=CANVAS)] for k in range(2)]
 EMPTY = render_background(3_320_000, CANVAS).image

@@ -39,7 +39,7 @@ def test_it_is_found_passes_parity_and_is_taken_when_it_is_named(installed, monk
     assert variant.provider == "auparity-example-backend"
     assert registries.registry().broken == {}
     monkeypatch.setattr(hypotheses, "MULTI_VIEW", hypotheses.FRONTAL)
-    bundle = Bundle.embedded()
+    bundle = Bundle.embedded(networks=False)
     taken = capture(bundle, [[picture.image for picture in render_clip(3_470_000, 2, canvas=(200, 160))]], [])
     records = check_stage(variant, taken)
     assert records

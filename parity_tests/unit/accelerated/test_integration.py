@@ -23,7 +23,7 @@ from auparity.reference.fhog import fhog
 from auparity.reference.patch_experts import extract_areas
 from auparity.reference.pdm import ShapeModel
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 REFERENCE = registry().get("patch_experts", "reference").build(BUNDLE.face.main)
 SHAPE = ShapeModel(BUNDLE.face.main.pdm)
 GRAY = np.round(np.random.default_rng(0).uniform(0, 255, (220, 220))).astype(np.float32)

@@ -17,7 +17,7 @@ from auparity.parity_tests.suite import run as suite
 from auparity.parity_tests.suite.stage_capture import capture
 from auparity.parity_tests.suite.stage_parity import check_stage
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from auparity.reference.patch_experts import extract_areas
 from auparity.reference.pdm import ShapeModel
 from auparity.reference.stages import reference_stages
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 MAIN, EYE = BUNDLE.face.main, BUNDLE.face.parts[0].model
 REFERENCE = reference_stages()
 FEW = settings(max_examples=15, deadline=None)

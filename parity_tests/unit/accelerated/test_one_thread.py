@@ -109,7 +109,7 @@ IMAGES = [picture.image for picture in render_clip(3_300_000, 2, canvas=(200, 15
 
 
 def test_every_call_into_a_pipeline_computes_with_one_thread(blas, seen):
-    pipeline = Pipeline.from_spec({}, Bundle.embedded())
+    pipeline = Pipeline.from_spec({}, Bundle.embedded(networks=False))
     assert threads(blas) == [4, 1]
     session = pipeline.start_video()
     for number, image in enumerate(IMAGES):

@@ -18,7 +18,7 @@ from auparity.models.bundle import Bundle
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 GRAPH = network(BUNDLE.detector.rnet, 3, "rnet", metadata_of("", "", "", ""))
 ABSENT = [p.name for p in PROVIDERS if p.execution not in onnxruntime.get_available_providers()]
 

@@ -67,7 +67,7 @@ def test_a_forked_process_starts_threads_of_its_own(threads):
 
 def test_pipelines_whose_fits_release_the_interpreter_lock_have_them():
     pytest.importorskip("numba", reason="the extra numba is not installed")
-    bundle = Bundle.embedded()
+    bundle = Bundle.embedded(networks=False)
     assert isinstance(Pipeline.best(bundle).staged.clm.detector.side_by_side, Threads)
     mixed = Pipeline.from_spec({"fitting": "reference"}, bundle)
     assert mixed.staged.clm.detector.side_by_side is ONE_AFTER_THE_OTHER
@@ -77,7 +77,7 @@ def test_results_are_those_of_one_thread_bit_for_bit(threads, monkeypatch):
     pytest.importorskip("numba", reason="the extra numba is not installed")
     image = next(iter(render_clip(3_600_000, 1))).image
     group = np.concatenate([image, image[:, ::-1]], axis=1)
-    pipeline = Pipeline.best(Bundle.embedded())
+    pipeline = Pipeline.best(Bundle.embedded(networks=False))
 
     def results():
         session = pipeline.start_video(faces=2)

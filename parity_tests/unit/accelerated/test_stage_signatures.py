@@ -15,7 +15,7 @@ from auparity.parity_tests.cuda_on_host.variants import variants as cuda_on_host
 from auparity.parity_tests.suite import workloads
 from auparity.reference.stages import stage_table
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 TABLE = stage_table()
 NETWORKS = workloads.networks().bundle
 MODELS = {name: list(spec.models(BUNDLE)) or list(spec.models(NETWORKS)) for name, spec in TABLE.items()}

@@ -145,7 +145,7 @@ CLIPS = [[picture.image for picture in render_clip(3_441_000 + k, 6, canvas=(120
 
 def test_threads_that_share_a_pipeline_get_the_numbers_of_one():
     """Clips of one and of several people, and images, all at once on one pipeline of the fastest variants."""
-    pipeline = Pipeline.best(Bundle.embedded())
+    pipeline = Pipeline.best(Bundle.embedded(networks=False))
 
     def of_clip(number):
         session = pipeline.start_video()

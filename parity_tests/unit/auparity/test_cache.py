@@ -219,7 +219,7 @@ ENVIRONMENT = """
 import numpy as np
 from auparity.accelerated.registry import registry
 from auparity.models.bundle import Bundle
-pdm = Bundle.embedded().video_aus.pdm
+pdm = Bundle.embedded(networks=False).video_aus.pdm
 geometry = registry().get("geometry", "numba").build(pdm)
 print(geometry(np.ones((1, 34), np.float32)).shape)
 """

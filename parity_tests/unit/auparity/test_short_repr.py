@@ -34,7 +34,7 @@ def parts_of(value):
 
 
 def test_a_bundle_and_every_model_in_it_print_shortly():
-    bundle = Bundle.embedded()
+    bundle = Bundle.embedded(networks=False)
     assert repr(bundle).startswith("<Bundle embedded 2 (Apache-2.0): locator ")
     parts = list(parts_of(bundle))
     assert len(parts) > 100
@@ -43,7 +43,7 @@ def test_a_bundle_and_every_model_in_it_print_shortly():
 
 def test_a_pipeline_and_what_it_makes_of_a_frame_print_shortly():
     image = np.zeros((60, 80, 3), np.uint8)
-    pipeline = Pipeline.from_spec({}, Bundle.embedded())
+    pipeline = Pipeline.from_spec({}, Bundle.embedded(networks=False))
     assert repr(pipeline).startswith("<Pipeline of embedded: reference; float32;")
     session = pipeline.start_video()
     tracked = session.track(image, 0.0)

@@ -26,7 +26,7 @@ from auparity.reference.pipeline import ReferencePipeline
 from auparity.reports.results.records import Provenance, load
 from auparity.reports.results.stored import history, record
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 FRAMES = [picture.image for picture in render_clip(3_420_000, 4)]
 WHERE = Provenance("2026-11-21T09:00:00+0000", "auparity bench", "abc", "0.1.0", {"id": "some-cpu"}, 100.0, 20.0)
 WORK = workloads.TimedWorkload("short", "stream", BUNDLE, [FRAMES], "four frames", models=("embedded", "auto"))

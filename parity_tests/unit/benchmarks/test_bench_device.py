@@ -38,7 +38,7 @@ def device():
 
 @pytest.fixture(scope="module")
 def models():
-    return [workloads.Models("embedded", Bundle.embedded(), "the embedded bundle")]
+    return [workloads.Models("embedded", Bundle.embedded(networks=False), "the embedded bundle")]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -73,7 +73,7 @@ def test_networks_count_products_maps_and_weights():
 
 
 def test_cen_experts_count_by_the_views_of_the_faces():
-    model = Bundle.embedded().face.main
+    model = Bundle.embedded(networks=False).face.main
     experts = model.experts[1]
     patch = experts.patches[0][30]
     one = sum(layer.weights.size for layer in patch.layers)

@@ -41,7 +41,7 @@ def test_a_run_with_random_networks_ends_with_both_tables(tmp_path, capsys):
 
 
 def test_faces_are_compared_with_the_nearest_one():
-    state = ClmLandmarker(Bundle.embedded().face).place(np.array([[50, 60, 80, 90]], np.float32))[0]
+    state = ClmLandmarker(Bundle.embedded(networks=False).face).place(np.array([[50, 60, 80, 90]], np.float32))[0]
     far = dataclasses.replace(state, landmarks=state.landmarks + 500)
     near = dataclasses.replace(state, landmarks=state.landmarks + np.float32([3, 4]), likelihood=state.likelihood + 2)
     ((px, share, gained),) = networks._pairs([state, far], [near])

@@ -646,7 +646,7 @@ def rendered(tmp_path_factory):
     place = tmp_path_factory.mktemp("rendered")
     for k, picture in enumerate(render_clip(3_300_000, 4)):
         write_bmp(place / f"{k}.bmp", picture.image)
-    return place, OurPipeline(ReferencePipeline(Bundle.embedded()), read_clip(place)).measure()
+    return place, OurPipeline(ReferencePipeline(Bundle.embedded(networks=False)), read_clip(place)).measure()
 
 
 @posix

@@ -22,7 +22,7 @@ from auparity.reference.stages import reference_stages
 from auparity.reports.results.records import Provenance, Results, Speed, StageSpeed
 from auparity.reports.results.timeline import Bar, timeline
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 FRAMES = [picture.image for picture in render_clip(3_430_000, 7)]
 
 

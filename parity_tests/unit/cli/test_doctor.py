@@ -102,7 +102,7 @@ def test_a_machine_that_says_nothing_of_itself_is_still_described(monkeypatch):
 
 def test_doctor_goes_on_where_the_models_that_it_finds_are_damaged(caches, monkeypatch, tmp_path, capsys):
     store = tmp_path / "2.2.0" / "originals"
-    Bundle.embedded().to_openface(store)
+    Bundle.embedded(networks=False).to_openface(store)
     (store / "AU_predictors" / "main_static_svms.txt").write_bytes(b"\xff damaged")
     monkeypatch.setenv("OPENFACE_MODELS_DIR", str(tmp_path))
     assert main(["doctor"]) == 1
@@ -139,7 +139,7 @@ def plain(monkeypatch):
 
 
 def test_a_plain_installation_says_that_it_is_slow_and_what_to_install(plain, caches, capsys):
-    bundle = Bundle.embedded()
+    bundle = Bundle.embedded(networks=False)
     with pytest.warns(AuparityWarning, match=r"pip install 'auparity\[fast\]'"):
         pipeline = Pipeline.best(bundle)
     assert set(pipeline.variants.values()) <= {"reference", "batched"}
@@ -151,4 +151,4 @@ def test_a_plain_installation_says_that_it_is_slow_and_what_to_install(plain, ca
 
 @pytest.mark.filterwarnings("error")
 def test_the_reference_that_was_asked_for_is_no_reason_to_warn(plain):
-    open_pipeline(Bundle.embedded(), "reference")
+    open_pipeline(Bundle.embedded(networks=False), "reference")

@@ -87,7 +87,7 @@ def test_list_path_and_verify_of_an_empty_cache(cache, capsys):
 
 def test_list_path_and_verify_of_a_complete_cache(cache, monkeypatch, capsys):
     originals = cache / "2.2.0" / "originals"
-    Bundle.embedded().to_openface(originals)
+    Bundle.embedded(networks=False).to_openface(originals)
     (originals / "model" / "a.txt").write_bytes(b"abc")
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     use(monkeypatch, ManifestFile("lib/local/LandmarkDetector/model/a.txt", ("http://127.0.0.1:9/a.txt",), 3, sha256))

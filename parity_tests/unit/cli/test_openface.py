@@ -61,7 +61,7 @@ def place(tmp_path_factory):
     for name in ("a.png", "b.bmp"):
         cv2.imwrite(str(folder / "images" / name), frames[0])
     (folder / "images" / "notes.txt").write_text("no image")
-    Bundle.embedded().to_openface(folder / "OpenFace")
+    Bundle.embedded(networks=False).to_openface(folder / "OpenFace")
     return folder
 
 
@@ -170,7 +170,7 @@ def test_images_are_fitted_from_one_orientation_unless_asked_for_more():
 
 
 def test_the_settings_of_the_fit_and_of_aus_reach_the_pipeline():
-    bundle = Bundle.embedded()
+    bundle = Bundle.embedded(networks=False)
 
     def options(program, line):
         return translation.pipeline_options_of(parse(program, line.split()), bundle)

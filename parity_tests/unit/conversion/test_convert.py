@@ -24,7 +24,7 @@ from auparity.models.types import CCNFPatch
 from auparity.reference.patch_experts import PatchExpertBank, normalised_patches
 from auparity.reference.pdm import ShapeModel
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 ABOUT = About(BUNDLE.content_hash, "", __version__, "float32")
 SOME = (
     "detection/*", "validation/view_0", "action_units/*", "analysis/*", "patch_experts/*/scale_0.25/*",

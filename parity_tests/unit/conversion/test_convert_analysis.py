@@ -27,7 +27,7 @@ from auparity.reference.numerics import FLOAT32, FLOAT64
 from auparity.reference.pdm import ShapeModel
 from auparity.reference.stages import reference_stages
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 PHOTO_AUS = BUNDLE.image_aus
 FEATURE = tolerance("stage", "fhog").tolerance
 #: Both targets, and halves, which FHOG does not use.

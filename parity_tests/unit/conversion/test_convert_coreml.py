@@ -17,7 +17,7 @@ from auparity.conversion.manifest import load
 from auparity.errors import AuparityError
 from auparity.models.bundle import Bundle
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 #: One of every kind.
 SOME = (
     "detection/pnet", "detection/rnet", "validation/view_0", "action_units/*", "patch_experts/main/scale_0.25/view_0",

@@ -22,7 +22,7 @@ from auparity.models.types import LandmarkNetwork
 from auparity.parity_tests.suite import random_networks
 from auparity.reference.networks.parts import parts_of
 
-EMBEDDED = Bundle.embedded()
+EMBEDDED = Bundle.embedded(networks=False)
 WITH_FACES = EMBEDDED.with_serving("locator", "retinaface", random_networks.retinaface())
 NETWORKS = {
     "pfld": random_networks.pfld(),

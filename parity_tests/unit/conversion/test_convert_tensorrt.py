@@ -28,7 +28,7 @@ from auparity.errors import AuparityError, VariantUnavailable
 from auparity.models.bundle import Bundle
 from auparity.parity_tests.unit.helpers.fake_tensorrt import BuilderFlag, HostGpu, Machine, MemoryPoolType
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 ITEMS = {item.name: item for item in items(BUNDLE)}
 ABOUT = About(BUNDLE.content_hash, "", __version__, "float32")
 #: One of every kind.

@@ -35,7 +35,7 @@ NAMES = ("pnet", "rnet", "onet", "validator", "grouped", "expert", "ccnf", "vide
 
 @pytest.fixture(scope="module")
 def bundle():
-    return Bundle.embedded()
+    return Bundle.embedded(networks=False)
 
 
 def cen(bundle):

@@ -22,7 +22,7 @@ from auparity.conversion.tensorrt import graphs as tensorrt_graphs
 from auparity.errors import ContractError
 from auparity.models.bundle import Bundle
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 ITEMS = {item.name: item for item in items(BUNDLE)}
 #: One of every kind.
 SOME = (

@@ -93,7 +93,7 @@ def name(request) -> str:
 def pipeline(name, request):
     if name == RAY:
         request.getfixturevalue("local_ray")
-    return open_pipeline(Bundle.embedded(), "reference") if name in (PROCESSES, RAY) else FakePipeline()
+    return open_pipeline(Bundle.embedded(networks=False), "reference") if name in (PROCESSES, RAY) else FakePipeline()
 
 
 def engine_of(table: EngineTable, name: str, pipeline, at_a_time: int) -> Engine:

@@ -88,7 +88,7 @@ def test_the_files_of_a_person_are_those_of_the_rows_of_this_person(place, tmp_p
 
 @pytest.fixture(scope="module")
 def pipeline():
-    with open_pipeline(Bundle.embedded(), "best") as made:
+    with open_pipeline(Bundle.embedded(networks=False), "best") as made:
         yield made
 
 

@@ -181,7 +181,7 @@ def test_seams_of_a_face_are_measured(tmp_path, monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setattr(parts_module, "LONGEST_PART", 30)
     write_clip(tmp_path / "face", 3, 47, canvas=(160, 160))
-    pipeline = Pipeline.from_spec({}, Bundle.embedded(), default="best")
+    pipeline = Pipeline.from_spec({}, Bundle.embedded(networks=False), default="best")
     done = extract(SplitEngine(pipeline, 1), tmp_path / "face", tmp_path / "out")
     (seam,) = sidecar(tmp_path / "out")["split"]["seams"]
     assert (seam["frame"], seam["disagreements"]) == (25, 0)

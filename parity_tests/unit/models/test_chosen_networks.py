@@ -31,14 +31,60 @@ def files(tmp_path_factory):
     return {name: str(path) for name, path in made.items()}
 
 
-def test_without_a_choice_it_is_the_bundle_itself():
+def test_without_a_choice_the_embedded_models_have_their_networks():
     bundle = choose_bundle("embedded")
-    assert bundle.content_hash == Bundle.embedded().content_hash
+    assert bundle.content_hash == Bundle.embedded().content_hash == embedded.WITH_NETWORKS
+    assert dataclasses.replace(bundle).content_hash == embedded.WITH_NETWORKS  # computed, not taken as known
+    assert bundle.face is Bundle.embedded(networks=False).face
     assert notices_of(bundle) == []
-    assert description_of(bundle) == {"detector": "mtcnn", "landmarks": bundle.face.name}
-    assert choose_bundle("embedded", detector="mtcnn").content_hash == bundle.content_hash
+    said = description_of(bundle)
+    assert said["landmarks"] == bundle.face.name
+    assert said["detector"].startswith("RetinaFace, embedded (SHA-256 ")
+    assert said["start"].startswith("PFLD, embedded (SHA-256 ")
+    named = choose_bundle("embedded", detector="retinaface", landmarks="ceclm", start="pfld")
+    assert named.content_hash == bundle.content_hash
+
+
+def test_the_search_of_openface_can_be_asked_for():
+    classic = choose_bundle("embedded", detector="mtcnn", start="none")
+    assert classic.content_hash == Bundle.embedded(networks=False).content_hash
+    assert description_of(classic) == {"detector": "mtcnn", "landmarks": classic.face.name}
+    assert not {"detector", "start"} & set(classic.meta.source)
     for name in ("auto", "ceclm", "clnf"):
-        assert isinstance(choose_bundle("embedded", landmarks=name).serving("landmarker"), FaceModel)
+        model = choose_bundle("embedded", landmarks=name, start="none").serving("landmarker")
+        assert isinstance(model, FaceModel)
+    begun = choose_bundle("embedded", detector="mtcnn")
+    assert isinstance(begun.serving("landmarker"), NetworkStart)  # each option changes what it names
+    assert "detector" not in begun.meta.source
+
+
+def test_landmarks_of_a_network_have_no_start():
+    bundle = choose_bundle("embedded", landmarks="star")
+    assert isinstance(bundle.serving("landmarker"), LandmarkNetwork)
+    assert "start" not in bundle.meta.source
+    assert "detector" in bundle.meta.source
+    again = choose_bundle("embedded", landmarks="star", start="none")
+    assert again.content_hash == bundle.content_hash
+
+
+def test_other_models_search_and_find_faces_with_their_own(tmp_path):
+    from auparity.models import archive
+
+    bundle = Bundle.embedded(networks=False)
+    archive.save(bundle, tmp_path / "mine.zip")  # even of the embedded models' name and content
+    bundle.to_openface(tmp_path / "folder")
+    for source in (tmp_path / "mine.zip", tmp_path / "folder"):
+        assert choose_bundle(source).content_hash == bundle.content_hash
+
+
+def test_a_stored_start_can_be_left_out(files, tmp_path):
+    from auparity.models import archive
+
+    archive.save(choose_bundle("embedded", start=files["pfld"]), tmp_path / "b.zip")
+    assert isinstance(choose_bundle(tmp_path / "b.zip").serving("landmarker"), NetworkStart)
+    bundle = choose_bundle(tmp_path / "b.zip", start="none")
+    assert isinstance(bundle.serving("landmarker"), FaceModel)
+    assert "start" not in bundle.meta.source
 
 
 def test_networks_of_files_serve_and_are_recorded_with_their_hashes(files):
@@ -56,14 +102,14 @@ def test_networks_of_files_serve_and_are_recorded_with_their_hashes(files):
     assert "never parity" in description_of(bundle)["landmarks"]
     (notice,) = notices_of(bundle)
     assert "approximation" in notice
-    assert bundle.content_hash != Bundle.embedded().content_hash
+    assert bundle.content_hash != Bundle.embedded(networks=False).content_hash
 
 
 def test_a_start_keeps_the_local_models(files):
     bundle = choose_bundle("embedded", start=files["mobilefacenet"])
     model = bundle.serving("landmarker")
     assert isinstance(model, NetworkStart)
-    assert model.face is Bundle.embedded().face
+    assert model.face is Bundle.embedded(networks=False).face
     assert "MobileFaceNet" in notices_of(bundle)[0]
     assert description_of(bundle)["landmarks"] == model.face.name
     assert bundle.meta.source["landmark_model"] == model.face.name
@@ -120,7 +166,7 @@ def test_other_models_never_get_an_embedded_network_by_name(monkeypatch, tmp_pat
     from auparity.models import archive
 
     monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
-    bundle = Bundle.embedded()
+    bundle = Bundle.embedded(networks=False)
     archive.save(bundle.with_meta(dataclasses.replace(bundle.meta, name="mine")), tmp_path / "mine.zip")
     with pytest.raises(ModelFormatError, match="auparity models fetch retinaface"):
         choose_bundle(tmp_path / "mine.zip", detector="retinaface")

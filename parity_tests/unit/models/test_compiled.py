@@ -22,7 +22,7 @@ from auparity.models.sources import is_embedded
 def models(tmp_path_factory):
     """A folder of OpenFace's files with the embedded models."""
     folder = tmp_path_factory.mktemp("openface")
-    Bundle.embedded().to_openface(folder)
+    Bundle.embedded(networks=False).to_openface(folder)
     for path in folder.rglob("*"):  # long ago, so that dates can tell whether a file has changed
         os.utime(path, (1e9, 1e9))
     return folder
@@ -70,7 +70,7 @@ def test_what_is_kept_is_what_was_read(folder, models, reads):
     assert len(reads) == 1
     assert vars(second.meta) == vars(first.meta) == vars(Bundle.from_openface(models, "auto").meta)
     assert content_hash_of(*second.models.values()) == content_hash_of(*first.models.values())
-    assert second.content_hash == first.content_hash == Bundle.embedded().content_hash
+    assert second.content_hash == first.content_hash == Bundle.embedded(networks=False).content_hash
     assert type(second) is Bundle
     mapped, read = arrays_of(second), arrays_of(first)
     assert len(mapped) == len(read) > 1000
@@ -98,8 +98,8 @@ def content_hash_of_all(bundle):
 
 
 def test_the_name_of_the_embedded_bundle_is_known_without_reading_it():
-    assert Bundle.embedded().meta.name == embedded.NAME
-    assert is_embedded(Bundle.embedded())
+    assert Bundle.embedded(networks=False).meta.name == embedded.NAME
+    assert is_embedded(Bundle.embedded(networks=False))
 
 
 @pytest.mark.parametrize("kind", ["empty", "half", "head", "one bit of the head", "one bit of the numbers", "garbage"])
@@ -114,7 +114,7 @@ def test_a_damaged_entry_is_read_again_and_replaced(folder, models, reads, kind)
             "garbage": MAGIC + os.urandom(5000),
         }.get(kind, good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
     )  # fmt: skip
-    assert stored_openface(models).content_hash == Bundle.embedded().content_hash
+    assert stored_openface(models).content_hash == Bundle.embedded(networks=False).content_hash
     stored_openface(models)
     assert len(reads) == 2
 
@@ -138,7 +138,7 @@ def changed(path):
 
 
 def test_a_changed_file_is_read_again_whatever_its_dates(folder, tmp_path, reads):
-    Bundle.embedded().to_openface(tmp_path / "models")
+    Bundle.embedded(networks=False).to_openface(tmp_path / "models")
     for path in (tmp_path / "models").rglob("*"):
         os.utime(path, (1e9, 1e9))
     before = stored_openface(tmp_path / "models").content_hash
@@ -148,7 +148,7 @@ def test_a_changed_file_is_read_again_whatever_its_dates(folder, tmp_path, reads
 
 
 def test_files_with_other_dates_and_the_same_content_are_not_read_again(folder, tmp_path, reads):
-    Bundle.embedded().to_openface(tmp_path / "models")
+    Bundle.embedded(networks=False).to_openface(tmp_path / "models")
     stored_openface(tmp_path / "models")
     for path in (tmp_path / "models").rglob("*"):
         os.utime(path)
@@ -159,7 +159,7 @@ def test_files_with_other_dates_and_the_same_content_are_not_read_again(folder, 
 def test_files_that_were_just_written_are_judged_by_their_content(folder, tmp_path, monkeypatch, reads):
     """Within the resolution of its date a file may change twice."""
     monkeypatch.setattr(compiled_module, "SAME_DATE", 1e9)
-    Bundle.embedded().to_openface(tmp_path / "models")
+    Bundle.embedded(networks=False).to_openface(tmp_path / "models")
     stored_openface(tmp_path / "models")
     monkeypatch.setattr(compiled_module, "source_file", as_it_was(compiled_module.source_file))
     changed(next((tmp_path / "models").rglob("pdms/*.txt")))
@@ -208,5 +208,5 @@ def test_threads_that_read_at_once_get_the_same(folder, models):
         thread.start()
     for thread in threads:
         thread.join()
-    assert hashes == 4 * [Bundle.embedded().content_hash]
+    assert hashes == 4 * [Bundle.embedded(networks=False).content_hash]
     assert stored_openface(models).content_hash == hashes[0]

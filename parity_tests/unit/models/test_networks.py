@@ -222,7 +222,7 @@ def test_a_damaged_openvino_model_is_refused(old, new):
         parse_openvino(xml.replace(old, new), blob, "w.xml")
 
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 
 
 def with_networks(network=None) -> Bundle:

@@ -14,7 +14,7 @@ from auparity.reference import hypotheses
 from auparity.reference.options import PipelineOptions
 from auparity.reference.pipeline import ReferencePipeline
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 PICTURE = render_photograph(PHOTOGRAPH_SEEDS).image
 
 

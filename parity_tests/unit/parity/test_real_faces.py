@@ -49,7 +49,7 @@ def shared(tmp_path_factory):
     assert command_line([*extract, str(folder / "clips" / "several"), "--faces", "4", "-o", str(out)]) == 0
     packed = gzip.compress((out / "several.csv").read_bytes())
     (folder / "golden" / "several" / "multi.csv.gz").write_bytes(packed)
-    with Pipeline.best(Bundle.embedded()) as pipeline:
+    with Pipeline.best(Bundle.embedded(networks=False)) as pipeline:
         for seed in PHOTOGRAPH_SEEDS:
             image = render_photograph(seed, canvas=(240, 240)).image
             cv2.imwrite(str(folder / "clips" / "images" / f"{seed}.png"), image)
@@ -78,7 +78,7 @@ def record_of(faces):
 def openface(tmp_path_factory):
     """A folder of models in OpenFace's formats: the embedded ones."""
     folder = tmp_path_factory.mktemp("models")
-    Bundle.embedded().to_openface(folder)
+    Bundle.embedded(networks=False).to_openface(folder)
     return folder
 
 
@@ -261,7 +261,7 @@ def test_boxes_are_compared_only_where_openface_s_models_are(arguments, shared, 
 
 def test_the_size_is_asked_of_what_is_embedded_and_of_no_other_file():
     nothing = {"clips": {}, "faces": {}}
-    (size,) = real.goals_of(nothing, Bundle.embedded())
+    (size,) = real.goals_of(nothing, Bundle.embedded(networks=False))
     assert (size["name"], size["unit"], size["reached"]) == ("size", "MB", True)
     assert size["value"] == pytest.approx(sum(f.stat().st_size for f in embedded.path().parent.glob("*.[zs]*")) / 1e6)
     assert real.goals_of(nothing, Bundle.from_archive(embedded.path())) == []

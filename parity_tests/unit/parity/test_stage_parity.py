@@ -21,7 +21,7 @@ from auparity.reference.numerics import FLOAT32, PERTURBED
 from auparity.reference.pipeline import ReferencePipeline, StagedPipeline
 from auparity.reference.stages import reference_stages
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 REFERENCE, TWIN = reference_stages(FLOAT32), reference_stages(PERTURBED)
 
 

@@ -11,7 +11,7 @@ from auparity.reference.face_crops import FaceCrops, gray_face
 from auparity.reference.numerics import FLOAT32
 from auparity.reference.stages import Stages, reference_stages
 
-PREDICTORS = Bundle.embedded().video_aus
+PREDICTORS = Bundle.embedded(networks=False).video_aus
 SIZE = 120  #: of the image, px
 
 

@@ -222,7 +222,7 @@ def test_places_must_be_boxes():
 
 
 def test_a_placed_face_is_found_by_following_it():
-    bundle, (frame,) = Bundle.embedded(), render_clip(3_450_000, 1)
+    bundle, (frame,) = Bundle.embedded(networks=False), render_clip(3_450_000, 1)
     landmarker, images = landmarker_of(bundle), Images([frame.image])
     boxes = frame.truth.box[None].astype(np.float32)
     (state,) = landmarker.follow(images, [0], list(landmarker.place(boxes)))

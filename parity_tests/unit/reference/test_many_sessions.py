@@ -19,7 +19,7 @@ from auparity.reference.many_sessions import ManyFacesSession
 from auparity.reference.persons import NOBODY
 from auparity.reference.pipeline import VideoSession
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 #: Two people side by side; the one on the right leaves after the frame of this number, and is back in frame 16.
 FRAMES, LEAVES, BACK = 18, 5, 16
 WIDTH = 320

@@ -24,7 +24,7 @@ from auparity.reference.pipeline import ReferencePipeline
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "docs" / "examples"
 pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="not a checkout of the repository")
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 FRAMES = list(render_clip(3_450_000, 4))
 
 

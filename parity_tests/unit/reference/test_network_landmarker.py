@@ -22,7 +22,7 @@ from auparity.reference.numerics import FLOAT64
 from auparity.reference.pdm import ShapeModel
 from auparity.reference.pipeline import ReferencePipeline
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 PDM = BUNDLE.face.main.pdm
 RNG = np.random.default_rng(9)
 IMAGE = RNG.integers(0, 256, (240, 320, 3)).astype(np.uint8)

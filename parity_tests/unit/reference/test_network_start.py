@@ -25,7 +25,7 @@ from auparity.reference.networks.network_start import NetworkStartLandmarker
 from auparity.reference.pipeline import ReferencePipeline
 from auparity.reference.stages import stage_table
 
-BUNDLE = Bundle.embedded()
+BUNDLE = Bundle.embedded(networks=False)
 PICTURE = read_image(Path(random_networks.__file__).with_name("rendered_face.png"))
 IMAGES = Images([PICTURE])
 MODEL = BUNDLE.face
