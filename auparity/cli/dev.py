@@ -47,6 +47,7 @@ TOOLS = {
     "networks": Tool("benchmarks.networks", "what network detectors, landmarks and starts do to results and time"),
     "cold-start": Tool("benchmarks.cold", "import, first result and memory of a fresh process"),
     "train": Tool("models.synthetic.training.run", "train the embedded bundle anew"),
+    "truth-groups": Tool("parity_tests.truth.by_group", "rendered people by skin tone, age, sex, light, turn and size"),
     "seen-landmarks": Tool(
         "parity_tests.truth.seen", "what OpenFace's models find in rendered clips of a morphable model"
     ),

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from auparity.accelerated.pipeline import Pipeline
 from auparity.errors import AuparityError
-from auparity.models.networks.chosen import choose_bundle
+from auparity.models.networks.chosen import NO_START, choose_bundle
 from auparity.models.synthetic.networks.boxes import box_of
 from auparity.models.synthetic.render import render_background, render_photograph
 from auparity.models.synthetic.training.workspace import Workspace
@@ -116,7 +116,9 @@ def _landmarker(source: str, landmarks: str) -> Any:
 
 def _options(landmarks: str) -> dict[str, str]:
     """The options that a name of this command means."""
-    return {"start": landmarks.removeprefix(FITS)} if landmarks.startswith(FITS) else {"landmarks": landmarks}
+    if landmarks.startswith(FITS):
+        return {"start": landmarks.removeprefix(FITS)}
+    return {"landmarks": landmarks, "start": NO_START}
 
 
 def _staged(source: str, **networks: str) -> StagedPipeline:

@@ -23,7 +23,6 @@ from auparity.models.synthetic import types as synthetic
 from auparity.models.synthetic.clips import FPS, render_clip
 from auparity.models.synthetic.heads import Heads
 from auparity.models.synthetic.render import DRAWN, render_background, render_photograph
-from auparity.reference.detection import detect_faces
 from auparity.reference.head_pose import Camera
 from auparity.reference.hypotheses import MULTI_VIEW, start_state
 from auparity.reference.pipeline import ReferencePipeline
@@ -182,10 +181,10 @@ def _bad_box(box: Array, rng: np.random.Generator) -> Array:
 
 
 def _detected(source: str, pictures: Any) -> Arrays:
-    mtcnn = pipeline(source).bundle.detector
+    locator = pipeline(source).locator
     boxes, scores, image, true, inside = [np.zeros((0, 4))], [np.zeros(0)], [np.zeros(0, int)], [], []
     for index, picture in enumerate(pictures):
-        detections = detect_faces(picture.image, mtcnn)
+        (detections,) = locator.locate([picture.image])
         boxes.append(detections.boxes)
         scores.append(detections.scores)
         image.append(np.full(len(detections), index))

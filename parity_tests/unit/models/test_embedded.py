@@ -114,9 +114,7 @@ def test_it_is_the_default_where_openfaces_models_are_not_and_says_so(tmp_path, 
     cv2.imwrite(str(tmp_path / "face.png"), frames[0].image)
     assert main(["extract", str(tmp_path / "face.png"), "-o", str(tmp_path / "out")]) == 0
     assert EMBEDDED_NOTICE in capsys.readouterr().err
-    assert Bundle.embedded().content_hash in (tmp_path / "out" / "face.csv.json").read_text(
-        encoding="utf-8"
-    )
+    assert Bundle.embedded().content_hash in (tmp_path / "out" / "face.csv.json").read_text(encoding="utf-8")
 
 
 def test_verify_and_list_know_it(capsys, monkeypatch, tmp_path):

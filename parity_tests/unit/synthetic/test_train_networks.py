@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -19,7 +18,8 @@ from auparity.models.synthetic.networks.face_training import Judged
 from auparity.models.synthetic.networks.scenes import ScenePainter
 from auparity.models.synthetic.networks.trainer import Trainer, first_weights
 from auparity.models.synthetic.training import networks
-from auparity.models.synthetic.training.samples import PhotoSet
+from auparity.models.synthetic.training import run as training_run
+from auparity.models.synthetic.training.samples import FIELDS, PhotoSet
 from auparity.models.synthetic.training.shape import MIRROR_68
 from auparity.models.synthetic.training.workspace import Workspace
 from auparity.reference.networks.crops import box_of_landmarks, square_of, star_crop_of
@@ -342,13 +342,20 @@ def test_a_calibrated_network_gives_half_where_it_gave_the_threshold():
     np.testing.assert_allclose(logits[0] - logits[1], np.log(4), atol=2e-3)
 
 
-def test_networks_of_points_learn_from_drawn_heads_beside_people(tmp_path, monkeypatch):
-    def photos(value):
-        return PhotoSet(**{field.name: np.full((2, 3), value) for field in fields(PhotoSet)})
+def _photos(count, value):
+    return PhotoSet(**{name: np.full((count, *shape), value, dtype) for name, (shape, dtype) in FIELDS.items()})
 
+
+def test_trainings_learn_from_drawn_heads_beside_people(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(networks, "photo_set", lambda workspace, *_: (asked.append(workspace), photos(2))[1])
-    joined = networks.with_drawn_heads(Workspace(tmp_path, tmp_path / "people.npz"), photos(1))
-    assert asked[0].faces is None
-    assert len(joined) == 4
-    assert joined.landmarks[:, 0].tolist() == joined.images[:, 0].tolist() == [1, 1, 2, 2]
+    monkeypatch.setattr(training_run, "photo_set", lambda workspace, *_: (asked.append(workspace), _photos(1, 2))[1])
+    people = Workspace(tmp_path, tmp_path / "people.npz")
+    for _ in range(2):  # the second time the set is read
+        both = training_run.with_drawn_heads(people, _photos(3, 1), training_run.drawn_heads(people))
+        assert len(both) == 4
+        assert both.landmarks[:, 0, 0].tolist() == both.images[:, 0, 0, 0].tolist() == [1, 1, 1, 2]
+        assert isinstance(both.images, np.memmap)  # other processes open it, in place of gigabytes being sent
+    assert [workspace.faces for workspace in asked] == [None, None]
+    alone = Workspace(tmp_path / "alone")
+    photos = _photos(3, 1)
+    assert training_run.with_drawn_heads(alone, photos, training_run.drawn_heads(alone)) is photos
