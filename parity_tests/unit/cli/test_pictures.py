@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from auparity.cli import main
+from auparity.cli.repeat_commands import _networks
 from auparity.parity_tests.unit.helpers import random_networks, torch_files
 from auparity.reports.clips.page_parts import facts_of
 
@@ -52,7 +53,11 @@ def test_faces_of_a_folder_as_one_document(folder, capsys):
     assert 0 < y < y + height < image["height"]
     assert 0.7 < face["score"] <= 1
     assert np.array(face["points"]).shape == (5, 2)
-    assert "own_box" not in face
+    assert len(face["own_box"]) == 4
+    assert document["used"]["detector"].startswith("RetinaFace, embedded")
+    assert main(["detect", str(FACE), "--models", "embedded", "--detector", "mtcnn", "--quiet"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert "own_box" not in document["images"][0]["faces"][0]
     assert document["used"]["detector"] == "mtcnn"
 
 
@@ -116,9 +121,32 @@ def test_an_extraction_by_networks_says_so_in_its_sidecar_and_page(folder, netwo
     network = dict(facts_of(sidecar))["landmarks found by"]
     assert sidecar["bundle"]["source"]["landmarks"]["sha256"] in network
     assert "never parity" in network
-    from auparity.cli.repeat_commands import _networks
+    assert _networks(sidecar["bundle"]["source"], embedded=True) == " --landmarks pfld.pth"
 
-    assert _networks(sidecar["bundle"]["source"]) == " --landmarks pfld.pth"
+
+@pytest.mark.parametrize(
+    ("options", "again"),
+    [
+        ([], ""),
+        (["--detector", "retinaface", "--start", "pfld"], ""),
+        (["--detector", "mtcnn"], " --detector mtcnn"),
+        (["--start", "none"], " --start none"),
+        (["--detector", "mtcnn", "--start", "none"], " --detector mtcnn --start none"),
+        (["--start", "star"], " --start star"),
+        (["--landmarks", "star"], " --landmarks star"),
+    ],
+)
+def test_a_page_repeats_the_networks_of_a_table(options, again, folder):
+    words = ["extract", str(folder / "a.png"), "--models", "embedded", "-o", str(folder / "out"), "--quiet"]
+    assert main([*words, *options]) == 0
+    sidecar = json.loads((folder / "out" / "a.csv.json").read_text())
+    assert _networks(sidecar["bundle"]["source"], embedded=True) == again
+
+
+def test_other_models_have_no_usual_networks():
+    assert _networks({}, embedded=False) == ""
+    network = {"network": "RetinaFace", "file": "/models/mine.pth", "sha256": "0" * 64}
+    assert _networks({"detector": network}, embedded=False) == " --detector mine.pth"
 
 
 @pytest.mark.parametrize("option", [["--wild"], ["--iterations", "3"], ["--sigma", "1"], ["--no-validate"]])
