@@ -9,12 +9,12 @@ activation functions are left out.
 from __future__ import annotations
 
 from auparity.models.bundle import Bundle
+from auparity.models.contents import face_model_in
 from auparity.models.types import (
     CENExperts,
     CENPatch,
     ConvNet,
     Convolution,
-    FaceModel,
     FullyConnected,
     MaxPool,
     PatchExperts,
@@ -28,8 +28,8 @@ VIEW = 0
 
 def stage_floors(bundle: Bundle, provenance: Provenance) -> dict[str, float]:
     """ms a tracked frame by stage, in float32; empty if the machine was not measured, or a network finds landmarks."""
-    face = bundle.serving("landmarker")
-    if not provenance.sgemm_gflops or not isinstance(face, FaceModel):
+    face = face_model_in(bundle.serving("landmarker"))
+    if not provenance.sgemm_gflops or face is None:
         return {}
     flop = {"patch_experts": 0.0}
     for experts, window in zip(face.main.experts, DetectorParameters().track_windows, strict=False):

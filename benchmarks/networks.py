@@ -21,6 +21,7 @@ from auparity.accelerated.one_thread import one_blas_thread
 from auparity.accelerated.pipeline import Pipeline
 from auparity.media import identify, open_clip, read_photograph
 from auparity.models.networks.chosen import choose_bundle
+from auparity.models.sources import open_bundle
 from auparity.reference.clm import own_state
 from auparity.reference.images import Images
 from auparity.reference.landmarks import ClmState
@@ -68,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     clips = {path.name: _frames(path, chosen.max_frames) for path in chosen.inputs if path not in photographs}
 
     def pipeline(**options: str) -> Pipeline:
-        bundle = choose_bundle(chosen.models, **options)
+        # Without options: what OpenFace does, also of the embedded models.
+        bundle = choose_bundle(chosen.models, **options) if options else open_bundle(chosen.models, networks=False)
         return Pipeline.from_spec({}, bundle, default=chosen.variants)
 
     usual = pipeline()

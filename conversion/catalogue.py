@@ -38,6 +38,7 @@ from auparity.models.types import (
     FaceModel,
     LandmarkModel,
     LandmarkNetwork,
+    NetworkStart,
     PatchExperts,
     PointNetwork,
     RetinaFace,
@@ -145,15 +146,22 @@ def _locator(bundle: Bundle, fixed_sizes: bool) -> Iterator[Item]:
 def _landmarker(bundle: Bundle) -> Iterator[Item]:
     match model := bundle.serving("landmarker"):
         case FaceModel():
-            for part, held in [("main", model.main), *((part.name, part.model) for part in model.parts)]:
-                yield from _experts(part, held)
-            for view, judge in enumerate(model.validator.views):
-                height, width = judge.warp.mask.shape
-                contract = f"faces (N, 1, {height}, {width}) float32, normalised, to scores of the bins of the error"
-                shape = (2, 1, height, width)
-                yield _network(f"validation/view_{view}", "validation", "network", judge.net, shape, contract)
+            yield from _local_models(model)
+        case NetworkStart():
+            yield _point_network(f"point_network/{type(model.network).__name__.lower()}", model.network)
+            yield from _local_models(model.face)
         case LandmarkNetwork():
             yield _point_network(f"point_network/{_file_name(bundle.serves['landmarker'])}", model.network)
+
+
+def _local_models(model: FaceModel) -> Iterator[Item]:
+    for part, held in [("main", model.main), *((part.name, part.model) for part in model.parts)]:
+        yield from _experts(part, held)
+    for view, judge in enumerate(model.validator.views):
+        height, width = judge.warp.mask.shape
+        contract = f"faces (N, 1, {height}, {width}) float32, normalised, to scores of the bins of the error"
+        shape = (2, 1, height, width)
+        yield _network(f"validation/view_{view}", "validation", "network", judge.net, shape, contract)
 
 
 def _file_name(name: str) -> str:

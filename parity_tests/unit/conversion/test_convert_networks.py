@@ -18,7 +18,7 @@ from auparity.conversion.tensorrt import export as to_tensorrt
 from auparity.conversion.tensorrt import graphs as tensorrt_graphs
 from auparity.errors import ContractError
 from auparity.models.bundle import Bundle
-from auparity.models.types import LandmarkNetwork
+from auparity.models.types import LandmarkNetwork, NetworkStart
 from auparity.parity_tests.suite import random_networks
 from auparity.reference.networks.parts import parts_of
 
@@ -57,6 +57,15 @@ def test_networks_stand_in_the_place_of_what_they_replace():
     fixed = [name for name in names(with_points("star"), fixed_sizes=True) if "network" in name]
     sizes = ["retinaface_360x480", "retinaface_480x640", "retinaface_720x1280"]
     assert fixed == [*(f"face_network/{size}" for size in sizes), "point_network/star"]
+
+
+def test_where_a_network_is_only_a_start_both_are_exported():
+    local = set(names(EMBEDDED))
+    started = EMBEDDED.with_serving("landmarker", "clm from PFLD", NetworkStart(EMBEDDED.face, NETWORKS["pfld"]))
+    assert set(names(started)) == local | {"point_network/pfld"}
+    usual = set(names(Bundle.embedded()))
+    assert usual - local == {"face_network/retinaface", "point_network/pfld"}
+    assert {name.split("/")[0] for name in local - usual} == {"detection"}
 
 
 def test_the_contract_of_face_api_has_its_colours():
