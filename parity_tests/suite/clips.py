@@ -11,7 +11,6 @@ from auparity.accelerated.cupy.pipeline import DevicePipeline
 from auparity.accelerated.pipeline import Pipeline
 from auparity.accelerated.registry import EMULATED, REFERENCE, PrecisionClass, Variant
 from auparity.models.bundle import Bundle
-from auparity.models.sources import is_embedded
 from auparity.parity_tests.compare.arrays import ComparisonRecord
 from auparity.parity_tests.compare.tolerances import tolerance
 from auparity.parity_tests.suite import clip_parity, device_parity, workloads
@@ -91,7 +90,7 @@ def _on_device(
     references = [ReferencePipeline(work.bundle, precision=p) for p in ("float32", *clip_parity.PERTURBED)]
     for record in device_parity.several_faces(pipeline, references, two):
         _add(report, work.name, "several faces", label, record, record.name.split(" ", 1)[1], record.name)
-    if is_embedded(work.bundle):
+    if work.name == workloads.EMBEDDED:
         for options in device_parity.NETWORKS[: EMULATED_NETWORKS if emulated else None]:
             tell(f"{work.name}: {' '.join(options.values())}", 0, 1)
             shown = clip.frames[: EMULATED_NETWORK_FRAMES if emulated else device_parity.BATCH_FRAMES]

@@ -150,7 +150,8 @@ def run(
     of_networks = [variant.stage in workloads.NETWORK_STAGES for variant in able]
     works: list[workloads.ParityWorkload] = []
     if not all(of_networks):
-        works += [workloads.embedded(quick=quick), *(workloads.openface(quick=quick) if recordings else [])]
+        works += workloads.rendered(quick=quick)
+        works += workloads.openface(quick=quick) if recordings else []
     if any(of_networks):
         works.append(workloads.networks())
     for work in works:

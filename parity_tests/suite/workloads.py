@@ -1,5 +1,5 @@
-"""Workloads of the parity suite: rendered clips with the embedded bundle, images with networks of random weights, and
-the recorded clips if present.
+"""Workloads of the parity suite: rendered clips with the embedded bundle, as OpenFace measures and with its networks,
+images with networks of random weights, and the recorded clips if present.
 
 Rendered clips include the difficult cases of every stage: a face that looks into the camera, one in profile, a small
 and a large one, one that leaves the picture, and pictures without a face.
@@ -26,6 +26,7 @@ Array = npt.NDArray[Any]
 
 CLIP_SEED, PHOTOGRAPH_SEED, BACKGROUND_SEED, NOISE_SEED = 3_300_000, 3_310_000, 3_320_000, 3_330_000
 CANVAS = (320, 240)
+EMBEDDED = "embedded"
 #: Stages that only bundles with networks have.
 NETWORK_STAGES = ("face_network", "point_network")
 
@@ -49,22 +50,48 @@ class ParityWorkload:
         return len(self.chained) > 0
 
 
+def rendered(*, quick: bool) -> list[ParityWorkload]:
+    """The rendered clips."""
+    return [embedded(quick=quick), embedded_networks(quick=quick)]
+
+
 def embedded(*, quick: bool) -> ParityWorkload:
     """Rendered faces; with `quick` half a minute of work for the reference."""
-    frames = [picture.image for picture in render_clip(CLIP_SEED, 60 if quick else 120, canvas=CANVAS)]
-    empty = render_background(BACKGROUND_SEED, CANVAS).image
-    leaving = [frames[0], *(_shifted(frames[k], 60 * k) for k in (1, 2, 3)), empty]
+    frames = [picture.image for picture in render_clip(CLIP_SEED, 45 if quick else 120, canvas=CANVAS)]
+    leaving = _leaving(frames)
+    empty = leaving[-1]
     small = [picture.image for picture in render_clip(CLIP_SEED + 1, 3, canvas=CANVAS, face_width=(64.0, 70.0))]
     large = [picture.image for picture in render_clip(CLIP_SEED + 2, 3, canvas=(480, 360), face_width=(230.0, 240.0))]
     still = [np.zeros_like(empty), np.full_like(empty, 255)]
     photographs = [render_photograph(PHOTOGRAPH_SEED + k, yaw=70.0).image for k in range(2 if quick else 8)]
     return ParityWorkload(
-        "embedded",
+        EMBEDDED,
         Bundle.embedded(networks=False),
         [frames[:4], leaving, small, large, still],
         [*photographs, empty],
         frames,
     )
+
+
+def embedded_networks(*, quick: bool) -> ParityWorkload:
+    """The same with the networks that the embedded models have where nobody asks for others: the clip's first face and
+    those of the images are found by RetinaFace, and their fits begin at PFLD's points.
+    """
+    frames = [picture.image for picture in render_clip(CLIP_SEED + 4, 15 if quick else 60, canvas=CANVAS)]
+    photographs = [render_photograph(PHOTOGRAPH_SEED + 10 + k, yaw=60.0).image for k in range(1 if quick else 4)]
+    leaving = _leaving(frames)
+    return ParityWorkload(
+        "embedded-networks", Bundle.embedded(), [frames[:2], leaving], [*photographs, leaving[-1]], frames
+    )
+
+
+def _leaving(frames: Sequence[Array]) -> list[Array]:
+    """A face on its way out of the picture, and a picture without one."""
+    return [
+        frames[0],
+        *(_shifted(frames[k], 60 * k) for k in (1, 2, 3)),
+        render_background(BACKGROUND_SEED, CANVAS).image,
+    ]
 
 
 def networks() -> ParityWorkload:

@@ -165,7 +165,7 @@ def short(few_hypotheses):
 def gate(short, tmp_path, monkeypatch):
     """The suite on the drifting variant; returns the exit code."""
     work, taken, clip = short
-    monkeypatch.setattr(suite.workloads, "embedded", lambda quick: work)
+    monkeypatch.setattr(suite.workloads, "rendered", lambda quick: [work])
     monkeypatch.setattr(suite, "capture", lambda *_: taken)
     monkeypatch.setattr(clip_parity, "prepare", lambda *_: clip)
     monkeypatch.setattr(suite.workloads, "openface", lambda quick: [])
