@@ -42,9 +42,9 @@ Array = npt.NDArray[Any]
 RESULT = "aus"
 TRAINING_SEED, HELD_OUT_SEED = 1_000_000, 2_000_000
 #: Numbers of people and of frames of each: sessions for training, clips for judging.
-PEOPLE, DRAWN_PEOPLE, FRAMES = 100, 25, 45
+PEOPLE, FRAMES = 100, 45
 CLIPS, CLIP_FRAMES = 17, 120
-PHOTOS, HELD_OUT_PHOTOS = 8_500, 300
+PHOTOS, HELD_OUT_PHOTOS = 7_000, 300
 #: Presence models of the video list that use no medians. OpenFace has more, also of intensities (spec 10.11). Rendered
 #: people at rest differ so much that on held-out people every intensity follows the truth better with a person's
 #: neutral face than without. The presence of a smile is equally clear either way.
@@ -80,7 +80,6 @@ def train(
     photos: PhotoSet,
     validation: PhotoSet,
     detector: MTCNN | None = None,
-    drawn: Workspace | None = None,
 ) -> None:
     """Train the AU models and store them as "aus".
 
@@ -90,22 +89,15 @@ def train(
     face : the landmark model, so that the AU models learn with its errors; None: true landmarks with noise.
     photos, validation : rendered images for training, and others for judging.
     detector : finds the face at the start of clips; None: the true box with a small error.
-    drawn : sessions of drawn heads, in this workspace, are learned from as well.
     """
     if workspace.has(RESULT):
         return
 
-    def people(
-        name: str, seed: int, count: int, frames: int, sessions: bool, where: Workspace = workspace
-    ) -> list[ClipFeatures]:
+    def people(name: str, seed: int, count: int, frames: int, sessions: bool) -> list[ClipFeatures]:
         wanted = Collection(name, seed, count, frames, sessions, pdm, triangulation, face, detector)
-        return collect(where, wanted)
+        return collect(workspace, wanted)
 
     sessions = people("aus/sessions", TRAINING_SEED, PEOPLE, FRAMES, True)
-    if drawn is not None:
-        others = people("aus/sessions", TRAINING_SEED, DRAWN_PEOPLE, FRAMES, True, drawn)
-        half, other_half = len(sessions) // 2, len(others) // 2  # mirror images are the second half of each
-        sessions = sessions[:half] + others[:other_half] + sessions[half:] + others[other_half:]
     clips = people("aus/held_out", HELD_OUT_SEED, CLIPS, CLIP_FRAMES, False)
     described = describe_photos(workspace, "aus/photos", pdm, triangulation, face, photos, PHOTOS)
     judged = describe_photos(workspace, "aus/held_out_photos", pdm, triangulation, face, validation, HELD_OUT_PHOTOS)

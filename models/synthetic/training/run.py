@@ -33,7 +33,7 @@ from auparity.models.types import MTCNN, BundleMeta, FaceModel, LandmarkModel
 TRAINING, VALIDATION, TESTS = 1_000_000, 2_000_000, 3_000_000
 PHOTOGRAPHS, VALIDATION_PHOTOGRAPHS = 7000, 600
 BACKGROUNDS, VALIDATION_BACKGROUNDS = 1500, 300
-#: Drawn heads beside people of a morphable model, because demos and tests show them.
+#: Drawn heads beside people of a morphable model: the validator must know both as faces, and so do networks.
 DRAWN_PHOTOGRAPHS, DRAWN_FOLDER = 1500, "drawn"
 BACKGROUND_SEEDS = 500_000  #: offset of the seeds of backgrounds from the first seed of their set
 META = BundleMeta("embedded", "2", "Apache-2.0")
@@ -52,7 +52,7 @@ def train(folder: Path, threads: int = 2, faces: Path | None = None) -> Bundle:
     AuparityError : PyTorch is not installed, or a file of an earlier run is damaged.
     """
     require_torch()
-    workspace, others = Workspace(folder, faces), Workspace(folder / DRAWN_FOLDER)
+    workspace = Workspace(folder, faces)
     start = time.monotonic()
     photos = photo_set(workspace, "photos_train", PHOTOGRAPHS, TRAINING)
     unseen = photo_set(workspace, "photos_validation", VALIDATION_PHOTOGRAPHS, VALIDATION)
@@ -61,8 +61,7 @@ def train(folder: Path, threads: int = 2, faces: Path | None = None) -> Bundle:
         workspace, "backgrounds_validation", VALIDATION_BACKGROUNDS, VALIDATION + BACKGROUND_SEEDS
     )
     drawn = drawn_heads(workspace)
-    both = with_drawn_heads(workspace, photos, drawn)
-    train_shape.train(workspace, both, unseen)
+    train_shape.train(workspace, photos, unseen)
     pdm = train_shape.load_pdm(workspace, "pdm")
     triangulation = mask_triangulation(pdm)
 
@@ -73,20 +72,15 @@ def train(folder: Path, threads: int = 2, faces: Path | None = None) -> Bundle:
         return archive.rounded(train_detector.load_detector(workspace))
 
     steps: list[tuple[str, Callable[[], None]]] = [
-        ("experts", lambda: train_experts.train(workspace, both, unseen, threads)),
-        ("eyes", lambda: train_eyes.train(workspace, both, unseen, threads)),
+        ("experts", lambda: train_experts.train(workspace, photos, unseen, threads)),
+        ("eyes", lambda: train_eyes.train(workspace, photos, unseen, threads)),
         ("detector", lambda: train_detector.train(workspace, photos, unseen, empty, unseen_empty, threads)),
         ("validator", lambda: train_validator.train(workspace, pdm, photos, unseen, empty, drawn)),
         (
             "early termination",
             lambda: train_early_termination.train(workspace, face_model(workspace, early=False), unseen),
         ),
-        (
-            "action units",
-            lambda: train_aus.train(
-                workspace, pdm, triangulation, face(), both, unseen, detector(), None if drawn is None else others
-            ),
-        ),
+        ("action units", lambda: train_aus.train(workspace, pdm, triangulation, face(), photos, unseen, detector())),
     ]
     for name, step in steps:
         begun = time.monotonic()

@@ -205,7 +205,7 @@ def test_the_switch_names_the_interpreting_variants():
 
 def test_reports_say_that_core_ml_has_not_run(cache, taken, monkeypatch):
     work = suite.workloads.ParityWorkload("embedded", BUNDLE, [FRAMES], [], FRAMES)
-    monkeypatch.setattr(suite.workloads, "embedded", lambda quick: work)
+    monkeypatch.setattr(suite.workloads, "rendered", lambda quick: [work])
     monkeypatch.setattr(suite, "capture", lambda *_: taken)
     report = suite.run(
         [registry().get("validation", "coreml-emulated")], quick=True, recordings=False, stages_only=True
