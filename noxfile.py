@@ -374,7 +374,7 @@ def parity_demo(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Render a face with known truth, measure it, verify and time the fast pipeline, and write pages of the results.
+    """Measure a rendered face with known truth, verify and time the fast pipeline, and write pages of the results.
 
     ``nox -s demo -- VIDEO_OR_IMAGE_FOLDER [--models DIR]`` measures a clip of your own instead, without a truth.
     """
@@ -383,10 +383,10 @@ def demo(session: nox.Session) -> None:
         print("The demo takes three to four minutes on two cores with nothing else running.")
     session.install("-e", ".[numba,figures]")
     if not arguments:
-        clip = out / "clip"
-        session.run("auparity", "models", "render", "-o", str(clip), "--overwrite", env=ONE_THREAD)
+        clip = out / "clip.mp4"
+        session.run("auparity", "models", "example", "-o", str(out), env=ONE_THREAD)
         # Pose and gaze need the camera; for other clips it is guessed, here it is known.
-        camera = json.loads((clip / "truth.json").read_text(encoding="utf-8"))["camera"]
+        camera = json.loads((out / "clip.truth.json").read_text(encoding="utf-8"))["camera"]
         intrinsics = {"--fx": camera["focal"], "--cx": camera["centre_x"], "--cy": camera["centre_y"]}
         arguments = [str(clip), "--models", "embedded", *(str(x) for pair in intrinsics.items() for x in pair)]
     session.run("auparity", "extract", *arguments, "-o", str(out), "--overwrite", env=ONE_THREAD)

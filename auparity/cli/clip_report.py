@@ -40,14 +40,15 @@ def report_clip(
     ----------
     clip : the video, folder of images or image; None for the one that the sidecar names. The frames of a camera were
         not kept: its page shows the landmarks without a picture.
-    truth : ``truth.csv`` of a rendered clip; None for the one beside its frames, if there is one.
+    truth : ``truth.csv`` of a rendered clip; None for the one among its frames or, as ``NAME.truth.csv``, beside its
+        video, if there is one.
     overlay : also draw the measurements into a video, or into a picture.
 
     Raises
     ------
     AuparityError : the clip is unknown or does not belong to the table, or something cannot be read.
     """
-    from auparity.models.synthetic.clip_folder import TRUTH
+    from auparity.models.synthetic.clip_folder import truth_beside
     from auparity.reports.clips.page import write_page
     from auparity.reports.clips.sidecar import read_sidecar
     from auparity.reports.clips.table import IN_SPACE, read_result_table
@@ -64,8 +65,8 @@ def report_clip(
         return _report_photograph(result, clip, sidecar, overlay)
     if result.persons is not None:
         return _report_people(result, clip, sidecar, truth, overlay)
-    if clip is not None and truth is None and (clip / TRUTH).is_file():
-        truth = clip / TRUTH
+    if clip is not None and truth is None and truth_beside(clip).is_file():
+        truth = truth_beside(clip)
     page = beside(table, ".html")
     shown = _shown(result, clip, sidecar)
     made = [] if clip is None or not overlay else [*_overlay(result, clip, shown.fps, sidecar, truth)]

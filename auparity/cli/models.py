@@ -1,4 +1,4 @@
-"""``auparity models fetch|list|verify|path|export|render``: OpenFace's model files, networks, and the embedded
+"""``auparity models fetch|list|verify|path|export|render|example``: OpenFace's model files, networks, and the embedded
 models."""
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def add_parser(subparsers: Any) -> None:
     export.add_argument("--force", action="store_true", help="write into a folder that is not empty")
     export.set_defaults(run=run_export)
     cli_render.add_render(commands)
+    cli_render.add_example(commands)
     path = commands.add_parser("path", help="print the folder of the models, or the file of a network")
     path.add_argument("set", nargs="?", choices=SETS, default="openface", help="which models; default: openface")
     path.set_defaults(run=run_path)

@@ -1,4 +1,4 @@
-"""``auparity models render``: write a rendered face clip with its ground truth."""
+"""``auparity models render|example``: write a rendered face clip with its ground truth."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from auparity.errors import AuparityError
 
 if TYPE_CHECKING:
     from auparity.models.synthetic.heads import Heads
+    from auparity.models.synthetic.truth_file import TruthTable
 
 #: Training never uses this seed or larger ones.
 HELD_OUT_SEED = 3_000_000
@@ -43,6 +44,27 @@ def add_render(commands: Any) -> None:
     parser.set_defaults(run=run_render)
 
 
+def add_example(commands: Any) -> None:
+    """Add ``example`` to the commands of ``auparity models``."""
+    parser = commands.add_parser(
+        "example",
+        help="write the clip that comes with auparity: a rendered person with known truth",
+        description="Write clip.mp4, six seconds of a rendered person, and its truth: clip.truth.csv (OpenFace's "
+        "columns) and clip.truth.json. Files of these names are replaced.",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write into")
+    parser.set_defaults(run=run_example)
+
+
+def run_example(arguments: argparse.Namespace) -> int:
+    """``auparity models example``."""
+    from auparity.models.synthetic.example import write_example
+
+    video, table = write_example(arguments.output)
+    _tell(video, table, "its truth is beside it")
+    return 0
+
+
 def run_render(arguments: argparse.Namespace) -> int:
     """``auparity models render``."""
     from auparity.models.synthetic.clip_folder import TRUTH, write_clip
@@ -69,13 +91,18 @@ def run_render(arguments: argparse.Namespace) -> int:
         arguments.output, arguments.seed, arguments.frames,
         canvas=arguments.size, overwrite=arguments.overwrite, progress=progress, heads=heads,
     )  # fmt: skip
-    camera = table.meta.camera
-    print(f"{arguments.output}: {len(table)} frames of {table.meta.width}x{table.meta.height} px, truth in {TRUTH}")
-    print(
-        f"Next: auparity extract {arguments.output} --fx {camera.focal:.3f} --cx {camera.centre_x:g} --cy "
-        f"{camera.centre_y:g} -o {arguments.output.parent}"
-    )
+    _tell(arguments.output, table, f"truth in {TRUTH}")
     return 0
+
+
+def _tell(clip: Path, table: TruthTable, where: str) -> None:
+    """What was written, and the command that measures it."""
+    camera, folder = table.meta.camera, clip.parent
+    print(f"{clip}: {len(table)} frames of {table.meta.width}x{table.meta.height} px, {where}")
+    print(
+        f"Next: auparity extract {clip} --fx {camera.focal:.3f} --cx {camera.centre_x:g} --cy {camera.centre_y:g} -o "
+        f"{folder}"
+    )
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -23,7 +23,9 @@ def repeat_commands(table: Path, clip: Path | None, sidecar: Sidecar, truth: Pat
         true = read_truth(truth)
         meta = true.meta
         commands.append(
-            f"auparity models render --seed {meta.seed} --frames {len(true)} --size {meta.width}x{meta.height} "
+            "auparity models example -o ."
+            if clip.is_file()
+            else f"auparity models render --seed {meta.seed} --frames {len(true)} --size {meta.width}x{meta.height} "
             f"-o {shlex.quote(name)}"
         )
     request, bundle = sidecar.get("request", {}), sidecar.get("bundle", {})

@@ -20,7 +20,7 @@ from auparity.errors import AuparityError, ContractError
 from auparity.models.synthetic.clips import FPS, make_clip
 from auparity.models.synthetic.heads import Heads
 from auparity.models.synthetic.render import DRAWN
-from auparity.models.synthetic.truth_file import TruthMeta, TruthTable, read_truth, write_truth
+from auparity.models.synthetic.truth_file import OF_PEOPLE, TruthMeta, TruthTable, read_truth, write_truth
 
 TRUTH = "truth.csv"
 #: The modules that decide what is drawn; any change of their text, also of comments, gives another digest.
@@ -28,6 +28,11 @@ _DRAWING = (
     "backdrop", "clips", "deformation", "person", "props", "raster", "render", "scene", "shading", "skin",
     "surface", "types",
 )  # fmt: skip
+
+
+def truth_beside(clip: Path) -> Path:
+    """Where the truth of a clip is: in the folder of its frames, or beside a video of it."""
+    return clip / TRUTH if clip.is_dir() else clip.with_name(f"{clip.stem}.{TRUTH}")
 
 
 @lru_cache(maxsize=2)
@@ -43,6 +48,13 @@ def renderer_version(*, morphable: bool = False) -> str:
     for path in paths:
         digest.update(path.stem.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def generator_of(heads: Heads) -> str:
+    """What draws the pictures of these people, as the truth names it."""
+    if heads is DRAWN:
+        return f"auparity renderer {renderer_version()}"
+    return f"auparity renderer {renderer_version(morphable=True)}{OF_PEOPLE}"
 
 
 def write_clip(
@@ -74,8 +86,7 @@ def write_clip(
     if min(canvas) < 160:
         raise ContractError("render", "canvas", "at least 160 x 160 px, for a face of 105 px and more", str(canvas))
     clip = make_clip(seed, n_frames, canvas=canvas, heads=heads)
-    version = renderer_version(morphable=heads is not DRAWN)
-    meta = TruthMeta(seed, canvas[0], canvas[1], FPS, clip.camera, f"auparity renderer {version}")
+    meta = TruthMeta(seed, canvas[0], canvas[1], FPS, clip.camera, generator_of(heads))
     existing = _earlier(folder, meta, n_frames, overwrite)
     if existing is not None:
         return existing

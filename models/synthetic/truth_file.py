@@ -50,6 +50,10 @@ _VISIBLE = tuple(f"visible_{i}" for i in range(N_FACE))
 COLUMNS = ("frame", "timestamp", *(name for _, _, names in _GROUPS for name in names), *_VISIBLE)
 
 
+#: How the generator of clips of a morphable model's people ends.
+OF_PEOPLE = ", a person of a morphable model"
+
+
 @dataclass(frozen=True)
 class TruthMeta:
     """How a clip was made."""
@@ -59,7 +63,7 @@ class TruthMeta:
     height: int  #: px
     fps: float
     camera: RenderCamera
-    generator: str  #: name and version of the renderer
+    generator: str  #: name and version of the renderer, with `OF_PEOPLE` where it showed a person of a morphable model
     au_names: tuple[str, ...] = AU_NAMES
 
     def __post_init__(self) -> None:

@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import AuparityError
+from auparity.json_files import load_json
+from auparity.models.synthetic.truth_file import OF_PEOPLE
 from auparity.reports.clips.au_table import au_table, au_tables_of_people
 from auparity.reports.clips.figures import N_AUS, TruthFigures, truth_figures
 from auparity.reports.clips.measures import measures
@@ -104,7 +106,8 @@ def write_page(
         out_path, csv.stem, sidecar, commands, video, [subject], frames, seconds,
         title="Measurements" if figures is None else "Measured against the truth",
         about=_about(csv.stem, len(table), float(seconds[-1]), sidecar),
-        verdict=_verdict(found.share, figures, _has_targets(sidecar)), warnings=sidecar.get("warnings", []),
+        verdict=_verdict(found.share, figures, _has_targets(sidecar), _drawn(truth)),
+        warnings=sidecar.get("warnings", []),
         tiles=(_measured_tiles(table, sidecar) if figures is None else _truth_tiles(figures, sidecar)),
         intensities=INTENSITIES, tables=[] if unit_table is None else [(None, unit_table)],
         shaded="" if table.success.all() else " Shaded: no face tracked.",
@@ -208,7 +211,16 @@ def _has_targets(sidecar: Sidecar) -> bool:
     return sidecar.get("bundle", {}).get("name") != EMBEDDED
 
 
-def _verdict(share: float, figures: TruthFigures | None, has_targets: bool) -> Verdict:
+def _drawn(truth: Path | None) -> bool:
+    """Whether a clip shows a drawn head, not a person of a morphable model."""
+    described = None if truth is None else truth.with_suffix(".json")
+    if described is None or not described.is_file():
+        return False
+    generator = load_json(described, "the description of a rendered clip", dict).get("generator")
+    return not str(generator).endswith(OF_PEOPLE)
+
+
+def _verdict(share: float, figures: TruthFigures | None, has_targets: bool, drawn: bool = False) -> Verdict:
     if figures is None:
         if not share:
             return Verdict("No face was found in this clip: its rows hold no measurements.", "bad")
@@ -222,7 +234,7 @@ def _verdict(share: float, figures: TruthFigures | None, has_targets: bool) -> V
     )
     if not has_targets:
         off = percent(figures.landmarks.mean)
-        aside = " The embedded models are made for people; a drawn head is new to them."
+        aside = " The embedded models are made for people; a drawn head is new to them." if drawn else ""
         return Verdict(f"Landmarks are {off} of the inter-ocular distance off on average.", more=more + aside)
     return Verdict(f"{lost}." if missed else kept, "bad" if missed else "good", more)
 
