@@ -1,9 +1,10 @@
 """``auparity report``: pages of extracted clips, of studies of many, and of parity runs and benchmarks.
 
-Tables of ``auparity extract``: the sidecar says which clip a table was made from. A rendered clip has its truth beside
-its frames, and then every figure is compared with it. Writes ``NAME.html`` beside the table: one page with the clip,
-landmarks, head axes and gaze drawn over it, and every measurement over time. It holds the clip itself if browsers play
-it and it is not large (large ones are linked), and of other clips and folders of images a small video. The page of a
+Tables of ``auparity extract``: the sidecar says which clip a table was made from. A rendered clip has its truth among
+its frames (``truth.csv``) or beside its video (``NAME.truth.csv``), and then every figure is compared with it.
+Writes ``NAME.html`` beside the table: one page with the clip, landmarks, head axes and gaze drawn over it, and every
+measurement over time. It holds the clip itself if browsers play it and it is not large (large ones are linked), and of
+other clips and folders of images a small video. The page of a
 clip of several people (``auparity extract --faces``, or OpenFace's FaceLandmarkVidMulti) has a choice of person, and is
 not compared with a truth. With ``--overlay`` also ``NAME.overlay.webm``, or of images ``NAME.overlay.jpg``: pictures
 with the marks drawn into them.
@@ -84,7 +85,7 @@ def add_parser(subparsers: Any) -> None:
         "default: the system's temporary folder, and nothing is kept",
     )  # fmt: skip
     parser.add_argument("--clip", type=Path, help="video or folder of images, if the sidecar does not name it")
-    parser.add_argument("--truth", type=Path, metavar="CSV", help="truth.csv, if it is not beside the frames")
+    parser.add_argument("--truth", type=Path, metavar="CSV", help="truth.csv, if it is elsewhere")
     parser.add_argument(
         "--overlay", action="store_true", help="also write a video (of images a picture) with the marks drawn into it"
     )

@@ -22,7 +22,7 @@ from auparity.benchmarks import profiler
 from auparity.parity_tests.suite import run, workloads
 
 profiler.TURNS, profiler.KEPT_FRAMES = 1, 2
-workloads.embedded = functools.cache(workloads.embedded)
+workloads.rendered = functools.cache(workloads.rendered)
 capture, captures = run.capture, {}
 
 def captured(bundle, clips, photographs):
