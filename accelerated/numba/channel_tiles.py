@@ -9,6 +9,7 @@ off at the end of RetinaFace, whose folded norms have biases that nearly cancel 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from auparity.accelerated.numba.deferred import cgutils, intrinsic, ir, types
@@ -20,6 +21,8 @@ from auparity.accelerated.numba.vectors import LANES, address, broadcast, load, 
 ACCUMULATORS = 24 if has_wide_registers() else 6
 #: Places of a dense tile with one and with two vectors of channels.
 PLACES_1, PLACES_2 = ACCUMULATORS, ACCUMULATORS // 2
+#: Those of the tiles for what is left of a row: fewer would wait for their own sums.
+FEW_1, FEW_2 = PLACES_1 // 3, PLACES_2 // 3
 #: Vectors of a panel: two would leave no narrower register for what is loaded.
 PANEL_VECTORS = 2 if has_wide_registers() else 1
 #: Places of a depthwise tile.
@@ -101,6 +104,7 @@ def _dense_tile(places: int, vectors: int) -> Any:
 #: b * plane + r * pitch + k] * taps[b, r, k, v, c]); no sum with other maps where `around` is negative. At
 #: weights[first] are 16 V biases, 16 V slopes, then the taps; `length` is a multiple of UNROLLED.
 dense_tile_many_by_1, dense_tile_many_by_2 = _dense_tile(PLACES_1, 1), _dense_tile(PLACES_2, 2)
+dense_tile_few_by_1, dense_tile_few_by_2 = _dense_tile(FEW_1, 1), _dense_tile(FEW_2, 2)
 dense_tile_1_by_1, dense_tile_1_by_2 = _dense_tile(1, 1), _dense_tile(1, 2)
 
 
@@ -163,14 +167,48 @@ depthwise_tile_by_1, depthwise_tile_by_2 = (_depthwise_tile(PLACES_DEPTHWISE, st
 depthwise_tile_1 = _depthwise_tile(1, 1, None)
 
 
+def _of_two(compute: Callable[[ir.IRBuilder, Any, Any], Any]) -> Any:
+    @intrinsic
+    def of_two(typing_context: Any, arena: Any, one: Any, other: Any, to: Any) -> Any:
+        signature = types.void(arena, types.intp, types.intp, types.intp)
+
+        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+            one_, other_, to_ = (address(context, builder, sig.args[0], args[0], at) for at in args[1:])
+            store(builder, compute(builder, load(builder, one_), load(builder, other_)), to_)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return of_two
+
+
+#: add_vectors(arena, one, other, to): arena[to + c] = arena[one + c] + arena[other + c], sixteen channels c; and the
+#: larger of both.
+add_vectors = _of_two(lambda builder, a, b: builder.fadd(a, b))
+larger_vectors = _of_two(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", b, a), b, a))
+
+
 @intrinsic
-def add_vectors(typing_context: Any, arena: Any, one: Any, other: Any, to: Any) -> Any:
-    """arena[to + c] = arena[one + c] + arena[other + c], sixteen channels c."""
-    signature = types.void(arena, types.intp, types.intp, types.intp)
+def scaled_vectors(
+    typing_context: Any, arena: Any, start: Any, count: Any, weights: Any, first: Any, to: Any
+) -> Any:  # fmt: skip
+    """arena[to + i * 16 + c] = activated(bias[c] + arena[start + i * 16 + c] * factor[c]), i < count: a norm by itself.
+
+    At weights[first] are sixteen biases, slopes and factors, as of a depthwise convolution of one place.
+    """
+    signature = types.void(arena, types.intp, types.intp, weights, types.intp, types.intp)
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        one_, other_, to_ = (address(context, builder, sig.args[0], args[0], at) for at in args[1:])
-        store(builder, builder.fadd(load(builder, one_), load(builder, other_)), to_)
+        arena_, start_, count_, weights_, first_, to_ = args
+        lanes = ir.Constant(start_.type, LANES)
+        head = address(context, builder, sig.args[3], weights_, first_)
+        places = [builder.gep(head, [ir.Constant(start_.type, k * LANES)]) for k in range(3)]
+        bias, slopes, factor = (load(builder, place) for place in places)
+        source, target = (address(context, builder, sig.args[0], arena_, at) for at in (start_, to_))
+        with cgutils.for_range(builder, count_) as along:
+            at = builder.mul(along.index, lanes)
+            value = multiply_add(builder, load(builder, builder.gep(source, [at])), factor, bias)
+            store(builder, activated(builder, value, slopes), builder.gep(target, [at]))
         return context.get_dummy_value()
 
     return signature, generate

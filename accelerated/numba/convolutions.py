@@ -10,11 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.numba.channel_tiles import (
+    FEW_1,
+    FEW_2,
     PLACES_1,
     PLACES_2,
     PLACES_DEPTHWISE,
     dense_tile_1_by_1,
     dense_tile_1_by_2,
+    dense_tile_few_by_1,
+    dense_tile_few_by_2,
     dense_tile_many_by_1,
     dense_tile_many_by_2,
     depthwise_tile_1,
@@ -33,30 +37,42 @@ def dense(
     arena: Array, start: int, step: int, blocks: int, plane: int, rows: int, pitch: int, length: int, places: int,
     weights: Array, first: int, vectors: int, to: int, out_plane: int, around: int,
 ) -> None:  # fmt: skip
-    """One panel at neighbouring places. The last tile overlaps the one before it, and computes the same there again."""
-    count = PLACES_2 if vectors == 2 else PLACES_1
-    if places < count:
-        count = 1
-    for begin in range(0, places, count):
+    """One panel at neighbouring places. A tile may overlap the one before it, and computes the same there again."""
+    many, few = (PLACES_2, FEW_2) if vectors == 2 else (PLACES_1, FEW_1)
+    begin = 0
+    while begin < places:
+        rest = places - begin
+        # What is left takes a whole tile where smaller ones would not be fewer.
+        count = many if places >= many and rest > many - few else few if places >= few else 1
         i = min(begin, places - count)
         at, out = start + i * step, to + i * LANES
         other = around + i * LANES if around >= 0 else -1
-        if vectors == 2 and count > 1:
-            dense_tile_many_by_2(
-                arena, at, step, blocks, plane, rows, pitch, length, weights, first, out, out_plane, other
-            )  # fmt: skip
-        elif vectors == 2:
-            dense_tile_1_by_2(
-                arena, at, step, blocks, plane, rows, pitch, length, weights, first, out, out_plane, other
-            )  # fmt: skip
-        elif count > 1:
+        if vectors == 2:
+            if count == many:
+                dense_tile_many_by_2(
+                    arena, at, step, blocks, plane, rows, pitch, length, weights, first, out, out_plane, other
+                )  # fmt: skip
+            elif count == few:
+                dense_tile_few_by_2(
+                    arena, at, step, blocks, plane, rows, pitch, length, weights, first, out, out_plane, other
+                )  # fmt: skip
+            else:
+                dense_tile_1_by_2(
+                    arena, at, step, blocks, plane, rows, pitch, length, weights, first, out, out_plane, other
+                )  # fmt: skip
+        elif count == many:
             dense_tile_many_by_1(
+                arena, at, step, blocks, plane, rows, pitch, length, weights, first, out, out_plane, other
+            )  # fmt: skip
+        elif count == few:
+            dense_tile_few_by_1(
                 arena, at, step, blocks, plane, rows, pitch, length, weights, first, out, out_plane, other
             )  # fmt: skip
         else:
             dense_tile_1_by_1(
                 arena, at, step, blocks, plane, rows, pitch, length, weights, first, out, out_plane, other
             )  # fmt: skip
+        begin += count
 
 
 @kernel

@@ -117,7 +117,7 @@ def tile_gflops(repeats: int = 60) -> float:
     panels = np.array(
         [(k * (2 + blocks * LANES), PANEL_VECTORS, blocks * plane + k * places, plane, -1) for k in firsts]
     )
-    step = np.array([[DENSE, 0, LANES, 0, blocks, plane, 1, 0, LANES, 1, places, 0, len(panels), 0, 0]])
+    step = np.array([[DENSE, 0, LANES, 0, blocks, plane, 1, 0, LANES, 1, places, 0, len(panels), places, 0]])
     image, means = np.zeros((1, 1, 3), np.uint8), np.zeros(3, np.float32)
     run(image, means, step, panels, weights, arena)
     best = float("inf")

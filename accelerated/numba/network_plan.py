@@ -1,5 +1,5 @@
-"""What a network computes, as few steps: its own description (reference/networks) is run over nodes that only remember
-where they came from, and what can be computed together is put together.
+"""What a network computes, as few steps: of the nodes of its description (network_nodes.py), what can be computed
+together is put together.
 
 Activations and sums with earlier maps go into the convolution before them, a depthwise convolution goes with the 1x1
 convolution that reads it, convolutions of the same maps are computed together, and maps side by side are written there.
@@ -9,109 +9,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from auparity.accelerated.numba.network_nodes import STAGE, Kind, Node, RecordedLayers
 from auparity.accelerated.numba.vectors import LANES
 from auparity.conversion.networks.folding import FoldedWeights
 from auparity.errors import ContractError
 from auparity.reference.networks.layers import NetworkLayers
 
 Array = npt.NDArray[Any]
-
-STAGE = "networks"
-Kind = Literal["image", "conv", "depthwise", "active", "add", "join", "nearest", "mean", "max"]
-
-
-@dataclass(eq=False)
-class Node:
-    """Maps that a network makes on its way."""
-
-    layers: RecordedLayers
-    kind: Kind
-    channels: int
-    inputs: tuple[Node, ...] = ()
-    name: str = ""  #: of a convolution's weights
-    kernel: int = 1
-    stride: int = 1
-    padding: int = 0
-    slopes: Array | None = None  #: (C,) of an activation: what negative values are multiplied by
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return 0, self.channels
-
-    def __add__(self, other: Node) -> Node:
-        return self.layers.made("add", self.channels, self, other)
-
-    def window(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of what a kernel of this node makes of maps."""
-        rows, columns = ((n + 2 * self.padding - self.kernel) // self.stride + 1 for n in (height, width))
-        return rows, columns
-
-
-@dataclass
-class RecordedLayers:
-    """The layers of RetinaFace, PFLD and MobileFaceNet, which compute nothing; see reference/networks/layers.py."""
-
-    weights: FoldedWeights
-    nodes: list[Node] = field(default_factory=list)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.weights.arrays
-
-    def made(self, kind: Kind, channels: int, *inputs: Node, **about: Any) -> Node:
-        """A new node."""
-        self.nodes.append(Node(self, kind, channels, inputs, **about))
-        return self.nodes[-1]
-
-    def conv(self, maps: Node, name: str, stride: int = 1, padding: int = 0) -> Node:
-        units, depth, kernel, _ = self.weights.arrays[f"{name}.weight"].shape
-        kind: Kind = "depthwise" if depth == 1 and maps.channels > 1 else "conv"
-        return self.made(kind, units, maps, name=name, kernel=kernel, stride=stride, padding=padding)
-
-    def linear(self, values: Node, name: str) -> Node:
-        return self.made("conv", len(self.weights.arrays[f"{name}.weight"]), values, name=name)
-
-    def norm(self, maps: Node, name: str) -> Node:
-        if name not in self.weights.norms:
-            raise ContractError(STAGE, "weights", "norms behind convolutions", f"{name} elsewhere")
-        return maps
-
-    def _active(self, maps: Node, slopes: Array) -> Node:
-        if maps.kind != "join":
-            return self.made("active", maps.channels, maps, slopes=slopes.astype(np.float32))
-        ends = np.cumsum([part.channels for part in maps.inputs])[:-1]
-        each = zip(maps.inputs, np.split(slopes, ends), strict=True)
-        return self.join([self._active(part, own) for part, own in each])
-
-    def prelu(self, maps: Node, name: str) -> Node:
-        return self._active(maps, self.weights.arrays[f"{name}.weight"])
-
-    def relu(self, maps: Node) -> Node:
-        return self._active(maps, np.zeros(maps.channels))
-
-    def leaky_relu(self, maps: Node, slope: float) -> Node:
-        return self._active(maps, np.full(maps.channels, slope))
-
-    def max_pool(self, maps: Node, kernel: int, stride: int, padding: int = 0) -> Node:
-        return self.made("max", maps.channels, maps, kernel=kernel, stride=stride, padding=padding)
-
-    def mean_pool(self, maps: Node) -> Node:
-        return self.made("mean", maps.channels, maps)
-
-    def nearest(self, maps: Node, like: Node) -> Node:
-        return self.made("nearest", maps.channels, maps)
-
-    def join(self, parts: Sequence[Node]) -> Node:
-        return self.made("join", sum(part.channels for part in parts), *parts)
-
-    def flat(self, maps: Node) -> Node:
-        """Maps of one place are values already."""
-        return maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +60,7 @@ class Plan:
     steps: tuple[Convolutions | Node, ...]
     outputs: tuple[tuple[Node, int, int], ...]  #: what the network gives: maps, the first channel, and how many
     joined: dict[Node, tuple[Node, int]]  #: maps that are written side by side: where, and from which channel on
+    arrays: dict[str, Array]  #: weights by name
 
 
 def plan_of(weights: FoldedWeights, graph: Callable[[NetworkLayers, Any], Iterable[Any]]) -> Plan:
@@ -157,23 +68,31 @@ def plan_of(weights: FoldedWeights, graph: Callable[[NetworkLayers, Any], Iterab
 
     Raises
     ------
-    ContractError : channels that are written side by side are no multiples of a vector.
+    ContractError : layers in a combination that has no step.
     """
     layers = RecordedLayers(weights)
     image = layers.made("image", 3)
     outputs = tuple(graph(cast(NetworkLayers, layers), image))
     nodes = _needed(layers.nodes, outputs)
-    steps = _together(_fused(nodes, outputs))
-    joined: dict[Node, tuple[Node, int]] = {}
-    for node in nodes:
-        if node.kind == "join":
-            begins = np.cumsum([0, *(part.channels for part in node.inputs)])
-            if any(begin % LANES for begin in begins[:-1]):
-                raise ContractError(STAGE, "weights", f"joined channels in multiples of {LANES}", str(begins))
-            joined |= {part: (node, int(begin)) for part, begin in zip(node.inputs, begins, strict=False)}
+    steps = _together(_fused(nodes, outputs), {read for node in nodes for read in node.inputs})
     places = {conv: (node, begin) for step in steps for conv, node, begin in _of_outputs(step)}
     given = tuple((*places.get(node, (node, 0)), node.channels) for node in outputs)
-    return Plan(image, tuple(steps), given, joined)
+    return Plan(image, tuple(steps), given, _joined(nodes, outputs), layers.arrays)
+
+
+def _joined(nodes: Sequence[Node], outputs: Sequence[Node]) -> dict[Node, tuple[Node, int]]:
+    """Where maps are written side by side; only dense convolutions find those behind maps of broken vectors."""
+    joined: dict[Node, tuple[Node, int]] = {}
+    for node in (node for node in nodes if node.kind == "join"):
+        begins = np.cumsum([0, *(part.room for part in node.inputs)])
+        kinds = {reader.kind for reader in nodes if node in reader.inputs} | ({"output"} if node in outputs else set())
+        if any(part.channels % LANES for part in node.inputs[:-1]) and kinds != {"conv"}:
+            channels = str([part.channels for part in node.inputs])
+            raise ContractError(STAGE, "weights", f"joined channels in multiples of {LANES}", channels)
+        if any(part in joined or part.kind in ("image", "join") for part in node.inputs):
+            raise ContractError(STAGE, "layers", "maps that are joined once", "maps in two places")
+        joined |= {part: (node, int(begin)) for part, begin in zip(node.inputs, begins, strict=False)}
+    return joined
 
 
 def _needed(nodes: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
@@ -223,6 +142,8 @@ def _fused(nodes: Sequence[Node], outputs: Sequence[Node]) -> list[Convolutions 
         if node in done or node.kind in ("image", "join", "nearest"):
             done.add(node)
             continue
+        if node.kind in ("channels", "above"):
+            raise ContractError(STAGE, "layers", "some channels as the mask of a constant", f"{node.kind} elsewhere")
         if node.kind not in ("conv", "depthwise"):
             steps.append(node)
             done.add(node)
@@ -255,8 +176,10 @@ def _product(conv: Node, readers: _Readers, done: set[Node]) -> Product:
     return Product((conv,), result, slopes, around)
 
 
-def _together(steps: Sequence[Convolutions | Node]) -> list[Convolutions | Node]:
-    """Convolutions of the same maps with the same windows as one step; those of broken vectors side by side."""
+def _together(steps: Sequence[Convolutions | Node], read: set[Node]) -> list[Convolutions | Node]:
+    """Convolutions of the same maps with the same windows as one step; those of broken vectors side by side, unless
+    other steps read them.
+    """
     groups: dict[Any, list[Convolutions]] = defaultdict(list)
     for step in steps:
         if isinstance(step, Convolutions) and step.depthwise is None:
@@ -269,7 +192,8 @@ def _together(steps: Sequence[Convolutions | Node]) -> list[Convolutions | Node]
     for step in steps:
         if isinstance(step, Convolutions) and len(first.get(step, ())) > 1:
             products = tuple(product for each in first[step] for product in each.products)
-            result.append(Convolutions(step.source, _side_by_side(products)))
+            alone = any(node in read for product in products for node in product.convs)
+            result.append(Convolutions(step.source, products if alone else _side_by_side(products)))
         elif step not in others:
             result.append(step)
     return result
@@ -282,4 +206,4 @@ def _side_by_side(products: tuple[Product, ...]) -> tuple[Product, ...]:
         return products
     convs = tuple(product.convs[0] for product in products)
     layers = convs[0].layers
-    return (Product(convs, Node(layers, "join", sum(conv.channels for conv in convs), convs), None, None),)
+    return (Product(convs, Node(layers, "packed", sum(conv.channels for conv in convs), convs), None, None),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,13 @@ import numpy.typing as npt
 
 from auparity.accelerated.numba import network_steps as steps
 from auparity.accelerated.numba.channel_tiles import PLACES_1, UNROLLED
-from auparity.accelerated.numba.network_plan import Convolutions, Node, Plan
-from auparity.accelerated.numba.network_weights import PackedWeights, in_winograd, whole
+from auparity.accelerated.numba.network_memory import Maps, Room
+from auparity.accelerated.numba.network_nodes import STAGE, Node, whole
+from auparity.accelerated.numba.network_plan import Convolutions, Plan
+from auparity.accelerated.numba.network_weights import PackedWeights, in_winograd
 from auparity.accelerated.numba.vectors import LANES
 from auparity.accelerated.numba.winograd_tiles import OUTPUTS, PRODUCTS
+from auparity.errors import ContractError
 
 Array = npt.NDArray[Any]
 
@@ -22,52 +25,6 @@ Array = npt.NDArray[Any]
 STRIP = 49 << 10
 #: Tiles of Winograd's convolution at once: whole register tiles of either width; 36 products of 64 channels are 221 KB.
 TILES = 24
-
-
-@dataclass(frozen=True)
-class Maps:
-    """Where maps are in the arena: (blocks, height, width, 16)."""
-
-    start: int
-    height: int
-    width: int
-    blocks: int
-
-    @property
-    def fields(self) -> tuple[int, int, int, int]:
-        return self.start, self.height, self.width, self.blocks
-
-    @property
-    def plane(self) -> int:
-        """Floats of a block."""
-        return self.height * self.width * LANES
-
-    def of(self, arena: Array, first: int, channels: int) -> Array:
-        """Some channels as (height, width, channels)."""
-        blocks = arena[self.start : self.start + self.blocks * self.plane].reshape(-1, self.height, self.width, LANES)
-        return blocks.transpose(1, 2, 0, 3).reshape(self.height, self.width, -1)[..., first : first + channels]
-
-
-@dataclass
-class _Room:
-    """Which floats of the arena are taken."""
-
-    taken: list[tuple[int, int]] = field(default_factory=list)
-    size: int = 0
-
-    def take(self, length: int) -> int:
-        """The first free place, which begins with a line of the cache, as long as the arena does."""
-        length, start = whole(length), 0
-        for begin, end in sorted(self.taken):
-            if begin - start >= length:
-                break
-            start = max(start, end)
-        self.taken.append((start, start + length))
-        self.size = max(self.size, start + length)
-        return start
-
-    def give_back(self, start: int) -> None:
-        self.taken = [place for place in self.taken if place[0] != start]
 
 
 class Program:
@@ -79,7 +36,7 @@ class Program:
     """
 
     def __init__(self, plan: Plan, weights: PackedWeights, height: int, width: int) -> None:
-        self._plan, self._weights, self._room = plan, weights, _Room()
+        self._plan, self._weights, self._room = plan, weights, Room()
         self._maps: dict[Node, Maps] = {}
         self._steps: list[tuple[int, ...]] = []
         self._panels: list[tuple[int, ...]] = []
@@ -88,7 +45,7 @@ class Program:
             if not isinstance(step, Convolutions):
                 self._other(step)
             elif step.source is plan.image:
-                self._from_pixels(step, plan.steps[number + 1], height, width)
+                self._from_pixels(number, height, width)
             else:
                 self._convolve(step)
             for node in [node for node, last in self._last.items() if last == number and node in self._maps]:
@@ -99,7 +56,7 @@ class Program:
         self.panels = np.array(self._panels, np.int64).reshape(-1, steps.PANEL_FIELDS)
         self.size = self._room.size
         self.width = width
-        self.outputs = [(self._maps[node], begin, channels) for node, begin, channels in plan.outputs]
+        self.outputs = [(self._of(node), begin, channels) for node, begin, channels in plan.outputs]
 
     def _owner(self, node: Node) -> tuple[Node, int]:
         """The maps that a node's channels are in, and from which on."""
@@ -113,18 +70,22 @@ class Program:
             for node in (*made, *_read(step)):
                 last[self._owner(node)[0]] = number
         for node in [self._plan.image, *(node for node, _, _ in self._plan.outputs)]:
-            last.pop(node, None)
+            last.pop(self._owner(node)[0], None)
         return last
 
     def _make(self, node: Node, height: int, width: int) -> Maps:
         """Room for the maps of a node."""
-        owner, begin = self._owner(node)
+        owner, _ = self._owner(node)
         if owner not in self._maps:
-            channels = whole(owner.channels)
-            start = self._room.take(height * width * channels)
-            self._maps[owner] = Maps(start, height, width, channels // LANES)
-        start = self._maps[owner].start + begin * height * width
-        return Maps(start, height, width, whole(node.channels) // LANES)
+            start = self._room.take(height * width * owner.room)
+            self._maps[owner] = Maps(start, height, width, owner.room // LANES)
+        return self._of(node)
+
+    def _of(self, node: Node) -> Maps:
+        """The maps of a node that are there already."""
+        owner, begin = self._owner(node)
+        maps = self._maps[owner]
+        return replace(maps, start=maps.start + begin * maps.height * maps.width, blocks=node.room // LANES)
 
     def _scratch(self, length: int) -> int:
         """Room for a step alone: free again for the next one."""
@@ -137,7 +98,7 @@ class Program:
         first = len(self._panels)
         for product in step.products:
             made = self._make(product.result, height, width)
-            around = None if product.around is None else self._maps[self._owner(product.around)[0]]
+            around = None if product.around is None else self._of(product.around)
             for panel in self._weights.panels.get(product, ()):
                 begin = panel.channel * height * width
                 other = -1 if around is None else around.start + begin
@@ -145,7 +106,7 @@ class Program:
         return first, len(self._panels)
 
     def _convolve(self, step: Convolutions) -> None:
-        maps = self._maps[self._owner(step.source)[0]]
+        maps = self._of(step.source)
         if step.depthwise is not None:
             self._depthwise(step, step.depthwise, maps)
             return
@@ -163,7 +124,7 @@ class Program:
         if conv.padding:
             start = self._scratch(maps.blocks * rows * columns * LANES)
             self._steps.append((steps.PAD, *maps.fields, conv.padding, start))
-        lines = (1, height * width) if conv.kernel == conv.stride == 1 else (height, width)
+        lines = (1, height * width) if conv.kernel == conv.stride == 1 and not conv.padding else (height, width)
         self._dense(conv, start, (rows, columns), maps.blocks, LANES, lines, panels)
 
     def _dense(
@@ -172,21 +133,25 @@ class Program:
     ) -> None:  # fmt: skip
         """A convolution of maps of a size, rim included, with `place` floats for each place of a block."""
         pitch, length = size[1] * place, -(-conv.kernel * place // UNROLLED) * UNROLLED
+        at_once = lines[1] if lines[0] > 1 else max(STRIP // (blocks * place) // PLACES_1, 1) * PLACES_1
         self._steps.append(
             (
                 steps.DENSE, start, conv.stride * place, conv.stride * pitch, blocks, size[0] * pitch, conv.kernel,
-                pitch, length, *lines, *panels,
+                pitch, length, *lines, *panels, at_once,
             )
         )  # fmt: skip
 
-    def _from_pixels(self, step: Convolutions, following: Convolutions | Node, height: int, width: int) -> None:
+    def _from_pixels(self, number: int, height: int, width: int) -> None:
         """The convolution of the image; only some rows at once where a depthwise convolution alone reads them."""
+        step, following = self._plan.steps[number : number + 2]
+        assert isinstance(step, Convolutions)
         (product,) = step.products
         (conv,) = product.convs
         rows, columns = conv.window(height, width)
         made, strips = rows, 0
-        if isinstance(following, Convolutions) and following.depthwise is not None and self._last[product.result] == 1:
-            depthwise = following.depthwise
+        depthwise = following.depthwise if isinstance(following, Convolutions) else None
+        alone = product.around is None and self._last[self._owner(product.result)[0]] == number + 1
+        if depthwise is not None and alone:
             strip = _strip_rows(*depthwise.window(rows, columns), whole(conv.channels))
             made = strips = min(rows, (strip - 1) * depthwise.stride + depthwise.kernel)
         taken = ((made - 1) * conv.stride + conv.kernel, width + 2 * conv.padding)
@@ -210,7 +175,11 @@ class Program:
         self._steps.append((steps.SEPARABLE, *maps.fields, *window, first, rows, buffer, *panels))
 
     def _other(self, node: Node) -> None:
-        maps = self._maps[self._owner(node.inputs[0])[0]]
+        """Steps that are no convolution."""
+        if node.kind == "constant":
+            self._constant(node)
+            return
+        maps = self._of(node.inputs[0])
         if node.kind == "mean":
             made = self._make(node, 1, 1)
             self._steps.append((steps.MEAN, maps.start, maps.height * maps.width, maps.blocks, made.start))
@@ -219,12 +188,33 @@ class Program:
             made = self._make(node, height, width)
             window = (node.kernel, node.stride, node.padding, height, width)
             self._steps.append((steps.MAX_POOL, *maps.fields, *window, made.start))
-        else:
-            other = self._maps[self._owner(_whole_size(node.inputs[1]))[0]]
+        elif node.kind in ("add", "times"):
+            other = self._of(_whole_size(node.inputs[1]))
             made = self._make(node, maps.height, maps.width)
-            self._steps.append(
-                (steps.ADD, *maps.fields, other.start, other.height, other.width, made.start)
-            )  # fmt: skip
+            kind = steps.ADD if node.kind == "add" else steps.MULTIPLY
+            self._steps.append((kind, *maps.fields, other.start, other.height, other.width, made.start))
+        elif node.kind == "sigmoid":
+            made = self._make(node, maps.height, maps.width)
+            self._steps.append((steps.SIGMOID, *maps.fields, made.start))
+        elif node.kind == "instance":
+            made = self._make(node, maps.height, maps.width)
+            first = self._weights.others[node]
+            self._steps.append((steps.INSTANCE_NORM, *maps.fields, made.start, first, self._scratch(3 * LANES)))
+        else:
+            raise ContractError(STAGE, "layers", "layers that have a step", node.kind)
+
+    def _constant(self, node: Node) -> None:
+        """Maps that are the same for every image, but for those that a mask takes away."""
+        assert node.values is not None
+        made = self._make(node, *node.values.shape[1:])
+        mask, masked = -1, 0
+        if node.inputs:
+            (source,) = node.inputs
+            maps, last = self._of(source), source.channels - 1
+            if made.blocks > 1 or (maps.height, maps.width) != (made.height, made.width):
+                raise ContractError(STAGE, "layers", "a mask of one vector of channels", f"{node.channels} channels")
+            mask, masked = maps.start + last // LANES * maps.plane + last % LANES, node.masked
+        self._steps.append((steps.CONSTANT, *made.fields, self._weights.others[node], mask, masked))
 
 
 def _whole_size(node: Node) -> Node:

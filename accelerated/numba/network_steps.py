@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.numba.channel_tiles import add_vectors, read_bytes
+from auparity.accelerated.numba import network_maps
+from auparity.accelerated.numba.channel_tiles import read_bytes, scaled_vectors
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.convolutions import copy_window, dense, depthwise, winograd
 from auparity.accelerated.numba.vectors import LANES, copy_vector
@@ -20,7 +21,8 @@ from auparity.accelerated.numba.vectors import LANES, copy_vector
 Array = npt.NDArray[Any]
 
 #: The kinds of steps, each with its fields. Lengths of planes and lines are in floats.
-DENSE = 0  # start, step of places and of lines, blocks, plane, rows, pitch, length, lines, places of a line, panels
+DENSE = 0  # start, step of places and of lines, blocks, plane, rows, pitch, length, lines, their places, panels, places
+#: ... of a line that all panels are computed of before the next: as many as stay in the cache
 SEPARABLE = 1  # start, height, width, blocks, kernel, stride, padding, rows, columns, weights, strip, buffer, panels
 WINOGRAD = 2  # start, height, width, blocks, buffer of a tile, of inputs and of outputs, tiles at once, panels
 PAD = 3  # start, height, width, blocks, padding, to
@@ -28,6 +30,10 @@ ADD = 4  # start, height, width, blocks, start of the other maps, their height a
 MEAN = 5  # start, places, blocks, to
 MAX_POOL = 6  # start, height, width, blocks, kernel, stride, padding, rows, columns, to
 READ = 7  # to, padding, rows of the maps that the next step makes for the one after it at once, or 0: all by itself
+MULTIPLY = 8  # as ADD
+SIGMOID = 9  # start, height, width, blocks, to
+INSTANCE_NORM = 10  # start, height, width, blocks, to, slopes, buffer
+CONSTANT = 11  # to, height, width, blocks, threshold and values, the mask or -1, the first channel that it takes away
 FIELDS = 15  #: of a step, its kind among them; panels are two: the first, and the one after the last
 PANEL_FIELDS = 5  # weights, vectors, to, plane of the outputs, the maps that are added or -1
 
@@ -63,6 +69,10 @@ def _strip(
     columns, buffer = step[9], step[12]
     made, taps = lines * columns * LANES, (2 + size * size) * LANES
     for block in range(blocks):
+        if size == 1 and stride == 1 and padding == 0:
+            at, first = start + block * plane + top * columns * LANES, step[10] + block * taps
+            scaled_vectors(arena, at, lines * columns, weights, first, buffer + block * made)
+            continue
         for y in range(lines):
             depthwise(
                 arena, start + block * plane, height, width, size, stride, padding, top + y, columns, weights,
@@ -80,14 +90,15 @@ def _strip(
 @kernel
 def _lines(arena: Array, step: Array, weights: Array, panels: Array, start: int, lines: int, line: int) -> None:
     """Some lines of a convolution, written from `line` on."""
-    for p in range(step[11], step[12]):
-        panel = panels[p]
-        for k in range(lines):
-            done = (line + k) * step[10] * LANES
-            dense(
-                arena, start + k * step[3], step[2], step[4], step[5], step[6], step[7], step[8], step[10], weights,
-                panel[0], panel[1], panel[2] + done, panel[3], panel[4] + done if panel[4] >= 0 else -1,
-            )  # fmt: skip
+    for k in range(lines):
+        for begin in range(0, step[10], step[13]):
+            at, done = start + k * step[3] + begin * step[2], ((line + k) * step[10] + begin) * LANES
+            for p in range(step[11], step[12]):
+                panel = panels[p]
+                dense(
+                    arena, at, step[2], step[4], step[5], step[6], step[7], step[8], min(step[13], step[10] - begin),
+                    weights, panel[0], panel[1], panel[2] + done, panel[3], panel[4] + done if panel[4] >= 0 else -1,
+                )  # fmt: skip
 
 
 @kernel
@@ -115,50 +126,6 @@ def _from_pixels(
         _lines(arena, conv, weights, panels, read[1], end - done, done - begin)
         _strip(arena, step, weights, panels, step[1] - begin * line, plane, top, lines)
         before, done = begin, end
-
-
-@kernel
-def _add(arena: Array, step: Array) -> None:
-    """Maps plus others of any size: row i of h takes row floor(i * h' / h) of h', and so do columns."""
-    height, width, other_height, other_width = step[2], step[3], step[6], step[7]
-    for block in range(step[4]):
-        for y in range(height):
-            row = (block * height + y) * width
-            other_row = (block * other_height + y * other_height // height) * other_width
-            for x in range(width):
-                own, other = (row + x) * LANES, (other_row + x * other_width // width) * LANES
-                add_vectors(arena, step[1] + own, step[5] + other, step[8] + own)
-
-
-@kernel
-def _mean(arena: Array, step: Array) -> None:
-    """The mean of each channel, summed in float64."""
-    places = step[2]
-    totals = np.empty(LANES, np.float64)
-    for block in range(step[3]):
-        totals[:] = 0.0
-        for i in range(block * places, (block + 1) * places):
-            for c in range(LANES):
-                totals[c] += arena[step[1] + i * LANES + c]
-        for c in range(LANES):
-            arena[step[4] + block * LANES + c] = totals[c] / places
-
-
-@kernel
-def _max_pool(arena: Array, step: Array) -> None:
-    """The largest value of each window, of what is inside the map."""
-    height, width, size, stride, padding, rows, columns = step[2], step[3], step[5], step[6], step[7], step[8], step[9]
-    for block in range(step[4]):
-        maps = step[1] + block * height * width * LANES
-        for y in range(rows):
-            for x in range(columns):
-                out = step[10] + ((block * rows + y) * columns + x) * LANES
-                arena[out : out + LANES] = np.float32(-np.inf)
-                for v in range(max(0, y * stride - padding), min(height, y * stride - padding + size)):
-                    for u in range(max(0, x * stride - padding), min(width, x * stride - padding + size)):
-                        at = maps + (v * width + u) * LANES
-                        for c in range(LANES):
-                            arena[out + c] = max(arena[out + c], arena[at + c])
 
 
 @kernel
@@ -190,8 +157,16 @@ def run(image: Array, means: Array, program: Array, panels: Array, weights: Arra
                 maps, to = step[1] + block * height * width * LANES, step[6] + block * rows * columns * LANES
                 copy_window(arena, maps, height, width, -padding, -padding, rows, columns, to)
         elif kind == ADD:
-            _add(arena, step)
+            network_maps.add(arena, step)
+        elif kind == MULTIPLY:
+            network_maps.multiply(arena, step)
         elif kind == MEAN:
-            _mean(arena, step)
+            network_maps.mean(arena, step)
+        elif kind == SIGMOID:
+            network_maps.sigmoid(arena, step)
+        elif kind == INSTANCE_NORM:
+            network_maps.instance_norm(arena, step, weights)
+        elif kind == CONSTANT:
+            network_maps.constant(arena, step, weights)
         else:
-            _max_pool(arena, step)
+            network_maps.max_pool(arena, step)

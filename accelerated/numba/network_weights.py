@@ -10,16 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.numba.channel_tiles import PANEL_VECTORS, UNROLLED
-from auparity.accelerated.numba.network_plan import Convolutions, Node, Plan, Product
+from auparity.accelerated.numba.network_nodes import Node, whole
+from auparity.accelerated.numba.network_plan import Convolutions, Plan, Product
 from auparity.accelerated.numba.vectors import LANES
 from auparity.accelerated.numba.winograd_tiles import PRODUCTS, transformed_weights
 
 Array = npt.NDArray[Any]
-
-
-def whole(channels: int) -> int:
-    """Channels of whole vectors."""
-    return -(-channels // LANES) * LANES
 
 
 def in_line(length: int) -> Array:
@@ -43,20 +39,25 @@ class PackedWeights:
 
     Parameters
     ----------
-    arrays : by name, norms folded.
     of_pixels : what the weights (K, 3, k, k) become that read pixels less their means instead of what the network is
         described for.
     """
 
-    def __init__(self, plan: Plan, arrays: dict[str, Array], of_pixels: Callable[[Array], Array]) -> None:
-        self._arrays, self._of_pixels, self._image = arrays, of_pixels, plan.image
+    def __init__(self, plan: Plan, of_pixels: Callable[[Array], Array]) -> None:
+        self._arrays, self._of_pixels, self._image = plan.arrays, of_pixels, plan.image
         self._parts: list[Array] = []
         self._length = 0
         self.panels: dict[Product, list[_Panel]] = {}
         self.depthwise: dict[Node, int] = {}
+        self.others: dict[Node, int] = {}  #: slopes of norms, values of constants
         for step in plan.steps:
             if isinstance(step, Convolutions):
                 self._pack(step)
+            elif step.kind == "instance":
+                self.others[step] = self._keep(_filled(_slopes(step.slopes, step.channels)))
+            elif step.values is not None:
+                values = _in_blocks(_filled(step.values.transpose(1, 2, 0)))
+                self.others[step] = self._keep(np.full(LANES, step.threshold), values)
         self.values = in_line(self._length)
         np.concatenate(self._parts, out=self.values)
         self._parts.clear()
@@ -86,8 +87,12 @@ class PackedWeights:
     def _weight_and_bias(self, conv: Node) -> tuple[Array, Array]:
         weight = self._arrays[f"{conv.name}.weight"].astype(np.float64)
         weight = weight.reshape(*weight.shape[:2], conv.kernel, conv.kernel)
-        if conv.inputs[0] is self._image:
+        source = conv.inputs[0]
+        if source is self._image:
             weight = self._of_pixels(weight)
+        elif source.kind == "join" and conv.kind == "conv":
+            ends = np.cumsum([part.channels for part in source.inputs])[:-1]
+            weight = np.concatenate([_filled(part, 1) for part in np.split(weight, ends, axis=1)], axis=1)
         return weight, self._arrays.get(f"{conv.name}.bias", np.zeros(len(weight)))
 
     def _runs(self, weight: Array, step: Convolutions) -> Array:

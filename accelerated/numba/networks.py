@@ -1,4 +1,5 @@
-"""RetinaFace, PFLD and MobileFaceNet in kernels for maps with the channels last; decoding is the reference's (spec 95).
+"""RetinaFace, PFLD, MobileFaceNet and STAR in kernels for maps in blocks of channels; decoding is the reference's (spec
+95).
 
 The network's own description (reference/networks) becomes a table of steps, in which activations, sums and depthwise
 convolutions are parts of the convolutions beside them, and 3x3 convolutions take a quarter of their products
@@ -20,7 +21,7 @@ from auparity.accelerated.numba.network_weights import PackedWeights, in_line
 from auparity.conversion.networks.folding import fold
 from auparity.models.types import STAR, FaceApi, PointNetwork, RetinaFace
 from auparity.reference.contracts import check_array
-from auparity.reference.networks import pfld, retinaface
+from auparity.reference.networks import pfld, retinaface, star
 from auparity.reference.networks.parts import parts_of
 
 Array = npt.NDArray[Any]
@@ -31,9 +32,9 @@ KEPT_SIZES = 4
 
 def unsupported_reason(weights: RetinaFace | PointNetwork) -> str | None:
     """Why a network cannot run here; None when it can."""
-    # STAR has layers that are not here, face-api zeros on two sides of its maps instead of four.
-    if isinstance(weights, STAR | FaceApi):
-        return f"supports RetinaFace, PFLD and MobileFaceNet, this is {type(weights).__name__}"
+    # Its convolutions have zeros on two sides of their maps instead of four.
+    if isinstance(weights, FaceApi):
+        return f"supports RetinaFace, PFLD, MobileFaceNet and STAR, this is {type(weights).__name__}"
     return None
 
 
@@ -47,10 +48,13 @@ class Network:
         if isinstance(weights, RetinaFace):
             self._contract: tuple[Any, ...] = (retinaface.STAGE, "images", ("N", "H", "W", 3))
             self._means, of_pixels = retinaface.MEANS, lambda values: values
+        elif isinstance(weights, STAR):  # blue, green and red from -1 to 1
+            self._contract = (star.STAGE, "crops", ("N", star.SIDE, star.SIDE, 3))
+            self._means, of_pixels = (127.5, 127.5, 127.5), lambda values: values / 127.5
         else:  # red, green and blue from 0 to 1
             self._contract = (pfld.STAGE, "crops", ("N", pfld.SIDE, pfld.SIDE, 3))
             self._means, of_pixels = (0, 0, 0), lambda values: values[:, ::-1] / 255
-        self._weights = PackedWeights(self._plan, folded.arrays, of_pixels)
+        self._weights = PackedWeights(self._plan, of_pixels)
         self._programs: dict[tuple[int, int], _Sized] = {}
 
     def __call__(self, images: Array) -> Any:
@@ -74,7 +78,7 @@ class Network:
 class _Sized:
     """A network for images of one size, with the memory that its calls use: one arena for each at the same time."""
 
-    def __init__(self, program: Program, means: tuple[int, ...]) -> None:
+    def __init__(self, program: Program, means: tuple[float, ...]) -> None:
         self._program = program
         self._means = np.tile(np.array(means, np.float32), program.width)
         self._free: list[Array] = []

@@ -101,8 +101,6 @@ def test_networks_of_68_points_find_the_recorded_ones(build, file, name, raw, si
 
 def test_star_finds_the_recorded_points_in_batches(build):
     """Of the last stack, which is what the stage gives; four crops are recorded, and repeated for larger batches."""
-    if build.__module__ == "auparity.accelerated.numba.networks":
-        pytest.skip("the Numba variant does not serve STAR")
     wanted, run = recorded("star_random"), build(network_of(NamedArrays("seeded", "", star_state())))
     keys = [str(key) for key in wanted["names"]]
     crops = np.stack([wanted[f"{key}:crop"] for key in keys])

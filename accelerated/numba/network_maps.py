@@ -1,0 +1,120 @@
+"""Steps of a network that are no convolution (network_steps.py): sums, products, norms and maxima of maps, and maps
+that are the same for every image. Where loops are of sixteen channels, they are explicit vectors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auparity.accelerated.numba.ccnf import exp_f64
+from auparity.accelerated.numba.channel_tiles import add_vectors, larger_vectors, scaled_vectors
+from auparity.accelerated.numba.compile import kernel
+from auparity.accelerated.numba.vectors import LANES, copy_vector
+from auparity.reference.networks.layers import NORM_EPSILON
+
+Array = npt.NDArray[Any]
+
+
+@kernel
+def add(arena: Array, step: Array) -> None:
+    """Maps plus others of any size: row i of h takes row floor(i * h' / h) of h', and so do columns."""
+    height, width, other_height, other_width = step[2], step[3], step[6], step[7]
+    for block in range(step[4]):
+        for y in range(height):
+            own = (block * height + y) * width * LANES
+            other = step[5] + (block * other_height + y * other_height // height) * other_width * LANES
+            rest = 0
+            for x in range(0, width * LANES, LANES):
+                add_vectors(arena, step[1] + own + x, other, step[8] + own + x)
+                rest += other_width
+                while rest >= width:  # floor((x + 1) w' / w) without a division
+                    rest -= width
+                    other += LANES
+
+
+@kernel
+def multiply(arena: Array, step: Array) -> None:
+    """Maps times others of the same size."""
+    one, other, to = step[1], step[5], step[8]
+    for i in range(step[2] * step[3] * step[4] * LANES):
+        arena[to + i] = arena[one + i] * arena[other + i]
+
+
+@kernel
+def sigmoid(arena: Array, step: Array) -> None:
+    """1 / (1 + exp(-x)), rounded once."""
+    one, to = step[1], step[5]
+    for i in range(step[2] * step[3] * step[4] * LANES):
+        arena[to + i] = np.float32(1.0 / (1.0 + exp_f64(-np.float64(arena[one + i]))))
+
+
+@kernel
+def mean(arena: Array, step: Array) -> None:
+    """The mean of each channel, summed in float64."""
+    places = step[2]
+    totals = np.empty(LANES, np.float64)
+    for block in range(step[3]):
+        totals[:] = 0.0
+        for i in range(block * places, (block + 1) * places):
+            for c in range(LANES):
+                totals[c] += arena[step[1] + i * LANES + c]
+        for c in range(LANES):
+            arena[step[4] + block * LANES + c] = totals[c] / places
+
+
+@kernel
+def instance_norm(arena: Array, step: Array, weights: Array) -> None:
+    """Each map with mean 0 and variance 1, and the activation behind it; moments in float64."""
+    places, scratch = step[2] * step[3], step[7]
+    means, squares = np.empty(LANES, np.float64), np.empty(LANES, np.float64)
+    for block in range(step[4]):
+        first = step[1] + block * places * LANES
+        means[:] = 0.0
+        squares[:] = 0.0
+        for at in range(first, first + places * LANES, LANES):
+            for c in range(LANES):
+                means[c] += arena[at + c]
+        for c in range(LANES):
+            means[c] /= places
+        for at in range(first, first + places * LANES, LANES):
+            for c in range(LANES):
+                apart = arena[at + c] - means[c]
+                squares[c] += apart * apart
+        for c in range(LANES):
+            factor = 1.0 / np.sqrt(squares[c] / places + NORM_EPSILON)
+            arena[scratch + c] = -means[c] * factor
+            arena[scratch + LANES + c] = weights[step[6] + block * LANES + c]
+            arena[scratch + 2 * LANES + c] = factor
+        scaled_vectors(arena, first, places, arena, scratch, step[5] + block * places * LANES)
+
+
+@kernel
+def max_pool(arena: Array, step: Array) -> None:
+    """The largest value of each window, of what is inside the map."""
+    height, width, size, stride, padding, rows, columns = step[2], step[3], step[5], step[6], step[7], step[8], step[9]
+    for block in range(step[4]):
+        maps = step[1] + block * height * width * LANES
+        for y in range(rows):
+            top, bottom = max(0, y * stride - padding), min(height, y * stride - padding + size)
+            for x in range(columns):
+                left, right = max(0, x * stride - padding), min(width, x * stride - padding + size)
+                out = step[10] + ((block * rows + y) * columns + x) * LANES
+                copy_vector(arena, maps + (top * width + left) * LANES, np.float32(0), arena, out)
+                for v in range(top, bottom):
+                    for u in range(left, right):
+                        larger_vectors(arena, out, maps + (v * width + u) * LANES, out)
+
+
+@kernel
+def constant(arena: Array, step: Array, weights: Array) -> None:
+    """Maps that are the same for every image; channels from `masked` on only where a value is above a threshold."""
+    to, places, blocks, first, mask, masked = step[1], step[2] * step[3], step[4], step[5], step[6], step[7]
+    threshold = weights[first]
+    for i in range(0, places * blocks * LANES, LANES):
+        copy_vector(weights, first + LANES + i, np.float32(0), arena, to + i)
+        if mask >= 0 and not arena[mask + i] > threshold:
+            for c in range(masked, LANES):
+                arena[to + i + c] = np.float32(0)
