@@ -9,7 +9,6 @@ off at the end of RetinaFace, whose folded norms have biases that nearly cancel 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from auparity.accelerated.numba.deferred import cgutils, intrinsic, ir, types
@@ -165,68 +164,3 @@ def _depthwise_tile(places: int, stride: int, taps: int | None) -> Any:
 #: Tiles of PLACES_DEPTHWISE places have 3 columns and stride 1 or 2; that of one place takes any number of columns.
 depthwise_tile_by_1, depthwise_tile_by_2 = (_depthwise_tile(PLACES_DEPTHWISE, stride, 3) for stride in (1, 2))
 depthwise_tile_1 = _depthwise_tile(1, 1, None)
-
-
-def _of_two(compute: Callable[[ir.IRBuilder, Any, Any], Any]) -> Any:
-    @intrinsic
-    def of_two(typing_context: Any, arena: Any, one: Any, other: Any, to: Any) -> Any:
-        signature = types.void(arena, types.intp, types.intp, types.intp)
-
-        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-            one_, other_, to_ = (address(context, builder, sig.args[0], args[0], at) for at in args[1:])
-            store(builder, compute(builder, load(builder, one_), load(builder, other_)), to_)
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    return of_two
-
-
-#: add_vectors(arena, one, other, to): arena[to + c] = arena[one + c] + arena[other + c], sixteen channels c; and the
-#: larger of both.
-add_vectors = _of_two(lambda builder, a, b: builder.fadd(a, b))
-larger_vectors = _of_two(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", b, a), b, a))
-
-
-@intrinsic
-def scaled_vectors(
-    typing_context: Any, arena: Any, start: Any, count: Any, weights: Any, first: Any, to: Any
-) -> Any:  # fmt: skip
-    """arena[to + i * 16 + c] = activated(bias[c] + arena[start + i * 16 + c] * factor[c]), i < count: a norm by itself.
-
-    At weights[first] are sixteen biases, slopes and factors, as of a depthwise convolution of one place.
-    """
-    signature = types.void(arena, types.intp, types.intp, weights, types.intp, types.intp)
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        arena_, start_, count_, weights_, first_, to_ = args
-        lanes = ir.Constant(start_.type, LANES)
-        head = address(context, builder, sig.args[3], weights_, first_)
-        places = [builder.gep(head, [ir.Constant(start_.type, k * LANES)]) for k in range(3)]
-        bias, slopes, factor = (load(builder, place) for place in places)
-        source, target = (address(context, builder, sig.args[0], arena_, at) for at in (start_, to_))
-        with cgutils.for_range(builder, count_) as along:
-            at = builder.mul(along.index, lanes)
-            value = multiply_add(builder, load(builder, builder.gep(source, [at])), factor, bias)
-            store(builder, activated(builder, value, slopes), builder.gep(target, [at]))
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def read_bytes(typing_context: Any, line: Any, at: Any, means: Any, arena: Any, to: Any) -> Any:
-    """arena[to + i] = line[at + i] - means[at + i], sixteen bytes i."""
-    signature = types.void(line, types.intp, means, arena, types.intp)
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        line_, at_, means_, arena_, to_ = args
-        data = context.make_array(sig.args[0])(context, builder, line_).data
-        kind = ir.VectorType(ir.IntType(8), LANES)
-        given = builder.load(builder.bitcast(builder.gep(data, [at_]), kind.as_pointer()), align=1)
-        values = builder.uitofp(given, vector())
-        means_at = load(builder, address(context, builder, sig.args[2], means_, at_))
-        store(builder, builder.fsub(values, means_at), address(context, builder, sig.args[3], arena_, to_))
-        return context.get_dummy_value()
-
-    return signature, generate

@@ -1,5 +1,5 @@
 """Steps of a network that are no convolution (network_steps.py): sums, products, norms and maxima of maps, and maps
-that are the same for every image. Where loops are of sixteen channels, they are explicit vectors.
+that are the same for every image, in vectors of sixteen channels (channel_vectors.py).
 """
 
 from __future__ import annotations
@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auparity.accelerated.numba.ccnf import exp_f64
-from auparity.accelerated.numba.channel_tiles import add_vectors, larger_vectors, scaled_vectors
+from auparity.accelerated.numba.channel_vectors import (
+    add_vectors,
+    larger_vectors,
+    multiply_vectors,
+    scaled_vectors,
+    sigmoid_vectors,
+    squares_of_vectors,
+    sum_of_vectors,
+)
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.vectors import LANES, copy_vector
 from auparity.reference.networks.layers import NORM_EPSILON
@@ -39,28 +46,23 @@ def add(arena: Array, step: Array) -> None:
 def multiply(arena: Array, step: Array) -> None:
     """Maps times others of the same size."""
     one, other, to = step[1], step[5], step[8]
-    for i in range(step[2] * step[3] * step[4] * LANES):
-        arena[to + i] = arena[one + i] * arena[other + i]
+    for i in range(0, step[2] * step[3] * step[4] * LANES, LANES):
+        multiply_vectors(arena, one + i, other + i, to + i)
 
 
 @kernel
 def sigmoid(arena: Array, step: Array) -> None:
-    """1 / (1 + exp(-x)), rounded once."""
-    one, to = step[1], step[5]
-    for i in range(step[2] * step[3] * step[4] * LANES):
-        arena[to + i] = np.float32(1.0 / (1.0 + exp_f64(-np.float64(arena[one + i]))))
+    """1 / (1 + exp(-x))."""
+    sigmoid_vectors(arena, step[1], step[2] * step[3] * step[4], step[5])
 
 
 @kernel
 def mean(arena: Array, step: Array) -> None:
     """The mean of each channel, summed in float64."""
     places = step[2]
-    totals = np.empty(LANES, np.float64)
+    nothing, totals = np.zeros(LANES, np.float64), np.empty(LANES, np.float64)
     for block in range(step[3]):
-        totals[:] = 0.0
-        for i in range(block * places, (block + 1) * places):
-            for c in range(LANES):
-                totals[c] += arena[step[1] + i * LANES + c]
+        sum_of_vectors(arena, step[1] + block * places * LANES, places, nothing, totals)
         for c in range(LANES):
             arena[step[4] + block * LANES + c] = totals[c] / places
 
@@ -68,27 +70,19 @@ def mean(arena: Array, step: Array) -> None:
 @kernel
 def instance_norm(arena: Array, step: Array, weights: Array) -> None:
     """Each map with mean 0 and variance 1, and the activation behind it; moments in float64."""
-    places, scratch = step[2] * step[3], step[7]
-    means, squares = np.empty(LANES, np.float64), np.empty(LANES, np.float64)
+    places, slopes, scratch = step[2] * step[3], step[6], step[7]
+    nothing, means, squares = np.zeros(LANES, np.float64), np.empty(LANES, np.float64), np.empty(LANES, np.float64)
     for block in range(step[4]):
-        first = step[1] + block * places * LANES
-        means[:] = 0.0
-        squares[:] = 0.0
-        for at in range(first, first + places * LANES, LANES):
-            for c in range(LANES):
-                means[c] += arena[at + c]
-        for c in range(LANES):
-            means[c] /= places
-        for at in range(first, first + places * LANES, LANES):
-            for c in range(LANES):
-                apart = arena[at + c] - means[c]
-                squares[c] += apart * apart
+        first = block * places * LANES
+        sum_of_vectors(arena, step[1] + first, places, nothing, means)
+        means /= places
+        squares_of_vectors(arena, step[1] + first, places, means, squares)
         for c in range(LANES):
             factor = 1.0 / np.sqrt(squares[c] / places + NORM_EPSILON)
             arena[scratch + c] = -means[c] * factor
-            arena[scratch + LANES + c] = weights[step[6] + block * LANES + c]
+            arena[scratch + LANES + c] = weights[slopes + block * LANES + c]
             arena[scratch + 2 * LANES + c] = factor
-        scaled_vectors(arena, first, places, arena, scratch, step[5] + block * places * LANES)
+        scaled_vectors(arena, step[1] + first, places, arena, scratch, step[5] + first)
 
 
 @kernel

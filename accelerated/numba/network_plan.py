@@ -89,7 +89,8 @@ def _joined(nodes: Sequence[Node], outputs: Sequence[Node]) -> dict[Node, tuple[
         if any(part.channels % LANES for part in node.inputs[:-1]) and kinds != {"conv"}:
             channels = str([part.channels for part in node.inputs])
             raise ContractError(STAGE, "weights", f"joined channels in multiples of {LANES}", channels)
-        if any(part in joined or part.kind in ("image", "join") for part in node.inputs):
+        twice = len(set(node.inputs)) < len(node.inputs) or not joined.keys().isdisjoint(node.inputs)
+        if twice or any(part.kind in ("image", "join") for part in node.inputs):
             raise ContractError(STAGE, "layers", "maps that are joined once", "maps in two places")
         joined |= {part: (node, int(begin)) for part, begin in zip(node.inputs, begins, strict=False)}
     return joined
@@ -142,8 +143,8 @@ def _fused(nodes: Sequence[Node], outputs: Sequence[Node]) -> list[Convolutions 
         if node in done or node.kind in ("image", "join", "nearest"):
             done.add(node)
             continue
-        if node.kind in ("channels", "above"):
-            raise ContractError(STAGE, "layers", "some channels as the mask of a constant", f"{node.kind} elsewhere")
+        if node.kind in ("active", "channels", "above"):  # what others do on their way
+            raise ContractError(STAGE, "layers", "layers that have a step", f"{node.kind} by itself")
         if node.kind not in ("conv", "depthwise"):
             steps.append(node)
             done.add(node)

@@ -143,14 +143,15 @@ class Program:
 
     def _from_pixels(self, number: int, height: int, width: int) -> None:
         """The convolution of the image; only some rows at once where a depthwise convolution alone reads them."""
-        step, following = self._plan.steps[number : number + 2]
+        step, *rest = self._plan.steps[number : number + 2]
+        following = rest[0] if rest else None
         assert isinstance(step, Convolutions)
         (product,) = step.products
         (conv,) = product.convs
         rows, columns = conv.window(height, width)
         made, strips = rows, 0
         depthwise = following.depthwise if isinstance(following, Convolutions) else None
-        alone = product.around is None and self._last[self._owner(product.result)[0]] == number + 1
+        alone = product.around is None and self._last.get(product.result) == number + 1
         if depthwise is not None and alone:
             strip = _strip_rows(*depthwise.window(rows, columns), whole(conv.channels))
             made = strips = min(rows, (strip - 1) * depthwise.stride + depthwise.kernel)
@@ -159,8 +160,8 @@ class Program:
         panels = self._products(step, made, columns)
         self._steps.append((steps.READ, start, conv.padding, strips))
         self._dense(conv, start, taken, 1, 3, (made, columns), panels)
-        maps = self._maps[product.result]
-        self._maps[product.result] = Maps(maps.start, rows, columns, maps.blocks)
+        if strips:
+            self._maps[product.result] = replace(self._maps[product.result], height=rows)
 
     def _depthwise(self, step: Convolutions, conv: Node, maps: Maps) -> None:
         height, width = conv.window(maps.height, maps.width)
@@ -196,12 +197,10 @@ class Program:
         elif node.kind == "sigmoid":
             made = self._make(node, maps.height, maps.width)
             self._steps.append((steps.SIGMOID, *maps.fields, made.start))
-        elif node.kind == "instance":
+        else:
             made = self._make(node, maps.height, maps.width)
             first = self._weights.others[node]
             self._steps.append((steps.INSTANCE_NORM, *maps.fields, made.start, first, self._scratch(3 * LANES)))
-        else:
-            raise ContractError(STAGE, "layers", "layers that have a step", node.kind)
 
     def _constant(self, node: Node) -> None:
         """Maps that are the same for every image, but for those that a mask takes away."""

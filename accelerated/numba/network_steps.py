@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.accelerated.numba import network_maps
-from auparity.accelerated.numba.channel_tiles import read_bytes, scaled_vectors
+from auparity.accelerated.numba.channel_vectors import read_bytes, scaled_vectors
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.convolutions import copy_window, dense, depthwise, winograd
 from auparity.accelerated.numba.vectors import LANES, copy_vector

@@ -12,9 +12,11 @@ import pytest
 pytest.importorskip("numba")
 
 from auparity.accelerated.choices import choose_best
-from auparity.accelerated.numba import networks
+from auparity.accelerated.numba import network_steps, networks
+from auparity.accelerated.numba.channel_tiles import UNROLLED
 from auparity.accelerated.numba.network_plan import Convolutions, plan_of
 from auparity.accelerated.numba.winograd_tiles import A, B, transformed_weights
+from auparity.accelerated.onnx import networks as onnx_networks
 from auparity.accelerated.registry import registry
 from auparity.conversion.networks.folding import fold
 from auparity.errors import ContractError
@@ -76,11 +78,12 @@ def test_images_seen_before_change_nothing(faces):
             np.testing.assert_array_equal(getattr(again, name), getattr(first[size], name))
 
 
-@pytest.mark.parametrize("kind", ["retinaface", "pfld", "mobilefacenet"])
+@pytest.mark.parametrize("kind", ["retinaface", "pfld", "mobilefacenet", "star"])
 def test_a_result_has_the_same_bits_whatever_is_beside_it_in_a_batch(kind):
     weights = getattr(random_networks, kind)()
     run = networks.build(weights)
-    images = pixels(3, *((50, 70) if kind == "retinaface" else (112, 112)), 3)
+    side = parts_of(weights).side
+    images = pixels(3, *((50, 70) if side is None else (side, side)), 3)
 
     def values(batch):
         result = run(batch)
@@ -108,6 +111,26 @@ def test_points_equal_the_reference_as_closely_as_tolerances_ask(kind):
     found, expected = networks.build(weights)(crops), point_networks.build(weights)(crops)
     assert np.abs(found - expected).max() < {"pfld": 1e-5, "mobilefacenet": 1e-4}[kind]
     assert found.shape == (2, 68, 2)
+
+
+@pytest.mark.parametrize(("points", "edges", "stacks", "width"), [(98, 9, 2, 64), (68, 9, 1, 24), (29, 7, 3, 8)])
+def test_star_of_any_size_equals_the_reference(points, edges, stacks, width):
+    weights = random_networks.star(points, edges, stacks, width)
+    crops = pixels(1, 256, 256, 3)
+    found = networks.build(weights)(crops)
+    # Of 1, half a crop. Random weights leave no value at the border of a mask here, which would move single places.
+    assert np.abs(found - point_networks.build(weights)(crops)).max() < TOLERANCE
+    assert found.shape == (1, points, 2)
+    assert found.dtype == np.float32
+
+
+def test_star_of_published_size_equals_another_variant():
+    """The reference takes minutes."""
+    pytest.importorskip("onnxruntime")
+    weights, crops = random_networks.star(98, 9, 4, 256), pixels(1, 256, 256, 3)
+    found, expected = networks.build(weights)(crops), onnx_networks.build(weights)(crops)
+    assert np.abs(found - expected).max() < 2e-4  # the stage's tolerance
+    assert np.ptp(found) > 0.1
 
 
 def test_other_images_are_refused(faces):
@@ -162,11 +185,25 @@ def test_convolutions_of_the_same_maps_are_computed_together():
     assert [first for _, first, _ in plan.outputs] == [0, 8, 12] * 3
 
 
+def test_norms_sums_and_coordinates_of_star_are_parts_of_convolutions():
+    plan = planned("star")  # of two stacks, each with thirteen blocks and one behind them; three are before
+    blocks = 2 * 14 + 3
+    convolutions = [step for step in plan.steps if isinstance(step, Convolutions)]
+    # Two sums of each block are in its convolutions but where a skip layer is the second, and the sums of stacks.
+    assert sum(step.depthwise is not None for step in convolutions) == blocks
+    assert sum(product.around is not None for step in convolutions for product in step.products) == blocks + 2
+    others = [step.kind for step in plan.steps if not isinstance(step, Convolutions)]
+    assert {kind: others.count(kind) for kind in others} == {
+        "constant": 3, "max": 9, "add": 8, "instance": 2, "sigmoid": 4, "times": 2,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("kind", "size"), [("retinaface", (45, 83)), ("pfld", (112, 112)), ("mobilefacenet", (112, 112))]
+    ("kind", "size"),
+    [("retinaface", (45, 83)), ("pfld", (112, 112)), ("mobilefacenet", (112, 112)), ("star", (256, 256))],
 )
 def test_nothing_is_read_that_was_not_written_for_this_image(kind, size):
-    """All memory behind the pixels and their rim, which stays zero, may hold anything."""
+    """All memory but that of the pixels and their rim, which stays zero, may hold anything."""
     run = networks.build(getattr(random_networks, kind)())
     images = pixels(1, *size, 3)
 
@@ -176,7 +213,11 @@ def test_nothing_is_read_that_was_not_written_for_this_image(kind, size):
 
     first, sized = values().copy(), run._programs[size]
     (arena,) = sized._free
-    arena[sized._program.panels[:, 2].min() :] = np.nan
+    rows = sized._program.steps
+    of_pixels = rows[np.flatnonzero(rows[:, 0] == network_steps.READ)[0] + 1]  # start and plane: fields 1 and 5
+    begin, end = of_pixels[1], of_pixels[1] + of_pixels[5] + UNROLLED
+    arena[:begin] = np.nan
+    arena[end:] = np.nan
     np.testing.assert_array_equal(values(), first)
 
 
