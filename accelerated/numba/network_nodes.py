@@ -82,12 +82,12 @@ class RecordedLayers:
     """
 
     def __init__(self, weights: FoldedWeights) -> None:
-        self._weights = weights
+        self._norms = weights.norms
         self.arrays = dict(weights.arrays)  #: by name; those of norms that are convolutions here among them
         self.nodes: list[Node] = []
 
     def __contains__(self, name: str) -> bool:
-        return name in self._weights.arrays
+        return name in self.arrays
 
     def made(self, kind: Kind, channels: int, *inputs: Node, **about: Any) -> Node:
         """A new node."""
@@ -123,7 +123,7 @@ class RecordedLayers:
         return self.made("conv", len(self.arrays[f"{name}.weight"]), values, name=name)
 
     def norm(self, maps: Node, name: str) -> Node:
-        if name in self._weights.norms:
+        if name in self._norms:
             return maps
         factor, summand = affine(self.arrays, name)
         own = f"{name} as a convolution"

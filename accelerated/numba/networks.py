@@ -9,6 +9,7 @@ convolutions are parts of the convolutions beside them, and 3x3 convolutions tak
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,33 @@ def unsupported_reason(weights: RetinaFace | PointNetwork) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Pixels:
+    """What a network is given, and how its first weights read it.
+
+    Parameters
+    ----------
+    stage, argument, shape : of its contract. means : of each channel, which are taken away.
+    of_weights : the weights (K, 3, k, k) for what is left, of those for what the network is described for.
+    """
+
+    stage: str
+    argument: str
+    shape: tuple[str | int, ...]
+    means: tuple[float, ...]
+    of_weights: Callable[[Array], Array]
+
+
+def _pixels_of(weights: RetinaFace | PointNetwork) -> _Pixels:
+    if isinstance(weights, RetinaFace):
+        return _Pixels(retinaface.STAGE, "images", ("N", "H", "W", 3), retinaface.MEANS, lambda values: values)
+    if isinstance(weights, STAR):  # blue, green and red from -1 to 1
+        middle, shape = 255 / 2, ("N", star.SIDE, star.SIDE, 3)
+        return _Pixels(star.STAGE, "crops", shape, (middle,) * 3, lambda values: values / middle)
+    shape = ("N", pfld.SIDE, pfld.SIDE, 3)  # red, green and blue from 0 to 1
+    return _Pixels(pfld.STAGE, "crops", shape, (0, 0, 0), lambda values: values[:, ::-1] / 255)
+
+
 class Network:
     """One network, on images (N, H, W, 3) uint8 BGR. Threads may call it at the same time."""
 
@@ -45,33 +73,26 @@ class Network:
         self._parts = parts_of(weights)
         folded = fold(weights.tensors, self._parts.graph)
         self._plan = plan_of(folded, self._parts.graph)
-        if isinstance(weights, RetinaFace):
-            self._contract: tuple[Any, ...] = (retinaface.STAGE, "images", ("N", "H", "W", 3))
-            self._means, of_pixels = retinaface.MEANS, lambda values: values
-        elif isinstance(weights, STAR):  # blue, green and red from -1 to 1
-            self._contract = (star.STAGE, "crops", ("N", star.SIDE, star.SIDE, 3))
-            self._means, of_pixels = (127.5, 127.5, 127.5), lambda values: values / 127.5
-        else:  # red, green and blue from 0 to 1
-            self._contract = (pfld.STAGE, "crops", ("N", pfld.SIDE, pfld.SIDE, 3))
-            self._means, of_pixels = (0, 0, 0), lambda values: values[:, ::-1] / 255
-        self._weights = PackedWeights(self._plan, of_pixels)
+        self._pixels = _pixels_of(weights)
+        self._weights = PackedWeights(self._plan, self._pixels.of_weights)
+        self._plan.arrays.clear()  # they are packed, and not needed any more
         self._programs: dict[tuple[int, int], _Sized] = {}
 
     def __call__(self, images: Array) -> Any:
-        """`RawFaces`, or points (N, P, 2) in parts of the crop.
+        """`RawFaces`, or points (N, P, 2) in the units of the network's crop.
 
         Raises
         ------
         ContractError : another shape or dtype.
         """
-        stage, argument, shape = self._contract
-        check_array(stage, argument, images, shape, np.uint8)
+        pixels = self._pixels
+        check_array(pixels.stage, pixels.argument, images, pixels.shape, np.uint8)
         size = images.shape[1:3]
         sized = self._programs.get(size)
         if sized is None:
             if len(self._programs) >= KEPT_SIZES:
                 self._programs.clear()
-            sized = self._programs[size] = _Sized(Program(self._plan, self._weights, *size), self._means)
+            sized = self._programs[size] = _Sized(Program(self._plan, self._weights, *size), pixels.means)
         return self._parts.finish(sized(images, self._weights.values))
 
 
