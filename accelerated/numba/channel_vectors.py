@@ -90,27 +90,33 @@ def sigmoid_vectors(typing_context: Any, arena: Any, start: Any, count: Any, to:
     return signature, generate
 
 
-def _moment(power: int) -> Any:
+def _moment(central: bool) -> Any:
     @intrinsic
-    def moment(typing_context: Any, arena: Any, start: Any, count: Any, levels: Any, totals: Any) -> Any:
-        signature = types.void(arena, types.intp, types.intp, levels, totals)
+    def moment(typing_context: Any, arena: Any, start: Any, count: Any, level: Any, to: Any) -> Any:
+        signature = types.void(arena, *[types.intp] * 4)
 
         def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-            arena_, start_, count_, levels_, totals_ = args
+            arena_, start_, count_, level_, to_ = args
             wide = ir.VectorType(ir.DoubleType(), LANES)
-
-            def pointer(kind: Any, array: Any) -> Any:
-                return builder.bitcast(context.make_array(kind)(context, builder, array).data, wide.as_pointer())
-
-            level = builder.load(pointer(sig.args[3], levels_), align=8)
+            source, levels, target = (
+                address(context, builder, sig.args[0], arena_, at) for at in (start_, level_, to_)
+            )
+            middle = builder.fpext(load(builder, levels), wide) if central else None
             total = cgutils.alloca_once_value(builder, ir.Constant(wide, [0.0] * LANES))
-            source = address(context, builder, sig.args[0], arena_, start_)
             with cgutils.for_range(builder, count_) as along:
                 at = builder.mul(along.index, ir.Constant(start_.type, LANES))
-                apart = builder.fsub(builder.fpext(load(builder, builder.gep(source, [at])), wide), level)
-                value = builder.fmul(apart, apart) if power == 2 else apart
+                value = builder.fpext(load(builder, builder.gep(source, [at])), wide)
+                if central:
+                    apart = builder.fsub(value, middle)
+                    value = builder.fmul(apart, apart)
                 builder.store(builder.fadd(builder.load(total), value), total)
-            builder.store(builder.load(total), pointer(sig.args[4], totals_), align=8)
+            undefined, first = ir.Constant(wide, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+            number = builder.insert_element(undefined, builder.sitofp(count_, ir.DoubleType()), first)
+            numbers = builder.shuffle_vector(
+                number, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+            )
+            mean = builder.fdiv(builder.load(total), numbers)
+            store(builder, builder.fptrunc(mean, vector()), target)
             return context.get_dummy_value()
 
         return signature, generate
@@ -118,9 +124,9 @@ def _moment(power: int) -> Any:
     return moment
 
 
-#: sum_of_vectors(arena, start, count, levels, totals): totals[c] = sum over i < count of arena[start + 16 i + c] -
-#: levels[c], sixteen channels c, both arrays and the sums float64; and that of the squares.
-sum_of_vectors, squares_of_vectors = _moment(1), _moment(2)
+#: mean_of_vectors(arena, start, count, level, to): arena[to + c] = the mean of arena[start + 16 i + c], i < count, for
+#: sixteen channels c, in float64; variance_of_vectors: of the squares of their distances from arena[level + c].
+mean_of_vectors, variance_of_vectors = _moment(False), _moment(True)
 
 
 @intrinsic

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from auparity.accelerated.numba.channel_vectors import (
     add_vectors,
     larger_vectors,
+    mean_of_vectors,
     multiply_vectors,
     scaled_vectors,
     sigmoid_vectors,
-    squares_of_vectors,
-    sum_of_vectors,
+    variance_of_vectors,
 )
 from auparity.accelerated.numba.compile import kernel
 from auparity.accelerated.numba.vectors import LANES, copy_vector
@@ -60,29 +60,26 @@ def sigmoid(arena: Array, step: Array) -> None:
 def mean(arena: Array, step: Array) -> None:
     """The mean of each channel, summed in float64."""
     places = step[2]
-    nothing, totals = np.zeros(LANES, np.float64), np.empty(LANES, np.float64)
     for block in range(step[3]):
-        sum_of_vectors(arena, step[1] + block * places * LANES, places, nothing, totals)
-        for c in range(LANES):
-            arena[step[4] + block * LANES + c] = totals[c] / places
+        to = step[4] + block * LANES
+        mean_of_vectors(arena, step[1] + block * places * LANES, places, to, to)
 
 
 @kernel
 def instance_norm(arena: Array, step: Array, weights: Array) -> None:
-    """Each map with mean 0 and variance 1, and the activation behind it; moments in float64."""
-    places, slopes, scratch = step[2] * step[3], step[6], step[7]
-    nothing, means, squares = np.zeros(LANES, np.float64), np.empty(LANES, np.float64), np.empty(LANES, np.float64)
+    """Each map with mean 0 and variance 1, and the activation behind it."""
+    places, slopes = step[2] * step[3], step[6]
+    bias = step[7]  # of scaled_vectors, whose slopes and factors are behind it
+    factor = bias + 2 * LANES
     for block in range(step[4]):
         first = block * places * LANES
-        sum_of_vectors(arena, step[1] + first, places, nothing, means)
-        means /= places
-        squares_of_vectors(arena, step[1] + first, places, means, squares)
+        mean_of_vectors(arena, step[1] + first, places, bias, bias)
+        variance_of_vectors(arena, step[1] + first, places, bias, factor)
         for c in range(LANES):
-            factor = 1.0 / np.sqrt(squares[c] / places + NORM_EPSILON)
-            arena[scratch + c] = -means[c] * factor
-            arena[scratch + LANES + c] = weights[slopes + block * LANES + c]
-            arena[scratch + 2 * LANES + c] = factor
-        scaled_vectors(arena, step[1] + first, places, arena, scratch, step[5] + first)
+            arena[factor + c] = 1.0 / np.sqrt(np.float64(arena[factor + c]) + NORM_EPSILON)
+            arena[bias + c] = -arena[bias + c] * arena[factor + c]
+            arena[bias + LANES + c] = weights[slopes + block * LANES + c]
+        scaled_vectors(arena, step[1] + first, places, arena, bias, step[5] + first)
 
 
 @kernel
