@@ -42,7 +42,7 @@ def dense(
     begin = 0
     while begin < places:
         rest = places - begin
-        # What is left takes a whole tile where smaller ones would not be fewer.
+        # What is left of a row takes a whole tile unless smaller ones compute less again.
         count = many if places >= many and rest > many - few else few if places >= few else 1
         i = min(begin, places - count)
         at, out = start + i * step, to + i * LANES

@@ -191,6 +191,10 @@ class Program:
             self._steps.append((steps.MAX_POOL, *maps.fields, *window, made.start))
         elif node.kind in ("add", "times"):
             other = self._of(_whole_size(node.inputs[1]))
+            if node.kind == "times" and (other.height, other.width) != (maps.height, maps.width):
+                raise ContractError(
+                    STAGE, "layers", "products of maps of one size", f"{other.fields} for {maps.fields}"
+                )
             made = self._make(node, maps.height, maps.width)
             kind = steps.ADD if node.kind == "add" else steps.MULTIPLY
             self._steps.append((kind, *maps.fields, other.start, other.height, other.width, made.start))

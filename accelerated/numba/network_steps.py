@@ -21,8 +21,8 @@ from auparity.accelerated.numba.vectors import LANES, copy_vector
 Array = npt.NDArray[Any]
 
 #: The kinds of steps, each with its fields. Lengths of planes and lines are in floats.
-DENSE = 0  # start, step of places and of lines, blocks, plane, rows, pitch, length, lines, their places, panels, places
-#: ... of a line that all panels are computed of before the next: as many as stay in the cache
+DENSE = 0  # start, step of places and of lines, blocks, plane, rows, pitch, length, lines, places of a line, panels,
+#: ... and of how many places all panels are computed before the next: as many as stay in the cache
 SEPARABLE = 1  # start, height, width, blocks, kernel, stride, padding, rows, columns, weights, strip, buffer, panels
 WINOGRAD = 2  # start, height, width, blocks, buffer of a tile, of inputs and of outputs, tiles at once, panels
 PAD = 3  # start, height, width, blocks, padding, to

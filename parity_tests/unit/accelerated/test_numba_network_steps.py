@@ -184,6 +184,7 @@ def test_a_sum_that_something_else_reads_stays():
         (lambda net, maps: maps + net.relu(maps), "active by itself"),
         (lambda net, maps: coordinates(net, maps, 5, 5) * net.above(net.channels(maps, 0, 1), 0), "another mask"),
         (lambda net, maps: maps * net.max_pool(net.conv(maps, "less"), 1, 1), "20 channels"),
+        (lambda net, maps: maps * net.max_pool(maps, 2, 2), "one size"),
         (
             lambda net, maps: net.conv(net.join([maps, maps]), "last"),
             "joined once",
