@@ -63,6 +63,16 @@ def conv(name, units, depth, kernel=1):
     return {f"{name}__weight": (units, depth, kernel, kernel), f"{name}__bias": (units,)}
 
 
+def test_rows_of_any_length_are_covered_by_tiles_of_all_widths():
+    def graph(net, image):
+        maps = net.conv(image, "first")
+        return [maps + net.conv(maps, "one"), net.conv(maps, "window", padding=1, stride=2)]
+
+    shapes = {**conv("first", 48, 3), **conv("one", 48, 48), **conv("window", 40, 48, 3)}  # a panel of one vector, too
+    for width in range(1, 54):
+        Case(graph, (1, width), **shapes).equals_the_reference()
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_norm_before_a_convolution_and_the_sum_around_both(size):
     def graph(net, image):
