@@ -1,6 +1,7 @@
 """What networks do to maps besides convolutions, in vectors of sixteen channels (channel_tiles.py): sums, products,
 maxima, norms, sigmoids and moments. Explicit, because maps of one arena may overlap for all that a compiler knows, so
-that it leaves loops over them as they are: sigmoids of 98 maps of 64 x 64 places took 4.1 ms in a loop, and take 0.1.
+that it leaves loops over them as they are: sigmoids of 98 maps of 64 x 64 places took 3.7 ms in a loop (in float64),
+and take 0.1.
 """
 
 from __future__ import annotations
