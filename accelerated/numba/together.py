@@ -4,7 +4,7 @@ A kernel is compiled when it is first called, one after the other, which takes h
 this module says which kernels, for which types, a clip and an image need; the first process that misses one of them in
 the cache starts as many processes as cores may be used. Each goes through the list and compiles what neither is in the
 cache nor being compiled. The caller waits for the kernel that it needs, not for all: it leaves a mark, and marked
-kernels come first.
+kernels come first. Kernels of one face detector or another are compiled only while somebody waits for them.
 
 There is one team for a user on a machine: its processes hold the lock of a file, which the system releases when the
 last of them has ended. Other processes that miss a kernel meanwhile wait for it to appear in the cache. If the process
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from auparity.accelerated.numba.stored import Code
 
 LIST = Path(__file__).with_name("first_kernels.txt")
+#: How lines of it begin that not every run needs.
+SOMETIMES = "? "
 #: Processes at most: each takes 200 MB and half a second before it compiles anything.
 MOST_PROCESSES = 8
 #: Seconds for one kernel, which takes up to 10 s of a core: after them a process of the team ends itself, and whoever
@@ -66,12 +68,21 @@ _START = (
 Task = tuple[str, str, str]  #: module and name of a kernel, key of its arguments
 
 
-@lru_cache(maxsize=1)
 def listed() -> tuple[Task, ...]:
-    """What the first runs need, the longest to compile first."""
-    lines = LIST.read_text(encoding="ascii").splitlines()
-    parts = [line.split(" ", 2) for line in lines if line and not line.startswith("#")]
-    return tuple((module, name, key) for module, name, key in parts)
+    """What the first runs need, the longest to compile first; then what only some of them need."""
+    return tuple(task for tasks in lists() for task in tasks)
+
+
+@lru_cache(maxsize=1)
+def lists() -> tuple[tuple[Task, ...], tuple[Task, ...]]:
+    """What every first run needs, and what some need."""
+    always: list[Task] = []
+    sometimes: list[Task] = []
+    for line in LIST.read_text(encoding="ascii").splitlines():
+        if line and not line.startswith("#"):
+            module, name, key = line.removeprefix(SOMETIMES).split(" ", 2)
+            (sometimes if line.startswith(SOMETIMES) else always).append((module, name, key))
+    return tuple(always), tuple(sometimes)
 
 
 def compiled_by_team(kernel: Any, key: str, find: Callable[[], Code | None]) -> Code | None:
@@ -110,9 +121,10 @@ def _mark(task: Task) -> Path | None:
     return None if folder is None else folder / f"wanted-{hashlib.sha256(repr(task).encode()).hexdigest()[:16]}{LOCK}"
 
 
-def next_of(tasks: Sequence[Task]) -> Task:
-    """The first for which somebody waits, else the first."""
-    return next((task for task in tasks if (mark := _mark(task)) is not None and mark.exists()), tasks[0])
+def next_of(always: Sequence[Task], sometimes: Sequence[Task] = ()) -> Task | None:
+    """The first for which somebody waits, else the first of those that are always needed; None if there is none."""
+    waited_for = (task for task in (*always, *sometimes) if (mark := _mark(task)) is not None and mark.exists())
+    return next(waited_for, next(iter(always), None))
 
 
 def usable_processes() -> int:
@@ -226,10 +238,10 @@ def serve(parent: int) -> None:
     What fails ends this process: whoever needs that kernel meets the error when it compiles it itself.
     """
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
-    left = list(listed())
-    while left:
-        module, name, key = task = next_of(left)
-        left.remove(task)
+    always, sometimes = map(list, lists())
+    while (task := next_of(always, sometimes)) is not None:
+        (always if task in always else sometimes).remove(task)
+        module, name, key = task
         faulthandler.dump_traceback_later(PATIENCE, exit=True)  # needs no thread of Python: LLVM may hold them all
         kernel = getattr(import_module(f"auparity.accelerated.numba.{module}"), name)
         with suppress(LockHeld):

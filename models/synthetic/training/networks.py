@@ -31,7 +31,6 @@ from auparity.models.synthetic.training.run import (
     PHOTOGRAPHS,
     TRAINING,
     VALIDATION,
-    VALIDATION_BACKGROUNDS,
     VALIDATION_PHOTOGRAPHS,
     drawn_heads,
     with_drawn_heads,
@@ -46,7 +45,10 @@ Array = npt.NDArray[Any]
 BACKGROUNDS = 5000
 #: Pictures of the whole range of sizes and turns that RetinaFace is for, shown to it as they were rendered: a small
 #: face that a camera saw is not a large one made smaller.
-FRAMED, UNSEEN_FRAMED, FRAMED_SEEDS, FRAMING = 6000, 300, 300_000, Framing((14.0, 230.0), yaw=65.0, roll=50.0)
+FRAMED, FRAMED_SEEDS, FRAMING = 6000, 300_000, Framing((14.0, 230.0), yaw=65.0, roll=50.0)
+#: Pictures with and without a face by which its scores are calibrated, as large as those of cameras: the larger a
+#: picture, the more places there are where nothing should be found.
+WIDE, WIDE_SEEDS, WIDE_FRAMING = 500, 400_000, Framing((20.0, 300.0), yaw=60.0, roll=45.0, canvas=(640, 480))
 NETWORKS = ("pfld", "retinaface", "star")
 
 
@@ -82,9 +84,6 @@ def _train(workspace: Workspace, networks: list[str], seconds: float, *, embedde
     photos = photo_set(workspace, "photos_train", PHOTOGRAPHS, TRAINING)
     unseen = photo_set(workspace, "photos_validation", VALIDATION_PHOTOGRAPHS, VALIDATION)
     backgrounds = background_set(workspace, "backgrounds_networks", BACKGROUNDS, TRAINING + BACKGROUND_SEEDS + 100_000)
-    empty = background_set(
-        workspace, "backgrounds_validation", VALIDATION_BACKGROUNDS, VALIDATION + BACKGROUND_SEEDS
-    )  # fmt: skip
     for name in networks:
         remarks = {"trained_on": "rendered faces", "licence": META.licence}
         path = embedded.network_path(name)
@@ -93,7 +92,7 @@ def _train(workspace: Workspace, networks: list[str], seconds: float, *, embedde
             framed = photo_set(workspace, "photos_framed", FRAMED, TRAINING + FRAMED_SEEDS, framing=FRAMING)
             trainer = train_retinaface(workspace, photos, framed, backgrounds, seconds, first)
             weights = rounded(trainer.result())
-            judged = judge(weights, [unseen, unseen_framed(workspace)], empty)
+            judged = judge(weights, *wide(workspace))
             threshold = judged.threshold()
             weights = calibrated(weights, threshold)
             figures = {**judged.figures(threshold), "calibrated_from": threshold}
@@ -110,9 +109,12 @@ def _train(workspace: Workspace, networks: list[str], seconds: float, *, embedde
         workspace.log(f"{name}: step {trainer.step} of {trainer.steps}, {figures}")
 
 
-def unseen_framed(workspace: Workspace) -> PhotoSet:
-    """Pictures of faces of all sizes that no training sees."""
-    return photo_set(workspace, "framed_validation", UNSEEN_FRAMED, VALIDATION + FRAMED_SEEDS, framing=FRAMING)
+def wide(workspace: Workspace) -> tuple[list[PhotoSet], Array]:
+    """Large pictures with faces of all sizes, and without one, that no training sees."""
+    first = VALIDATION + WIDE_SEEDS
+    faces = photo_set(workspace, "wide_validation", WIDE, first, framing=WIDE_FRAMING)
+    nothing = background_set(workspace, "wide_backgrounds", WIDE, first + BACKGROUND_SEEDS, WIDE_FRAMING.canvas)
+    return [faces], nothing
 
 
 def rounded(weights: Mapping[str, Array]) -> dict[str, Array]:

@@ -65,6 +65,11 @@ class Framing:
     face_width: tuple[float, float] = (50.0, 260.0)  #: px
     yaw: float = 70.0  #: degrees
     roll: float | None = None  #: degrees
+    canvas: tuple[int, int] = (CANVAS, CANVAS)  #: width and height of the pictures, px
+
+    def shape_of(self, field: str) -> tuple[int, ...]:
+        """Of a field of `FIELDS`, of one picture."""
+        return (self.canvas[1], self.canvas[0], 3) if field == "images" else FIELDS[field][0]
 
 
 PORTRAITS = Framing()
@@ -74,10 +79,10 @@ def _render_shard(
     workspace: Workspace, folder: Path, framing: Framing, shard: int, first_seed: int, count: int
 ) -> int:  # fmt: skip
     heads = workspace.heads()
-    arrays = {name: np.zeros((count, *shape), dtype) for name, (shape, dtype) in FIELDS.items()}
+    arrays = {name: np.zeros((count, *framing.shape_of(name)), dtype) for name, (_, dtype) in FIELDS.items()}
     for k in range(count):
         picture = render_photograph(
-            first_seed + shard * SHARD + k, canvas=(CANVAS, CANVAS), face_width=framing.face_width, yaw=framing.yaw,
+            first_seed + shard * SHARD + k, canvas=framing.canvas, face_width=framing.face_width, yaw=framing.yaw,
             roll=framing.roll, heads=heads,
         )  # fmt: skip
         truth = picture.truth
@@ -100,10 +105,10 @@ def photo_set(
     """The set of this name, rendering what is missing."""
     folder = workspace.folder / name
     folder.mkdir(exist_ok=True)
-    for field, (shape, dtype) in FIELDS.items():
-        path = folder / f"{field}.npy"
+    for field, (_, dtype) in FIELDS.items():
+        path, shape = folder / f"{field}.npy", (count, *framing.shape_of(field))
         if not path.is_file():
-            np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(count, *shape)).flush()
+            np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()
     shards = [(k, min(SHARD, count - k * SHARD)) for k in range(-(-count // SHARD))]
     missing = [(k, n) for k, n in shards if not (folder / f"shard_{k:04d}.done").is_file()]
     if missing:
@@ -137,12 +142,12 @@ def joined(workspace: Workspace, name: str, sets: Sequence[PhotoSet]) -> PhotoSe
     return PhotoSet.open(folder)
 
 
-def background_set(workspace: Workspace, name: str, count: int, first_seed: int) -> Array:
-    """(M, 320, 320, 3) uint8 pictures without a face."""
+def background_set(
+    workspace: Workspace, name: str, count: int, first_seed: int, canvas: tuple[int, int] = PORTRAITS.canvas
+) -> Array:  # fmt: skip
+    """(M, H, W, 3) uint8 pictures without a face, of a canvas of (W, H) px."""
     if not workspace.has(name):
         workspace.log(f"{name}: rendering {count} backgrounds")
-        images = np.stack(
-            [render_background(first_seed + k, (CANVAS, CANVAS), workspace.heads()).image for k in range(count)]
-        )
+        images = np.stack([render_background(first_seed + k, canvas, workspace.heads()).image for k in range(count)])
         workspace.save(name, images=images)
     return workspace.load(name)["images"]

@@ -310,9 +310,10 @@ def test_arguments_that_are_no_arrays_or_numbers_are_refused(folder):
         kernel(kind_of)([1, 2])
 
 
-def test_the_first_clip_and_image_need_no_kernel_that_is_not_listed():
+@pytest.mark.parametrize("networks", [True, False])
+def test_the_first_clip_and_image_need_no_kernel_that_is_not_listed(networks):
     """If this fails, add the lines that it names to accelerated/numba/first_kernels.txt."""
-    pipeline = Pipeline.best(Bundle.embedded(networks=False), PipelineOptions(device="cpu"))
+    pipeline = Pipeline.best(Bundle.embedded(networks=networks), PipelineOptions(device="cpu"))
     image = next(iter(render_clip(1, n_frames=1))).image
     before = specialised()
     pipeline.start_video().process_frame(image, 0.0)

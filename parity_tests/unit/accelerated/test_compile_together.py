@@ -33,7 +33,7 @@ SERVE = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from auparity.accelerated.numba import specialise, together
-together.listed = lambda: (%r,)
+together.lists = lambda: ((%r,), ())
 %s
 together.serve(int(sys.argv[2]))
 """
@@ -45,7 +45,7 @@ def folder(monkeypatch, tmp_path):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.delenv(NUMBA_VARIABLE, raising=False)
     monkeypatch.delenv(together.INSIDE, raising=False)
-    monkeypatch.setattr(together, "listed", lambda: (TASK,))
+    monkeypatch.setattr(together, "lists", lambda: ((TASK,), ()))
     monkeypatch.setattr(together, "usable_processes", lambda: 2)
     worker(monkeypatch, tmp_path, SERVE % (TASK, ""))
     together._team.cache_clear()
@@ -107,6 +107,25 @@ def test_what_somebody_waits_for_is_compiled_first(folder, monkeypatch):
     assert seen == [TASK]
     assert together.next_of(tasks) == others[0]
     assert list(folder.iterdir()) == []
+
+
+def test_what_not_every_run_needs_is_compiled_for_those_who_wait_for_it(folder, monkeypatch):
+    other = ("fitting", "_longer", "f")
+    seen = []
+
+    class Team:
+        def wait_for(self, find):
+            seen.append(together.next_of([other], [TASK]))
+            seen.append(together.next_of([], [TASK]))
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(together, "_team", Team)
+    folder.mkdir(parents=True, mode=0o700)
+    assert together.next_of([other], [TASK]) == other
+    assert together.next_of([], [TASK]) is None
+    with pytest.raises(KeyboardInterrupt):
+        gram()
+    assert seen == [TASK, TASK]
 
 
 def test_processes_of_a_team_that_die_leave_the_kernel_to_the_caller(folder, here, monkeypatch, tmp_path):
@@ -225,7 +244,7 @@ def noted(dispatcher, arguments):
     time.sleep({seconds})
     return compiled(dispatcher, arguments)
 specialise.compiled = noted
-together.listed = lambda: ({task!r},)
+together.lists = lambda: (({task!r},), ())
 together.usable_processes = lambda: {processes}
 together.POLL = together.WATCH_PARENT = 0.01
 together._START = {start!r}
