@@ -127,7 +127,7 @@ def _embedded(networks: bool) -> Bundle:
     """Read once; ModelFormatError where the installation is damaged."""
     if not networks:
         return stored_archive(embedded.path(), embedded.KNOWN_FILE)
-    from auparity.models.networks.chosen import with_embedded_networks
+    from auparity.models.networks.serving import with_embedded_networks
 
     return with_embedded_networks(_embedded(False))
 

@@ -49,6 +49,7 @@ def report_clip(
     AuparityError : the clip is unknown or does not belong to the table, or something cannot be read.
     """
     from auparity.models.synthetic.clip_folder import truth_beside
+    from auparity.models.synthetic.truth_file import shows_drawn_head
     from auparity.reports.clips.page import write_page
     from auparity.reports.clips.sidecar import read_sidecar
     from auparity.reports.clips.table import IN_SPACE, read_result_table
@@ -71,7 +72,8 @@ def report_clip(
     shown = _shown(result, clip, sidecar)
     made = [] if clip is None or not overlay else [*_overlay(result, clip, shown.fps, sidecar, truth)]
     commands = repeat_commands(table, clip, sidecar, truth)
-    write_page(result, page, fps=shown.fps, truth=truth, video=shown.video, commands=commands)
+    drawn = truth is not None and shows_drawn_head(truth)
+    write_page(result, page, fps=shown.fps, truth=truth, drawn=drawn, video=shown.video, commands=commands)
     return Written(page, (*made, *_kept(shown.video)), truth is not None)
 
 

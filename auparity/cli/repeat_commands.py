@@ -62,7 +62,8 @@ def _networks(source: Source, *, embedded: bool) -> str:
 
     embedded: the other models are the embedded ones, which have `EMBEDDED_NETWORKS` without any option.
     """
-    from auparity.models.networks.chosen import EMBEDDED_NETWORKS, NO_START, OWN_DETECTOR
+    from auparity.models.networks.chosen import NO_START, OWN_DETECTOR
+    from auparity.models.networks.serving import EMBEDDED_NETWORKS
     from auparity.models.sources import EMBEDDED
 
     usual: dict[str, str] = EMBEDDED_NETWORKS if embedded else {}

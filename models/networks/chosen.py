@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from auparity.errors import AuparityError
 from auparity.models import embedded
 from auparity.models.bundle import Bundle
 from auparity.models.contents import DEFAULT_NAMES, face_model_in
 from auparity.models.formats.files import StrPath
+from auparity.models.networks.serving import (
+    EMBEDDED_NETWORKS,
+    described,
+    embedded_network,
+    with_detector,
+    with_start,
+)
 from auparity.models.sources import EMBEDDED, is_embedded, means_embedded, open_bundle
 from auparity.models.types import MTCNN, PDM, LandmarkNetwork, NetworkStart, RetinaFace
 
@@ -24,8 +31,6 @@ if TYPE_CHECKING:
     from auparity.models.networks.published import Published
 
 AUTO, OWN_DETECTOR, NO_START = "auto", "mtcnn", "none"
-#: What finds faces and where fits begin with the embedded models.
-EMBEDDED_NETWORKS = {"detector": "retinaface", "start": "pfld"}
 #: Constrained local models of OpenFace's folder.
 LOCAL_MODELS = (AUTO, "ceclm", "clnf")
 DETECTORS = ("retinaface",)
@@ -75,30 +80,14 @@ def choose_bundle(
     if detector is not None:
         bundle = _with_detector(bundle, detector, read)
     elif usual:
-        bundle = _with_detector(bundle, EMBEDDED_NETWORKS["detector"], _EMBEDDED_ALONE)
+        bundle = with_detector(bundle, embedded_network(EMBEDDED_NETWORKS["detector"]))
     if landmarks is not None and not local:
         return _with_landmarks(bundle, landmarks, read)
     if start is None and usual:
-        return _with_start(bundle, EMBEDDED_NETWORKS["start"], _EMBEDDED_ALONE)
+        return with_start(bundle, embedded_network(EMBEDDED_NETWORKS["start"]))
     if start == NO_START:
         return _without_start(bundle)
     return bundle if start is None else _with_start(bundle, start, read)
-
-
-def with_embedded_networks(bundle: Bundle) -> Bundle:
-    """The embedded bundle with `EMBEDDED_NETWORKS`.
-
-    Raises
-    ------
-    ModelFormatError : a file of these networks is missing or damaged.
-    """
-    known = bundle.content_hash == embedded.KNOWN_FILE[1]
-    bundle = _with_detector(bundle, EMBEDDED_NETWORKS["detector"], _EMBEDDED_ALONE)
-    bundle = _with_start(bundle, EMBEDDED_NETWORKS["start"], _EMBEDDED_ALONE)
-    hashes = {role: bundle.meta.source[role]["sha256"] for role in EMBEDDED_NETWORKS}
-    if known and all(embedded.NETWORKS[name] == hashes[role] for role, name in EMBEDDED_NETWORKS.items()):
-        bundle.trust_hash(embedded.WITH_NETWORKS)
-    return bundle
 
 
 def is_local(landmarks: str | None) -> bool:
@@ -125,16 +114,13 @@ class _Reader:
         if text in names:
             stored = store.installed(text)
             if self.own and text in embedded.NETWORKS and (self.own_first or stored is None):
-                return dataclasses.replace(read_network(embedded.network_path(text)), file=EMBEDDED)
+                return embedded_network(text)
             return store.read_of_kind(stored or store.find(text), text)
         if not Path(text).is_file():
             others = {"--detector": (OWN_DETECTOR,), "--landmarks": LOCAL_MODELS}.get(option, ())
             known = ", ".join([*others, *names])
             raise AuparityError(f"{option} {text}: there is no such file, and the names are {known}.")
         return read_network(text)
-
-
-_EMBEDDED_ALONE = _Reader(own=True, own_first=True)
 
 
 def notices_of(bundle: Bundle) -> list[str]:
@@ -173,7 +159,7 @@ def _with_detector(bundle: Bundle, text: str, read: _Reader) -> Bundle:
     found = read(text, DETECTORS, "--detector")
     if not isinstance(found.network, RetinaFace):
         _wrong("--detector", found, "RetinaFace")
-    return _described(bundle.with_serving("locator", "retinaface", found.network), "detector", found)
+    return with_detector(bundle, found)
 
 
 def _own_detector(bundle: Bundle) -> str:
@@ -187,18 +173,16 @@ def _with_landmarks(bundle: Bundle, text: str, read: _Reader) -> Bundle:
     found = _points(text, "--landmarks", read)
     name = type(found.network).__name__
     model = LandmarkNetwork(found.network, _shape_of(bundle))  # type: ignore[arg-type]
-    chosen = _described(bundle.with_serving("landmarker", name.lower(), model), "landmarks", found)
+    chosen = described(bundle.with_serving("landmarker", name.lower(), model), "landmarks", found, note=APPROXIMATION)
     source = {**chosen.meta.source, "landmark_model": name, "reason": f"requested: {text}"}
     return chosen.with_meta(dataclasses.replace(chosen.meta, source=source))
 
 
 def _with_start(bundle: Bundle, text: str, read: _Reader) -> Bundle:
-    found, model = _points(text, "--start", read), face_model_in(bundle.serving("landmarker"))
-    if model is None:
+    found = _points(text, "--start", read)
+    if face_model_in(bundle.serving("landmarker")) is None:
         raise AuparityError(f"--start {text}: the bundle {bundle.meta.name} has no constrained local models to start.")
-    name = f"{bundle.serves['landmarker']} from {type(found.network).__name__}"
-    started = NetworkStart(model, found.network)  # type: ignore[arg-type]
-    return _described(bundle.with_serving("landmarker", name, started), "start", found)
+    return with_start(bundle, found)
 
 
 def _without_start(bundle: Bundle) -> Bundle:
@@ -229,12 +213,3 @@ def _shape_of(bundle: Bundle) -> PDM:
     if own is not None:
         return own.main.pdm
     return model.shape if isinstance(model, LandmarkNetwork) else bundle.video_aus.pdm
-
-
-def _described(bundle: Bundle, key: str, found: Published) -> Bundle:
-    file = EMBEDDED if found.file == EMBEDDED else str(Path(found.file).resolve())
-    chosen: dict[str, Any] = {"network": type(found.network).__name__, "file": file, "sha256": found.sha256}
-    if key == "landmarks":
-        chosen["note"] = APPROXIMATION
-    source = {**bundle.meta.source, key: chosen}
-    return bundle.with_meta(dataclasses.replace(bundle.meta, source=source))

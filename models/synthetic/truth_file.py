@@ -157,6 +157,11 @@ def read_truth(path: Path) -> TruthTable:
     return TruthTable(meta=meta, timestamps=rows[:, 1], visible=rows[:, start:] == 1, **fields)
 
 
+def shows_drawn_head(path: Path) -> bool:
+    """Whether a truth is of a drawn head, not of a person of a morphable model; errors as of `read_truth`."""
+    return not _read_meta(path.with_suffix(".json"))[0].generator.endswith(OF_PEOPLE)
+
+
 def _checked(truth: Truth, name: str, shape: tuple[int, ...], index: int) -> Array:
     array = np.asarray(getattr(truth, name))
     if array.shape != shape or not np.isfinite(array).all():

@@ -20,8 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from auparity.errors import AuparityError
-from auparity.json_files import load_json
-from auparity.models.synthetic.truth_file import OF_PEOPLE
 from auparity.reports.clips.au_table import au_table, au_tables_of_people
 from auparity.reports.clips.figures import N_AUS, TruthFigures, truth_figures
 from auparity.reports.clips.measures import measures
@@ -72,6 +70,7 @@ def write_page(
     *,
     fps: float,
     truth: Path | None = None,
+    drawn: bool = False,
     video: Video | None = None,
     commands: Sequence[str] = (),
 ) -> TruthFigures | None:
@@ -81,7 +80,7 @@ def write_page(
     ----------
     table : of a clip.
     fps : frames a second, for tables whose time stamps are all 0.
-    truth : ``truth.csv`` of the rendered clip.
+    truth : ``truth.csv`` of the rendered clip. drawn : it shows a drawn head, not a person of a morphable model.
     video : what is shown below the landmarks; None for a plain ground.
     commands : command lines that reproduce everything.
 
@@ -106,7 +105,7 @@ def write_page(
         out_path, csv.stem, sidecar, commands, video, [subject], frames, seconds,
         title="Measurements" if figures is None else "Measured against the truth",
         about=_about(csv.stem, len(table), float(seconds[-1]), sidecar),
-        verdict=_verdict(found.share, figures, _has_targets(sidecar), _drawn(truth)),
+        verdict=_verdict(found.share, figures, _has_targets(sidecar), drawn),
         warnings=sidecar.get("warnings", []),
         tiles=(_measured_tiles(table, sidecar) if figures is None else _truth_tiles(figures, sidecar)),
         intensities=INTENSITIES, tables=[] if unit_table is None else [(None, unit_table)],
@@ -209,15 +208,6 @@ def _has_targets(sidecar: Sidecar) -> bool:
     """Whether the models are to reach targets on rendered faces: the embedded ones learned from other faces than clips
     show that are rendered without a file (docs/embedded.md)."""
     return sidecar.get("bundle", {}).get("name") != EMBEDDED
-
-
-def _drawn(truth: Path | None) -> bool:
-    """Whether a clip shows a drawn head, not a person of a morphable model."""
-    described = None if truth is None else truth.with_suffix(".json")
-    if described is None or not described.is_file():
-        return False
-    generator = load_json(described, "the description of a rendered clip", dict).get("generator")
-    return not str(generator).endswith(OF_PEOPLE)
 
 
 def _verdict(share: float, figures: TruthFigures | None, has_targets: bool, drawn: bool = False) -> Verdict:

@@ -29,6 +29,7 @@ from auparity.reference.results import INTENSITY_AUS, PRESENCE_AUS
 
 #: No training has seen these.
 CLIP_SEED, PHOTOGRAPH_SEEDS = 3_450_000, (6_450_001, 6_450_002)
+AS_OPENFACE = ("--models", "embedded", "--detector", "mtcnn", "--start", "none")
 FRAMES = 10  # so that two of them are searched for faces
 
 
@@ -42,7 +43,7 @@ def shared(tmp_path_factory):
     for k, picture in enumerate(render_clip(CLIP_SEED, FRAMES)):
         for name in ("video01", "several"):
             cv2.imwrite(str(folder / "clips" / name / f"{k:06}.png"), picture.image)
-    extract = ["extract", "--models", "embedded", "--quiet"]
+    extract = ["extract", *AS_OPENFACE, "--quiet"]
     out = folder / "out"
     assert command_line([*extract, str(folder / "clips" / "video01"), "-o", str(out)]) == 0
     (folder / "golden" / "video01" / "offline.csv").write_bytes((out / "video01.csv").read_bytes())
@@ -85,7 +86,7 @@ def openface(tmp_path_factory):
 @pytest.fixture
 def arguments(shared, openface, tmp_path):
     return [
-        "--models", "embedded", "--recordings", str(shared), "--openface", str(openface),
+        *AS_OPENFACE, "--recordings", str(shared), "--openface", str(openface),
         "-o", str(tmp_path / "real.json"), "--work", str(tmp_path / "work"),
     ]  # fmt: skip
 
@@ -263,7 +264,8 @@ def test_the_size_is_asked_of_what_is_embedded_and_of_no_other_file():
     nothing = {"clips": {}, "faces": {}}
     (size,) = real.goals_of(nothing, Bundle.embedded(networks=False))
     assert (size["name"], size["unit"], size["reached"]) == ("size", "MB", True)
-    assert size["value"] == pytest.approx(sum(f.stat().st_size for f in embedded.path().parent.glob("*.[zs]*")) / 1e6)
+    files = [embedded.path(), *map(embedded.network_path, embedded.NETWORKS)]
+    assert size["value"] == pytest.approx(sum(file.stat().st_size for file in files) / 1e6)
     assert real.goals_of(nothing, Bundle.from_archive(embedded.path())) == []
 
 

@@ -92,7 +92,7 @@ OURS = {
 OUTSIDE = {
     "media": {"numpy", "cv2", "av", "pillow_heif", "PIL"},
     "models": {"numpy", "onnx"},
-    "models/synthetic": {"numpy", "cv2", "torch"},
+    "models/synthetic": {"numpy", "cv2", "torch", "av"},
     "tables": {"numpy", "pandas", "pyarrow"},
     "reports": {"numpy", "cv2", "jinja2", "markupsafe", "matplotlib"},
     "reference": {"numpy"},

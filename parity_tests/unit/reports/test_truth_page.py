@@ -16,7 +16,7 @@ from auparity.cli.clip_report import report_clip
 from auparity.cli.report import add_parser
 from auparity.errors import AuparityError
 from auparity.extraction.table_writers import open_table
-from auparity.models.synthetic.truth_file import OF_PEOPLE
+from auparity.models.synthetic.truth_file import OF_PEOPLE, shows_drawn_head
 from auparity.parity_tests.unit.helpers.fake_pipeline import result, write_images
 from auparity.parity_tests.unit.helpers.rendered_truth import (
     FRAMES,
@@ -300,7 +300,7 @@ def test_the_embedded_models_have_no_targets_on_drawn_heads(tmp_path):
     sidecar = {"bundle": {"name": "embedded", "version": "2"}}
     truth = write_clip_truth(tmp_path / "clip")
     figures = write_page(read_result_table(csv), tmp_path / "clip.html", fps=30.0, truth=truth)
-    assert page._drawn(truth)
+    assert shows_drawn_head(truth)
     verdict = page._verdict(1.0, figures, page._has_targets(sidecar), drawn=True)
     assert (verdict.judged, page._has_targets({})) == ("", True)
     assert verdict.text.startswith("Landmarks are")
@@ -315,6 +315,5 @@ def test_a_clip_of_a_person_is_not_called_a_drawn_head(tmp_path):
     text = json.loads(described.read_text())
     described.write_text(json.dumps(text | {"generator": text["generator"] + OF_PEOPLE}))
     figures = write_page(read_result_table(csv), tmp_path / "clip.html", fps=30.0, truth=truth)
-    assert not page._drawn(truth)
-    assert "head" not in page._verdict(1.0, figures, False, page._drawn(truth)).more
-    assert not page._drawn(None)
+    assert not shows_drawn_head(truth)
+    assert "head" not in page._verdict(1.0, figures, False, drawn=False).more

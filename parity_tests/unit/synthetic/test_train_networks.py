@@ -260,7 +260,9 @@ def test_the_command_trains_and_reports_and_resumes(tmp_path, monkeypatch):
         images, landmarks = made._images[:, :96, :96], made._landmarks.astype(np.float32)
 
     monkeypatch.setattr(
-        networks, "photo_set", lambda *_, framing=None: Few([0, 1]) if framing is None else FewFramed([0, 1])
+        networks,
+        "photo_set",
+        lambda *_, framing=None: FewFramed([0, 1]) if framing is networks.FRAMING else Few([0, 1]),
     )
     monkeypatch.setattr(networks, "background_set", lambda *_: made._backgrounds)
     monkeypatch.setattr(point_training, "PFLD_TRAINING", (2, 2, 1e-3))
