@@ -155,7 +155,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     for name in NETWORKS:
         found = installed_network(name)
         print(f"{name}  {found or 'not in the store; `auparity models fetch ' + name + '` says how to get it'}")
-    bundle, path = Bundle.embedded(networks=False), embedded.path()
+    bundle, with_networks, path = Bundle.embedded(networks=False), Bundle.embedded(), embedded.path()
     print(
         f"embedded {bundle.meta.version}  {path.stat().st_size / MEBIBYTE:.0f} MiB  {path}  "
         f"(hash {archive.stored_hash(path)[:SHORT_HASH]})"
@@ -163,6 +163,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     for name in embedded.NETWORKS:
         path = embedded.network_path(name)
         print(f"  {name}  {path.stat().st_size / MEBIBYTE:.1f} MiB  {path}")
+    print(f"  without options RetinaFace finds faces and fits begin at PFLD's landmarks (hash {with_networks.short_hash})")
     print(f"  licence: {bundle.meta.licence}; how well they measure real faces: docs/real-faces.md")
     return 0
 
