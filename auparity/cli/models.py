@@ -163,7 +163,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     for name in embedded.NETWORKS:
         path = embedded.network_path(name)
         print(f"  {name}  {path.stat().st_size / MEBIBYTE:.1f} MiB  {path}")
-    print(f"  without options RetinaFace finds faces and fits begin at PFLD's landmarks (hash {with_networks.short_hash})")
+    print(f"  used with RetinaFace and PFLD unless options say otherwise (hash {with_networks.short_hash})")
     print(f"  licence: {bundle.meta.licence}; how well they measure real faces: docs/real-faces.md")
     return 0
 
