@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _compare_all(chosen: argparse.Namespace) -> int:
-    bundle, machine = open_bundle(chosen.models, chosen.landmark_model), hardware()
+    bundle, machine = open_bundle(chosen.models, chosen.landmark_model, networks=False), hardware()
     peers = named_peers(chosen.peers, bundle.landmarker_name)
     pipeline = Pipeline.of_choices(bundle, parse_spec(bundle, chosen.variants))
     clip = read_clip(chosen.clip, chosen.max_frames)

@@ -35,7 +35,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pipeline():
-    with Pipeline.best(Bundle.embedded(networks=False)) as best:
+    with Pipeline.best(Bundle.embedded()) as best:
         yield best
 
 

@@ -89,7 +89,19 @@ def test_a_changed_or_damaged_package_is_noticed(tmp_path):
 
 
 def test_the_command(tmp_path, capsys):
-    arguments = ["convert", "--to", "coreml", "--precision", "float16", "--models", "embedded", "-o", str(tmp_path)]
+    arguments = [
+        "convert",
+        "--to",
+        "coreml",
+        "--precision",
+        "float16",
+        "--models",
+        "embedded",
+        "--detector",
+        "mtcnn",
+        "-o",
+        str(tmp_path),
+    ]
     assert cli.main([*arguments, "--only", "detection/rnet", "--verify"]) == 0
     assert "as coreml (float16): 1 files written, 0 were there, all verified" in capsys.readouterr().out
     assert cli.main(["convert", "--inspect", str(tmp_path / "detection" / "rnet.mlpackage")]) == 0

@@ -205,7 +205,19 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(VariantUnavailable, match=r"auparity\[tensorrt\]"):
         to_tensorrt.write(ITEMS["detection/rnet"], tmp_path / "x.engine", ABOUT)
-    arguments = ["convert", "--to", "tensorrt", "--models", "embedded", "-o", str(tmp_path), "--only", "detection/rnet"]
+    arguments = [
+        "convert",
+        "--to",
+        "tensorrt",
+        "--models",
+        "embedded",
+        "--detector",
+        "mtcnn",
+        "-o",
+        str(tmp_path),
+        "--only",
+        "detection/rnet",
+    ]
     assert cli.main(arguments) == 1
     assert "tensorrt is not installed" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="8.6.1"))
@@ -215,7 +227,18 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path, capsys):
 
 def test_the_command_builds_one_engine_at_a_time(machine, tmp_path, capsys):
     assert TARGETS["tensorrt"].jobs == 1
-    arguments = ["convert", "--to", "tensorrt", "--models", "embedded", "-o", str(tmp_path), "--verify"]
+    arguments = [
+        "convert",
+        "--to",
+        "tensorrt",
+        "--models",
+        "embedded",
+        "--detector",
+        "mtcnn",
+        "-o",
+        str(tmp_path),
+        "--verify",
+    ]
     assert cli.main([*arguments, "--only", "detection/?net"]) == 0
     assert "as tensorrt (float32): 3 files written, 0 were there, all verified" in capsys.readouterr().out
     assert len(machine.configs) == 3, "in this process"

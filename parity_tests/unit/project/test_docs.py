@@ -46,7 +46,7 @@ def folder(tmp_path_factory):
     writer.release()
     for name in ("photo.jpg", "000000.jpg"):
         cv2.imwrite(str(place / name), frames[0])
-    Bundle.embedded().to_openface(place / "OpenFace")
+    Bundle.embedded(networks=False).to_openface(place / "OpenFace")
     return place
 
 
