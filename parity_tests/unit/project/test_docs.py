@@ -20,6 +20,7 @@ from auparity.cli import dev
 from auparity.extraction.openface.options import parse
 from auparity.models.bundle import Bundle
 from auparity.models.synthetic.clips import render_clip
+from auparity.models.synthetic.example import write_example
 from auparity.parity_tests.unit.helpers import noxfile
 from auparity.parity_tests.unit.helpers.documentation import PAGES, ROOT, blocks, commands, run
 
@@ -47,6 +48,7 @@ def folder(tmp_path_factory):
     for name in ("photo.jpg", "000000.jpg"):
         cv2.imwrite(str(place / name), frames[0])
     Bundle.embedded(networks=False).to_openface(place / "OpenFace")
+    write_example(place / "example")
     return place
 
 
