@@ -31,11 +31,14 @@ MAX_COLUMNS = 10_000
 #: own, and for each of its bytes.
 PARQUET_EXTRA, PARQUET_RATIO = 64 << 20, 200
 WHAT = "a table of faces"
+#: How the truth of a rendered video ends, which lies beside the video (`auparity models example`).
+TRUTH = ".truth.csv"
 
 
 def tables_in(folder: Path) -> list[Path]:
-    """The CSV and Parquet files of a folder, by name; whether they are tables of faces is not known yet."""
-    return sorted(path for path in folder.iterdir() if path.suffix in (".csv", PARQUET) and path.is_file())
+    """The CSV and Parquet files of a folder, by name, without truths; whether they are tables of faces is not known."""
+    files = (path for path in folder.iterdir() if path.suffix in (".csv", PARQUET) and path.is_file())
+    return sorted(path for path in files if not path.name.endswith(TRUTH))
 
 
 def shown_name(table: Path) -> str:

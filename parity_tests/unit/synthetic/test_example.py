@@ -46,6 +46,12 @@ def test_the_command_says_how_to_measure_it_and_the_page_has_its_truth(tmp_path,
     assert "Measured against the truth" in page
     assert "auparity models example -o ." in page
     assert "a drawn head is new" not in page
+    for words in (
+        ["summary", str(tmp_path)],
+        ["report", str(tmp_path)],
+    ):  # of the folder: the truth is no table of theirs
+        assert main(words) == 0
+    assert "clip.truth" not in (tmp_path / "summary.md").read_text(encoding="utf-8")
 
 
 def test_it_can_be_made_again(tmp_path, monkeypatch):
