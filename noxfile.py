@@ -380,7 +380,7 @@ def demo(session: nox.Session) -> None:
     """
     out, arguments = ROOT / "out" / "demo", list(session.posargs)
     if not arguments:
-        print("The demo takes three to four minutes on two cores with nothing else running.")
+        print("The demo takes about four minutes on two cores with nothing else running.")
     session.install("-e", ".[numba,figures]")
     if not arguments:
         clip = out / "clip.mp4"
