@@ -30,6 +30,8 @@ SOME = (
     "detection/*", "validation/view_0", "action_units/*", "analysis/*", "patch_experts/*/scale_0.25/*",
     "patch_experts/*/*/view_0*",
 )  # fmt: skip
+#: `auparity convert` of the models with the three networks of MTCNN.
+WITH_MTCNN = ("--models", "embedded", "--detector", "mtcnn")
 
 
 def run(folder: Path, **named):
@@ -124,18 +126,7 @@ def test_a_changed_file_is_noticed_and_written_again(tmp_path):
 
 def test_what_fails_verification_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(to_onnx, "FLOAT32_TOLERANCE", 0.0)
-    arguments = [
-        "convert",
-        "--to",
-        "onnx",
-        "--models",
-        "embedded",
-        "--detector",
-        "mtcnn",
-        "-o",
-        str(tmp_path),
-        "--verify",
-    ]
+    arguments = ["convert", "--to", "onnx", *WITH_MTCNN, "-o", str(tmp_path), "--verify"]
     assert cli.main([*arguments, "--only", "detection/rnet"]) == 1
     said = capsys.readouterr()
     assert "detection/rnet.onnx: differs from the reference by" in said.err
@@ -188,19 +179,7 @@ def test_a_newer_version_of_the_format_is_refused(tmp_path):
 
 
 def test_the_command_writes_and_inspects(tmp_path, capsys):
-    arguments = [
-        "convert",
-        "--to",
-        "onnx",
-        "--models",
-        "embedded",
-        "--detector",
-        "mtcnn",
-        "-o",
-        str(tmp_path),
-        "--only",
-        "detection/onet",
-    ]
+    arguments = ["convert", "--to", "onnx", *WITH_MTCNN, "-o", str(tmp_path), "--only", "detection/onet"]
     assert cli.main([*arguments, "--verify"]) == 0
     assert "1 files written, 0 were there, all verified" in capsys.readouterr().out
     assert cli.main(["convert", "--inspect", str(tmp_path / "detection" / "onet.onnx")]) == 0

@@ -23,6 +23,8 @@ SOME = (
     "detection/pnet", "detection/rnet", "validation/view_0", "action_units/*", "patch_experts/main/scale_0.25/view_0",
     "patch_experts/main/scale_0.25/landmark_30", "patch_experts/left_eye_28/scale_1/view_0",
 )  # fmt: skip
+#: `auparity convert` of the models with the three networks of MTCNN.
+WITH_MTCNN = ("--models", "embedded", "--detector", "mtcnn")
 
 
 def run(folder: Path, **named):
@@ -89,19 +91,7 @@ def test_a_changed_or_damaged_package_is_noticed(tmp_path):
 
 
 def test_the_command(tmp_path, capsys):
-    arguments = [
-        "convert",
-        "--to",
-        "coreml",
-        "--precision",
-        "float16",
-        "--models",
-        "embedded",
-        "--detector",
-        "mtcnn",
-        "-o",
-        str(tmp_path),
-    ]
+    arguments = ["convert", "--to", "coreml", "--precision", "float16", *WITH_MTCNN, "-o", str(tmp_path)]
     assert cli.main([*arguments, "--only", "detection/rnet", "--verify"]) == 0
     assert "as coreml (float16): 1 files written, 0 were there, all verified" in capsys.readouterr().out
     assert cli.main(["convert", "--inspect", str(tmp_path / "detection" / "rnet.mlpackage")]) == 0

@@ -36,6 +36,8 @@ SOME = (
     "detection/pnet", "detection/rnet", "validation/view_0", "action_units/video", "patch_experts/left_eye_28/*/view_0",
     "patch_experts/main/scale_0.25/view_0", "patch_experts/main/scale_0.25/landmark_30", "analysis/*",
 )  # fmt: skip
+#: `auparity convert` of the models with the three networks of MTCNN.
+WITH_MTCNN = ("--models", "embedded", "--detector", "mtcnn")
 
 
 @pytest.fixture(autouse=True)
@@ -205,19 +207,7 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(VariantUnavailable, match=r"auparity\[tensorrt\]"):
         to_tensorrt.write(ITEMS["detection/rnet"], tmp_path / "x.engine", ABOUT)
-    arguments = [
-        "convert",
-        "--to",
-        "tensorrt",
-        "--models",
-        "embedded",
-        "--detector",
-        "mtcnn",
-        "-o",
-        str(tmp_path),
-        "--only",
-        "detection/rnet",
-    ]
+    arguments = ["convert", "--to", "tensorrt", *WITH_MTCNN, "-o", str(tmp_path), "--only", "detection/rnet"]
     assert cli.main(arguments) == 1
     assert "tensorrt is not installed" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="8.6.1"))
@@ -227,18 +217,7 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path, capsys):
 
 def test_the_command_builds_one_engine_at_a_time(machine, tmp_path, capsys):
     assert TARGETS["tensorrt"].jobs == 1
-    arguments = [
-        "convert",
-        "--to",
-        "tensorrt",
-        "--models",
-        "embedded",
-        "--detector",
-        "mtcnn",
-        "-o",
-        str(tmp_path),
-        "--verify",
-    ]
+    arguments = ["convert", "--to", "tensorrt", *WITH_MTCNN, "-o", str(tmp_path), "--verify"]
     assert cli.main([*arguments, "--only", "detection/?net"]) == 0
     assert "as tensorrt (float32): 3 files written, 0 were there, all verified" in capsys.readouterr().out
     assert len(machine.configs) == 3, "in this process"
