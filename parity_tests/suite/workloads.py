@@ -57,7 +57,7 @@ def rendered(*, quick: bool) -> list[ParityWorkload]:
 
 def embedded(*, quick: bool) -> ParityWorkload:
     """Rendered faces; with `quick` half a minute of work for the reference."""
-    frames = [picture.image for picture in render_clip(CLIP_SEED, 45 if quick else 120, canvas=CANVAS)]
+    frames = [picture.image for picture in render_clip(CLIP_SEED, 60 if quick else 120, canvas=CANVAS)]
     leaving = _leaving(frames)
     empty = leaving[-1]
     small = [picture.image for picture in render_clip(CLIP_SEED + 1, 3, canvas=CANVAS, face_width=(64.0, 70.0))]
